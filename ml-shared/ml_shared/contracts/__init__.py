@@ -1,0 +1,1 @@
+"""What crosses between services, and between them and their callers."""

@@ -1,0 +1,69 @@
+"""Chunking: a text in, token-exact pieces out."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from ml_shared.contracts.base import Identifier, PeerModel, RequestModel
+
+MAX_TEXT_CHARACTERS = 10_000_000
+# ten megabytes of text are about 2.5 million tokens, some seconds of one core
+
+
+class TextFormat(StrEnum):
+    """How a text is to be read."""
+
+    MARKDOWN = "markdown"
+    TEXT = "text"
+
+
+class ChunkStrategy(StrEnum):
+    """Where a text may be cut."""
+
+    MARKDOWN = "markdown"
+    SENTENCE = "sentence"
+    FIXED = "fixed"
+
+
+class ChunkingOptions(RequestModel):
+    """How to cut. Tokens are the serving model's, its special tokens included."""
+
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 512
+    overlap_tokens: Annotated[int, Field(ge=0, le=4096)] = 64
+    strategy: ChunkStrategy = ChunkStrategy.MARKDOWN
+
+    @model_validator(mode="after")
+    def _overlap_leaves_progress(self) -> Self:
+        if self.overlap_tokens * 2 > self.max_tokens:
+            raise ValueError(f"overlap_tokens may be at most half of max_tokens ({self.max_tokens // 2} here)")
+        return self
+
+
+class ChunkRequest(ChunkingOptions):
+    """`POST /chunk`. A `job_id` is echoed and nothing more."""
+
+    text: Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS)]
+    format: TextFormat = TextFormat.MARKDOWN
+    job_id: Identifier | None = None
+
+
+class Chunk(PeerModel):
+    """A piece of the text: `text[start:end] == chunk.text`, offsets in code points."""
+
+    index: int
+    text: str
+    start: int
+    end: int
+    token_count: int = Field(description="as the serving model counts, its special tokens included")
+    heading_path: list[str] = Field(default_factory=list, description="headings above it, outermost first")
+
+
+class ChunkResult(PeerModel):
+    """The text's chunks, in its order; every non-blank character is in one of them."""
+
+    job_id: str | None = None
+    chunks: list[Chunk]
+    token_total: int
+    tokenizer: str = Field(description="name and hash of the tokenizer that counted")
+    strategy: ChunkStrategy

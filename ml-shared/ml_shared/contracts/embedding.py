@@ -1,0 +1,190 @@
+"""Embedding: vectors, the corpus, and search."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
+from ml_shared.contracts.queueing import StageFields
+
+MAX_TEXTS = 2_048
+MAX_CHUNKS = 20_000
+# a text of 10 million characters in chunks of 512 tokens is about 5,000
+MAX_QUERY_CHARACTERS = 8_000
+MAX_TEXT_CHARACTERS = 65_536
+
+
+class EmbedRequest(RequestModel):
+    """`POST /embed`."""
+
+    texts: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)]],
+        Field(min_length=1, max_length=MAX_TEXTS),
+    ]
+
+
+class EmbedResult(PeerModel):
+    """Vectors in the order of the texts."""
+
+    embeddings: list[list[float]]
+    model: str
+    dimensions: int
+    token_total: int
+
+
+class Document(RequestModel):
+    """What a corpus keeps of a page beside its chunks."""
+
+    url: Url
+    title: Annotated[str, Field(max_length=2_000)] | None = None
+    final_url: str | None = None
+    canonical_url: str | None = None
+    content_type: str | None = None
+    language: str | None = None
+    author: str | None = None
+    published_at: str | None = None
+    content_hash: str | None = None
+    fetched_at: Timestamp | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class ChunkIn(RequestModel):
+    """A chunk that a caller brings: a text, and where it stood."""
+
+    index: Annotated[int, Field(ge=0)]
+    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
+    start: Annotated[int, Field(ge=0)] = 0
+    end: Annotated[int, Field(ge=0)] = 0
+    token_count: Annotated[int, Field(ge=0)] = 0
+    heading_path: list[str] = Field(default_factory=list, max_length=32)
+
+
+class EnqueueEmbed(StageFields):
+    """`POST /enqueue` on embedding: `chunks` from a caller, `content_ref` (a `ChunkResult`) from the orchestrator."""
+
+    corpus_name: CorpusName = "default"
+    document: Document
+    chunks: Annotated[list[ChunkIn], Field(max_length=MAX_CHUNKS)] | None = None
+    content_ref: Identifier | None = Field(
+        default=None, description="internal: where the orchestrator keeps the chunks"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.chunks is None and self.content_ref is None:
+            raise ValueError("give the document's chunks, as POST /chunk answers them")
+        return self
+
+
+class IndexResult(PeerModel):
+    """What embedding a document did: the outcome at `GET /results/{task_id}`, and the `stats` of a callback."""
+
+    document_id: str | None = None
+    chunks: int = 0
+    tokens: int = Field(default=0, description="tokens of all chunks, as the endpoint counts")
+    embedded: int = Field(default=0, description="chunks that were sent to the endpoint")
+    reused: int = Field(default=0, description="chunks that kept their row and vector")
+    superseded: bool = Field(default=False, description="a newer version, or a deletion, stood there already")
+    model: str = ""
+
+
+class SearchMode(StrEnum):
+    """How passages are found."""
+
+    VECTOR = "vector"
+    TEXT = "text"
+    HYBRID = "hybrid"
+
+
+class SearchFilters(RequestModel):
+    """Which documents may answer. All given ones have to hold."""
+
+    url_prefix: Annotated[str, Field(max_length=2_048)] | None = None
+    language: Annotated[str, Field(max_length=35)] | None = None
+    fetched_after: Timestamp | None = None
+    fetched_before: Timestamp | None = None
+    metadata: Metadata | None = Field(default=None, description="keys and values that a document's metadata contains")
+
+
+class SearchRequest(RequestModel):
+    """`POST /search` in one corpus (`corpus_name`) or several (`corpora`); `default` when neither is given."""
+
+    query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)]
+    corpus_name: CorpusName | None = None
+    corpora: Annotated[list[CorpusName], Field(min_length=1, max_length=20)] | None = None
+    top_k: Annotated[int, Field(ge=1, le=100)] = 10
+    mode: SearchMode = SearchMode.HYBRID
+    filters: SearchFilters | None = None
+    min_score: float | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_name_corpora(self) -> Self:
+        if self.corpus_name is not None and self.corpora is not None:
+            raise ValueError("give corpus_name or corpora, not both")
+        return self
+
+
+class SearchHit(PeerModel):
+    """A passage that answers."""
+
+    score: float
+    text: str
+    url: str
+    title: str | None = None
+    heading_path: list[str]
+    start: int
+    end: int
+    document_id: str
+    chunk_index: int
+    corpus_name: str
+    trace_id: str | None = Field(default=None, description="of the job that indexed it")
+    metadata: dict[str, Any]
+
+
+class SearchResult(PeerModel):
+    """The best passages, best first."""
+
+    results: list[SearchHit]
+    model: str
+    mode: SearchMode
+    took_ms: float
+
+
+class Corpus(PeerModel):
+    """A corpus, counted."""
+
+    name: str
+    documents: int
+    chunks: int
+    tokens: int
+    model: str | None = None
+    updated_at: Timestamp | None = None
+
+
+class Page(PeerModel):
+    """One page of a list."""
+
+    items: list[Any]
+    next_cursor: str | None = None
+
+
+class CorpusPage(Page):
+    """`GET /corpora`."""
+
+    items: list[Corpus]
+
+
+class OpenAiUsage(PeerModel):
+    """Tokens, as OpenAI's embeddings API counts them."""
+
+    prompt_tokens: int = 0
+    total_tokens: int = 0
+
+
+class OpenAiVector(PeerModel):
+    """One vector of an OpenAI-compatible answer: floats, or base64 of little-endian float32."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str

@@ -1,0 +1,172 @@
+"""Orchestrator: jobs, and what workers report of them."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
+from ml_shared.contracts.chunking import ChunkingOptions
+from ml_shared.names import Stage
+
+ERROR_MESSAGE_MAX_CHARACTERS = 2_000
+
+
+class JobStatus(StrEnum):
+    """Where a job stands. An ended job never moves."""
+
+    QUEUED = "queued"
+    SCRAPING = "scraping"
+    CHUNKING = "chunking"
+    EMBEDDING = "embedding"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+class JobRequest(RequestModel):
+    """`POST /jobs`: one URL to make searchable."""
+
+    url: Url
+    corpus_name: CorpusName = "default"
+    metadata: Metadata = Field(default_factory=dict)
+    chunking: ChunkingOptions = Field(default_factory=ChunkingOptions)
+
+
+class JobAccepted(PeerModel):
+    """`202` of `POST /jobs`."""
+
+    job_id: str
+    status: JobStatus
+
+
+class WaitingReason(StrEnum):
+    """Why an unfinished job is not further."""
+
+    RUNNING = "running"
+    QUEUED = "queued"
+    HOST_DELAY = "host_delay"
+    UPSTREAM = "upstream"
+    LEASE = "lease"
+
+
+class Waiting(PeerModel):
+    """Why an unfinished job is not further, and since when."""
+
+    reason: WaitingReason
+    since: Timestamp
+    position: int | None = Field(default=None, description="estimated number of jobs before it, for `queued`")
+
+
+class StageView(PeerModel):
+    """One stage of a job, as far as it got."""
+
+    stage: Stage
+    attempts: int
+    started_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    duration_seconds: float | None = None
+
+
+class JobCounts(PeerModel):
+    """What the job amounted to."""
+
+    bytes: int | None = None
+    chunks: int | None = None
+    tokens: int | None = None
+
+
+class JobFailure(PeerModel):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    failed_stage: Stage
+
+
+class JobView(PeerModel):
+    """`GET /jobs/{id}`."""
+
+    job_id: str
+    url: str
+    corpus_name: str
+    status: JobStatus
+    waiting: Waiting | None = None
+    stages: list[StageView] = Field(default_factory=list)
+    counts: JobCounts = Field(default_factory=JobCounts)
+    error: JobFailure | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    trace_id: str | None = None
+    submitted_at: Timestamp
+    ended_at: Timestamp | None = None
+
+
+class JobPage(PeerModel):
+    """`GET /jobs`."""
+
+    items: list[JobView]
+    next_cursor: str | None = None
+
+
+class CallbackStatus(StrEnum):
+    """How a stage's attempt ended."""
+
+    SUCCESS = "success"
+    FAILED = "failed"
+    DEFERRED = "deferred"
+
+
+class StageCallback(RequestModel):
+    """`POST /jobs/{id}/complete`, from the service that runs the stage."""
+
+    attempt_id: Identifier
+    stage: Stage
+    status: CallbackStatus
+    content_ref: Identifier | None = None
+    error_code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None = None
+    error_message: Annotated[str, Field(max_length=ERROR_MESSAGE_MAX_CHARACTERS)] | None = None
+    retry_after_seconds: Annotated[float, Field(ge=0)] | None = None
+    host_next_at: Timestamp | None = Field(default=None, description="when the host may be asked again")
+    stats: dict[str, Any] = Field(default_factory=dict)
+
+
+class CallbackAnswer(PeerModel):
+    """`200` of a callback. `duplicate`: this attempt had reported already. `stale`: another attempt has taken over."""
+
+    duplicate: bool = False
+    stale: bool = False
+
+
+class ProgressPhase(StrEnum):
+    """Where an attempt stands."""
+
+    STARTED = "started"
+    RUNNING = "running"
+    COMMITTING = "committing"
+
+
+class ProgressReport(RequestModel):
+    """`POST /jobs/{id}/progress`: starts the run lease, renews it, or announces the write that can't be cancelled."""
+
+    attempt_id: Identifier
+    stage: Stage
+    phase: ProgressPhase
+    done: Annotated[int, Field(ge=0)] | None = None
+    total: Annotated[int, Field(ge=0)] | None = None
+
+
+class ProgressAnswer(PeerModel):
+    """`200` of a progress report; `409` (code `abandon`) means: drop the task, with no callback."""
+
+    lease_seconds: float
+    as_of: Timestamp | None = None
+
+
+class ContentStored(PeerModel):
+    """`200` of `PUT /content`."""
+
+    content_ref: str
+    sha256: str

@@ -1,0 +1,190 @@
+"""The errors of the fleet, one tree.
+
+    ServiceError
+    ├── InvalidError          the request is wrong, and repeating it will not help
+    ├── UnauthorizedError     no key, or not a valid one
+    ├── ForbiddenError        a valid key that may not do this
+    ├── NotFoundError         not there, or another owner's
+    ├── ConflictError         the state does not allow it
+    ├── TooLargeError         over a stated limit
+    ├── UnsupportedError      a kind of content that is not handled
+    ├── RateLimitedError      too many requests; later it will work
+    ├── UnavailableError      something that we need does not answer
+    ├── UpstreamError         something that we called answered wrongly
+    ├── DeadlineError         it took longer than it may
+    └── InternalError         our own fault
+
+A subclass, or an instance, carries a stable `code`. `HTTP_STATUS` alone maps a kind to HTTP, `RETRYABLE_KINDS` alone
+maps it to what a worker does.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, ClassVar, Final
+
+
+class ErrorKind(StrEnum):
+    """What sort of failure an error is; everything that treats errors alike goes by this."""
+
+    INVALID = "invalid"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED = "unsupported"
+    RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"
+    UPSTREAM = "upstream"
+    TIMEOUT = "timeout"
+    INTERNAL = "internal"
+
+
+HTTP_STATUS: Final[Mapping[ErrorKind, int]] = {
+    ErrorKind.INVALID: 422,
+    ErrorKind.UNAUTHORIZED: 401,
+    ErrorKind.FORBIDDEN: 403,
+    ErrorKind.NOT_FOUND: 404,
+    ErrorKind.CONFLICT: 409,
+    ErrorKind.TOO_LARGE: 413,
+    ErrorKind.UNSUPPORTED: 415,
+    ErrorKind.RATE_LIMITED: 429,
+    ErrorKind.UNAVAILABLE: 503,
+    ErrorKind.UPSTREAM: 502,
+    ErrorKind.TIMEOUT: 504,
+    ErrorKind.INTERNAL: 500,
+}
+
+RETRYABLE_KINDS: Final = frozenset(
+    {ErrorKind.RATE_LIMITED, ErrorKind.UNAVAILABLE, ErrorKind.UPSTREAM, ErrorKind.TIMEOUT}
+)
+
+DETAIL_MAX_CHARACTERS: Final = 2_000
+# an error's text travels in answers, callbacks and rows; what a peer said is not ours to repeat without end
+
+
+class ServiceError(Exception):
+    """Base of every error that the fleet raises on purpose.
+
+    Parameters
+    ----------
+    detail
+        What was wrong and what would be right, for the caller to read. Never a key, never an internal address.
+    code
+        Stable, snake_case; the class's own unless given.
+    retry_after_seconds
+        When it may work, if that is known.
+    retryable
+        Overrides what the kind says about trying again.
+    extra
+        Further members of the problem document, JSON values only.
+    """
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INTERNAL
+    code: str = "internal_error"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        retry_after_seconds: float | None = None,
+        retryable: bool | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.detail = detail[:DETAIL_MAX_CHARACTERS]
+        super().__init__(self.detail)
+        if code is not None:
+            self.code = code
+        self.retry_after_seconds = retry_after_seconds
+        self.retryable = self.kind in RETRYABLE_KINDS if retryable is None else retryable
+        self.extra = dict(extra or {})
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of this kind of error."""
+        return HTTP_STATUS[self.kind]
+
+
+class InvalidError(ServiceError):
+    """The request is wrong, and repeating it will not help."""
+
+    kind = ErrorKind.INVALID
+    code = "invalid_request"
+
+
+class UnauthorizedError(ServiceError):
+    """No key, or not a valid one."""
+
+    kind = ErrorKind.UNAUTHORIZED
+    code = "invalid_api_key"
+
+
+class ForbiddenError(ServiceError):
+    """A valid key that may not do this."""
+
+    kind = ErrorKind.FORBIDDEN
+    code = "forbidden"
+
+
+class NotFoundError(ServiceError):
+    """Not there, or another owner's: the two are never told apart."""
+
+    kind = ErrorKind.NOT_FOUND
+    code = "not_found"
+
+
+class ConflictError(ServiceError):
+    """The state of the thing does not allow it."""
+
+    kind = ErrorKind.CONFLICT
+    code = "conflict"
+
+
+class TooLargeError(ServiceError):
+    """Over a stated limit."""
+
+    kind = ErrorKind.TOO_LARGE
+    code = "too_large"
+
+
+class UnsupportedError(ServiceError):
+    """A kind of content that is not handled."""
+
+    kind = ErrorKind.UNSUPPORTED
+    code = "unsupported_media_type"
+
+
+class RateLimitedError(ServiceError):
+    """Too many requests; later it will work."""
+
+    kind = ErrorKind.RATE_LIMITED
+    code = "rate_limited"
+
+
+class UnavailableError(ServiceError):
+    """Something that we need does not answer."""
+
+    kind = ErrorKind.UNAVAILABLE
+    code = "unavailable"
+
+
+class UpstreamError(ServiceError):
+    """Something that we called answered wrongly."""
+
+    kind = ErrorKind.UPSTREAM
+    code = "upstream_error"
+
+
+class DeadlineError(ServiceError):
+    """It took longer than it may."""
+
+    kind = ErrorKind.TIMEOUT
+    code = "timeout"
+
+
+class InternalError(ServiceError):
+    """Our own fault."""
+
+    kind = ErrorKind.INTERNAL
+    code = "internal_error"

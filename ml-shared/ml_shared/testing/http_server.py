@@ -1,0 +1,60 @@
+"""A real HTTP server on loopback, in a thread of the test's process: what every fake of ours is served by."""
+
+import asyncio
+import socket
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+
+START_TIMEOUT_SECONDS = 10.0
+
+
+class ThreadedServer:
+    """Serve an ASGI application on a free port of 127.0.0.1 until the `with` block ends.
+
+    Parameters
+    ----------
+    app
+        Any ASGI application.
+    host
+        A loopback address; others of 127.0.0.0/8 stand in for other hosts.
+    port
+        0 for a free one.
+    """
+
+    def __init__(self, app: Any, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((host, port))
+        self.host = host
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, name=f"http-{self.port}", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:<port>`, without a slash at the end."""
+        return f"http://{self.host}:{self.port}"
+
+    def _serve(self) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(self._server.serve(sockets=[self._socket]))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        waited = threading.Event()
+        for _ in range(int(START_TIMEOUT_SECONDS / 0.01)):
+            if self._server.started:
+                return self
+            waited.wait(0.01)
+        raise RuntimeError(f"the server on {self.url} did not start within {START_TIMEOUT_SECONDS} s")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join(START_TIMEOUT_SECONDS)
+        self._socket.close()

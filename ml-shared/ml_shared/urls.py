@@ -1,0 +1,74 @@
+"""What a URL is to the fleet: one normal form, and the host that it belongs to."""
+
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+
+from ml_shared.errors import InvalidError
+
+URL_MAX_CHARACTERS = 2_048
+# longer ones fit neither a B-tree index row beside owner and corpus nor what browsers and proxies pass on
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_KEPT_IN_URL = "%/:?#[]@!$&'()*+,;=~-._"
+
+
+class InvalidUrlError(InvalidError):
+    """Not an absolute `http` or `https` URL with a host."""
+
+    code = "invalid_url"
+
+
+def _split(url: str) -> tuple[SplitResult, str, int | None]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidUrlError(f"not a URL: {error}") from error
+    if parts.scheme.lower() not in _DEFAULT_PORTS:
+        raise InvalidUrlError("only http:// and https:// URLs can be fetched", code="blocked_scheme")
+    if not host:
+        raise InvalidUrlError("the URL has no host; give it as https://host/path")
+    if parts.username is not None or parts.password is not None:
+        raise InvalidUrlError("the URL carries a user name or password; leave them out")
+    return parts, host, port
+
+
+def _ascii_host(host: str) -> str:
+    if host.isascii():
+        return host.lower().rstrip(".")
+    try:
+        return host.encode("idna").decode().lower().rstrip(".")
+    except UnicodeError as error:
+        raise InvalidUrlError(f"the host name {host!r} is not a valid one") from error
+
+
+def normalise_url(url: str) -> str:
+    """Return the form in which a URL names a document: lower-case scheme and host, no default port, no fragment.
+
+    Raises
+    ------
+    InvalidUrlError
+        If it is not an absolute HTTP URL, carries user information, or is too long. Its code is `invalid_url`, or
+        `blocked_scheme` for another scheme.
+    """
+    url = url.strip()
+    if len(url) > URL_MAX_CHARACTERS:
+        raise InvalidUrlError(f"the URL has {len(url)} characters; {URL_MAX_CHARACTERS} is the most")
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in url):
+        raise InvalidUrlError("the URL contains a control character")
+    parts, host, port = _split(url)
+    scheme = parts.scheme.lower()
+    name = _ascii_host(host)
+    if ":" in name:
+        name = f"[{name}]"
+    netloc = name if port in (None, _DEFAULT_PORTS[scheme]) else f"{name}:{port}"
+    normal = urlunsplit(
+        (scheme, netloc, quote(parts.path or "/", safe=_KEPT_IN_URL), quote(parts.query, safe=_KEPT_IN_URL), "")
+    )
+    if len(normal) > URL_MAX_CHARACTERS:
+        raise InvalidUrlError(f"the URL, encoded, has {len(normal)} characters; {URL_MAX_CHARACTERS} is the most")
+    return normal
+
+
+def host_of(url: str) -> str:
+    """Return what politeness counts by: the URL's host, and its port where that is not the scheme's own."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2].lower()
