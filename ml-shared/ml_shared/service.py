@@ -1,0 +1,52 @@
+"""What every service opens when it starts, in one place, closed in reverse order when it stops."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from redis.asyncio import Redis
+
+from ml_shared.auth.membership import Authenticator
+from ml_shared.instrumentation import shutdown_telemetry
+from ml_shared.names import Queue
+from ml_shared.queueing import TaskQueue
+from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.redis_client import open_redis
+from ml_shared.results import ResultStore
+from ml_shared.settings import ServiceSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What `open_shared` opened; `None` where the service has no Redis, or no queue."""
+
+    redis: Redis | None
+    tasks: TaskQueue | None
+    results: ResultStore | None
+
+
+async def open_shared(
+    app: FastAPI, settings: ServiceSettings, stack: AsyncExitStack, *, queue: Queue | None = None
+) -> Shared:
+    """Open what every service needs, and put it where the shared dependencies look for it.
+
+    Parameters
+    ----------
+    app
+        Gets `state.settings`, `state.redis`, `state.authenticator`, `state.tasks` and `state.results`.
+    stack
+        Closes everything when the lifespan ends, telemetry last.
+    queue
+        The queue of the service's worker, if it has one.
+    """
+    stack.callback(shutdown_telemetry)
+    redis = await stack.enter_async_context(open_redis(settings.REDIS_URL)) if settings.REDIS_URL else None
+    results = ResultStore(redis, settings) if redis is not None else None
+    tasks = TaskQueue(redis, settings, queue) if redis is not None and queue is not None else None
+    app.state.settings = settings
+    app.state.redis = redis
+    app.state.authenticator = await stack.enter_async_context(Authenticator.open(settings, redis))
+    app.state.results = results
+    app.state.tasks = tasks
+    await stack.enter_async_context(enforcer.opened(settings, redis))
+    return Shared(redis=redis, tasks=tasks, results=results)

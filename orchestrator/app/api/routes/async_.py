@@ -1,0 +1,45 @@
+"""Submitting jobs."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Request
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from app.core.logic import Orchestrator
+from app.core.pipeline import FIRST
+from ml_shared.admission import admit
+from ml_shared.audit.logger import AuditEvent, emit
+from ml_shared.auth.context import CallerContext
+from ml_shared.auth.membership import validate_api_key
+from ml_shared.contracts.jobs import JobAccepted, JobRequest
+from ml_shared.ratelimit.enforcer import enforcer
+
+router = APIRouter(tags=["jobs"])
+_propagator = TraceContextTextMapPropagator()
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=255, description="a repeat within 24 h gets the same job"),
+]
+
+
+@router.post(
+    "/jobs", status_code=202, response_model=JobAccepted, summary="Make a page searchable: fetch, chunk, embed, index"
+)
+async def submit_job(
+    payload: JobRequest,
+    request: Request,
+    idempotency_key: IdempotencyKey = None,
+    ctx: CallerContext = Depends(validate_api_key),
+) -> JobAccepted:
+    await enforcer.check(ctx)
+    admit(payload, ctx)
+    orchestrator: Orchestrator = request.app.state.orchestrator
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    accepted = await orchestrator.submit(
+        ctx.owner, payload, traceparent=carrier.get("traceparent"), idempotency_key=idempotency_key
+    )
+    await request.app.state.nudger.nudge(FIRST.stage)
+    emit(AuditEvent.JOB_SUBMITTED, ctx, job_id=accepted.job_id, url=payload.url, corpus_name=payload.corpus_name)
+    return accepted

@@ -1,0 +1,87 @@
+"""What workers say, and the content that they hand on: internal routes, each for the services that it names."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from app.core.logic import Orchestrator
+from app.core.pipeline import reporters
+from ml_shared.audit.logger import AuditEvent, emit
+from ml_shared.auth.context import CallerContext
+from ml_shared.auth.membership import internal_only
+from ml_shared.contracts.base import Identifier
+from ml_shared.contracts.jobs import CallbackAnswer, ContentStored, ProgressAnswer, ProgressReport, StageCallback
+from ml_shared.names import Header, Service, Stage
+from ml_shared.ratelimit.enforcer import enforcer
+
+router = APIRouter(tags=["internal"])
+
+
+@router.post(
+    "/jobs/{job_id}/complete",
+    response_model=CallbackAnswer,
+    response_model_exclude_defaults=True,
+    summary="Internal: how a stage's attempt ended",
+)
+async def complete_stage(
+    job_id: str,
+    payload: StageCallback,
+    request: Request,
+    ctx: CallerContext = Depends(internal_only(*reporters())),
+) -> CallbackAnswer:
+    await enforcer.check(ctx)
+    orchestrator: Orchestrator = request.app.state.orchestrator
+    moved = await orchestrator.complete(ctx.service, job_id, payload)
+    # its slot is free again, and the stage after it may have work
+    for stage in {payload.stage, moved.next_stage} - {None}:
+        await request.app.state.nudger.nudge(stage)
+    if moved.ended is not None:
+        emit(
+            AuditEvent.JOB_ENDED,
+            ctx,
+            outcome=moved.ended,
+            job_id=job_id,
+            stage=payload.stage,
+            error_code=payload.error_code,
+        )
+    return moved.answer
+
+
+@router.post("/jobs/{job_id}/progress", response_model=ProgressAnswer, summary="Internal: a worker's sign of life")
+async def report_progress(
+    job_id: str,
+    payload: ProgressReport,
+    request: Request,
+    ctx: CallerContext = Depends(internal_only(*reporters())),
+) -> ProgressAnswer:
+    await enforcer.check(ctx)
+    orchestrator: Orchestrator = request.app.state.orchestrator
+    return await orchestrator.progress(ctx.service, job_id, payload)
+
+
+@router.put("/content", response_model=ContentStored, summary="Internal: keep what a stage produced")
+async def put_content(
+    request: Request,
+    job_id: Annotated[Identifier, Query()],
+    attempt_id: Annotated[Identifier, Query()],
+    stage: Annotated[Stage, Query()],
+    ctx: CallerContext = Depends(internal_only(Service.SCRAPER)),
+) -> ContentStored:
+    await enforcer.check(ctx)
+    orchestrator: Orchestrator = request.app.state.orchestrator
+    stored = await orchestrator.put_content(ctx.service, job_id, attempt_id, stage, await request.body())
+    emit(AuditEvent.CONTENT_STORED, ctx, job_id=job_id, stage=stage)
+    return stored
+
+
+@router.get("/content/{ref}", response_class=Response, summary="Internal: read what a stage kept")
+async def get_content(
+    ref: str,
+    request: Request,
+    attempt_id: Annotated[Identifier, Query()],
+    ctx: CallerContext = Depends(internal_only(Service.EMBEDDING)),
+) -> Response:
+    await enforcer.check(ctx)
+    orchestrator: Orchestrator = request.app.state.orchestrator
+    found = await orchestrator.get_content(ref, attempt_id)
+    return Response(found.body, media_type="application/json", headers={Header.CONTENT_SHA256: found.sha256})

@@ -1,0 +1,58 @@
+"""Settings of the orchestrator, each from the environment variable of its name."""
+
+from pydantic import Field, field_validator
+
+from ml_shared.settings import ServiceSettings, postgres_dsn
+
+
+class Settings(ServiceSettings):
+    """What the orchestrator can be told."""
+
+    DATABASE_URL: str = Field(
+        description="PostgreSQL of the jobs: postgresql+asyncpg://user:password@host:5432/ml_jobs"
+    )
+    CONTENT_STORE_URL: str = Field(
+        description="PostgreSQL of pages and chunks under way: …/ml_content on the same server"
+    )
+    REDIS_URL: str = Field(description="broker, limits and caches: redis://redis-orch:6379/0")  # type: ignore[assignment]
+
+    SCRAPER_URL: str = Field(description="the scraper VM's own address, not the gateway's")
+    CHUNKING_URL: str = Field(description="the chunking VM's own address")
+    EMBEDDING_URL: str = Field(description="the embedding VM's own address")
+
+    SCRAPING_IN_FLIGHT: int = Field(
+        default=8, gt=0, description="most scraping jobs handed out; twice the worker slots"
+    )
+    CHUNKING_IN_FLIGHT: int = Field(default=4, gt=0, description="most chunking calls under way")
+    EMBEDDING_IN_FLIGHT: int = Field(
+        default=4, gt=0, description="most embedding jobs handed out; twice the worker slots"
+    )
+    HIGH_WATER_JOBS: int = Field(default=1000, gt=0, description="most jobs behind a stage before it gets no new work")
+    HIGH_WATER_CONTENT_BYTES: int = Field(default=2 * 2**30, gt=0, description="most bytes of content kept, likewise")
+    MAX_OPEN_JOBS_PER_OWNER: int = Field(default=100_000, gt=0, description="most unfinished jobs of an owner")
+
+    DISPATCH_LEASE_SECONDS: float = Field(default=30, gt=0, description="from claiming a job to the stage's answer")
+    QUEUE_LEASE_SECONDS: float = Field(default=900, gt=0, description="from the stage's answer to a worker's start")
+    RUN_LEASE_SECONDS: float = Field(default=60, gt=0, description="between a worker's signs of life")
+    STAGE_DEADLINE_SECONDS: float = Field(default=3660, gt=0, description="longest a started attempt may run in all")
+    MAX_STAGE_ATTEMPTS: int = Field(default=4, gt=0, description="attempts of a stage that a worker may start")
+    MAX_DEFERRED_SECONDS: float = Field(default=86_400, gt=0, description="longest a stage may be put off in all")
+    DISPATCH_INTERVAL_SECONDS: float = Field(default=2, gt=0, description="beat: between passes when nothing nudges")
+    RECOVERY_INTERVAL_SECONDS: float = Field(default=5, gt=0, description="beat: between looks for expired leases")
+    DISPATCH_TIMEOUT_SECONDS: float = Field(default=20, gt=0, description="a stage's answer; below the dispatch lease")
+
+    MAX_CONTENT_BYTES: int = Field(default=32 * 2**20, gt=0, description="longest page or list of chunks")
+    CONTENT_TTL_HOURS: float = Field(default=24, gt=0, description="how long content outlives its job")
+
+    @field_validator("DATABASE_URL", "CONTENT_STORE_URL")
+    @classmethod
+    def _asyncpg_form(cls, value: str) -> str:
+        return postgres_dsn(value)
+
+    @field_validator("SCRAPER_URL", "CHUNKING_URL", "EMBEDDING_URL")
+    @classmethod
+    def _bare_url(cls, value: str) -> str:
+        return value.rstrip("/")
+
+
+settings = Settings()

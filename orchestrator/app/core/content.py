@@ -1,0 +1,159 @@
+"""Pages and chunks on their way between stages: compressed, hashed, readable for the job they belong to only."""
+
+import asyncio
+import hashlib
+import zlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+from uuid import UUID
+
+import asyncpg
+
+from ml_shared.contracts.jobs import ContentStored
+from ml_shared.errors import InternalError, TooLargeError
+from ml_shared.names import Stage
+
+COMPRESSION_LEVEL: Final = 1
+# text shrinks to about a third at any level; this one does 100 MB/s
+PURGE_BATCH: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContent:
+    """Content as it was put: `body` decompressed and checked against `sha256`."""
+
+    owner: str
+    job_id: UUID
+    stage: Stage
+    body: bytes
+    sha256: str
+
+
+class ContentStore(Protocol):
+    """Where content is kept. PostgreSQL today; a bucket would be a second implementation."""
+
+    async def put(self, owner: str, job_id: UUID, attempt_id: UUID, stage: Stage, body: bytes) -> ContentStored:
+        """Keep content of an attempt; a second put of the same attempt replaces the first."""
+
+    async def get(self, ref: str) -> StoredContent | None:
+        """Return content, or `None` if there is none under this reference."""
+
+    async def total_bytes(self) -> int:
+        """Return how many bytes are kept."""
+
+    async def older_than(self, age: timedelta) -> list[tuple[str, UUID]]:
+        """Return (owner, job id) of a bounded number of jobs with content of at least this age, oldest first."""
+
+    async def forget(self, job_ids: list[UUID]) -> int:
+        """Delete the content of jobs; return how many pieces."""
+
+
+class PostgresContentStore:
+    """Content in a PostgreSQL database of its own.
+
+    Parameters
+    ----------
+    pool
+        Of the content database.
+    max_bytes
+        Longest content, before compression.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, *, max_bytes: int) -> None:
+        self._pool = pool
+        self._max_bytes = max_bytes
+
+    async def put(self, owner: str, job_id: UUID, attempt_id: UUID, stage: Stage, body: bytes) -> ContentStored:
+        """See `ContentStore`.
+
+        Raises
+        ------
+        TooLargeError
+            If the body is longer than `max_bytes`.
+        """
+        if len(body) > self._max_bytes:
+            raise TooLargeError(f"the content has {len(body)} bytes; {self._max_bytes} is the most")
+        digest, packed = await asyncio.to_thread(_pack, body)
+        ref = hashlib.sha256(f"{job_id}/{attempt_id}/{stage}".encode()).hexdigest()[:40]
+        await self._pool.execute(
+            """INSERT INTO content (ref, owner, job_id, attempt_id, stage, sha256, body, stored_bytes)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+               ON CONFLICT (ref) DO UPDATE SET sha256 = excluded.sha256, body = excluded.body,
+                   stored_bytes = excluded.stored_bytes, created_at = now()""",
+            *(ref, owner, job_id, attempt_id, stage, digest, packed, len(packed)),
+        )
+        return ContentStored(content_ref=ref, sha256=digest)
+
+    async def get(self, ref: str) -> StoredContent | None:
+        """See `ContentStore`.
+
+        Raises
+        ------
+        InternalError
+            If what is kept no longer has the hash that it was put with.
+        """
+        row = await self._pool.fetchrow("SELECT owner, job_id, stage, sha256, body FROM content WHERE ref = $1", ref)
+        if row is None:
+            return None
+        body = await asyncio.to_thread(_unpack, row["body"], self._max_bytes)
+        if hashlib.sha256(body).hexdigest() != row["sha256"]:
+            raise InternalError("kept content does not have its hash any more", code="content_corrupt")
+        return StoredContent(row["owner"], row["job_id"], Stage(row["stage"]), body, row["sha256"])
+
+    async def total_bytes(self) -> int:
+        """See `ContentStore`."""
+        total: int = await self._pool.fetchval("SELECT coalesce(sum(stored_bytes), 0)::bigint FROM content")
+        return total
+
+    async def older_than(self, age: timedelta) -> list[tuple[str, UUID]]:
+        """See `ContentStore`."""
+        rows = await self._pool.fetch(
+            """SELECT owner, job_id FROM content WHERE created_at < now() - $1::interval
+               GROUP BY owner, job_id ORDER BY min(created_at) LIMIT $2""",
+            *(age, PURGE_BATCH),
+        )
+        return [(row["owner"], row["job_id"]) for row in rows]
+
+    async def forget(self, job_ids: list[UUID]) -> int:
+        """See `ContentStore`."""
+        status: str = await self._pool.execute("DELETE FROM content WHERE job_id = ANY($1)", job_ids)
+        return int(status.rpartition(" ")[2])
+
+
+def _pack(body: bytes) -> tuple[str, bytes]:
+    return hashlib.sha256(body).hexdigest(), zlib.compress(body, COMPRESSION_LEVEL)
+
+
+def _unpack(packed: bytes, max_bytes: int) -> bytes:
+    return zlib.decompressobj().decompress(packed, max_bytes)
+
+
+_CURRENT_ATTEMPT = """
+SELECT owner, stage, placement = 'ended' AS ended FROM jobs WHERE id = $1 AND attempt_id = $2 AND attempt_open
+"""
+_ENDED_LONG_AGO = """
+SELECT asked.job_id FROM unnest($1::text[], $2::uuid[]) AS asked(owner, job_id)
+LEFT JOIN jobs ON jobs.owner = asked.owner AND jobs.id = asked.job_id
+WHERE jobs.id IS NULL OR jobs.ended_at < now() - $3::interval
+"""
+
+
+async def owner_of_attempt(pool: asyncpg.Pool, job_id: UUID, attempt_id: UUID) -> tuple[str, Stage] | None:
+    """Return owner and stage of a job whose current attempt this is, or `None`."""
+    row = await pool.fetchrow(_CURRENT_ATTEMPT, job_id, attempt_id)
+    return None if row is None or row["ended"] else (row["owner"], Stage(row["stage"]))
+
+
+async def purge(jobs: asyncpg.Pool, store: ContentStore, ttl: timedelta) -> int:
+    """Forget content of jobs that ended longer ago than `ttl`, a bounded number at a time; return how many pieces."""
+    old: list[tuple[str, UUID]] = await store.older_than(ttl)
+    if not old:
+        return 0
+    rows = await jobs.fetch(_ENDED_LONG_AGO, [owner for owner, _ in old], [job_id for _, job_id in old], ttl)
+    return await store.forget([row["job_id"] for row in rows]) if rows else 0
+
+
+async def purge_idempotency_keys(jobs: asyncpg.Pool, age: datetime) -> None:
+    """Forget `Idempotency-Key`s from before a time."""
+    await jobs.execute("DELETE FROM idempotency_keys WHERE created_at < $1", age)

@@ -1,0 +1,239 @@
+"""What the orchestrator does, as a table of contents. No knowledge of HTTP routing or of Celery."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import httpx
+
+from app.config import Settings
+from app.core import content as contents
+from app.core import metrics, reading, recovery, submission, transitions
+from app.core.claims import ensure_stages
+from app.core.content import ContentStore, PostgresContentStore, StoredContent
+from app.core.database import open_databases
+from app.core.dispatching import Dispatcher, Pass, Policy
+from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
+from app.core.pipeline import FIRST, PIPELINE, StageDefinition, definition_of
+from app.core.stage_calls import StageClient
+from app.core.transitions import Limits, Transition
+from ml_shared.contracts.jobs import (
+    ContentStored,
+    JobAccepted,
+    JobPage,
+    JobRequest,
+    JobStatus,
+    JobView,
+    ProgressAnswer,
+    ProgressReport,
+    StageCallback,
+)
+from ml_shared.names import Header, Service, Stage
+
+IDEMPOTENCY_HOURS: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs to list; `None` means any."""
+
+    status: JobStatus | None = None
+    corpus_name: str | None = None
+    batch_id: UUID | None = None
+    created_after: datetime | None = None
+
+
+class Orchestrator:
+    """The use cases. One a process, made by `open_orchestrator`."""
+
+    def __init__(
+        self, pool: asyncpg.Pool, content: ContentStore, dispatcher: Dispatcher, limits: Limits, settings: Settings
+    ) -> None:
+        self.pool = pool
+        self._content = content
+        self._dispatcher = dispatcher
+        self._limits = limits
+        self._settings = settings
+
+    async def submit(
+        self, owner: str, request: JobRequest, *, traceparent: str | None, idempotency_key: str | None = None
+    ) -> JobAccepted:
+        """Take in a job. See `app.core.submission.submit`."""
+        return await submission.submit(
+            self.pool,
+            owner,
+            request,
+            traceparent=traceparent,
+            idempotency_key=idempotency_key,
+            max_open_jobs=self._settings.MAX_OPEN_JOBS_PER_OWNER,
+        )
+
+    async def job(self, owner: str, job_id: str) -> JobView:
+        """Return an owner's job.
+
+        Raises
+        ------
+        JobNotFoundError
+            If there is none, or it is another owner's.
+        """
+        return await reading.find(self.pool, owner, _uuid(job_id))
+
+    async def jobs(self, owner: str, wanted: JobFilter, *, limit: int, cursor: str | None) -> JobPage:
+        """Return a page of an owner's jobs, newest first."""
+        return await reading.find_page(
+            self.pool,
+            owner,
+            limit=limit,
+            cursor=cursor,
+            status=wanted.status,
+            corpus_name=wanted.corpus_name,
+            batch_id=wanted.batch_id,
+            created_after=wanted.created_after,
+        )
+
+    async def complete(self, service: str | None, job_id: str, callback: StageCallback) -> Transition:
+        """Take a stage's result.
+
+        Raises
+        ------
+        WrongStageError
+            If the stage is not this service's.
+        JobNotFoundError
+            If there is no such job.
+        """
+        definition = _stage_of(service, callback.stage)
+        moved = await transitions.complete(self.pool, _uuid(job_id), definition, callback, self._limits)
+        if moved.ended is not None:
+            metrics.JOBS_ENDED.labels(moved.ended).inc()
+        return moved
+
+    async def progress(self, service: str | None, job_id: str, report: ProgressReport) -> ProgressAnswer:
+        """Take a worker's sign of life.
+
+        Raises
+        ------
+        AbandonError
+            If the attempt is not the job's any more.
+        """
+        definition = _stage_of(service, report.stage)
+        answer, moved = await transitions.progress(self.pool, _uuid(job_id), definition, report, self._limits)
+        if moved.ended is not None:
+            metrics.JOBS_ENDED.labels(moved.ended).inc()
+        if answer is None:
+            raise AbandonError
+        return answer
+
+    async def put_content(
+        self, service: str | None, job_id: str, attempt_id: str, stage: Stage, body: bytes
+    ) -> ContentStored:
+        """Keep what a stage's current attempt produced.
+
+        Raises
+        ------
+        AbandonError
+            If the attempt is not the job's any more.
+        """
+        _stage_of(service, stage)
+        job, attempt = _uuid(job_id), _uuid(attempt_id)
+        current = await contents.owner_of_attempt(self.pool, job, attempt)
+        if current is None or current[1] is not stage:
+            raise AbandonError
+        return await self._content.put(current[0], job, attempt, stage, body)
+
+    async def get_content(self, ref: str, attempt_id: str) -> StoredContent:
+        """Return content to the current attempt of the job that it belongs to.
+
+        Raises
+        ------
+        ContentNotFoundError
+            If there is none, or the attempt is not that job's.
+        """
+        found = await self._content.get(ref)
+        if found is None or await contents.owner_of_attempt(self.pool, found.job_id, _uuid(attempt_id)) is None:
+            raise ContentNotFoundError
+        return found
+
+    async def dispatch(self, stage: Stage) -> Pass:
+        """Make one pass of a stage."""
+        return await self._dispatcher.run(stage)
+
+    async def recover(self) -> frozenset[Stage]:
+        """Take back leases that ran out; return the stages that have work again."""
+        released, failed = await recovery.recover(self.pool, self._limits)
+        for job in [*released, *failed]:
+            metrics.LEASES_EXPIRED.labels(job["stage"], job["phase"]).inc()
+        metrics.JOBS_ENDED.labels(JobStatus.FAILED).inc(len(failed))
+        recovery.log_recovered(released, failed)
+        return frozenset(Stage(job["stage"]) for job in released)
+
+    async def seconds_to_next_lane(self) -> float | None:
+        """Return in how many seconds the next host may be asked, or `None` if no job waits for one."""
+        return await recovery.seconds_to_next_lane(self.pool)
+
+    async def purge(self) -> int:
+        """Forget old content and idempotency keys; return how many pieces of content."""
+        await contents.purge_idempotency_keys(self.pool, datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS))
+        return await contents.purge(self.pool, self._content, timedelta(hours=self._settings.CONTENT_TTL_HOURS))
+
+
+@asynccontextmanager
+async def open_orchestrator(settings: Settings) -> AsyncIterator[Orchestrator]:
+    """Open databases and clients, on the running loop."""
+    limits = Limits(
+        run_lease_seconds=settings.RUN_LEASE_SECONDS,
+        stage_deadline_seconds=settings.STAGE_DEADLINE_SECONDS,
+        max_deferred_seconds=settings.MAX_DEFERRED_SECONDS,
+        max_attempts=settings.MAX_STAGE_ATTEMPTS,
+    )
+    policy = Policy(
+        in_flight={
+            Stage.SCRAPING: settings.SCRAPING_IN_FLIGHT,
+            Stage.CHUNKING: settings.CHUNKING_IN_FLIGHT,
+            Stage.EMBEDDING: settings.EMBEDDING_IN_FLIGHT,
+        },
+        high_water_jobs=settings.HIGH_WATER_JOBS,
+        high_water_bytes=settings.HIGH_WATER_CONTENT_BYTES,
+        dispatch_lease_seconds=settings.DISPATCH_LEASE_SECONDS,
+        queue_lease_seconds=settings.QUEUE_LEASE_SECONDS,
+    )
+    addresses = {
+        Service.SCRAPER: settings.SCRAPER_URL,
+        Service.CHUNKING: settings.CHUNKING_URL,
+        Service.EMBEDDING: settings.EMBEDDING_URL,
+    }
+    key = settings.SERVICE_API_KEY.get_secret_value() if settings.SERVICE_API_KEY else ""
+    async with (
+        open_databases(settings.DATABASE_URL, settings.CONTENT_STORE_URL) as (pool, content_pool),
+        httpx.AsyncClient(
+            headers={Header.API_KEY: key},
+            timeout=httpx.Timeout(settings.DISPATCH_TIMEOUT_SECONDS, connect=3.0),
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+            follow_redirects=False,
+            trust_env=False,
+        ) as http,
+    ):
+        await ensure_stages(pool, [definition.stage for definition in PIPELINE])
+        content = PostgresContentStore(content_pool, max_bytes=settings.MAX_CONTENT_BYTES)
+        dispatcher = Dispatcher(pool, content, StageClient(http, addresses), policy, limits)
+        yield Orchestrator(pool, content, dispatcher, limits, settings)
+
+
+def _stage_of(service: str | None, stage: Stage) -> StageDefinition:
+    definition = definition_of(stage)
+    if definition.service != service:
+        raise WrongStageError(f"the stage {stage} is not run by {service or 'you'}")
+    return definition
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise JobNotFoundError from error
+
+
+__all__ = ["FIRST", "JobFilter", "Orchestrator", "open_orchestrator"]

@@ -1,0 +1,164 @@
+"""Jobs as their owner sees them."""
+
+import base64
+import binascii
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from app.core.errors import JobNotFoundError
+from app.core.pipeline import PIPELINE
+from ml_shared.contracts.jobs import (
+    ENDED,
+    JobCounts,
+    JobFailure,
+    JobPage,
+    JobStatus,
+    JobView,
+    StageView,
+    Waiting,
+    WaitingReason,
+)
+from ml_shared.errors import InvalidError
+from ml_shared.names import Stage
+
+MOST_COUNTED_POSITION: Final = 1_000
+# further back the place in the queue is "about a thousand": counting all of a long queue is not worth it
+
+_COLUMNS = """
+jobs.*, leases.phase, leases.expires_at < now() AS lease_over,
+(SELECT paused_until > now() FROM stages WHERE stages.stage = jobs.stage) AS stage_paused,
+CASE WHEN jobs.placement = 'ready' THEN
+    (SELECT count(*) FROM (SELECT 1 FROM jobs AS earlier WHERE earlier.stage = jobs.stage
+        AND earlier.placement = 'ready' AND earlier.tag < jobs.tag LIMIT 1000) few) END AS position
+FROM jobs LEFT JOIN leases ON leases.owner = jobs.owner AND leases.job_id = jobs.id
+"""
+_STAGES = """
+SELECT job_id, stage, attempts, started_at, ended_at FROM job_stages WHERE owner = $1 AND job_id = ANY($2)
+"""
+_ORDER = {definition.stage: position for position, definition in enumerate(PIPELINE)}
+
+
+async def find(pool: asyncpg.Pool, owner: str, job_id: UUID) -> JobView:
+    """Return one job of an owner.
+
+    Raises
+    ------
+    JobNotFoundError
+        If there is none, or it is another owner's.
+    """
+    async with pool.acquire() as connection:
+        row = await connection.fetchrow(f"SELECT {_COLUMNS} WHERE jobs.owner = $1 AND jobs.id = $2", owner, job_id)
+        if row is None:
+            raise JobNotFoundError
+        stages = await connection.fetch(_STAGES, owner, [job_id])
+    return _view(row, stages)
+
+
+async def find_page(
+    pool: asyncpg.Pool,
+    owner: str,
+    *,
+    limit: int,
+    cursor: str | None,
+    status: JobStatus | None = None,
+    corpus_name: str | None = None,
+    batch_id: UUID | None = None,
+    created_after: datetime | None = None,
+) -> JobPage:
+    """Return a page of an owner's jobs, newest first.
+
+    Raises
+    ------
+    InvalidError
+        If the cursor is not one that a page before gave.
+    """
+    at, last_id = _read_cursor(cursor)
+    async with pool.acquire() as connection:
+        rows = await connection.fetch(
+            f"""SELECT {_COLUMNS}
+                WHERE jobs.owner = $1 AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR corpus_name = $3)
+                  AND ($4::uuid IS NULL OR batch_id = $4) AND ($5::timestamptz IS NULL OR submitted_at > $5)
+                  AND ($6::timestamptz IS NULL OR (submitted_at, jobs.id) < ($6, $7::uuid))
+                ORDER BY submitted_at DESC, jobs.id DESC LIMIT $8""",
+            *(owner, status, corpus_name, batch_id, created_after, at, last_id, limit + 1),
+        )
+        shown = rows[:limit]
+        stages = await connection.fetch(_STAGES, owner, [row["id"] for row in shown])
+    by_job: dict[UUID, list[Any]] = {}
+    for stage in stages:
+        by_job.setdefault(stage["job_id"], []).append(stage)
+    return JobPage(
+        items=[_view(row, by_job.get(row["id"], [])) for row in shown],
+        next_cursor=_write_cursor(shown[-1]) if len(rows) > limit else None,
+    )
+
+
+def _write_cursor(row: Any) -> str:
+    return (
+        base64.urlsafe_b64encode(orjson.dumps([row["submitted_at"].isoformat(), str(row["id"])])).decode().rstrip("=")
+    )
+
+
+def _read_cursor(cursor: str | None) -> tuple[datetime | None, UUID | None]:
+    if cursor is None:
+        return None, None
+    try:
+        at, job_id = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return datetime.fromisoformat(at), UUID(job_id)
+    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
+        raise InvalidError("the cursor is not one of ours; take next_cursor of the page before") from error
+
+
+def _view(row: Any, stages: list[Any]) -> JobView:
+    status = JobStatus(row["status"])
+    failure = None
+    if status is JobStatus.FAILED:
+        failure = JobFailure(
+            code=row["error_code"], message=row["error_message"], failed_stage=Stage(row["failed_stage"])
+        )
+    return JobView(
+        job_id=str(row["id"]),
+        url=row["url"],
+        corpus_name=row["corpus_name"],
+        status=status,
+        waiting=None if status in ENDED else _waiting(row),
+        stages=sorted((_stage_view(stage) for stage in stages), key=lambda view: _ORDER[view.stage]),
+        counts=JobCounts(bytes=row["bytes"], chunks=row["chunks"], tokens=row["tokens"]),
+        error=failure,
+        metadata=row["metadata"],
+        trace_id=row["traceparent"].split("-")[1] if row["traceparent"] else None,
+        submitted_at=row["submitted_at"],
+        ended_at=row["ended_at"],
+    )
+
+
+def _stage_view(row: Any) -> StageView:
+    duration = (row["ended_at"] - row["started_at"]).total_seconds() if row["started_at"] and row["ended_at"] else None
+    return StageView(
+        stage=Stage(row["stage"]),
+        attempts=row["attempts"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        duration_seconds=duration,
+    )
+
+
+def _waiting(row: Any) -> Waiting:
+    position = None
+    match row["placement"]:
+        case "leased":
+            reason = WaitingReason.RUNNING if row["phase"] == "run" else WaitingReason.QUEUED
+            if row["phase"] is None or row["lease_over"]:
+                reason = WaitingReason.LEASE
+        case "parked":
+            reason = WaitingReason.UPSTREAM if row["stage_paused"] else WaitingReason.HOST_DELAY
+        case "waiting":
+            reason = WaitingReason.UPSTREAM
+        case _:
+            reason = WaitingReason.UPSTREAM if row["stage_paused"] else WaitingReason.QUEUED
+            position = row["position"]
+    return Waiting(reason=reason, since=row["waiting_since"], position=position)

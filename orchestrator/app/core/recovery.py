@@ -1,0 +1,78 @@
+"""Taking back what was lost: leases that ran out, lanes that nobody holds, content that nobody needs."""
+
+import logging
+from typing import Any, Final
+
+import asyncpg
+
+from app.core.claims import release
+from app.core.transitions import Limits, fail_lost
+from ml_shared.names import Stage
+
+logger = logging.getLogger(__name__)
+
+RECOVERY_BATCH: Final = 200
+# leases taken back in one transaction; the rest waits for the next look, seconds later
+
+_EXPIRED = """
+SELECT jobs.owner, jobs.id, jobs.host, jobs.tag, leases.stage, leases.phase, job_stages.attempts, jobs.traceparent
+FROM leases JOIN jobs ON jobs.owner = leases.owner AND jobs.id = leases.job_id
+LEFT JOIN job_stages ON job_stages.owner = leases.owner AND job_stages.job_id = leases.job_id
+    AND job_stages.stage = leases.stage
+WHERE leases.expires_at < now() LIMIT $1 FOR UPDATE OF jobs, leases SKIP LOCKED
+"""
+# a holder that neither is ready nor holds a lease holds nothing: nothing in the code leaves one, a crash might
+_FREE_DEAD_LANES = """
+UPDATE lanes SET holder = NULL WHERE holder IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM jobs WHERE jobs.id = lanes.holder AND jobs.host = lanes.host AND jobs.placement IN ('ready', 'leased')
+)
+"""
+
+
+async def recover(pool: asyncpg.Pool, limits: Limits) -> tuple[list[Any], list[Any]]:
+    """Take back leases that ran out: the job is runnable again, or failed if it had all its attempts.
+
+    Returns
+    -------
+    released, failed
+        Rows of (owner, id, stage, phase).
+    """
+    released, failed = [], []
+    async with pool.acquire() as connection, connection.transaction():
+        expired = await connection.fetch(_EXPIRED, RECOVERY_BATCH)
+        for job in expired:
+            if job["phase"] == "run" and (job["attempts"] or 0) >= limits.max_attempts:
+                await fail_lost(connection, job, Stage(job["stage"]), limits)
+                failed.append(job)
+            else:
+                await release(connection, job, Stage(job["stage"]))
+                released.append(job)
+        await connection.execute(_FREE_DEAD_LANES)
+    return released, failed
+
+
+def log_recovered(released: list[Any], failed: list[Any]) -> None:
+    """Write a line for each lease that ran out: with the job's trace, so that it is found beside the job's spans."""
+    for job in released:
+        logger.warning("lease_expired", extra=_fields(job))
+    for job in failed:
+        logger.error("attempts_lost", extra=_fields(job))
+
+
+def _fields(job: Any) -> dict[str, Any]:
+    return {
+        "job_id": str(job["id"]),
+        "failed_stage": job["stage"],
+        "lease_phase": job["phase"],
+        "attempts": job["attempts"] or 0,
+        "job_trace_id": job["traceparent"].split("-")[1] if job["traceparent"] else None,
+    }
+
+
+async def seconds_to_next_lane(pool: asyncpg.Pool) -> float | None:
+    """Return in how many seconds a host with waiting jobs may be asked again, or `None` if no job waits for that."""
+    seconds: float | None = await pool.fetchval(
+        """SELECT extract(epoch FROM min(next_at) - now())::float8 FROM lanes
+           WHERE occupied AND holder IS NULL AND next_at > now()"""
+    )
+    return seconds

@@ -1,0 +1,280 @@
+"""What a worker's report does to a job.
+
+Every report is fenced: one conditional update finds the job in the stage and under the attempt that the report names, or
+nothing changes. The same attempt twice is a duplicate, another attempt is stale; both are answered, neither acts.
+"""
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from app.core.errors import JobNotFoundError
+from app.core.pipeline import FIRST, StageDefinition, after
+from app.core.placement import drop_lease, end, leave_lane, make_runnable, make_wait
+from ml_shared.contracts.jobs import (
+    CallbackAnswer,
+    CallbackStatus,
+    JobStatus,
+    ProgressAnswer,
+    ProgressPhase,
+    ProgressReport,
+    StageCallback,
+)
+from ml_shared.names import Stage
+
+GIVEN_BACK: Final = frozenset({"host_busy", "endpoint_rate_limited", "endpoint_unavailable", "stage_unavailable"})
+# the stage did nothing with the attempt, so it does not count
+CONTENT_MISSING: Final = "content_missing"
+HOST_BUSY: Final = "host_busy"
+STAGE_TIMEOUT: Final = "stage_timeout"
+RETRY_SECONDS: Final = (1.0, 3600.0)
+# what a worker asks for is held to this
+BACKOFF_BASE_SECONDS: Final = 5.0
+
+_CLOSE_ATTEMPT = """
+UPDATE jobs SET attempt_open = false, committing = false
+WHERE id = $1 AND stage = $2 AND attempt_id = $3 AND attempt_open AND placement <> 'ended'
+RETURNING owner, id, host, tag, url, content_ref
+"""
+_KNOWN = """
+SELECT jobs.owner, job_stages.finished_attempt FROM jobs
+LEFT JOIN job_stages ON job_stages.owner = jobs.owner AND job_stages.job_id = jobs.id AND job_stages.stage = $2
+WHERE jobs.id = $1
+"""
+_FINISH_STAGE = """
+INSERT INTO job_stages AS s (owner, job_id, stage, ended_at, finished_attempt) VALUES ($1, $2, $3, now(), $4)
+ON CONFLICT (owner, job_id, stage) DO UPDATE SET ended_at = now(), finished_attempt = $4
+RETURNING attempts, started_at, first_deferred_at
+"""
+_DEFER_STAGE = """
+UPDATE job_stages SET first_deferred_at = coalesce(first_deferred_at, now()), attempts = GREATEST(attempts - $4, 0)
+WHERE owner = $1 AND job_id = $2 AND stage = $3
+RETURNING extract(epoch FROM now() - first_deferred_at)::float8 AS deferred_seconds, attempts
+"""
+_OPEN_ATTEMPT = """
+SELECT owner, id, host, tag, placement FROM jobs
+WHERE id = $1 AND stage = $2 AND attempt_id = $3 AND attempt_open AND placement <> 'ended' FOR UPDATE
+"""
+_COUNT_START = """
+INSERT INTO job_stages AS s (owner, job_id, stage, attempts, started_at) VALUES ($1, $2, $3, 1, now())
+ON CONFLICT (owner, job_id, stage) DO UPDATE SET attempts = s.attempts + 1, started_at = now(), ended_at = NULL
+RETURNING attempts
+"""
+_RUN_LEASE = """
+INSERT INTO leases AS l (owner, job_id, stage, attempt_id, phase, expires_at, deadline_at)
+VALUES ($1, $2, $3, $4, 'run', now() + make_interval(secs => LEAST($5::float8, $6::float8)),
+        now() + make_interval(secs => $6))
+ON CONFLICT (owner, job_id) DO UPDATE SET
+    phase = 'run', attempt_id = excluded.attempt_id, expires_at = excluded.expires_at, deadline_at = excluded.deadline_at
+"""
+_RENEW = """
+UPDATE leases SET expires_at = LEAST(now() + make_interval(secs => $2), deadline_at)
+WHERE attempt_id = $1 AND phase = 'run' AND deadline_at > now()
+"""
+_TAKE_UP_AGAIN = """
+UPDATE jobs SET placement = 'leased', status = $3, not_before = NULL, waiting_since = now()
+WHERE owner = $1 AND id = $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long leases last, and how often is enough.
+
+    Attributes
+    ----------
+    run_lease_seconds, stage_deadline_seconds, max_deferred_seconds
+        Durations in seconds.
+    max_attempts
+        Attempts of a stage that a worker may start.
+    """
+
+    run_lease_seconds: float
+    stage_deadline_seconds: float
+    max_deferred_seconds: float
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What a report did.
+
+    Attributes
+    ----------
+    answer
+        For the worker.
+    next_stage
+        The stage that now has a job more to hand out, if one has.
+    ended
+        How the job ended, if it did.
+    """
+
+    answer: CallbackAnswer
+    next_stage: Stage | None = None
+    ended: JobStatus | None = None
+
+
+async def _answer_late(connection: Any, job_id: UUID, stage: Stage, attempt_id: UUID) -> Transition:
+    known = await connection.fetchrow(_KNOWN, job_id, stage)
+    if known is None:
+        raise JobNotFoundError
+    if known["finished_attempt"] == attempt_id:
+        return Transition(CallbackAnswer(duplicate=True))
+    return Transition(CallbackAnswer(stale=True))
+
+
+async def complete(
+    pool: asyncpg.Pool, job_id: UUID, definition: StageDefinition, callback: StageCallback, limits: Limits
+) -> Transition:
+    """Take a stage's result: the job moves on, waits, or ends.
+
+    Raises
+    ------
+    JobNotFoundError
+        If there is no such job.
+    """
+    stage, attempt_id = definition.stage, UUID(callback.attempt_id)
+    async with pool.acquire() as connection, connection.transaction():
+        job = await connection.fetchrow(_CLOSE_ATTEMPT, job_id, stage, attempt_id)
+        if job is None:
+            return await _answer_late(connection, job_id, stage, attempt_id)
+        progress = await connection.fetchrow(_FINISH_STAGE, job["owner"], job_id, stage, attempt_id)
+        await drop_lease(connection, job)
+        if callback.status is CallbackStatus.SUCCESS:
+            return await _succeed(connection, job, definition, callback, progress["started_at"])
+        if callback.status is CallbackStatus.DEFERRED:
+            return await _defer(connection, job, definition, callback, limits)
+        return await _fail(connection, job, stage, callback)
+
+
+async def _succeed(
+    connection: Any, job: Any, definition: StageDefinition, callback: StageCallback, started_at: datetime | None
+) -> Transition:
+    await _keep_stats(connection, job, definition.stage, callback, started_at)
+    following = after(definition.stage)
+    if following is None:
+        await end(connection, job, JobStatus.COMPLETED)
+        return Transition(CallbackAnswer(), ended=JobStatus.COMPLETED)
+    await make_runnable(connection, job, following.stage)
+    if definition.by_host:
+        await leave_lane(connection, job, callback.host_next_at)
+    return Transition(CallbackAnswer(), next_stage=following.stage)
+
+
+async def _keep_stats(
+    connection: Any, job: Any, stage: Stage, callback: StageCallback, started_at: datetime | None
+) -> None:
+    stats = callback.stats
+    if stage is FIRST.stage:
+        # versions of a document are ordered by when their page was asked for, on this clock
+        await connection.execute(
+            "UPDATE jobs SET content_ref = $3, bytes = $4, as_of = coalesce($5, now()) WHERE owner = $1 AND id = $2",
+            *(job["owner"], job["id"], callback.content_ref, _count(stats, "bytes"), started_at),
+        )
+    else:
+        await connection.execute(
+            """UPDATE jobs SET content_ref = coalesce($3, content_ref), chunks = coalesce($4, chunks),
+                   tokens = coalesce($5, tokens), document = document || coalesce($6::jsonb, '{}')
+               WHERE owner = $1 AND id = $2""",
+            *(job["owner"], job["id"], callback.content_ref, _count(stats, "chunks"), _count(stats, "tokens")),
+            stats.get("document"),
+        )
+
+
+def _count(stats: dict[str, Any], name: str) -> int | None:
+    value = stats.get(name)
+    return value if isinstance(value, int) and 0 <= value < 2**31 else None
+
+
+async def _fail(connection: Any, job: Any, stage: Stage, callback: StageCallback) -> Transition:
+    await end(
+        connection,
+        job,
+        JobStatus.FAILED,
+        code=callback.error_code or "unknown_error",
+        message=callback.error_message or "the stage gave no reason",
+        failed_stage=stage,
+    )
+    await leave_lane(connection, job, callback.host_next_at)
+    return Transition(CallbackAnswer(), ended=JobStatus.FAILED)
+
+
+async def _defer(
+    connection: Any, job: Any, definition: StageDefinition, callback: StageCallback, limits: Limits
+) -> Transition:
+    code = callback.error_code or "upstream_error"
+    counted = code not in GIVEN_BACK
+    progress = await connection.fetchrow(_DEFER_STAGE, job["owner"], job["id"], definition.stage, 0 if counted else 1)
+    if progress["deferred_seconds"] > limits.max_deferred_seconds or (
+        counted and progress["attempts"] >= limits.max_attempts
+    ):
+        return await _fail(connection, job, definition.stage, callback)
+    if code == CONTENT_MISSING and definition.stage is not FIRST.stage:
+        # not a failure: what was kept is gone, so the page is fetched again
+        await make_runnable(connection, job, FIRST.stage)
+        return Transition(CallbackAnswer(), next_stage=FIRST.stage)
+    seconds = callback.retry_after_seconds
+    if seconds is None:
+        seconds = BACKOFF_BASE_SECONDS * 2.0 ** min(progress["attempts"], 8) * random.uniform(0.75, 1.25)  # noqa: S311
+    until = datetime.now(UTC) + timedelta(seconds=min(max(seconds, RETRY_SECONDS[0]), RETRY_SECONDS[1]))
+    if definition.by_host and code == HOST_BUSY:
+        # the host is what has to wait, and it does so once, not once a job
+        await make_runnable(connection, job, definition.stage)
+        await leave_lane(connection, job, callback.host_next_at or until)
+    else:
+        await make_wait(connection, job, definition.stage, until)
+        if definition.by_host:
+            await leave_lane(connection, job, callback.host_next_at)
+    return Transition(CallbackAnswer())
+
+
+async def progress(
+    pool: asyncpg.Pool, job_id: UUID, definition: StageDefinition, report: ProgressReport, limits: Limits
+) -> tuple[ProgressAnswer | None, Transition]:
+    """Take a sign of life: start the run lease, renew it, or announce the write.
+
+    Returns
+    -------
+    answer, transition
+        `None` as the answer tells the worker to abandon; the transition says whether that ended the job.
+    """
+    stage, attempt_id = definition.stage, UUID(report.attempt_id)
+    async with pool.acquire() as connection, connection.transaction():
+        job = await connection.fetchrow(_OPEN_ATTEMPT, job_id, stage, attempt_id)
+        if job is None:
+            return None, Transition(CallbackAnswer())
+        if report.phase is ProgressPhase.STARTED:
+            attempts = await connection.fetchval(_COUNT_START, job["owner"], job_id, stage)
+            if attempts > limits.max_attempts:
+                await fail_lost(connection, job, stage, limits)
+                return None, Transition(CallbackAnswer(), ended=JobStatus.FAILED)
+        if report.phase is ProgressPhase.STARTED or job["placement"] != "leased":
+            # a lease that ran out, but that nobody took over, is taken up again
+            await connection.execute(_TAKE_UP_AGAIN, job["owner"], job_id, definition.status)
+            await connection.execute(
+                _RUN_LEASE,
+                *(job["owner"], job_id, stage, attempt_id, limits.run_lease_seconds, limits.stage_deadline_seconds),
+            )
+        elif await connection.execute(_RENEW, attempt_id, limits.run_lease_seconds) == "UPDATE 0":
+            return None, Transition(CallbackAnswer())
+        if report.phase is ProgressPhase.COMMITTING:
+            await connection.execute(
+                "UPDATE jobs SET committing = true WHERE owner = $1 AND id = $2", job["owner"], job_id
+            )
+    return ProgressAnswer(lease_seconds=limits.run_lease_seconds), Transition(CallbackAnswer())
+
+
+async def fail_lost(connection: Any, job: Any, stage: Stage, limits: Limits) -> None:
+    """End a job whose attempts were all lost."""
+    await end(
+        connection,
+        job,
+        JobStatus.FAILED,
+        code=STAGE_TIMEOUT,
+        message=f"{limits.max_attempts} attempts were started and none reported an end",
+        failed_stage=stage,
+    )

@@ -1,0 +1,46 @@
+"""`python -m app.migrate`: bring both databases to this code's schema, and say what was done."""
+
+import asyncio
+import sys
+
+import asyncpg
+
+from app.config import settings
+from app.core.database import CONTENT_MIGRATIONS, MIGRATIONS
+from ml_shared.migrations import MigrationError, migrate
+from ml_shared.settings import without_password
+
+
+async def _create_database(database_url: str, name: str) -> None:
+    """Create the content database beside the jobs' one; that it is there already is as good."""
+    connection = await asyncpg.connect(database_url, timeout=5.0)
+    try:
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            quoted = await connection.fetchval("SELECT quote_ident($1)", name)
+            await connection.execute(f"CREATE DATABASE {quoted}")
+    except asyncpg.DuplicateDatabaseError:
+        pass  # another migration was faster
+    finally:
+        await connection.close()
+
+
+async def _run() -> None:
+    content_name = settings.CONTENT_STORE_URL.partition("?")[0].rpartition("/")[2]
+    await _create_database(settings.DATABASE_URL, content_name)
+    for url, folder in ((settings.DATABASE_URL, MIGRATIONS), (settings.CONTENT_STORE_URL, CONTENT_MIGRATIONS)):
+        done = await migrate(url, folder)
+        print(f"{without_password(url)}: {', '.join(done) if done else 'up to date'}")
+
+
+def main() -> int:
+    """Run, and turn what an operator can mend into one line."""
+    try:
+        asyncio.run(_run())
+    except (MigrationError, asyncpg.PostgresError, OSError) as error:
+        print(f"migrate: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Databases of this test's own, and an orchestrator's core on them."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import asyncpg
+import pytest
+
+ORCHESTRATOR_KEY = "orchestrator-key-of-the-tests"
+
+# settings are read when the app's modules are first imported; what a test varies it passes itself
+os.environ.update(
+    SERVICE_NAME="orchestrator",
+    MEMBERSHIP_URL="http://127.0.0.1:9",
+    REDIS_URL="redis://127.0.0.1:9/0",
+    DATABASE_URL="postgresql+asyncpg://nobody@127.0.0.1:9/ml_jobs",
+    CONTENT_STORE_URL="postgresql+asyncpg://nobody@127.0.0.1:9/ml_content",
+    SCRAPER_URL="http://127.0.0.1:9",
+    CHUNKING_URL="http://127.0.0.1:9",
+    EMBEDDING_URL="http://127.0.0.1:9",
+    SERVICE_API_KEY=ORCHESTRATOR_KEY,
+    WORKER_METRICS_PORT="0",
+)
+
+from app.core import claims, recovery, submission, transitions
+from app.core.database import CONTENT_MIGRATIONS, MIGRATIONS, open_databases
+from app.core.hand_outs import HandOut
+from app.core.pipeline import PIPELINE, definition_of
+from ml_shared.contracts.jobs import (
+    CallbackStatus,
+    JobRequest,
+    ProgressPhase,
+    ProgressReport,
+    StageCallback,
+)
+from ml_shared.migrations import migrate
+from ml_shared.names import Stage
+from ml_shared.testing.servers import PostgresServer
+
+
+@pytest.fixture
+def databases(postgres_server: PostgresServer) -> Iterator[tuple[str, str]]:
+    """DSNs of migrated databases: jobs, content."""
+    names = postgres_server.create_database(), postgres_server.create_database()
+    jobs, content = (postgres_server.dsn(name) for name in names)
+
+    async def apply() -> None:
+        await migrate(jobs, MIGRATIONS)
+        await migrate(content, CONTENT_MIGRATIONS)
+
+    asyncio.run(apply())
+    yield jobs, content
+    for name in names:
+        postgres_server.drop_database(name)
+
+
+@dataclass
+class Core:
+    """The orchestrator's core on real databases, in the verbs of the tests."""
+
+    pool: asyncpg.Pool
+    content_pool: asyncpg.Pool
+    limits: transitions.Limits = transitions.Limits(60, 3600, 86_400, 4)
+    in_flight: int = 8
+
+    async def submit(self, url: str, owner: str = "key:a", **more: Any) -> str:
+        fields: dict[str, Any] = {"traceparent": None, "idempotency_key": None, "max_open_jobs": 1000} | more
+        accepted = await submission.submit(self.pool, owner, JobRequest(url=url), **fields)
+        return accepted.job_id
+
+    async def claim(self, stage: Stage, *, high_water: int = 1000, lease_seconds: float = 30) -> list[HandOut]:
+        return await claims.claim(
+            self.pool,
+            definition_of(stage),
+            in_flight=self.in_flight,
+            high_water=high_water,
+            lease_seconds=lease_seconds,
+        )
+
+    async def claim_one(self, stage: Stage) -> HandOut:
+        (job,) = await self.claim(stage)
+        return job
+
+    async def started(self, job: HandOut, phase: ProgressPhase = ProgressPhase.STARTED) -> bool:
+        """Report progress; say whether the worker may go on."""
+        report = ProgressReport(attempt_id=str(job.attempt_id), stage=job.stage, phase=phase)
+        answer, _ = await transitions.progress(
+            self.pool, job.job_id, definition_of(job.stage), report, self.limits
+        )
+        return answer is not None
+
+    async def complete(self, job: HandOut, **fields: Any) -> transitions.Transition:
+        callback = StageCallback(
+            **{"attempt_id": str(job.attempt_id), "stage": job.stage, "status": CallbackStatus.SUCCESS} | fields
+        )
+        return await transitions.complete(self.pool, job.job_id, definition_of(job.stage), callback, self.limits)
+
+    async def defer(self, job: HandOut, code: str, **fields: Any) -> transitions.Transition:
+        return await self.complete(job, status=CallbackStatus.DEFERRED, error_code=code, **fields)
+
+    async def recover(self) -> tuple[list[Any], list[Any]]:
+        return await recovery.recover(self.pool, self.limits)
+
+    async def row(self, job_id: Any) -> Any:
+        return await self.pool.fetchrow("SELECT * FROM jobs WHERE id = $1", job_id)
+
+    async def expire_leases(self) -> None:
+        await self.pool.execute("UPDATE leases SET expires_at = now() - interval '1 second'")
+
+    async def time_has_come(self) -> None:
+        """Let everything that waits for a time have waited."""
+        await self.pool.execute("UPDATE jobs SET not_before = now() WHERE placement = 'waiting'")
+        await self.pool.execute("UPDATE lanes SET next_at = now()")
+
+    def with_limits(self, **limits: Any) -> "Core":
+        return replace(self, limits=replace(self.limits, **limits))
+
+
+@pytest.fixture
+async def core(databases: tuple[str, str]) -> AsyncIterator[Core]:
+    async with open_databases(*databases, max_size=8) as (jobs, content):
+        async with jobs.acquire() as connection:
+            await claims.ensure_stages(connection, [definition.stage for definition in PIPELINE])
+        yield Core(jobs, content)

@@ -1,0 +1,131 @@
+"""Who is handed out, when, and in which order."""
+
+import asyncio
+
+from conftest import Core
+
+from app.core import claims
+from app.core.reading import find
+from ml_shared.contracts.jobs import CallbackStatus, WaitingReason
+from ml_shared.names import Stage
+
+
+async def test_passes_at_once_hand_out_each_job_once_and_never_more_than_the_limit(core: Core) -> None:
+    for number in range(20):
+        await core.submit(f"http://host{number}.test/")
+    passes = await asyncio.gather(*(core.claim(Stage.SCRAPING) for _ in range(6)))
+    claimed = [job.job_id for one in passes for job in one]
+    assert len(claimed) == len(set(claimed)) == core.in_flight
+
+
+async def test_a_host_has_one_hand_out_at_a_time(core: Core) -> None:
+    for number in range(5):
+        await core.submit(f"http://one.test/{number}")
+    await core.submit("http://other.test/")
+    first = await core.claim(Stage.SCRAPING)
+    assert sorted(job.host for job in first) == ["one.test", "other.test"]
+    assert await core.claim(Stage.SCRAPING) == []
+    (on_one,) = [job for job in first if job.host == "one.test"]
+    await core.complete(on_one, content_ref="page")
+    assert [job.host for job in await core.claim(Stage.SCRAPING)] == ["one.test"]
+
+
+async def test_a_failed_page_frees_its_host(core: Core) -> None:
+    await core.submit("http://one.test/1")
+    await core.submit("http://one.test/2")
+    job = await core.claim_one(Stage.SCRAPING)
+    await core.complete(job, status=CallbackStatus.FAILED, error_code="http_status")
+    assert (await core.claim_one(Stage.SCRAPING)).url == "http://one.test/2"
+
+
+async def test_a_busy_host_waits_once_and_its_jobs_with_it(core: Core) -> None:
+    for number in range(3):
+        await core.submit(f"http://one.test/{number}")
+    job = await core.claim_one(Stage.SCRAPING)
+    await core.started(job)
+    await core.defer(job, "host_busy", retry_after_seconds=30)
+    assert await core.claim(Stage.SCRAPING) == []
+    view = await find(core.pool, "key:a", job.job_id)
+    assert view.waiting is not None
+    assert view.waiting.reason is WaitingReason.HOST_DELAY
+    await core.time_has_come()
+    assert (await core.claim_one(Stage.SCRAPING)).job_id == job.job_id, "the first one is still first"
+
+
+async def test_one_url_of_another_owner_does_not_wait_for_a_backlog(core: Core) -> None:
+    core.in_flight = 2
+    for number in range(30):
+        await core.submit(f"http://big{number}.test/", owner="key:big")
+    for job in await core.claim(Stage.SCRAPING):
+        await core.complete(job, content_ref="page")
+    await core.submit("http://small.test/", owner="key:small")
+    owners = [job.owner for job in await core.claim(Stage.SCRAPING)]
+    assert "key:small" in owners
+
+
+async def test_a_stage_gets_nothing_new_while_too_much_is_behind_it(core: Core) -> None:
+    for number in range(3):
+        await core.submit(f"http://host{number}.test/")
+    for job in await core.claim(Stage.SCRAPING):
+        await core.complete(job, content_ref="page")
+    await core.submit("http://late.test/")
+    assert await core.claim(Stage.SCRAPING, high_water=3) == []
+    assert len(await core.claim(Stage.SCRAPING, high_water=4)) == 1
+
+
+async def test_an_outage_gives_the_job_back_uncounted_and_pauses_the_stage(core: Core) -> None:
+    await core.submit("http://a.test/")
+    await core.submit("http://b.test/")
+    first, second = await core.claim(Stage.SCRAPING)
+    seconds = await claims.give_back(core.pool, first, reason="not reached", base_seconds=1, most_seconds=60)
+    assert seconds is not None
+    assert 0.7 < seconds < 1.3
+    assert await claims.give_back(core.pool, second, reason="not reached", base_seconds=1, most_seconds=60) is None
+    assert await core.claim(Stage.SCRAPING) == [], "the stage pauses: no other job is tried meanwhile"
+    view = await find(core.pool, "key:a", first.job_id)
+    assert view.waiting is not None
+    assert view.waiting.reason is WaitingReason.UPSTREAM
+    await core.pool.execute("UPDATE stages SET paused_until = now()")
+    assert len(await core.claim(Stage.SCRAPING)) == 2
+    assert await core.pool.fetchval("SELECT coalesce(max(attempts), 0) FROM job_stages") == 0
+
+
+async def test_a_pause_grows_and_an_answer_ends_it(core: Core) -> None:
+    await core.submit("http://a.test/")
+    pauses = []
+    for _ in range(4):
+        job = await core.claim_one(Stage.SCRAPING)
+        pauses.append(await claims.give_back(core.pool, job, reason="x", base_seconds=1, most_seconds=60))
+        await core.pool.execute("UPDATE stages SET paused_until = now()")
+    assert all(later > earlier for earlier, later in zip(pauses, pauses[1:], strict=False) if earlier and later)
+    await claims.queued(core.pool, await core.claim_one(Stage.SCRAPING), queue_epoch="e", lease_seconds=900)
+    assert await core.pool.fetchval("SELECT pauses FROM stages WHERE stage = 'scraping'") == 0
+
+
+async def test_a_new_queue_epoch_releases_what_the_wiped_queue_held(core: Core) -> None:
+    await core.submit("http://a.test/")
+    await core.submit("http://b.test/")
+    core.in_flight = 1
+    lost = await core.claim_one(Stage.SCRAPING)
+    await claims.queued(core.pool, lost, queue_epoch="before", lease_seconds=900)
+    core.in_flight = 2
+    other = await core.claim_one(Stage.SCRAPING)
+    assert await claims.queued(core.pool, other, queue_epoch="after", lease_seconds=900) == 1
+    assert (await core.claim_one(Stage.SCRAPING)).job_id == lost.job_id
+
+
+async def test_a_rejected_job_fails_with_the_stages_reason(core: Core) -> None:
+    await core.submit("http://a.test/")
+    job = await core.claim_one(Stage.SCRAPING)
+    assert await claims.reject(core.pool, job, code="invalid_url", message="no")
+    row = await core.row(job.job_id)
+    assert (row["status"], row["error_code"], row["failed_stage"]) == ("failed", "invalid_url", "scraping")
+    assert not await claims.reject(core.pool, job, code="other", message="twice")
+
+
+async def test_the_recovery_frees_a_lane_that_nobody_holds(core: Core) -> None:
+    await core.submit("http://one.test/")
+    await core.pool.execute("UPDATE lanes SET holder = gen_random_uuid()")
+    assert await core.claim(Stage.SCRAPING) == []
+    await core.recover()
+    assert len(await core.claim(Stage.SCRAPING)) == 1

@@ -1,0 +1,105 @@
+"""Taking in jobs, and listing them."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+from conftest import Core
+
+from app.core.errors import (
+    IdempotencyInProgressError,
+    IdempotencyKeyReusedError,
+    JobNotFoundError,
+    TooManyOpenJobsError,
+)
+from app.core.reading import find, find_page
+from ml_shared.contracts.jobs import CallbackStatus, JobStatus, WaitingReason
+from ml_shared.errors import InvalidError
+from ml_shared.names import Stage
+
+
+async def test_a_new_job_says_why_it_waits(core: Core) -> None:
+    job_id = await core.submit("http://Site.test:80/a#part", traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01")
+    job = await find(core.pool, "key:a", UUID(job_id))
+    assert job.status is JobStatus.QUEUED
+    assert job.waiting is not None
+    assert job.waiting.reason is WaitingReason.HOST_DELAY
+    assert job.trace_id == "a" * 32
+    assert job.url == "http://Site.test:80/a#part", "as submitted"
+    assert (await core.row(job_id))["host"] == "site.test"
+
+
+async def test_another_owners_job_is_not_found(core: Core) -> None:
+    job_id = await core.submit("http://site.test/", owner="key:a")
+    with pytest.raises(JobNotFoundError):
+        await find(core.pool, "key:b", UUID(job_id))
+    assert (await find_page(core.pool, "key:b", limit=10, cursor=None)).items == []
+
+
+async def test_one_job_too_many_is_refused_and_an_ended_one_makes_room(core: Core) -> None:
+    for number in range(3):
+        await core.submit(f"http://host{number}.test/", max_open_jobs=3)
+    with pytest.raises(TooManyOpenJobsError) as refused:
+        await core.submit("http://more.test/", max_open_jobs=3)
+    assert refused.value.retry_after_seconds
+    job, *_ = await core.claim(Stage.SCRAPING)
+    await core.complete(job, status=CallbackStatus.FAILED, error_code="http_status")
+    assert await core.submit("http://more.test/", max_open_jobs=3)
+
+
+async def test_a_repeated_idempotency_key_gets_the_same_job(core: Core) -> None:
+    first = await core.submit("http://site.test/", idempotency_key="k")
+    assert await core.submit("http://site.test/", idempotency_key="k") == first
+    assert await core.submit("http://site.test/", idempotency_key="k", owner="key:b") != first
+    assert await core.pool.fetchval("SELECT count(*) FROM jobs WHERE owner = 'key:a'") == 1
+    assert await core.pool.fetchval("SELECT open_jobs FROM owners WHERE owner = 'key:a'") == 1
+
+
+async def test_an_idempotency_key_with_another_body_is_refused(core: Core) -> None:
+    await core.submit("http://site.test/", idempotency_key="k")
+    with pytest.raises(IdempotencyKeyReusedError):
+        await core.submit("http://site.test/other", idempotency_key="k")
+
+
+async def test_repeats_at_once_make_one_job(core: Core) -> None:
+    ids = await asyncio.gather(*(core.submit("http://site.test/", idempotency_key="k") for _ in range(6)))
+    assert len(set(ids)) == 1
+
+
+async def test_a_repeat_while_the_first_is_under_way_is_a_conflict_after_two_seconds(core: Core) -> None:
+    async with core.pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("INSERT INTO idempotency_keys VALUES ('key:a', 'jobs', 'k', 'h', '{}')")
+        with pytest.raises(IdempotencyInProgressError):
+            await core.submit("http://site.test/", idempotency_key="k")
+        await transaction.rollback()
+
+
+async def test_pages_of_jobs_are_complete_and_without_repeats(core: Core) -> None:
+    made = [await core.submit(f"http://host{number}.test/") for number in range(7)]
+    seen: list[str] = []
+    cursor = None
+    for _ in range(4):
+        page = await find_page(core.pool, "key:a", limit=2, cursor=cursor)
+        seen += [job.job_id for job in page.items]
+        cursor = page.next_cursor
+    assert cursor is None
+    assert seen == made[::-1]
+
+
+async def test_jobs_are_filtered_by_state(core: Core) -> None:
+    await core.submit("http://a.test/")
+    job = await core.claim_one(Stage.SCRAPING)
+    await core.complete(job, status=CallbackStatus.FAILED, error_code="http_status", error_message="404")
+    await core.submit("http://b.test/")
+    failed = await find_page(core.pool, "key:a", limit=10, cursor=None, status=JobStatus.FAILED)
+    assert [item.url for item in failed.items] == ["http://a.test/"]
+    assert failed.items[0].error is not None
+    assert failed.items[0].error.failed_stage is Stage.SCRAPING
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "W10", "eyJhIjoxfQ", "bm90IGpzb24"])
+async def test_a_cursor_that_is_not_ours_is_refused(core: Core, cursor: str) -> None:
+    with pytest.raises(InvalidError):
+        await find_page(core.pool, "key:a", limit=10, cursor=cursor)
