@@ -59,6 +59,10 @@ class ServiceSettings(BaseSettings):
     RESULTS_MAX_BYTES: int = Field(default=64 * 2**20, gt=0, description="most bytes of results kept for GET /results")
     MAX_BODY_BYTES: int = Field(default=16 * 2**20, gt=0, description="longest request body")
 
+    LEASE_RENEW_SECONDS: float = Field(
+        default=20, gt=0, description="a worker renews its job's lease this often; the lease is three times as long"
+    )
+
     API_PROCESSES: int = Field(default=2, gt=0, description="uvicorn workers; divides limits kept in process memory")
     SERVICE_REPLICAS: int = Field(default=1, gt=0, description="VMs that run this service; divides limits likewise")
     RATE_LIMIT_CAPACITY: int = Field(default=6000, gt=0, description="requests a window this service serves in all")

@@ -21,7 +21,10 @@ def _split(url: str) -> tuple[SplitResult, str, int | None]:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise InvalidUrlError(f"not a URL: {error}") from error
+        # its text may quote a password
+        raise InvalidUrlError("not a URL; give it as https://host/path") from error
+    if not parts.scheme:
+        raise InvalidUrlError("not an absolute URL; give it as https://host/path")
     if parts.scheme.lower() not in _DEFAULT_PORTS:
         raise InvalidUrlError("only http:// and https:// URLs can be fetched", code="blocked_scheme")
     if not host:

@@ -14,7 +14,7 @@ class Settings(ServiceSettings):
     CONTENT_STORE_URL: str = Field(
         description="PostgreSQL of pages and chunks under way: …/ml_content on the same server"
     )
-    REDIS_URL: str = Field(description="broker, limits and caches: redis://redis-orch:6379/0")  # type: ignore[assignment]
+    REDIS_URL: str = Field(description="broker, limits and caches: redis://redis-orch:6379/0")
 
     SCRAPER_URL: str = Field(description="the scraper VM's own address, not the gateway's")
     CHUNKING_URL: str = Field(description="the chunking VM's own address")

@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 
 ORCHESTRATOR_KEY = "orchestrator-key-of-the-tests"
+ALICE, BOB = "alice-raw-key-canary", "bob-raw-key-canary"
+SCRAPER, EMBEDDING = "scraper-raw-key-canary", "embedding-raw-key-canary"
 
 # settings are read when the app's modules are first imported; what a test varies it passes itself
 os.environ.update(
@@ -29,6 +32,7 @@ from app.core import claims, recovery, submission, transitions
 from app.core.database import CONTENT_MIGRATIONS, MIGRATIONS, open_databases
 from app.core.hand_outs import HandOut
 from app.core.pipeline import PIPELINE, definition_of
+from ml_shared.auth.context import hash_key
 from ml_shared.contracts.jobs import (
     CallbackStatus,
     JobRequest,
@@ -37,8 +41,9 @@ from ml_shared.contracts.jobs import (
     StageCallback,
 )
 from ml_shared.migrations import migrate
-from ml_shared.names import Stage
-from ml_shared.testing.servers import PostgresServer
+from ml_shared.names import Service, Stage
+from ml_shared.testing.membership import FakeMembership
+from ml_shared.testing.servers import PostgresServer, RedisServer
 
 
 @pytest.fixture
@@ -87,9 +92,7 @@ class Core:
     async def started(self, job: HandOut, phase: ProgressPhase = ProgressPhase.STARTED) -> bool:
         """Report progress; say whether the worker may go on."""
         report = ProgressReport(attempt_id=str(job.attempt_id), stage=job.stage, phase=phase)
-        answer, _ = await transitions.progress(
-            self.pool, job.job_id, definition_of(job.stage), report, self.limits
-        )
+        answer, _ = await transitions.progress(self.pool, job.job_id, definition_of(job.stage), report, self.limits)
         return answer is not None
 
     async def complete(self, job: HandOut, **fields: Any) -> transitions.Transition:
@@ -125,3 +128,47 @@ async def core(databases: tuple[str, str]) -> AsyncIterator[Core]:
         async with jobs.acquire() as connection:
             await claims.ensure_stages(connection, [definition.stage for definition in PIPELINE])
         yield Core(jobs, content)
+
+
+@pytest.fixture
+def configured(
+    databases: tuple[str, str],
+    redis_server: RedisServer,
+    redis_url: str,
+    membership: FakeMembership,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    """The app's settings, pointed at this test's servers."""
+    from app.config import settings
+
+    for name, value in {
+        "DATABASE_URL": databases[0],
+        "CONTENT_STORE_URL": databases[1],
+        "REDIS_URL": redis_url,
+        "MEMBERSHIP_URL": membership.url,
+        "INTERNAL_CALLER_IDS": {Service.SCRAPER: hash_key(SCRAPER), Service.EMBEDDING: hash_key(EMBEDDING)},
+        "MAX_OPEN_JOBS_PER_OWNER": 5,
+    }.items():
+        monkeypatch.setattr(settings, name, value)
+    membership.add(ALICE)
+    membership.add(BOB)
+    from app.worker.celery_app import app as celery_app
+
+    celery_app.conf.broker_url = redis_server.url
+    return settings
+
+
+def waiting_tasks(redis: RedisServer) -> int:
+    """How many messages wait in the queue."""
+    return int(redis.command("LLEN", "orchestration").strip(b":\r\n"))
+
+
+@pytest.fixture
+async def api(configured: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """The API in this process, its lifespan running."""
+    from app.main import app
+
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://orchestrator") as client:
+            yield client

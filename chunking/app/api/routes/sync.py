@@ -1,0 +1,41 @@
+"""`POST /chunk`."""
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from app.api.schemas import ALTERNATIVE, CHUNK_DESCRIPTION, CHUNK_PROBLEMS
+from app.config import settings
+from app.core.logic import execute_chunk
+from ml_shared.admission import admit
+from ml_shared.audit.logger import AuditEvent, emit
+from ml_shared.auth.context import CallerContext
+from ml_shared.auth.membership import validate_api_key
+from ml_shared.contracts.chunking import ChunkRequest, ChunkResult
+from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.sync import within_deadline
+
+router = APIRouter(tags=["sync"])
+
+
+@router.post(
+    "/chunk",
+    response_model=ChunkResult,
+    summary="Cut a text into token-exact pieces",
+    description=CHUNK_DESCRIPTION,
+    responses=CHUNK_PROBLEMS,
+)
+async def chunk_sync(
+    payload: ChunkRequest, request: Request, ctx: CallerContext = Depends(validate_api_key)
+) -> Response:
+    await enforcer.check(ctx)
+    admit(payload, ctx, echo_job_id=True)
+    result = await within_deadline(
+        execute_chunk(payload, request.app.state.chunker), settings.SYNC_TIMEOUT_SECONDS, ALTERNATIVE
+    )
+    emit(
+        AuditEvent.CHUNK_COMPLETE,
+        ctx,
+        job_id=payload.job_id,
+        chunk_count=len(result.chunks),
+        token_total=result.token_total,
+    )
+    return Response(result.model_dump_json(), media_type="application/json")

@@ -1,0 +1,67 @@
+"""The last word on every chunk: its own count, by the tokenizer, of exactly the text that is answered.
+
+The tokens of a piece of text need not be the piece's tokens: cut inside a word, `##ing` becomes `ing`, and a word too
+long for the vocabulary becomes many tokens once it is short enough. Few chunks are affected, and those are cut again.
+"""
+
+from typing import Final
+
+from app.core import boundaries
+from app.core.cancellation import Cancellation
+from app.core.splitting import Span
+from app.core.tokenising import Tokenizer
+from ml_shared.errors import InvalidError
+
+SAFETY: Final = 0.95
+# of the length that proportion would allow: most pieces then fit at once
+
+
+class CharacterTooLongError(InvalidError):
+    """A single character has more tokens than a chunk may have."""
+
+    code = "max_tokens_too_small"
+
+
+def fitted(
+    text: str, spans: list[Span], tokenizer: Tokenizer, max_tokens: int, cancellation: Cancellation
+) -> list[tuple[int, int, int]]:
+    """Return start, end and token count of each chunk, without white space around it, in the text's order.
+
+    Raises
+    ------
+    CharacterTooLongError
+        If one character alone is over `max_tokens`.
+    """
+    trimmed = [_trimmed(text, span) for span in spans]
+    fitting: list[tuple[int, int, int]] = []
+    waiting = [span for span in trimmed if span[0] < span[1]]
+    while waiting:
+        counts = tokenizer.counts([text[start:end] for start, end in waiting], cancellation)
+        parts: list[Span] = []
+        for (start, end), count in zip(waiting, counts, strict=True):
+            if count <= max_tokens:
+                fitting.append((start, end, count))
+                continue
+            cut = _shorter(text, (start, end), max_tokens / count)
+            parts += [_trimmed(text, (start, cut)), _trimmed(text, (cut, end))]
+        waiting = [span for span in parts if span[0] < span[1]]
+    return sorted(fitting)
+
+
+def _trimmed(text: str, span: Span) -> Span:
+    piece = text[span[0] : span[1]]
+    start = span[0] + len(piece) - len(piece.lstrip())
+    return start, max(start, span[0] + len(piece.rstrip()))
+
+
+def _shorter(text: str, span: Span, share: float) -> int:
+    start, end = span
+    if end - start == 1:
+        raise CharacterTooLongError(
+            f"the character at offset {start} alone has more tokens than max_tokens allows; raise max_tokens"
+        )
+    most = start + max(1, int((end - start) * share * SAFETY))
+    word = boundaries.last_word(text, start + (most - start) // 2, most)
+    if start < word < end:
+        return word
+    return boundaries.whole_characters(text, most, start)

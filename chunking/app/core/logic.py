@@ -1,0 +1,105 @@
+"""What chunking does, without HTTP."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from opentelemetry import trace
+
+from app.config import Settings
+from app.core.cancellation import Cancellation
+from app.core.fitting import fitted
+from app.core.paths import heading_paths
+from app.core.pool import WorkPool
+from app.core.splitting import Limits, Splitter
+from app.core.structure import scan_markdown, scan_text, with_plain_line_ends
+from app.core.tokenising import Tokenizer
+from ml_shared import attributes
+from ml_shared.contracts.chunking import Chunk, ChunkRequest, ChunkResult, ChunkStrategy, TextFormat
+from ml_shared.errors import InvalidError
+from ml_shared.names import RequestMode
+
+tracer = trace.get_tracer(__name__)
+
+
+class ModelLimitError(InvalidError):
+    """More tokens were asked for than the serving model reads."""
+
+    code = "max_tokens_too_large"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunker:
+    """What chunking a text needs: opened once, for the life of the process."""
+
+    tokenizer: Tokenizer
+    pool: WorkPool
+    model_max_tokens: int
+
+
+@asynccontextmanager
+async def open_chunker(settings: Settings) -> AsyncIterator[Chunker]:
+    """Read the tokenizer and start the threads.
+
+    Raises
+    ------
+    TokenizerFileError
+        If the tokenizer's file is not the one that was meant.
+    """
+    tokenizer = Tokenizer.load(settings.TOKENIZER_FILE, settings.TOKENIZER_SHA256, settings.TOKENIZER_NAME)
+    pool = WorkPool(settings.CHUNK_WORKERS, settings.CHUNK_WAITING, settings.CHUNK_WAITING_CHARACTERS)
+    try:
+        yield Chunker(tokenizer, pool, settings.EMBEDDING_MAX_TOKENS)
+    finally:
+        pool.close()
+
+
+async def execute_chunk(request: ChunkRequest, chunker: Chunker) -> ChunkResult:
+    """Cut a text in a thread.
+
+    Raises
+    ------
+    ModelLimitError
+        If `max_tokens` is above what the serving model reads.
+    CharacterTooLongError
+        If one character alone is over `max_tokens`.
+    BusyError
+        If no thread is free and no more texts may wait for one.
+    """
+    if request.max_tokens > chunker.model_max_tokens:
+        raise ModelLimitError(
+            f"max_tokens is {request.max_tokens}, and the embedding model reads at most {chunker.model_max_tokens} tokens"
+        )
+    with tracer.start_as_current_span("chunk.split") as span:
+        if request.job_id is not None:
+            span.set_attribute(attributes.JOB_ID, request.job_id)
+        span.set_attribute(attributes.JOB_STAGE, attributes.JobStage.CHUNK)
+        span.set_attribute(attributes.REQUEST_MODE, RequestMode.SYNC)
+        result = await chunker.pool.run(
+            lambda cancellation: chunk_text(request, chunker.tokenizer, cancellation), len(request.text)
+        )
+        span.set_attribute(attributes.CHUNK_COUNT, len(result.chunks))
+        return result
+
+
+def chunk_text(request: ChunkRequest, tokenizer: Tokenizer, cancellation: Cancellation) -> ChunkResult:
+    """Cut a text, here and now. The steps: line ends, structure, tokens, cuts, counts, heading paths."""
+    plain = with_plain_line_ends(request.text)
+    markdown = request.format is TextFormat.MARKDOWN
+    structure = scan_markdown(plain, cancellation) if markdown else scan_text(plain)
+    starts = tokenizer.token_starts(request.text, cancellation)
+    limits = Limits(tokens=request.max_tokens - tokenizer.special_tokens, overlap=request.overlap_tokens)
+    spans = Splitter(plain, starts, structure, request.strategy, limits, cancellation).spans()
+    counted = fitted(request.text, spans, tokenizer, request.max_tokens, cancellation)
+    paths = heading_paths(structure, [(start, end) for start, end, _ in counted])
+    chunks = [
+        Chunk(index=index, text=request.text[start:end], start=start, end=end, token_count=count, heading_path=path)
+        for index, ((start, end, count), path) in enumerate(zip(counted, paths, strict=True))
+    ]
+    return ChunkResult(
+        job_id=request.job_id,
+        chunks=chunks,
+        token_total=sum(count for _, _, count in counted),
+        tokenizer=tokenizer.name,
+        strategy=ChunkStrategy(request.strategy),
+    )

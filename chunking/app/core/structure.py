@@ -1,0 +1,216 @@
+"""The parts of a text that matter for where to cut it: headings, paragraphs, code blocks, tables.
+
+One pass over the lines. It reads as much of CommonMark as decides where a section begins and what hangs together;
+offsets are code points of the text as it came.
+"""
+
+import re
+from array import array
+from dataclasses import dataclass, field
+from typing import Final
+
+from app.core.cancellation import Cancellation
+
+TITLE_MAX_CHARACTERS: Final = 200
+# a title is repeated with every chunk below it, so a heading of a megabyte must not be
+LINES_BETWEEN_CHECKS: Final = 20_000
+
+_LINE: Final = re.compile(r"[^\n]+")
+_PARAGRAPH_GAP: Final = re.compile(r"\n[^\S\n]*+\n\s*+")
+_ATX: Final = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
+_FENCE: Final = re.compile(r"[ \t]*+(`{3,}+|~{3,}+)")
+_LIST_OR_QUOTE: Final = re.compile(r"\s{0,3}(?:[-*+>|]|\d{1,9}[.)])\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading's place, and where it stands in the tree.
+
+    Attributes
+    ----------
+    start, body
+        Its first character, and the first one after its line.
+    stack
+        `start` of the first of the headings that stand directly above one another with this one as the last.
+    parent
+        Index of the heading above it in the tree; -1 for none.
+    """
+
+    start: int
+    body: int
+    level: int
+    title: str
+    stack: int
+    parent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Lines that hang together: fenced code or a table. `lead` is the heading directly above, or `start`."""
+
+    start: int
+    end: int
+    lead: int
+
+
+@dataclass(slots=True)
+class Structure:
+    """What was found, each in the order of the text."""
+
+    headings: list[Heading] = field(default_factory=list)
+    paragraphs: "array[int]" = field(default_factory=lambda: array("q"))
+    blocks: list[Block] = field(default_factory=list)
+
+    def path(self, index: int) -> list[str]:
+        """Return the titles from the outermost heading to this one; [] for -1. Empty titles are left out."""
+        titles: list[str] = []
+        while index >= 0:
+            titles.append(self.headings[index].title)
+            index = self.headings[index].parent
+        return [title for title in reversed(titles) if title]
+
+
+def with_plain_line_ends(text: str) -> str:
+    """Return the text with only `\\n` as line end, every character at the offset it had."""
+    return text.replace("\r\n", " \n").replace("\r", "\n")
+
+
+def scan_text(text: str) -> Structure:
+    """Find the paragraphs of a text that is not Markdown."""
+    return Structure(paragraphs=array("q", (gap.end() for gap in _PARAGRAPH_GAP.finditer(text))))
+
+
+def scan_markdown(text: str, cancellation: Cancellation) -> Structure:
+    """Find headings (ATX and setext), paragraphs, fenced code and tables; headings inside code are none."""
+    scanner = _Scanner(text)
+    for number, match in enumerate(_LINE.finditer(text)):
+        if number % LINES_BETWEEN_CHECKS == 0:
+            cancellation.check()
+        scanner.take(match.start(), match.end())
+    scanner.finish()
+    return scanner.structure
+
+
+class _Scanner:
+    def __init__(self, text: str) -> None:
+        self.structure = Structure()
+        self._text = text
+        self._fence = ""
+        self._in_table = False
+        self._block_start = self._lead = -1
+        self._paragraph = self._paragraph_stack = self._stack = -1
+        self._previous = (-1, -1)
+        self._open: list[tuple[int, int]] = []
+
+    def take(self, start: int, end: int) -> None:
+        """Take in the next line that is not empty."""
+        line = self._text[start:end]
+        bare = line.strip()
+        if self._fence:
+            self._within_fence(bare, end)
+        else:
+            if not bare or start > self._previous[1] + 1:
+                self._blank_line()
+            if bare:
+                self._outside_fence(line, bare, start, end)
+        self._previous = (start, end)
+
+    def finish(self) -> None:
+        """Close what is open at the end of the text; an unclosed fence goes to it."""
+        if self._fence:
+            self._close_block(len(self._text))
+        self._blank_line()
+
+    def _blank_line(self) -> None:
+        if self._in_table:
+            self._close_block(self._previous[1])
+        self._paragraph = -1
+
+    def _within_fence(self, bare: str, end: int) -> None:
+        if bare.startswith(self._fence) and not bare.strip(self._fence[0]):
+            self._close_block(end)
+
+    def _outside_fence(self, line: str, bare: str, start: int, end: int) -> None:
+        if self._in_table:
+            if "|" in bare:
+                return
+            self._close_block(self._previous[1])
+        first = bare[0]
+        if first in "`~" and self._opens_fence(line, start):
+            return
+        if first == "#" and (atx := _ATX.match(line)):
+            self._add_heading(start, end, len(atx[1]), _atx_title(bare))
+        elif first in "=-" and self._underlines(line, bare):
+            title = self._text[self._paragraph : min(start, self._paragraph + 2 * TITLE_MAX_CHARACTERS)]
+            self._add_heading(self._paragraph, end, 1 if first == "=" else 2, " ".join(title.split()))
+        elif "|" in bare and self._delimits_table(bare):
+            self._open_block(self._previous[0])
+            self._in_table = True
+        elif self._paragraph < 0:
+            self._begin(start)
+            self._paragraph, self._paragraph_stack, self._stack = start, self._stack, -1
+
+    def _begin(self, start: int) -> None:
+        """Note that a paragraph or block begins. Directly below a heading none does: the heading goes with it."""
+        paragraphs = self.structure.paragraphs
+        if self._stack < 0 and start and (not paragraphs or paragraphs[-1] < start):
+            paragraphs.append(start)
+
+    def _stack_above(self, start: int) -> int:
+        """Return where the headings directly above a line begin, or -1.
+
+        A table's first row and a setext heading's text were taken for a paragraph until the line below them.
+        """
+        return self._paragraph_stack if self._paragraph == start else self._stack
+
+    def _opens_fence(self, line: str, start: int) -> bool:
+        fence = _FENCE.match(line)
+        if fence is None or (fence[1][0] == "`" and "`" in line[fence.end() :]):
+            return False
+        self._open_block(start)
+        self._fence = fence[1]
+        return True
+
+    def _underlines(self, line: str, bare: str) -> bool:
+        return (
+            self._paragraph >= 0
+            and not bare.strip(bare[0])
+            and not line.startswith(("    ", "\t"))
+            and not _LIST_OR_QUOTE.match(self._text, self._paragraph)
+        )
+
+    def _delimits_table(self, bare: str) -> bool:
+        return (
+            self._paragraph >= 0
+            and "-" in bare
+            and not bare.strip("|:- \t")
+            and "|" in self._text[self._previous[0] : self._previous[1]]
+        )
+
+    def _open_block(self, start: int) -> None:
+        stack = self._stack_above(start)
+        if self._paragraph != start:
+            self._begin(start)
+        self._block_start, self._lead = start, stack if stack >= 0 else start
+        self._paragraph = self._stack = -1
+
+    def _close_block(self, end: int) -> None:
+        self.structure.blocks.append(Block(self._block_start, end, self._lead))
+        self._fence, self._in_table, self._paragraph = "", False, -1
+
+    def _add_heading(self, start: int, end: int, level: int, title: str) -> None:
+        headings = self.structure.headings
+        while self._open and self._open[-1][0] >= level:
+            self._open.pop()
+        parent = self._open[-1][1] if self._open else -1
+        above = self._stack_above(start)
+        stack = above if above >= 0 else start
+        self._open.append((level, len(headings)))
+        headings.append(Heading(start, end, level, title[:TITLE_MAX_CHARACTERS].rstrip(), stack, parent))
+        self._stack, self._paragraph = stack, -1
+
+
+def _atx_title(bare: str) -> str:
+    title = bare.lstrip("#").strip()
+    unclosed = title.rstrip("#")
+    return unclosed.rstrip() if unclosed == "" or unclosed[-1] in " \t" else title

@@ -1,0 +1,106 @@
+"""What is read as heading, code or table, and which path each chunk has."""
+
+from typing import Any
+
+import pytest
+
+from app.core.cancellation import Cancellation
+from app.core.logic import chunk_text
+from app.core.structure import scan_markdown, with_plain_line_ends
+from app.core.tokenising import Tokenizer
+from ml_shared.contracts.chunking import Chunk, ChunkRequest
+
+PROSE = "Some words of plain prose that fill a line of the text. "
+
+
+def titles(text: str) -> list[tuple[int, str]]:
+    return [(heading.level, heading.title) for heading in scan_markdown(text, Cancellation()).headings]
+
+
+def blocks(text: str) -> list[str]:
+    return [text[block.start : block.end] for block in scan_markdown(text, Cancellation()).blocks]
+
+
+def chunks_of(tokenizer: Tokenizer, text: str, **options: Any) -> list[Chunk]:
+    request = ChunkRequest(text=text, **{"max_tokens": 64, "overlap_tokens": 0} | options)
+    return chunk_text(request, tokenizer, Cancellation()).chunks
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# One\n", [(1, "One")]),
+        ("   ### Three ###  \n", [(3, "Three")]),
+        ("## C#\n", [(2, "C#")]),
+        ("#\n", [(1, "")]),
+        ("####### seven\n", []),
+        ("#hashtag\n", []),
+        ("    # indented code\n", []),
+        ("Title\n=====\n", [(1, "Title")]),
+        ("Two\nlines\n---\n", [(2, "Two lines")]),
+        ("text\n\n---\n", []),
+        ("- item\n---\n", []),
+        ("```\n# code\n```\n# after\n", [(1, "after")]),
+        ("~~~~\n# code\n~~~\n# still\n~~~~\n# after\n", [(1, "after")]),
+        ("```\n# never closed\n", []),
+        ("1. step\n\n    ```\n    # code\n    ```\n\n# after\n", [(1, "after")]),
+        ("``` not a `fence`\n# heading\n", [(1, "heading")]),
+        ("# Win\r\n\r\ntext\r\n", [(1, "Win")]),
+        ("# Mac\r\rtext\r", [(1, "Mac")]),
+        ("text\n# directly below\n", [(1, "directly below")]),
+    ],
+)
+def test_headings_are_those_of_commonmark(text: str, expected: list[tuple[int, str]]) -> None:
+    assert titles(with_plain_line_ends(text)) == expected
+
+
+def test_plain_line_ends_move_no_character() -> None:
+    text = "a\r\nb\rc\nd\r\n\r\n"
+    plain = with_plain_line_ends(text)
+    assert len(plain) == len(text)
+    assert [plain.index(letter) for letter in "abcd"] == [text.index(letter) for letter in "abcd"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("before\n```py\ncode\n```\nafter", ["```py\ncode\n```"]),
+        ("```\nopen", ["```\nopen"]),
+        ("| a | b |\n|---|:-:|\n| 1 | 2 |\n\nafter", ["| a | b |\n|---|:-:|\n| 1 | 2 |"]),
+        ("a | b\n--|--\n1 | 2\nno more", ["a | b\n--|--\n1 | 2"]),
+        ("prose\n| a |\n|---|\n| 1 |\n", ["| a |\n|---|\n| 1 |"]),
+        ("a | b\nc | d\n", []),
+    ],
+)
+def test_code_and_tables_are_blocks(text: str, expected: list[str]) -> None:
+    assert blocks(text) == expected
+
+
+def test_a_heading_directly_above_a_block_leads_it() -> None:
+    text = "# T\n\n## U\n\n| a |\n|---|\n| 1 |\n\n# V\n\nprose\n\n```\ncode\n```\n"
+    table, code = scan_markdown(text, Cancellation()).blocks
+    assert table.lead == 0
+    assert code.lead == code.start
+
+
+def test_each_chunk_has_the_path_of_headings_above_it(tokenizer: Tokenizer) -> None:
+    text = (
+        f"{PROSE * 4}\n\n# Guide\n\n## Install\n\n{PROSE * 4}\n\n{PROSE * 4}\n\n"
+        f"```\n# not a heading\n```\n\n## Use\n\n{PROSE * 4}\n\nNext\n====\n\n{PROSE * 4}"
+    )
+    chunks = chunks_of(tokenizer, text)
+    assert chunks[0].heading_path == []
+    assert {tuple(chunk.heading_path) for chunk in chunks} == {(), ("Guide", "Install"), ("Guide", "Use"), ("Next",)}
+    for chunk in chunks:
+        if chunk.text.startswith("# Guide"):
+            assert chunk.heading_path == ["Guide", "Install"]
+
+
+def test_a_heading_of_any_length_costs_its_chunks_little(tokenizer: Tokenizer) -> None:
+    chunks = chunks_of(tokenizer, "# " + "long " * 3000 + "\n\n" + PROSE * 200)
+    assert max(len(title) for chunk in chunks for title in chunk.heading_path) <= 200
+
+
+def test_text_that_is_not_markdown_has_no_headings(tokenizer: Tokenizer) -> None:
+    chunks = chunks_of(tokenizer, f"# no heading\n\n{PROSE * 20}", format="text")
+    assert all(chunk.heading_path == [] for chunk in chunks)

@@ -1,0 +1,34 @@
+"""`.env.example` and `Settings` name the same variables."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.config import Settings
+
+SERVICE = Path(__file__).parent.parent
+ELSEWHERE = {
+    "REDIS_URL", "SERVICE_API_KEY", "ORCHESTRATOR_URL", "INTERNAL_CALLER_IDS", "MAX_QUEUE_DEPTH", "RESULTS_MAX_BYTES",
+    "WORKER_METRICS_PORT",
+}  # fmt: skip
+# of the common settings, those that only a service with Redis, a worker or internal routes has a use for
+
+
+def test_the_example_names_every_setting_of_this_service_and_no_other() -> None:
+    named = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", (SERVICE / ".env.example").read_text(), re.MULTILINE))
+    assert named - {"GIT_SHA", "CHUNKING_PORT", "TOKENIZER_DIR", "ALLOY_OTLP_PORT", "ALLOY_PROFILES_PORT"} == (
+        Settings.model_fields.keys() - ELSEWHERE
+    )
+
+
+@pytest.mark.parametrize("name", ["TOKENIZER_FILE", "TOKENIZER_SHA256"])
+def test_the_tokenizer_has_no_default(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(ValidationError, match=name):
+        Settings(_env_file=None)
+
+
+def test_the_sync_timeout_lies_below_the_gateways() -> None:
+    assert Settings().SYNC_TIMEOUT_SECONDS == 12

@@ -1,0 +1,81 @@
+"""Routes that hand a document to a worker, and that tell what became of it."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from app.worker.tasks import embed_document_task
+from ml_shared.admission import admit
+from ml_shared.audit.logger import AuditEvent, emit
+from ml_shared.auth.context import CallerContext
+from ml_shared.auth.membership import validate_api_key
+from ml_shared.contracts.base import Identifier
+from ml_shared.contracts.embedding import EnqueueEmbed, IndexResult
+from ml_shared.contracts.queueing import EnqueueAnswer, PendingResult
+from ml_shared.errors import InvalidError
+from ml_shared.names import Operation
+from ml_shared.queueing import TaskQueue
+from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.results import ResultStore, result_response
+from ml_shared.urls import normalise_url
+
+router = APIRouter(tags=["async"])
+
+
+@router.post(
+    "/enqueue",
+    status_code=202,
+    summary="Make a document searchable",
+    description="Takes a document and its chunks, as `POST /chunk` answers them. They replace what the corpus holds of "
+    "the same URL, unless that is newer. The outcome is at `GET /results/{task_id}` for an hour.",
+)
+async def embed_async(
+    payload: EnqueueEmbed, request: Request, ctx: CallerContext = Depends(validate_api_key)
+) -> EnqueueAnswer:
+    await enforcer.check(ctx)
+    admit(payload, ctx)
+    if (payload.job_id, payload.content_ref) != (None, None):
+        _check_hand_out(payload)
+    normalise_url(payload.document.url)  # another scheme than http is refused now, not in an hour
+    now = datetime.now(UTC)
+    kwargs = payload.model_dump(mode="json", include=set(EnqueueEmbed.model_fields)) | {
+        "owner": payload.owner or ctx.owner,
+        "as_of": (payload.as_of or now).isoformat(),
+        "submitted_at": (payload.submitted_at or payload.as_of or now).isoformat(),
+    }
+    tasks: TaskQueue = request.app.state.tasks
+    answer = await tasks.enqueue(embed_document_task, ctx, kwargs=kwargs, job_id=payload.job_id)
+    emit(
+        AuditEvent.EMBED_ENQUEUED,
+        ctx,
+        task_id=answer.task_id,
+        job_id=payload.job_id,
+        url=payload.document.url,
+        corpus_name=payload.corpus_name,
+    )
+    return answer
+
+
+def _check_hand_out(payload: EnqueueEmbed) -> None:
+    names = ("job_id", "attempt_id", "owner")
+    missing = [name for name in names if getattr(payload, name) is None]
+    if missing:
+        raise InvalidError(f"a hand-out lacks {', '.join(missing)}", code="incomplete_hand_out")
+
+
+@router.get(
+    "/results/{task_id}",
+    tags=[Operation.READ],
+    summary="What became of a task",
+    response_model=IndexResult,
+    responses={202: {"model": PendingResult, "description": "The task has not ended"}},
+)
+async def read_result(
+    task_id: Annotated[Identifier, Path()], request: Request, ctx: CallerContext = Depends(validate_api_key)
+) -> Response:
+    await enforcer.check(ctx)
+    results: ResultStore = request.app.state.results
+    response = await result_response(results, task_id, ctx)
+    emit(AuditEvent.RESULT_READ, ctx, task_id=task_id, status=response.status_code)
+    return response

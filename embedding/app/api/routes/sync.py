@@ -1,0 +1,64 @@
+"""Routes that answer with what they were asked for: vectors, and passages."""
+
+import orjson
+from fastapi import APIRouter, Depends, Response
+
+from app.api.dependencies import Service
+from app.api.schemas import EmbedAnswer, EmbedBody, SearchAnswer, SearchBody
+from app.config import settings
+from app.core.logic import execute_embed, execute_search
+from ml_shared.admission import admit
+from ml_shared.audit.logger import AuditEvent, emit
+from ml_shared.auth.context import CallerContext
+from ml_shared.auth.membership import validate_api_key
+from ml_shared.names import Operation
+from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.sync import within_deadline
+
+router = APIRouter(tags=["sync"])
+
+
+@router.post(
+    "/embed",
+    response_model=EmbedAnswer,
+    summary="Turn texts into vectors",
+    description="Vectors come in the order of the texts. A text with more tokens than the model takes is refused with "
+    "`422 input_too_long`; nothing is truncated.",
+)
+async def embed_sync(payload: EmbedBody, service: Service, ctx: CallerContext = Depends(validate_api_key)) -> Response:
+    await enforcer.check(ctx)
+    admit(payload, ctx, echo_job_id=True)
+    embedded = await within_deadline(
+        execute_embed(service, payload.texts), settings.SYNC_TIMEOUT_SECONDS, "POST /enqueue"
+    )
+    emit(AuditEvent.EMBED_SYNC_COMPLETE, ctx, texts=len(payload.texts), tokens=embedded.tokens)
+    answer = {
+        "embeddings": embedded.vectors,
+        "model": service.model.name,
+        "dimensions": service.model.dimensions,
+        "token_total": embedded.tokens,
+        "job_id": payload.job_id,
+    }
+    # a response model would take twice as long over the floats
+    return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+
+
+@router.post(
+    "/search",
+    response_model=SearchAnswer,
+    tags=[Operation.READ],
+    summary="Find the passages that answer a query best",
+    description="`vector` goes by meaning, `text` by words, `hybrid` by both. `score` is what orders the results, and "
+    "what `min_score` is compared with: the cosine similarity (`vector`), the share of the query's words, weighed by "
+    "their rarity, that the passage has (`text`), or the fused rank as a share of the highest possible (`hybrid`).",
+)
+async def search_sync(
+    payload: SearchBody, service: Service, ctx: CallerContext = Depends(validate_api_key)
+) -> SearchAnswer:
+    await enforcer.check(ctx)
+    admit(payload, ctx, echo_job_id=True)
+    result = await within_deadline(
+        execute_search(service, ctx.owner, payload), settings.SYNC_TIMEOUT_SECONDS, "POST /search with a smaller top_k"
+    )
+    emit(AuditEvent.SEARCH_COMPLETE, ctx, mode=payload.mode, top_k=payload.top_k, results=len(result.results))
+    return SearchAnswer(**dict(result), job_id=payload.job_id)

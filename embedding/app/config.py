@@ -1,0 +1,49 @@
+"""The settings of the embedding service."""
+
+from pydantic import Field, SecretStr, field_validator
+
+from ml_shared.settings import ServiceSettings, postgres_dsn
+
+MAX_DIMENSIONS = 3072
+# a row holds its vector in line, and a page of PostgreSQL holds 8 KiB: 3,072 half-floats leave room for the rest
+
+
+class Settings(ServiceSettings):
+    """What an operator may set; `.env.example` lists the same keys."""
+
+    REDIS_URL: str = Field(description="broker, limits, caches and results")
+    SYNC_TIMEOUT_SECONDS: float = Field(
+        default=60, gt=0, description="longest a sync route works before it answers 504"
+    )
+
+    DATABASE_URL: str = Field(description="PostgreSQL with pgvector, which keeps documents and vectors")
+    DATABASE_POOL_SIZE: int = Field(default=10, gt=0, description="most connections of one process")
+
+    EMBEDDING_API_BASE_URL: str = Field(description="the OpenAI-compatible endpoint, up to and with /v1")
+    EMBEDDING_API_KEY: SecretStr = Field(description="the endpoint's key, sent as a bearer token")
+    EMBEDDING_MODEL: str = Field(min_length=1, max_length=200, description="the model that the endpoint serves")
+    EMBEDDING_DIMENSIONS: int = Field(default=1024, gt=0, le=MAX_DIMENSIONS, description="length of its vectors")
+    EMBEDDING_MAX_TOKENS: int = Field(default=512, gt=0, description="longest input that the model takes")
+    EMBEDDING_BATCH_SIZE: int = Field(default=64, gt=0, description="most texts in one call to the endpoint")
+    EMBEDDING_CONCURRENCY: int = Field(default=4, gt=0, description="calls in flight for one request or document")
+    EMBEDDING_TIMEOUT_SECONDS: float = Field(default=30, gt=0, description="longest that one call may take")
+    EMBEDDING_QUERY_PREFIX: str = Field(
+        default="", description="put before a search's query, for models trained with an instruction there"
+    )
+
+    EXACT_SEARCH_MAX_ROWS: int = Field(
+        default=20_000, ge=0, description="up to this many candidate chunks are compared one by one, not by the index"
+    )
+
+    @field_validator("DATABASE_URL")
+    @classmethod
+    def _as_asyncpg_takes_it(cls, value: str) -> str:
+        return postgres_dsn(value)
+
+    @field_validator("EMBEDDING_API_BASE_URL")
+    @classmethod
+    def _without_trailing_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+
+settings = Settings()

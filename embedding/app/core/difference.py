@@ -1,0 +1,95 @@
+"""What a new version of a document changes: which chunks stay, move, go and come."""
+
+import hashlib
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ml_shared.contracts.chunking import Chunk
+from ml_shared.contracts.embedding import ChunkIn
+
+Piece = Chunk | ChunkIn
+"""A chunk as the chunking stage, or a caller, gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewChunk:
+    """A chunk as it is to stand."""
+
+    index: int
+    text: str
+    text_hash: bytes
+    start: int
+    end: int
+    token_count: int
+    heading_path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk as it stands, without its text."""
+
+    id: int
+    index: int
+    text_hash: bytes
+    start: int
+    end: int
+    token_count: int
+    heading_path: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Difference:
+    """`kept` counts rows that stay, moved ones included."""
+
+    added: list[NewChunk] = field(default_factory=list)
+    moved: list[tuple[int, NewChunk]] = field(default_factory=list)
+    removed: list[int] = field(default_factory=list)
+    kept: int = 0
+
+
+def storable(text: str) -> str:
+    """Return a text that PostgreSQL stores: it has no NUL. Same length, so that offsets hold."""
+    return text.replace("\0", "\ufffd")
+
+
+def text_hash(text: str) -> bytes:
+    """Return what tells texts apart: SHA-256 of their UTF-8."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def new_chunks(chunks: Sequence[Piece]) -> list[NewChunk]:
+    """Return chunks in the order of their index, hashed, as they are to be stored."""
+    made = []
+    for chunk in sorted(chunks, key=lambda chunk: chunk.index):
+        text = storable(chunk.text)
+        headings = tuple(storable(heading) for heading in chunk.heading_path)
+        made.append(NewChunk(chunk.index, text, text_hash(text), chunk.start, chunk.end, chunk.token_count, headings))
+    return made
+
+
+def difference(stored: Sequence[StoredChunk], wanted: Sequence[NewChunk]) -> Difference:
+    """Return the least change from what stands to what is wanted.
+
+    A stored chunk stays where a wanted one has the same text, each at most once, in order; one that stays is only
+    updated if its position or headings changed.
+    """
+    by_hash: defaultdict[bytes, deque[StoredChunk]] = defaultdict(deque)
+    for there in sorted(stored, key=lambda there: there.index):
+        by_hash[there.text_hash].append(there)
+    change = Difference()
+    for chunk in wanted:
+        candidates = by_hash[chunk.text_hash]
+        if not candidates:
+            change.added.append(chunk)
+            continue
+        stays = candidates.popleft()
+        change.kept += 1
+        if _position(stays) != _position(chunk):
+            change.moved.append((stays.id, chunk))
+    change.removed = [chunk.id for left in by_hash.values() for chunk in left]
+    return change
+
+
+def _position(chunk: StoredChunk | NewChunk) -> tuple[int, int, int, int, tuple[str, ...]]:
+    return chunk.index, chunk.start, chunk.end, chunk.token_count, chunk.heading_path

@@ -1,0 +1,195 @@
+"""Client of the OpenAI-compatible embedding endpoint: httpx, orjson and base64 (a quarter of the openai package's CPU)."""
+
+import asyncio
+import logging
+import random
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+import numpy as np
+import orjson
+from opentelemetry import trace
+
+from app.config import Settings
+from app.core.batching import batches
+from app.core.errors import (
+    EndpointAnswerError,
+    EndpointRateLimitedError,
+    EndpointUnavailableError,
+    InputTooLongError,
+)
+from app.core.metrics import ENDPOINT_SECONDS, ENDPOINT_TEXTS
+from app.core.vectors import Vectors, parse_vectors
+from ml_shared import attributes
+from ml_shared.names import Operation
+
+logger = logging.getLogger(__name__)
+tracer = trace.get_tracer(__name__)
+
+ATTEMPTS = 3
+# a restart of one replica behind the endpoint's balancer is survived; more is the orchestrator's or the caller's to do
+BACKOFF_SECONDS = 0.25
+MAX_WAIT_SECONDS = 3.0
+# a worker's slot does not sleep longer; a later Retry-After is passed on
+CONNECT_TIMEOUT_SECONDS = 5.0
+CONNECTIONS_PER_CALL_SLOT = 8
+# a search's one text does not wait behind a document's batches
+_ABOUT_LENGTH = re.compile(r"\btokens?\b|context length|too long|input length", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors in the order of the texts, and the tokens that the endpoint counted."""
+
+    vectors: Vectors
+    tokens: int
+
+
+class EmbeddingEndpoint:
+    """Turns texts into vectors. One a process; made by `open`."""
+
+    def __init__(self, client: httpx.AsyncClient, settings: Settings) -> None:
+        self._client = client
+        self._model = settings.EMBEDDING_MODEL
+        self._dimensions = settings.EMBEDDING_DIMENSIONS
+        self._batch_size = settings.EMBEDDING_BATCH_SIZE
+        self._concurrency = settings.EMBEDDING_CONCURRENCY
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[Self]:
+        """Open a pooled client on the running loop."""
+        slots = settings.EMBEDDING_CONCURRENCY * CONNECTIONS_PER_CALL_SLOT
+        async with httpx.AsyncClient(
+            base_url=settings.EMBEDDING_API_BASE_URL,
+            headers={
+                "Authorization": f"Bearer {settings.EMBEDDING_API_KEY.get_secret_value()}",
+                "Content-Type": "application/json",
+            },
+            timeout=httpx.Timeout(settings.EMBEDDING_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
+            limits=httpx.Limits(max_connections=slots, max_keepalive_connections=slots, keepalive_expiry=30.0),
+            trust_env=False,
+        ) as client:
+            yield cls(client, settings)
+
+    async def embed(self, texts: Sequence[str], *, operation: Operation) -> Embedded:
+        """Return a vector a text.
+
+        Parameters
+        ----------
+        texts
+            Sent as they are: nothing is truncated, here or there.
+        operation
+            `read` for a query, `write` for documents; on the span and the metrics.
+
+        Raises
+        ------
+        InputTooLongError
+            If the endpoint says that a text has too many tokens.
+        EndpointRateLimitedError, EndpointUnavailableError
+            If it still does not serve us after a few attempts.
+        EndpointAnswerError, DimensionMismatchError, InvalidVectorError
+            If its answer can't be used.
+        """
+        vectors: Vectors = np.empty((len(texts), self._dimensions), dtype=np.float32)
+        tokens: list[int] = []
+        waiting = iter(batches(texts, self._batch_size))
+
+        async def work(waiting: Iterator[list[int]]) -> None:
+            for positions in waiting:
+                embedded = await self._batch([texts[position] for position in positions], operation)
+                vectors[positions] = embedded.vectors
+                tokens.append(embedded.tokens)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._concurrency, -(-len(texts) // self._batch_size))):
+                    group.create_task(work(waiting))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return Embedded(vectors, sum(tokens))
+
+    async def _batch(self, texts: list[str], operation: Operation) -> Embedded:
+        with (
+            tracer.start_as_current_span("embed.batch") as span,
+            ENDPOINT_SECONDS.labels(operation=operation).time(),
+        ):
+            span.set_attribute(attributes.EMBEDDING_MODEL, self._model)
+            span.set_attribute(attributes.EMBEDDING_BATCH_SIZE, len(texts))
+            span.set_attribute(attributes.OPERATION, operation)
+            answer = await self._ask(orjson.dumps({"model": self._model, "input": texts, "encoding_format": "base64"}))
+            vectors = parse_vectors(answer.get("data"), count=len(texts), dimensions=self._dimensions)
+            tokens = _tokens(answer)
+            span.set_attribute(attributes.EMBEDDING_TOKENS, tokens)
+        ENDPOINT_TEXTS.labels(operation=operation).inc(len(texts))
+        return Embedded(vectors, tokens)
+
+    async def _ask(self, body: bytes) -> dict[str, Any]:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._ask_once(body)
+            except (EndpointRateLimitedError, EndpointUnavailableError) as error:
+                wait = _wait_seconds(attempt, error.retry_after_seconds)
+                if attempt == ATTEMPTS or wait > MAX_WAIT_SECONDS:
+                    raise
+                logger.warning("embedding_endpoint_retry", extra={"attempt": attempt, "error_code": error.code})
+                await asyncio.sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _ask_once(self, body: bytes) -> dict[str, Any]:
+        try:
+            response = await self._client.post("/embeddings", content=body)
+        except httpx.TransportError as error:
+            # the error's own text may name an internal address
+            raise EndpointUnavailableError(f"the embedding endpoint did not answer ({type(error).__name__})") from error
+        if response.status_code != httpx.codes.OK:
+            raise _refusal(response)
+        try:
+            answer = orjson.loads(response.content)
+        except orjson.JSONDecodeError as error:
+            raise EndpointAnswerError("the embedding endpoint's answer is not JSON") from error
+        if not isinstance(answer, dict):
+            raise EndpointAnswerError("the embedding endpoint's answer is not an object")
+        return answer
+
+
+def _refusal(
+    response: httpx.Response,
+) -> EndpointRateLimitedError | EndpointUnavailableError | InputTooLongError | EndpointAnswerError:
+    status = response.status_code
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return EndpointRateLimitedError(
+            "the embedding endpoint is at its limit", retry_after_seconds=_retry_after(response)
+        )
+    if status >= httpx.codes.INTERNAL_SERVER_ERROR or status == httpx.codes.REQUEST_TIMEOUT:
+        return EndpointUnavailableError(
+            f"the embedding endpoint answered {status}", retry_after_seconds=_retry_after(response)
+        )
+    if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND}:
+        logger.error("embedding_endpoint_refuses_us", extra={"http_status": status})
+        return EndpointUnavailableError(
+            f"the embedding endpoint answered {status}: its address, key or model is not what is configured here"
+        )
+    if _ABOUT_LENGTH.search(response.text):
+        return InputTooLongError("a text has more tokens than the model takes; split it with POST /chunk first")
+    return EndpointAnswerError(f"the embedding endpoint refused the request with {status}", retryable=False)
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else None
+
+
+def _wait_seconds(attempt: int, retry_after_seconds: float | None) -> float:
+    backoff: float = BACKOFF_SECONDS * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311  spreads retries
+    return max(backoff, retry_after_seconds or 0.0)
+
+
+def _tokens(answer: dict[str, Any]) -> int:
+    usage = answer.get("usage")
+    tokens = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    return tokens if isinstance(tokens, int) else 0

@@ -1,0 +1,94 @@
+"""What goes wrong here, by the codes of the contract.
+
+ServiceError
+├── InvalidError
+│   ├── InputTooLongError          longer than the model takes; nothing is ever truncated
+│   └── ModelMismatchError         asked for by another model's name
+├── NotFoundError
+│   ├── CorpusNotFoundError        not there, or another owner's
+│   └── DocumentNotFoundError
+├── RateLimitedError
+│   └── EndpointRateLimitedError   429 of the endpoint
+├── UnavailableError
+│   ├── EndpointUnavailableError   no answer from the endpoint, or an answer that is the operator's to mend
+│   ├── StoreUnavailableError      no answer from PostgreSQL
+│   └── ModelNotPreparedError      the migration step has not met this model
+└── UpstreamError
+    ├── EndpointAnswerError        not the answer that was asked for
+    ├── DimensionMismatchError     vectors of another length than EMBEDDING_DIMENSIONS
+    └── InvalidVectorError         not finite, or of no length
+"""
+
+from ml_shared.errors import InvalidError, NotFoundError, RateLimitedError, UnavailableError, UpstreamError
+
+
+class InputTooLongError(InvalidError):
+    """A text has more tokens than the model takes."""
+
+    code = "input_too_long"
+
+
+class ModelMismatchError(InvalidError):
+    """The request names a model that is not the one served here."""
+
+    code = "model_mismatch"
+
+
+class CorpusNotFoundError(NotFoundError):
+    """The caller has no such corpus."""
+
+    code = "corpus_not_found"
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(f"there is no corpus {', '.join(repr(name) for name in names)}")
+
+
+class DocumentNotFoundError(NotFoundError):
+    """The corpus holds no such document."""
+
+    code = "document_not_found"
+
+
+class EndpointRateLimitedError(RateLimitedError):
+    """The embedding endpoint asks for fewer calls."""
+
+    code = "endpoint_rate_limited"
+
+
+class EndpointUnavailableError(UnavailableError):
+    """The embedding endpoint does not answer, or not us."""
+
+    code = "endpoint_unavailable"
+
+
+class StoreUnavailableError(UnavailableError):
+    """PostgreSQL does not answer."""
+
+    code = "store_unavailable"
+
+
+class ModelNotPreparedError(UnavailableError):
+    """The database does not know the configured model yet."""
+
+    code = "stale_schema"
+
+
+class EndpointAnswerError(UpstreamError):
+    """The embedding endpoint answered something else than what it was asked for."""
+
+    code = "upstream_error"
+
+
+class DimensionMismatchError(UpstreamError):
+    """The vectors have another length than the settings say."""
+
+    code = "dimension_mismatch"
+
+
+class InvalidVectorError(UpstreamError):
+    """A vector that no distance can be taken to. The same text would give it again, so it is not retried."""
+
+    code = "invalid_vector"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, retryable=False)

@@ -1,0 +1,65 @@
+"""Connections to the vector database, and what goes wrong with them."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import orjson
+from pgvector.asyncpg import register_vector
+
+from app.core.errors import StoreUnavailableError
+from ml_shared.migrations import check_schema
+from ml_shared.postgres import open_pool
+
+MIGRATIONS = Path(__file__).parents[3] / "migrations"
+
+_GONE = (
+    OSError,  # a TimeoutError is one: connecting, or a statement, took too long
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.exceptions.InsufficientResourcesError,
+    asyncpg.exceptions.OperatorInterventionError,
+    asyncpg.exceptions.TransactionRollbackError,
+)
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn what another try may mend (no connection, a restart, a deadlock) into `StoreUnavailableError`."""
+    try:
+        yield
+    except _GONE as error:
+        raise StoreUnavailableError(f"the vector database did not answer ({type(error).__name__})") from error
+
+
+async def _register_codecs(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
+    )
+    if await connection.fetchval("SELECT to_regtype('halfvec') IS NOT NULL"):
+        await register_vector(connection)
+
+
+@asynccontextmanager
+async def open_store(dsn: str, *, max_size: int, command_timeout_seconds: float) -> AsyncIterator[asyncpg.Pool]:
+    """Open a pool whose connections know vectors, to a database whose schema is this code's.
+
+    Raises
+    ------
+    StoreUnavailableError
+        If the server does not answer.
+    StaleSchemaError
+        If a migration is missing.
+    """
+    with store_errors():
+        opening = open_pool(
+            dsn, max_size=max_size, init=_register_codecs, command_timeout_seconds=command_timeout_seconds
+        )
+        pool = await opening.__aenter__()
+    try:
+        await check_schema(pool, MIGRATIONS)
+        yield pool
+    finally:
+        await opening.__aexit__(None, None, None)

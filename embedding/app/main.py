@@ -1,0 +1,41 @@
+"""The embedding service's API."""
+
+from instrumentation import init_telemetry
+
+init_telemetry()  # first: what it instruments has to be imported after it
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+
+from app.api.routes import async_, corpora, health, openai, sync
+from app.config import settings
+from app.core.logic import open_embedding
+from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from ml_shared.names import Queue
+from ml_shared.problems import install_problem_handlers
+from ml_shared.service import open_shared
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open what requests need; close it in reverse order."""
+    async with AsyncExitStack() as stack:
+        shared = await open_shared(app, settings, stack, queue=Queue.EMBED_JOBS)
+        app.state.redis = shared.redis
+        app.state.embedding = await stack.enter_async_context(
+            open_embedding(settings, command_timeout_seconds=settings.SYNC_TIMEOUT_SECONDS)
+        )
+        yield
+
+
+app = FastAPI(title=f"CloudCIX ML — {settings.SERVICE_NAME}", version=settings.SERVICE_VERSION, lifespan=lifespan)
+app.add_middleware(BodyLimitMiddleware, max_bytes=settings.MAX_BODY_BYTES)
+app.add_middleware(RequestIdMiddleware)
+install_problem_handlers(app)
+app.include_router(health.router)
+app.include_router(sync.router)
+app.include_router(openai.router)
+app.include_router(async_.router)
+app.include_router(corpora.router)

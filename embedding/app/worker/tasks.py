@@ -1,0 +1,57 @@
+"""The embedding service's Celery task."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from opentelemetry import trace
+
+from app.core.difference import Piece
+from app.core.logic import Order, execute_index
+from app.worker.callbacks import indexed, read_chunks
+from app.worker.celery_app import app
+from ml_shared import attributes
+from ml_shared.attributes import JobStage
+from ml_shared.contracts.embedding import ChunkIn, Document
+from ml_shared.names import Operation, Stage, TaskName
+from ml_shared.urls import normalise_url
+from ml_shared.worker.stage import StageOutcome, StageRun
+from ml_shared.worker.task import StageTask
+
+
+@app.task(  # type: ignore[untyped-decorator]
+    bind=True, base=StageTask, name=TaskName.EMBED_DOCUMENT.value, stage=Stage.EMBEDDING, job_stage=JobStage.EMBED
+)
+def embed_document_task(
+    self: StageTask,
+    owner: str,
+    corpus_name: str,
+    document: dict[str, Any],
+    as_of: str,
+    submitted_at: str,
+    chunks: list[dict[str, Any]] | None = None,
+    content_ref: str | None = None,
+    job_id: str | None = None,
+    attempt_id: str | None = None,
+) -> None:
+    """Make one document searchable. Its chunks come along, or the orchestrator keeps them under `content_ref`."""
+    order = Order(
+        owner=owner,
+        corpus_name=corpus_name,
+        document=Document.model_validate(document),
+        as_of=datetime.fromisoformat(as_of),
+        submitted_at=datetime.fromisoformat(submitted_at),
+        job_id=job_id,
+    )
+    url = normalise_url(order.document.url)
+
+    async def body(run: StageRun) -> StageOutcome:
+        trace.get_current_span().set_attributes(
+            {attributes.CORPUS_NAME: corpus_name, attributes.OPERATION: Operation.WRITE.value}
+        )
+        pieces: Sequence[Piece] = [ChunkIn.model_validate(chunk) for chunk in chunks or ()]
+        if content_ref is not None:
+            pieces = await read_chunks(run, content_ref)
+        return indexed(await execute_index(run.resources.embedding, order, pieces, before_write=run.committing))
+
+    self.run_stage(body, job_id=job_id, attempt_id=attempt_id, url=url)

@@ -1,0 +1,165 @@
+"""One PostgreSQL and one embedding endpoint for the run; emptied before each test."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from types import ModuleType
+
+import asyncpg
+import pytest
+
+from ml_shared.auth.context import hash_key
+from ml_shared.testing.endpoint import DEFAULT_DIMENSIONS, DEFAULT_KEY, DEFAULT_MODEL, FakeEndpoint
+from ml_shared.testing.membership import FakeMembership
+from ml_shared.testing.orchestrator import FakeOrchestrator
+from ml_shared.testing.servers import PostgresServer, RedisServer
+
+ORCHESTRATOR_KEY = "orchestrator-key-of-the-tests"
+SERVICE_KEY = "embedding-key-of-the-tests"
+NOWHERE = "http://127.0.0.1:9"
+
+ALICE = {"X-API-Key": "key-of-alice"}
+BOB = {"X-API-Key": "key-of-bob"}
+ORCHESTRATOR = {"X-API-Key": ORCHESTRATOR_KEY}
+
+# Settings are read when app.config is imported; what the servers of the run decide is set on them afterwards.
+os.environ |= {
+    "SERVICE_NAME": "embedding",
+    "OTEL_SERVICE_NAME": "embedding-api",
+    "MEMBERSHIP_URL": NOWHERE,
+    "REDIS_URL": "redis://127.0.0.1:9/0",
+    "DATABASE_URL": "postgresql+asyncpg://nobody@127.0.0.1:9/none",
+    "EMBEDDING_API_KEY": DEFAULT_KEY,
+    "EMBEDDING_MODEL": DEFAULT_MODEL,
+    "EMBEDDING_API_BASE_URL": NOWHERE,
+    "EMBEDDING_DIMENSIONS": str(DEFAULT_DIMENSIONS),
+    "ORCHESTRATOR_URL": NOWHERE,
+    "SERVICE_API_KEY": SERVICE_KEY,
+    "ORCHESTRATOR_KEY_HASH": hash_key(ORCHESTRATOR_KEY),
+    "RATE_LIMIT_CAPACITY": "100000",
+    "RATE_LIMIT_TIERS": "default=100000",
+    "WORKER_METRICS_PORT": "0",
+}
+
+from instrumentation import init_telemetry
+
+init_telemetry()
+
+import httpx
+
+from app.config import Settings
+from app.config import settings as service_settings
+from app.core.logic import Embedding, open_embedding
+
+
+@pytest.fixture(scope="session")
+def fake_endpoint() -> Iterator[FakeEndpoint]:
+    """The run's endpoint; tests ask for `endpoint`."""
+    with FakeEndpoint() as fake:
+        yield fake
+
+
+@pytest.fixture
+def endpoint(fake_endpoint: FakeEndpoint) -> FakeEndpoint:
+    """An endpoint that has seen nothing and serves."""
+    fake_endpoint.reset()
+    return fake_endpoint
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgres_server: PostgresServer) -> str:
+    """The DSN of a database with this service's schema."""
+    from app.core.storage.models import prepare_model
+    from app.core.storage.pool import MIGRATIONS
+    from ml_shared.migrations import migrate
+
+    dsn = postgres_server.dsn(postgres_server.create_database())
+
+    async def prepare() -> None:
+        await migrate(dsn, MIGRATIONS)
+        connection = await asyncpg.connect(dsn)
+        await prepare_model(connection, DEFAULT_MODEL, DEFAULT_DIMENSIONS)
+        await connection.close()
+
+    asyncio.run(prepare())
+    return dsn
+
+
+@pytest.fixture
+def database(migrated_database: str) -> str:
+    """The DSN of a database with this service's schema and nothing in it."""
+
+    async def empty() -> None:
+        connection = await asyncpg.connect(migrated_database)
+        await connection.execute("TRUNCATE chunks, documents, corpora")
+        await connection.close()
+
+    asyncio.run(empty())
+    return migrated_database
+
+
+@pytest.fixture
+def settings(database: str, endpoint: FakeEndpoint) -> Settings:
+    """Settings of a service beside these servers."""
+    return Settings(DATABASE_URL=database, EMBEDDING_API_BASE_URL=endpoint.base_url, EMBEDDING_BATCH_SIZE=4)
+
+
+@pytest.fixture
+async def service(settings: Settings) -> AsyncIterator[Embedding]:
+    """The core's resources on the test's own loop."""
+    async with open_embedding(settings, command_timeout_seconds=20) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def _broker(redis_server: RedisServer) -> None:
+    """The Celery app takes its broker from the settings when it is imported."""
+    service_settings.REDIS_URL = redis_server.url
+
+
+@pytest.fixture(scope="session")
+def members() -> Iterator[FakeMembership]:
+    """A Membership that knows the tests' keys."""
+    with FakeMembership() as fake:
+        fake.add("key-of-alice")
+        fake.add("key-of-bob")
+        yield fake
+
+
+@pytest.fixture
+def configured(
+    _broker: None, redis_url: str, settings: Settings, members: FakeMembership, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """The settings of the process, pointing at this run's servers and fakes."""
+    for name in ("DATABASE_URL", "EMBEDDING_API_BASE_URL"):
+        monkeypatch.setattr(service_settings, name, getattr(settings, name))
+    monkeypatch.setattr(service_settings, "MEMBERSHIP_URL", members.url)
+    return service_settings
+
+
+@pytest.fixture
+async def client(configured: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the whole application, opened and closed with the test."""
+    from app.main import app
+
+    # the tests of one process share its telemetry, which a service that stops would end
+    monkeypatch.setattr("ml_shared.service.shutdown_telemetry", lambda: None)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://embedding", headers=ALICE) as opened,
+    ):
+        yield opened
+
+
+@pytest.fixture
+def tasks(
+    configured: Settings, fake_orchestrator: FakeOrchestrator, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ModuleType]:
+    """The tasks' module, reporting to the fake; what a task opened is closed with the test."""
+    monkeypatch.setattr(service_settings, "ORCHESTRATOR_URL", fake_orchestrator.url)
+    from app.worker import tasks
+    from app.worker.celery_app import app
+
+    yield tasks
+    app.runtime.close()

@@ -1,0 +1,251 @@
+"""Replacing documents: by difference, in order, once."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from app.config import Settings
+from app.core.errors import InputTooLongError, ModelNotPreparedError, StoreUnavailableError
+from app.core.logic import Embedding, Order, execute_index, open_embedding
+from app.core.storage.corpora import delete_corpus, delete_document, get_corpora
+from app.core.storage.pool import MIGRATIONS
+from app.migrate import main
+from ml_shared.contracts.embedding import ChunkIn, Document
+from ml_shared.migrations import StaleSchemaError, migrate
+from ml_shared.testing.endpoint import FakeEndpoint
+from ml_shared.testing.servers import free_port
+from tests.documents import NOON, OWNER, at, chunks_of, index, stored_texts
+
+
+async def test_a_document_is_kept_with_its_chunks_and_counts(service: Embedding) -> None:
+    result = await index(service, "first words", "second words here", title="T", metadata={"a": 1})
+    assert (result.chunks, result.tokens, result.embedded, result.reused) == (2, 5, 2, 0)
+    assert not result.superseded
+    assert result.model == service.model.name
+    assert await stored_texts(service) == ["first words", "second words here"]
+    [corpus] = await get_corpora(service.pool, OWNER, ["docs"])
+    assert (corpus["documents"], corpus["chunks"], corpus["tokens"]) == (1, 2, 5)
+
+
+async def test_a_second_run_sends_nothing_to_the_endpoint(service: Embedding, endpoint: FakeEndpoint) -> None:
+    first = await index(service, "one", "two", "three")
+    rows = await service.pool.fetch("SELECT id, xmin::text FROM chunks ORDER BY id")
+    endpoint.inputs.clear()
+    second = await index(service, "one", "two", "three", as_of=at(1))
+    assert endpoint.texts == []
+    assert (second.document_id, second.embedded, second.reused) == (first.document_id, 0, 3)
+    assert await service.pool.fetch("SELECT id, xmin::text FROM chunks ORDER BY id") == rows
+
+
+async def test_a_changed_document_sends_only_its_changed_chunks(service: Embedding, endpoint: FakeEndpoint) -> None:
+    await index(service, "one", "two", "three")
+    kept = {row["id"] for row in await service.pool.fetch("SELECT id FROM chunks WHERE text <> 'two'")}
+    endpoint.inputs.clear()
+    result = await index(service, "zero", "one", "TWO", "three", as_of=at(1))
+    assert sorted(endpoint.texts) == ["TWO", "zero"]
+    assert (result.chunks, result.embedded, result.reused) == (4, 2, 2)
+    assert await stored_texts(service) == ["zero", "one", "TWO", "three"]
+    assert kept <= {row["id"] for row in await service.pool.fetch("SELECT id FROM chunks")}
+    [corpus] = await get_corpora(service.pool, OWNER, ["docs"])
+    assert (corpus["documents"], corpus["chunks"], corpus["tokens"]) == (1, 4, 4)
+
+
+async def test_moved_chunks_take_their_new_offsets_and_headings(service: Embedding) -> None:
+    await index(service, "one", "two")
+    moved = [
+        ChunkIn(index=0, text="two", start=0, end=3, token_count=1, heading_path=["A", "B 'q' \"d\""]),
+        ChunkIn(index=1, text="one", start=5, end=8, token_count=1),
+    ]
+    await execute_index(service, Order(OWNER, "docs", Document(url="https://example.com/page"), at(1), at(1)), moved)
+    rows = await service.pool.fetch(
+        "SELECT chunk_index, text, start_offset, end_offset, heading_path FROM chunks ORDER BY chunk_index"
+    )
+    assert [tuple(row) for row in rows] == [(0, "two", 0, 3, ["A", "B 'q' \"d\""]), (1, "one", 5, 8, [])]
+
+
+async def test_a_text_that_stands_twice_is_sent_once_and_kept_twice(service: Embedding, endpoint: FakeEndpoint) -> None:
+    result = await index(service, "same", "other", "same")
+    assert sorted(endpoint.texts) == ["other", "same"]
+    assert (result.chunks, result.embedded, result.reused) == (3, 2, 0)
+    assert await stored_texts(service) == ["same", "other", "same"]
+    await index(service, "same", as_of=at(1))
+    assert await stored_texts(service) == ["same"]
+
+
+async def test_another_document_of_the_corpus_lends_its_vectors_and_another_owner_does_not(
+    service: Embedding, endpoint: FakeEndpoint
+) -> None:
+    await index(service, "footer", "page one")
+    endpoint.inputs.clear()
+    result = await index(service, "footer", "page two", url="https://example.com/two")
+    assert endpoint.texts == ["page two"]
+    assert (result.embedded, result.reused) == (1, 1)
+    endpoint.inputs.clear()
+    await index(service, "footer", url="https://example.com/three", owner="key:another")
+    assert endpoint.texts == ["footer"]
+
+
+async def test_an_older_version_writes_nothing(service: Embedding) -> None:
+    await index(service, "newer", as_of=at(5), title="new")
+    result = await index(service, "older", as_of=at(4), title="old")
+    assert result.superseded
+    assert result.document_id is None
+    assert await stored_texts(service) == ["newer"]
+    assert await service.pool.fetchval("SELECT title FROM documents") == "new"
+
+
+async def test_the_same_version_twice_is_written_twice_with_one_effect(service: Embedding) -> None:
+    await index(service, "words")
+    result = await index(service, "words")
+    assert not result.superseded
+    assert await stored_texts(service) == ["words"]
+
+
+@pytest.mark.parametrize("round_", range(5))
+async def test_concurrent_replaces_leave_one_version_the_newest(service: Embedding, round_: int) -> None:
+    versions = list(range(8))
+    versions = versions[round_:] + versions[:round_]
+    results = await asyncio.gather(
+        *(index(service, *(f"version {v} part {p}" for p in range(v + 1)), as_of=at(v)) for v in versions)
+    )
+    assert await stored_texts(service) == [f"version 7 part {part}" for part in range(8)]
+    assert not results[versions.index(7)].superseded
+    assert await service.pool.fetchval("SELECT count(*) FROM documents") == 1
+    [corpus] = await get_corpora(service.pool, OWNER, ["docs"])
+    assert (corpus["documents"], corpus["chunks"], corpus["tokens"]) == (1, 8, 32)
+
+
+async def test_concurrent_first_documents_of_a_corpus_are_all_counted(service: Embedding) -> None:
+    await asyncio.gather(*(index(service, f"text {n}", url=f"https://example.com/{n}") for n in range(12)))
+    [corpus] = await get_corpora(service.pool, OWNER, ["docs"])
+    assert (corpus["documents"], corpus["chunks"]) == (12, 12)
+
+
+async def test_urls_that_differ_in_form_only_are_one_document(service: Embedding) -> None:
+    await index(service, "one", url="HTTPS://Example.com:443/page#part")
+    await index(service, "two", url="https://example.com/page", as_of=at(1))
+    assert await stored_texts(service) == ["two"]
+
+
+async def test_what_a_deleted_documents_job_brings_later_is_not_written(service: Embedding) -> None:
+    result = await index(service, "words")
+    assert result.document_id is not None
+    await delete_document(service.pool, OWNER, "docs", result.document_id)
+    [corpus] = await get_corpora(service.pool, OWNER, ["docs"])
+    assert (corpus["documents"], corpus["chunks"], corpus["tokens"]) == (0, 0, 0)
+    late = await index(service, "words", as_of=datetime.now(UTC), submitted_at=NOON)
+    assert late.superseded
+    assert await stored_texts(service) == []
+    again = await index(service, "words", as_of=datetime.now(UTC))
+    assert (again.document_id, again.superseded) == (result.document_id, False)
+    [corpus] = await get_corpora(service.pool, OWNER, ["docs"])
+    assert (corpus["documents"], corpus["chunks"], corpus["tokens"]) == (1, 1, 1)
+
+
+async def test_what_a_deleted_corpus_job_brings_later_is_not_written(service: Embedding) -> None:
+    await index(service, "words")
+    await delete_corpus(service.pool, OWNER, "docs")
+    assert (await index(service, "words", as_of=datetime.now(UTC), submitted_at=NOON)).superseded
+    new = await index(service, "new", as_of=datetime.now(UTC), url="https://example.com/new")
+    assert not new.superseded
+    [corpus] = await get_corpora(service.pool, OWNER, ["docs"])
+    assert (corpus["documents"], corpus["chunks"]) == (1, 1)
+
+
+async def test_a_write_that_waited_for_a_deletion_does_not_bring_the_corpus_back(service: Embedding) -> None:
+    await index(service, "words")
+    async with service.pool.acquire() as deleting, deleting.transaction():
+        await deleting.execute("SELECT 1 FROM corpora FOR UPDATE")
+        write = asyncio.create_task(index(service, "late", url="https://example.com/late"))
+        await asyncio.sleep(0.3)
+        assert not write.done()
+        await deleting.execute("DELETE FROM documents")
+        await deleting.execute("UPDATE corpora SET live = false, deleted_at = clock_timestamp()")
+    assert (await write).superseded
+    assert await service.pool.fetchval("SELECT count(*) FROM documents") == 0
+
+
+async def test_a_chunk_with_more_tokens_than_the_model_takes_is_refused_before_anything_is_sent(
+    service: Embedding, endpoint: FakeEndpoint
+) -> None:
+    chunks = [ChunkIn(index=3, text="long", token_count=513)]
+    order = Order(OWNER, "docs", Document(url="https://example.com/"), NOON, NOON)
+    with pytest.raises(InputTooLongError, match="chunk 3 has 513 tokens"):
+        await execute_index(service, order, chunks)
+    assert endpoint.bodies == []
+
+
+async def test_what_stops_before_the_write_leaves_nothing_written(service: Embedding) -> None:
+    async def stop() -> None:
+        raise LookupError("cancelled")
+
+    order = Order(OWNER, "docs", Document(url="https://example.com/"), NOON, NOON)
+    with pytest.raises(LookupError):
+        await execute_index(service, order, chunks_of("words"), before_write=stop)
+    assert await service.pool.fetchval("SELECT count(*) FROM documents") == 0
+
+
+async def test_nul_characters_are_replaced_and_offsets_hold(service: Embedding) -> None:
+    await index(service, "a\0b", title="t\0")
+    assert await stored_texts(service) == ["a\ufffdb"]
+    assert await service.pool.fetchval("SELECT title FROM documents") == "t\ufffd"
+
+
+async def test_a_document_without_chunks_empties_the_one_that_stood_there(service: Embedding) -> None:
+    await index(service, "words")
+    result = await index(service, as_of=at(1))
+    assert (result.chunks, result.superseded) == (0, False)
+    assert await stored_texts(service) == []
+
+
+async def test_a_connection_that_is_lost_in_the_write_is_a_passing_failure_and_writes_nothing(
+    service: Embedding,
+) -> None:
+    await index(service, "words")
+    async with service.pool.acquire() as holding, holding.transaction():
+        await holding.execute("SELECT 1 FROM corpora FOR UPDATE")
+        write = asyncio.create_task(index(service, "other", as_of=at(1)))
+        await asyncio.sleep(0.3)
+        await holding.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%corpora%'"
+        )
+        with pytest.raises(StoreUnavailableError) as raised:
+            await write
+    assert raised.value.retryable
+    assert await stored_texts(service) == ["words"]
+
+
+async def test_a_database_that_is_not_there_is_unavailable(settings: Settings) -> None:
+    settings.DATABASE_URL = f"postgresql://u@127.0.0.1:{free_port()}/db"
+    with pytest.raises(StoreUnavailableError):
+        async with open_embedding(settings, command_timeout_seconds=5):
+            pass
+
+
+async def test_the_service_refuses_to_start_on_a_schema_that_is_not_migrated(
+    settings: Settings, postgres_database: str
+) -> None:
+    settings.DATABASE_URL = postgres_database
+    with pytest.raises(StaleSchemaError, match=r"python -m app\.migrate"):
+        async with open_embedding(settings, command_timeout_seconds=5):
+            pass
+    await migrate(postgres_database, MIGRATIONS)
+    with pytest.raises(ModelNotPreparedError, match=r"python -m app\.migrate"):
+        async with open_embedding(settings, command_timeout_seconds=5):
+            pass
+
+
+async def test_the_migration_prepares_the_configured_model_and_may_run_again(
+    settings: Settings, postgres_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("app.migrate.settings", settings)
+    settings.DATABASE_URL = postgres_database
+    for expected in (["schema ready", "0001_corpora_documents_chunks.sql"], ["schema ready"]):
+        assert await asyncio.to_thread(main) == 0
+        assert capsys.readouterr().out.split("\n")[:-1] == expected
+    async with open_embedding(settings, command_timeout_seconds=5) as opened:
+        await index(opened, "words")
+    settings.EMBEDDING_DIMENSIONS = 8
+    assert await asyncio.to_thread(main) == 1
+    assert "EMBEDDING_DIMENSIONS is 8" in capsys.readouterr().err

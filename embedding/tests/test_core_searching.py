@@ -1,0 +1,226 @@
+"""Finding passages: by vector, by words, by both; only the owner's, only the model's."""
+
+from datetime import UTC, datetime
+
+import pytest
+from pgvector import HalfVector
+
+from app.core.errors import CorpusNotFoundError, DimensionMismatchError, EndpointUnavailableError, ModelNotPreparedError
+from app.core.logic import Embedding, execute_search
+from app.core.storage import search as storage
+from app.core.storage.models import prepare_model, read_model
+from app.core.storage.search import Scope
+from ml_shared.contracts.embedding import SearchHit, SearchMode, SearchRequest
+from ml_shared.testing.endpoint import DEFAULT_DIMENSIONS, EndpointMode, FakeEndpoint, vector_of
+from tests.documents import OWNER, at, index
+
+
+async def find(service: Embedding, query: str, *, owner: str = OWNER, **request: object) -> list[SearchHit]:
+    """Search in `docs` unless told otherwise."""
+    if "corpora" not in request:
+        request.setdefault("corpus_name", "docs")
+    return (await execute_search(service, owner, SearchRequest(query=query, **request))).results  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=["exact", "index"])
+def path(request: pytest.FixtureRequest, service: Embedding) -> str:
+    """Both ways to the nearest vectors: every row compared, and the vector index asked."""
+    service.settings.EXACT_SEARCH_MAX_ROWS = 20_000 if request.param == "exact" else 0
+    return str(request.param)
+
+
+async def fill(service: Embedding, documents: int = 40) -> None:
+    """Index documents of five chunks each, in two corpora of the owner and one of a stranger."""
+    for number in range(documents):
+        texts = [f"text {number} {part}" for part in range(5)]
+        url = f"https://example.com/{'even' if number % 2 == 0 else 'odd'}/{number}"
+        await index(service, *texts, url=url, language="en-IE", metadata={"number": number})
+    await index(service, "text 3 3", "strange", url="https://stranger.example/", owner="key:stranger")
+    await index(service, "text 5 0", url="https://example.com/other", corpus="other", language="de")
+
+
+@pytest.mark.parametrize("mode", ["vector", "hybrid"])
+async def test_the_passage_with_the_querys_vector_comes_first(service: Embedding, path: str, mode: str) -> None:
+    await fill(service)
+    hits = await find(service, "text 7 2", mode=mode, top_k=4)
+    assert hits[0].text == "text 7 2"
+    assert hits[0].url == "https://example.com/odd/7"
+    assert hits[0].chunk_index == 2
+    assert hits[0].score == pytest.approx(1.0, abs=2e-3)
+    assert len(hits) == 4
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+async def test_the_vector_index_and_the_comparison_of_every_row_agree(service: Embedding) -> None:
+    await fill(service)
+    answers = []
+    for limit in (20_000, 0):
+        service.settings.EXACT_SEARCH_MAX_ROWS = limit
+        answers.append([hit.text for hit in await find(service, "something", mode="vector", top_k=20)])
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 20
+
+
+@pytest.mark.parametrize(("exact", "wanted"), [(True, "chunks_pkey"), (False, "chunks_embedding_model_")])
+async def test_each_path_uses_the_plan_that_it_is_named_for(service: Embedding, exact: bool, wanted: str) -> None:
+    await fill(service, 10)
+    plans: list[str] = []
+
+    class Explaining:
+        def __init__(self, connection: object) -> None:
+            self.connection = connection
+
+        async def execute(self, *arguments: object) -> None:
+            await self.connection.execute(*arguments)
+
+        async def fetch(self, statement: str, *parameters: object) -> list[object]:
+            await self.connection.execute("SET LOCAL enable_seqscan = off")
+            rows = await self.connection.fetch(f"EXPLAIN {statement}", *parameters)
+            plans.append("\n".join(row[0] for row in rows))
+            return []
+
+    async with storage.snapshot(service.pool) as connection:
+        await storage.nearest(
+            Explaining(connection),
+            Scope(OWNER, ["docs"], service.model),
+            HalfVector(vector_of("x")),
+            limit=10,
+            exact=exact,
+        )
+    assert ("chunks_embedding_model_" in plans[0]) is not exact, plans[0]
+    assert "chunks_embedding_model_" in wanted or "CTE scope" in plans[0]
+
+
+async def test_the_index_finds_a_small_owners_rows_among_a_large_ones(service: Embedding) -> None:
+    service.settings.EXACT_SEARCH_MAX_ROWS = 0
+    for number in range(20):
+        await index(
+            service, *(f"big {number} {p}" for p in range(50)), url=f"https://big.example/{number}", owner="big"
+        )
+    await index(service, *(f"small {p}" for p in range(12)))
+    hits = await find(service, "small", mode="vector", top_k=10)
+    assert len(hits) == 10
+    assert all(hit.text.startswith("small") for hit in hits)
+
+
+async def test_hybrid_finds_an_exact_rare_word_that_vectors_miss(
+    service: Embedding, endpoint: FakeEndpoint, path: str
+) -> None:
+    query = "how to mend error zx4471q of the valve"
+    near = vector_of(query)
+    for number in range(60):
+        text = f"How to mend the valve, part {number}: general words on valves"
+        endpoint.pin(text, [component + 0.01 * number for component in near])
+        await index(service, text, url=f"https://example.com/{number}")
+    rare = "ZX4471Q means that a seal is worn"
+    endpoint.pin(rare, [-component for component in near])
+    await index(service, rare, url="https://example.com/rare")
+    assert rare not in [hit.text for hit in await find(service, query, mode="vector", top_k=10)]
+    assert rare in [hit.text for hit in await find(service, query, mode="hybrid", top_k=10)]
+    hits = await find(service, query, mode="text", top_k=10)
+    assert hits[0].text == rare
+
+
+async def test_text_search_works_while_the_endpoint_is_down(service: Embedding, endpoint: FakeEndpoint) -> None:
+    await index(service, "the quick brown fox", "a lazy dog")
+    endpoint.behave(EndpointMode.BROKEN)
+    [hit] = await find(service, "foxes", mode="text")
+    assert hit.text == "the quick brown fox"
+    assert hit.score == pytest.approx(1.0)
+    with pytest.raises(EndpointUnavailableError):
+        await find(service, "foxes", mode="hybrid")
+
+
+@pytest.mark.parametrize("query", ["the of and", "'", "\\", "a & | ! ( ) :*", "\0", "it's \\'quoted\\'", "🦊"])
+@pytest.mark.parametrize("mode", ["text", "hybrid"])
+async def test_no_query_breaks_the_search(service: Embedding, query: str, mode: str) -> None:
+    await index(service, "it's quoted", "ordinary")
+    assert len(await find(service, query, mode=mode)) <= 2
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"url_prefix": "https://example.com/odd"}, {"odd"}),
+        ({"language": "EN"}, {"odd", "even"}),
+        ({"language": "e"}, set()),
+        ({"metadata": {"kind": "even"}}, {"even"}),
+        ({"metadata": {"nested": {"a": [1]}}}, {"odd"}),
+        ({"fetched_after": at(10)}, {"even"}),
+        ({"fetched_before": at(10)}, {"odd"}),
+        ({"url_prefix": "https://example.com/", "metadata": {"kind": "odd"}, "language": "en-ie"}, {"odd"}),
+        ({"url_prefix": "'; DROP TABLE chunks; --"}, set()),
+        ({}, {"odd", "even"}),
+    ],
+)
+@pytest.mark.parametrize("mode", list(SearchMode))
+async def test_filters_leave_only_the_documents_that_meet_all_of_them(
+    service: Embedding, path: str, mode: SearchMode, filters: dict[str, object], expected: set[str]
+) -> None:
+    odd = {"kind": "odd", "nested": {"a": [1, 2]}}
+    await index(service, "word odd", url="https://example.com/odd", language="en-IE", metadata=odd, fetched_at=at(0))
+    even = {"kind": "even"}
+    await index(service, "word even", url="https://example.com/even", language="en", metadata=even, fetched_at=at(20))
+    hits = await find(service, "word", mode=mode, filters=filters)
+    assert {str(hit.metadata["kind"]) for hit in hits} == expected
+
+
+async def test_another_owners_passages_are_never_found(service: Embedding, path: str) -> None:
+    await fill(service, 5)
+    for mode in SearchMode:
+        hits = await find(service, "text 3 3 strange", mode=mode, owner="key:stranger")
+        assert {hit.url for hit in hits} == {"https://stranger.example/"}
+        hits = await find(service, "text 3 3 strange", mode=mode, top_k=100)
+        assert "https://stranger.example/" not in {hit.url for hit in hits}
+
+
+async def test_several_corpora_are_searched_together(service: Embedding, path: str) -> None:
+    await fill(service, 6)
+    hits = await find(service, "text 5 0", corpora=["docs", "other", "docs"], top_k=2, mode="vector")
+    assert {hit.corpus_name for hit in hits} == {"docs", "other"}
+
+
+async def test_a_corpus_that_is_not_there_is_named(service: Embedding) -> None:
+    await index(service, "words")
+    with pytest.raises(CorpusNotFoundError, match="'nowhere'"):
+        await find(service, "words", corpora=["docs", "nowhere"])
+    with pytest.raises(CorpusNotFoundError):
+        await find(service, "words", owner="key:stranger")
+
+
+async def test_min_score_cuts_what_is_below_it(service: Embedding) -> None:
+    await index(service, "exactly this", "something else")
+    assert [hit.text for hit in await find(service, "exactly this", mode="vector", min_score=0.99)] == ["exactly this"]
+    assert await find(service, "exactly this", mode="vector", min_score=1.1) == []
+
+
+async def test_only_the_current_models_rows_answer(service: Embedding) -> None:
+    await index(service, "old words")
+    async with service.pool.acquire() as connection:
+        other = await prepare_model(connection, "another-model", DEFAULT_DIMENSIONS)
+    await service.pool.execute("UPDATE chunks SET model_id = $1", other.id)
+    for mode in SearchMode:
+        assert await find(service, "old words", mode=mode) == []
+    again = await index(service, "old words", as_of=datetime.now(UTC))
+    assert (again.embedded, again.reused) == (1, 0)
+    assert len(await find(service, "old words")) == 1
+    assert await service.pool.fetchval("SELECT count(*) FROM chunks") == 1
+
+
+async def test_a_models_dimensions_never_change_under_its_name(service: Embedding) -> None:
+    async with service.pool.acquire() as connection:
+        with pytest.raises(DimensionMismatchError, match="EMBEDDING_DIMENSIONS is 8"):
+            await prepare_model(connection, service.model.name, 8)
+    with pytest.raises(DimensionMismatchError):
+        await read_model(service.pool, service.model.name, 8)
+    with pytest.raises(ModelNotPreparedError, match=r"python -m app\.migrate"):
+        await read_model(service.pool, "unknown", 8)
+
+
+async def test_models_of_other_dimensions_live_side_by_side(service: Embedding) -> None:
+    await index(service, "words")
+    async with service.pool.acquire() as connection:
+        model = await prepare_model(connection, "long-model", 1024)
+        await prepare_model(connection, "long-model", 1024)
+        rows = await connection.fetch("SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'chunks_embedding_%'")
+    assert any(f"halfvec({model.dimensions})" in row[0] for row in rows)

@@ -1,0 +1,147 @@
+"""Spans: what each stands for, and whose trace it is in."""
+
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from ml_shared import attributes
+from ml_shared.testing.endpoint import FakeEndpoint
+from ml_shared.testing.orchestrator import FakeOrchestrator
+from tests.documents import add
+from tests.test_tasks import arguments, hand_out, rows, run
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def named(spans: InMemorySpanExporter, name: str) -> ReadableSpan:
+    """Return the one span of a name."""
+    [span] = [span for span in spans.get_finished_spans() if span.name == name]
+    return span
+
+
+def task_span(spans: InMemorySpanExporter) -> ReadableSpan:
+    """Return the span of the task's run."""
+    [span] = [span for span in spans.get_finished_spans() if span.name == "run/embedding.embed_document"]
+    return span
+
+
+@pytest.fixture
+def _as_in_a_worker(tasks: ModuleType) -> None:
+    """Celery is instrumented by the app's module; asking for the tasks has imported it."""
+
+
+@pytest.mark.usefixtures("_as_in_a_worker")
+def test_the_task_sets_the_required_attributes(
+    tasks: ModuleType, fake_orchestrator: FakeOrchestrator, spans: InMemorySpanExporter
+) -> None:
+    run(tasks, hand_out(fake_orchestrator, "one"))
+    found = dict(task_span(spans).attributes or {})
+    assert found[attributes.JOB_ID] == "job-1"
+    assert found[attributes.JOB_URL] == "https://example.com/page"
+    assert found[attributes.JOB_STAGE] == "embed"
+    assert found[attributes.REQUEST_MODE] == "async"
+    assert found[attributes.QUEUE_NAME]
+    assert found[attributes.CORPUS_NAME] == "docs"
+    assert found[attributes.OPERATION] == "write"
+
+
+def test_batch_and_write_are_spans_of_the_tasks_trace(
+    tasks: ModuleType, fake_orchestrator: FakeOrchestrator, spans: InMemorySpanExporter
+) -> None:
+    run(tasks, hand_out(fake_orchestrator, "one", "two words"))
+    task, batch, write = task_span(spans), named(spans, "embed.batch"), named(spans, "vectors.write")
+    for span in (batch, write):
+        assert span.parent is not None
+        assert span.parent.span_id == task.context.span_id
+    assert dict(batch.attributes or {}) == {
+        attributes.EMBEDDING_MODEL: "test-model",
+        attributes.EMBEDDING_BATCH_SIZE: 2,
+        attributes.EMBEDDING_TOKENS: 3,
+        attributes.OPERATION: "write",
+    }
+    assert dict(write.attributes or {}) == {
+        attributes.CORPUS_NAME: "docs",
+        attributes.JOB_URL: "https://example.com/page",
+        attributes.JOB_STAGE: "embed",
+        attributes.OPERATION: "write",
+        attributes.EMBEDDING_MODEL: "test-model",
+        attributes.CHUNK_COUNT: 2,
+    }
+
+
+def test_the_callback_is_in_the_workers_trace(
+    tasks: ModuleType, fake_orchestrator: FakeOrchestrator, spans: InMemorySpanExporter
+) -> None:
+    run(tasks, hand_out(fake_orchestrator, "one"))
+    trace_id = trace.format_trace_id(task_span(spans).context.trace_id)
+    [received] = fake_orchestrator.completed
+    assert received.headers["traceparent"].split("-")[1] == trace_id
+
+
+async def test_documents_and_chunks_carry_the_trace_that_wrote_them(
+    tasks: ModuleType, fake_orchestrator: FakeOrchestrator, spans: InMemorySpanExporter, database: str
+) -> None:
+    run(tasks, hand_out(fake_orchestrator, "one"))
+    trace_id = trace.format_trace_id(task_span(spans).context.trace_id)
+    assert await rows(database, "SELECT trace_id FROM documents UNION ALL SELECT trace_id FROM chunks") == [
+        {"trace_id": trace_id},
+        {"trace_id": trace_id},
+    ]
+
+
+async def test_a_queued_task_carries_the_requests_trace(
+    client: httpx.AsyncClient, redis_url: str, spans: InMemorySpanExporter
+) -> None:
+    from redis import Redis
+
+    body = {key: arguments()[key] for key in ("corpus_name", "document")} | {"chunks": []}
+    answer = await client.post("/enqueue", json=body, headers={"traceparent": PARENT})
+    assert answer.headers["x-trace-id"] == PARENT.split("-")[1]
+    with Redis.from_url(redis_url) as redis:
+        [message] = redis.lrange("embed_jobs", 0, -1)
+    assert PARENT.split("-")[1].encode() in message
+
+
+async def test_a_search_is_a_read_span_below_its_request(
+    client: httpx.AsyncClient, endpoint: FakeEndpoint, spans: InMemorySpanExporter
+) -> None:
+    await add(client, "words")
+    spans.clear()
+    answer = await client.post(
+        "/search", json={"query": "words", "corpora": ["docs"], "top_k": 7}, headers={"traceparent": PARENT}
+    )
+    assert answer.status_code == 200
+    search = named(spans, "search.query")
+    assert dict(search.attributes or {}) == {
+        attributes.JOB_STAGE: "read",
+        attributes.OPERATION: "read",
+        attributes.CORPUS_NAME: "docs",
+        attributes.EMBEDDING_MODEL: "test-model",
+        attributes.SEARCH_TOP_K: 7,
+        attributes.SEARCH_MODE: "hybrid",
+    }
+    assert trace.format_trace_id(search.context.trace_id) == PARENT.split("-")[1]
+    assert (named(spans, "embed.batch").attributes or {})[attributes.OPERATION] == "read"
+    assert endpoint.headers[-1]["traceparent"].split("-")[1] == PARENT.split("-")[1]
+
+
+async def test_no_span_holds_a_key(
+    client: httpx.AsyncClient, spans: InMemorySpanExporter, endpoint: FakeEndpoint
+) -> None:
+    await client.post("/embed", json={"texts": ["a"]})
+    written = "".join(span.to_json() for span in spans.get_finished_spans())
+    assert "embed.batch" in written
+    assert "key-of-alice" not in written
+    assert endpoint.key not in written
+
+
+def test_the_shim_is_two_lines_and_ml_shareds() -> None:
+    text = (Path(__file__).parent.parent / "instrumentation.py").read_text()
+    assert [line for line in text.splitlines() if line][-1] == (
+        "from ml_shared.instrumentation import init_telemetry as init_telemetry"
+    )

@@ -1,0 +1,92 @@
+"""What nginx answers by itself: rates, sizes, and services that are not there."""
+
+import socket
+
+import httpx
+import pytest
+from conftest import UNLIMITED, Gateway, StartGateway
+
+SLOW = "1r/m"
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> httpx.Response:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert (body["status"], body["code"]) == (status, code)
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert "nginx/" not in answer.text + str(answer.headers)
+    return answer
+
+
+def test_an_address_over_its_rate_is_told_when_to_come_back(start_gateway: StartGateway) -> None:
+    with start_gateway(GATEWAY_RATE_PER_IP=SLOW, GATEWAY_EMBEDDING_BURST_PER_IP="2") as gateway:
+        statuses = [gateway.get("/api/embedding/x").status_code for _ in range(4)]
+        assert statuses == [200, 200, 200, 429]
+        answer = problem(gateway.get("/api/embedding/x?q=1"), 429, "rate_limited")
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["instance"] == "/api/embedding/x"
+        assert gateway.log_line(answer.headers["x-request-id"])["limit_req_status"] == "REJECTED"
+        # callbacks and health are never held up
+        for _ in range(5):
+            assert gateway.post("/api/orchestrator/jobs/a1/complete").status_code == 200
+            assert gateway.get("/health").status_code == 200
+
+
+def test_a_key_has_one_limit_whichever_header_carries_it(start_gateway: StartGateway) -> None:
+    rates = {"GATEWAY_RATE_PER_IP": "10000r/s", "GATEWAY_RATE_PER_KEY": SLOW, "GATEWAY_SCRAPER_BURST_PER_KEY": "1"}
+    with start_gateway(**rates) as gateway:
+        one, other = "key-of-alice", "key-of-bob"
+        assert gateway.get("/api/scraper/x", headers={"X-API-Key": one}).status_code == 200
+        assert gateway.get("/api/scraper/x", headers={"Authorization": f"Bearer {one}"}).status_code == 200
+        for headers in ({"X-API-Key": one}, {"Authorization": f"bearer {one}"}):
+            problem(gateway.get("/api/scraper/x", headers=headers), 429, "rate_limited")
+        assert gateway.get("/api/scraper/x", headers={"X-API-Key": other}).status_code == 200
+        assert [gateway.get("/api/scraper/x").status_code for _ in range(4)] == [200] * 4
+
+
+@pytest.mark.parametrize(
+    ("path", "size"),
+    [
+        ("/api/scraper/scrape", 2 * 2**20),
+        ("/api/chunking/chunk", 49 * 2**20),
+        ("/api/orchestrator/content", 41 * 2**20),
+    ],
+)
+def test_a_body_beyond_the_limit_is_a_problem_before_it_is_read(gateway: Gateway, path: str, size: int) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.server.port), timeout=10) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+        said = connection.recv(4096).decode()
+    assert said.startswith("HTTP/1.1 413 ")
+    assert "application/problem+json" in said
+    assert '"code":"too_large"' in said
+
+
+def test_a_service_that_is_down_is_a_problem_with_retry_after(start_gateway: StartGateway) -> None:
+    with start_gateway(dead=("scraper", "orchestrator"), **UNLIMITED) as gateway:
+        answer = problem(gateway.get("/api/scraper/x"), 502, "upstream_error")
+        assert "127.0.0.1" not in answer.text
+        assert answer.headers["retry-after"] == "5"
+        problem(gateway.get("/health"), 502, "upstream_error")
+        problem(gateway.post("/api/orchestrator/jobs/a1/complete"), 502, "upstream_error")
+        assert gateway.get("/api/chunking/x").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status"),
+    [
+        (b"NONSENSE\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 9000 + b"\r\n\r\n", 400),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"TRACE /api/scraper/x HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+    ],
+)
+def test_an_unreadable_request_gets_a_problem_too(gateway: Gateway, request_head: bytes, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.server.port), timeout=10) as connection:
+        connection.sendall(request_head)
+        said = connection.recv(4096).decode()
+    assert said.startswith(f"HTTP/1.1 {status} ")
+    assert f'"status":{status}' in said
+    assert "application/problem+json" in said

@@ -1,0 +1,105 @@
+"""Which request reaches which service, and under which path."""
+
+import httpx
+import pytest
+from conftest import PROBLEM, Gateway
+
+INTERNAL = [
+    ("POST", "/jobs/a1/complete"),
+    ("POST", "/jobs/a1/progress"),
+    ("PUT", "/content?job_id=a1&attempt_id=b2&stage=scraping"),
+    ("GET", "/content/r3?attempt_id=b2"),
+]
+
+
+@pytest.mark.parametrize("service", ["orchestrator", "scraper", "chunking", "embedding"])
+def test_each_prefix_is_taken_off_and_said_in_a_header(gateway: Gateway, service: str) -> None:
+    assert gateway.get(f"/api/{service}/v1/models?x=%2F").json() == {"service": service}
+    assert gateway.last(service).path == "/v1/models"
+    assert gateway.last(service).headers["x-forwarded-prefix"] == f"/api/{service}"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/health", "/health/live"])
+def test_documentation_and_health_of_every_service_pass_from_outside(outside: Gateway, path: str) -> None:
+    assert outside.get(f"/api/embedding{path}").status_code == 200
+    assert outside.last("embedding").path == path
+
+
+@pytest.mark.parametrize(("method", "path"), INTERNAL)
+def test_an_internal_route_reaches_the_orchestrator_under_its_own_path(
+    gateway: Gateway, method: str, path: str
+) -> None:
+    assert gateway.client.request(method, f"/api/orchestrator{path}").status_code == 200
+    assert gateway.last("orchestrator").path == path.partition("?")[0]
+
+
+@pytest.mark.parametrize(("method", "path"), INTERNAL)
+def test_an_internal_route_is_not_there_for_outsiders(outside: Gateway, method: str, path: str) -> None:
+    seen = len(outside.upstreams["orchestrator"].received)
+    answer = outside.client.request(method, f"/api/orchestrator{path}")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "not_found"
+    assert len(outside.upstreams["orchestrator"].received) == seen
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/orchestrator/jobs/a1/complete/",
+        "/api/orchestrator//jobs//a1//complete",
+        "/api/orchestrator/jobs/a1%2Fcomplete",
+        "/api/orchestrator/jobs/a1/%63omplete",
+        "/api/orchestrator/x/../jobs/a1/complete",
+        "/api/scraper/../orchestrator/jobs/a1/progress",
+        "/api/orchestrator/./content/r3",
+        "/api/orchestrator/content",
+        "/api/orchestrator/content/",
+    ],
+)
+def test_an_internal_route_in_disguise_is_not_there_for_outsiders(outside: Gateway, path: str) -> None:
+    seen = len(outside.upstreams["orchestrator"].received)
+    raw = httpx.Request("POST", httpx.URL(str(outside.client.base_url), raw_path=path.encode()), content=b"{}")
+    assert outside.client.send(raw).status_code == 404
+    assert len(outside.upstreams["orchestrator"].received) == seen
+
+
+@pytest.mark.parametrize("service", ["orchestrator", "scraper", "chunking", "embedding"])
+def test_metrics_are_for_the_fleet_only(gateway: Gateway, outside: Gateway, service: str) -> None:
+    assert gateway.get(f"/api/{service}/metrics").status_code == 200
+    assert gateway.last(service).path == "/metrics"
+    seen = len(outside.upstreams[service].received)
+    for path in ("/metrics", "/metrics/", "//metrics", "/%6detrics"):
+        assert outside.get(f"/api/{service}{path}").status_code == 404
+    assert len(outside.upstreams[service].received) == seen
+
+
+def test_health_is_the_orchestrators_and_what_only_begins_so_is_not(gateway: Gateway) -> None:
+    assert gateway.get("/health").json() == {"service": "orchestrator"}
+    assert gateway.last("orchestrator").path == "/health"
+    for path in ("/healthanything", "/health/live", "/", "/api/", "/api/unknown/x", "/metrics", "/stub_status"):
+        assert gateway.get(path).json()["code"] == "not_found"
+
+
+def test_a_services_redirect_keeps_the_prefix(gateway: Gateway) -> None:
+    assert gateway.get("/api/orchestrator/onward").headers["location"] == "/api/orchestrator/jobs?x=1"
+
+
+def test_a_services_own_problem_passes_unchanged(gateway: Gateway) -> None:
+    answer = gateway.get("/api/scraper/problem")
+    assert (answer.status_code, answer.content) == (429, PROBLEM)
+    assert answer.headers.get_list("retry-after") == ["17"]
+
+
+@pytest.mark.parametrize(
+    ("path", "megabytes"),
+    [("/api/chunking/chunk", 47), ("/api/orchestrator/content?job_id=a", 33), ("/api/orchestrator/jobs/batch", 15)],
+)
+def test_a_body_as_large_as_the_contracts_allow_passes(gateway: Gateway, path: str, megabytes: int) -> None:
+    assert gateway.put(path, content=bytes(megabytes * 2**20)).status_code == 200
+    assert gateway.last(path.split("/")[2]).body_bytes == megabytes * 2**20
+
+
+def test_events_are_handed_on_as_they_come(gateway: Gateway) -> None:
+    assert gateway.get("/api/orchestrator/jobs/a1/events").status_code == 200
+    assert gateway.last("orchestrator").path == "/jobs/a1/events"

@@ -1,0 +1,1 @@
+"""What `make test`, `make lint` and `make requirements` run."""

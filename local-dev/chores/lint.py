@@ -1,0 +1,65 @@
+"""Checks style, format and types: `python -m chores.lint [FOLDER …]`."""
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from chores.folders import REPOSITORY, SERVICES, chosen, environment
+
+TYPED = {
+    "ml-shared": ("ml_shared",),
+    **dict.fromkeys(SERVICES, ("app", "instrumentation.py")),
+    "local-dev": ("fleet", "standins", "demo", "bench", "chores"),
+}
+# tests are not in here: fixtures would need twice the annotations that they have
+AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Check:
+    """One command, and the folder that it runs in."""
+
+    name: str
+    command: list[str]
+    folder: Path
+
+
+def _checks(folders: list[str]) -> list[Check]:
+    ruff = [sys.executable, "-m", "ruff"]
+    checks = [
+        Check("ruff check", [*ruff, "check", *folders], REPOSITORY),
+        Check("ruff format", [*ruff, "format", "--check", *folders], REPOSITORY),
+    ]
+    for folder, parts in TYPED.items():
+        present = [part for part in parts if (REPOSITORY / folder / part).exists()]
+        if folder in folders and present:
+            command = [sys.executable, "-m", "mypy", "--config-file", "../.mypy.ini", *present]
+            checks.append(Check(f"mypy {folder}", command, REPOSITORY / folder))
+    return checks
+
+
+def _run(check: Check) -> bool:
+    began = time.monotonic()
+    done = subprocess.run(
+        check.command, cwd=check.folder, env=environment(), capture_output=True, text=True, check=False
+    )
+    verdict = "FAILED" if done.returncode else "ok"
+    said = f"\n{done.stdout}{done.stderr}" if done.returncode else ""
+    print(f"  {check.name:<22}{time.monotonic() - began:>6.1f} s  {verdict}{said}", flush=True)
+    return done.returncode == 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run the checks and return the exit status."""
+    print("Lint", flush=True)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        passed = list(pool.map(_run, _checks(chosen(arguments))))
+    print(f"{passed.count(True)} of {len(passed)} checks passed")
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,114 @@
+"""The demo, on the fleet that `make up` started.
+
+    python -m demo                     index this project's documentation and ask five questions
+    python -m demo --url https://…     index any page and search it
+
+It exits 0 only if everything that it promises holds.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet.fleet import Fleet
+from fleet.layout import DEFAULT_STATE
+
+from demo.gateway import PlatformError
+from demo.report import DemoReport
+from demo.run import DEMO_CORPUS, PAGES_CORPUS, run_demo, run_page
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the demo goes, and the file of the key that it uses."""
+
+    gateway_url: str
+    site_url: str
+    endpoint_url: str
+    key_file: Path
+
+
+def _target(state: Path) -> Target | None:
+    fleet = Fleet(state)
+    if not fleet.is_up:
+        return None
+    urls = fleet.addresses
+    return Target(urls.url("gateway"), urls.url("demo-site"), urls.url("endpoint"), fleet.keys.file("user"))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _how_to_go_on(target: Target, corpus_name: str, report: DemoReport) -> None:
+    key_file = os.path.relpath(target.key_file, os.environ.get("PWD", Path.cwd()))
+    key = f'-H "X-API-Key: $(cat {key_file})"'
+    content = "-H 'Content-Type: application/json'"
+    query = report.answers[0].question.query if report.answers else "What is this about?"
+    _say("")
+    _say("Go on from here:")
+    _say(f"  address     {target.gateway_url}   (each service's API: /api/<service>/docs)")
+    _say(f"  your key    in {key_file}")
+    _say("  index a page of your own:")
+    _say(f'    curl {key} {content} -d \'{{"url": "https://…"}}\' {target.gateway_url}/api/orchestrator/jobs')
+    _say("  follow it:")
+    _say(f"    curl {key} {target.gateway_url}/api/orchestrator/jobs/<job_id>")
+    _say("  search:")
+    body = f'{{"query": "{query}", "corpus_name": "{corpus_name}", "top_k": 3}}'.replace("'", "")
+    _say(f"    curl {key} {content} -d '{body}' {target.gateway_url}/api/embedding/search")
+    _say("  end it      make -C local-dev down")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--url", default=os.environ.get("URL") or None, help="a page to index instead; also $URL")
+    parser.add_argument("--ask", default=None, help="what to ask about the page of --url")
+    parser.add_argument("--corpus", default=None, help=f"corpus; {DEMO_CORPUS}, or {PAGES_CORPUS} with --url")
+    parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="the fleet's folder")
+    chosen = parser.parse_args(arguments)
+    target = _target(chosen.state)
+    if target is None:
+        print("The fleet is not running; `make -C local-dev demo` starts it first, or `make up`.", file=sys.stderr)
+        return 1
+    corpus_name = chosen.corpus or (PAGES_CORPUS if chosen.url else DEMO_CORPUS)
+    api_key = target.key_file.read_text().strip()
+    try:
+        if chosen.url:
+            report = run_page(
+                gateway_url=target.gateway_url,
+                api_key=api_key,
+                url=chosen.url,
+                query=chosen.ask,
+                endpoint_url=target.endpoint_url,
+                corpus_name=corpus_name,
+                say=_say,
+            )
+        else:
+            report = run_demo(
+                gateway_url=target.gateway_url,
+                api_key=api_key,
+                site_url=target.site_url,
+                endpoint_url=target.endpoint_url,
+                corpus_name=corpus_name,
+                say=_say,
+            )
+    except PlatformError as error:
+        print(f"\nThe demo stopped: {error}\n`make -C local-dev status` and `logs` say more.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; the fleet goes on running, `make -C local-dev down` ends it", file=sys.stderr)
+        return 130
+    _how_to_go_on(target, corpus_name, report)
+    failed = [check.name for check in report.checks if not check.ok]
+    _say("")
+    _say("Everything holds." if report.ok else f"FAILED: {'; '.join(failed) or 'nothing could be checked'}")
+    return 0 if report.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The platform as a client sees it: through the gateway, with a key, waiting when it is told to."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from pydantic import BaseModel
+
+from ml_shared.contracts.embedding import Corpus, CorpusPage, SearchMode, SearchResult
+from ml_shared.contracts.jobs import JobAccepted, JobView
+from ml_shared.names import Header
+
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+LEAST_GAP_SECONDS = 0.05
+# the gateway allows 30 requests a second from one address: a client that knows it stays below
+DEFAULT_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 60.0
+CHUNKING = {"max_tokens": 160, "overlap_tokens": 24}
+PATIENCE_SECONDS = 180.0
+# of one request that is told to wait again and again
+
+
+class PlatformError(RuntimeError):
+    """The platform refused a request, or did not answer it."""
+
+
+class Gateway:
+    """A client of the platform. `throttled` counts the times that it was told to wait."""
+
+    def __init__(self, url: str, api_key: str) -> None:
+        self.url = url.rstrip("/")
+        self.throttled = 0
+        self._next_at = 0.0
+        # no proxy and no netrc of the machine: the key goes to the gateway and nowhere else
+        self._client = httpx.Client(timeout=TIMEOUT, headers={Header.API_KEY: api_key}, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def submit(self, url: str, corpus_name: str) -> JobAccepted:
+        """Submit a page, to be cut into passages that a terminal can show."""
+        body = {"url": url, "corpus_name": corpus_name, "chunking": CHUNKING}
+        answer = self._ask("POST", "/api/orchestrator/jobs", body)
+        return JobAccepted.model_validate_json(answer.content)
+
+    def job(self, job_id: str) -> JobView:
+        """Ask how a job is getting on."""
+        return JobView.model_validate_json(self._ask("GET", f"/api/orchestrator/jobs/{job_id}").content)
+
+    def search(self, query: str, corpus_name: str, *, top_k: int, url_prefix: str | None = None) -> SearchResult:
+        """Ask for the best passages, in hybrid mode."""
+        body: dict[str, Any] = {
+            "query": query,
+            "corpus_name": corpus_name,
+            "top_k": top_k,
+            "mode": SearchMode.HYBRID,
+        }
+        if url_prefix is not None:
+            body["filters"] = {"url_prefix": url_prefix}
+        return SearchResult.model_validate_json(self._ask("POST", "/api/embedding/search", body).content)
+
+    def corpus(self, name: str) -> Corpus | None:
+        """Return a corpus with its counts, or None while there is none of that name."""
+        cursor: str | None = None
+        while True:
+            query = {"cursor": cursor} if cursor else None
+            answer = self._ask("GET", "/api/embedding/corpora", query=query)
+            page = CorpusPage.model_validate_json(answer.content)
+            for corpus in page.items:
+                if corpus.name == name:
+                    return corpus
+            if page.next_cursor is None:
+                return None
+            cursor = page.next_cursor
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            time.sleep(max(0.0, self._next_at - time.monotonic()))
+            self._next_at = time.monotonic() + LEAST_GAP_SECONDS
+            try:
+                answer = self._client.request(method, self.url + path, json=body, params=query)
+            except httpx.HTTPError as error:
+                raise PlatformError(f"{method} {path}: {type(error).__name__}: {error}") from error
+            if answer.is_success:
+                return answer
+            wait = _wait_seconds(answer)
+            if wait is None or time.monotonic() + wait > give_up_at:
+                raise PlatformError(f"{method} {path} answered {answer.status_code}: {_reason(answer)}")
+            self.throttled += 1
+            time.sleep(wait)
+
+
+def _wait_seconds(answer: httpx.Response) -> float | None:
+    """Return how long to wait before trying again, or None when that is of no use."""
+    if answer.status_code not in (429, 503):
+        return None
+    text = answer.headers.get(Header.RETRY_AFTER)
+    if text is None:
+        return DEFAULT_WAIT_SECONDS if answer.status_code == 429 else None
+    try:
+        return min(max(float(text), 0.0), LONGEST_WAIT_SECONDS)
+    except ValueError:
+        return DEFAULT_WAIT_SECONDS
+
+
+class _Problem(BaseModel):
+    code: str = ""
+    detail: str = ""
+    trace_id: str | None = None
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        problem = _Problem.model_validate_json(answer.content)
+    except ValueError:
+        return answer.text[:200]
+    traced = f" (trace {problem.trace_id})" if problem.trace_id else ""
+    return f"{problem.code}: {problem.detail}{traced}"

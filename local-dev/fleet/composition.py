@@ -1,0 +1,250 @@
+"""The list of programs that the fleet is made of."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from fleet import databases
+from fleet.keys import USER_KEYS, Keys
+from fleet.layout import LOCAL_DEV, REPOSITORY, Layout, write_private
+from fleet.ports import HOST
+from fleet.programs import Program, Tier
+from fleet.readiness import accepts, http_ok, postgres_accepts, redis_answers, worker_listens
+from fleet.services import Addresses, Overrides, service_settings
+from ml_shared.names import Queue, Service
+from ml_shared.testing.binaries import find_nginx
+from ml_shared.testing.gateway import local_variables, nginx_command, render_gateway
+from ml_shared.testing.postgres_setup import postgres_account, postgres_command
+from ml_shared.testing.redis_setup import redis_command, write_redis_config
+
+PREFERRED_GATEWAY_PORT = 18_080
+PORTS = (
+    *("gateway", "orchestrator", "scraper", "chunking", "embedding", "membership", "endpoint", "demo-site"),
+    *("redis-orch", "redis-scrape", "redis-embed", "postgres", "postgres-vectors"),
+    *("orchestrator-worker-metrics", "scraper-worker-metrics", "embedding-worker-metrics"),
+)
+REDIS_MEMORY = {"redis-orch": "512mb", "redis-scrape": "256mb", "redis-embed": "1gb"}
+BROKERS = {Service.ORCHESTRATOR: "redis-orch", Service.SCRAPER: "redis-scrape", Service.EMBEDDING: "redis-embed"}
+WORKER_OPTIONS: dict[Service, tuple[Queue, list[str]]] = {
+    Service.ORCHESTRATOR: (Queue.ORCHESTRATION, []),
+    Service.SCRAPER: (Queue.SCRAPER, ["--concurrency=4", "--max-tasks-per-child=200"]),
+    Service.EMBEDDING: (Queue.EMBED_JOBS, ["--concurrency=2", "--max-tasks-per-child=100"]),
+}
+API_PROCESSES = 2
+API_STOP_SECONDS = 5
+# an open request gets this long before the process ends without it
+GATEWAY_LOG_BYTES = 10 * 2**20
+
+Compose = Callable[[Layout, Mapping[str, int], Keys, Overrides], list[Program]]
+
+
+def compose(layout: Layout, ports: Mapping[str, int], keys: Keys, overrides: Overrides) -> list[Program]:
+    """Return every program of the fleet, and make what they read when they start."""
+    addresses = Addresses(ports, keys)
+    settings = service_settings(addresses, overrides)
+    return [
+        *_redis(layout, ports, keys),
+        *_postgres(layout, ports, keys),
+        *_standins(layout, ports, keys, overrides),
+        *_migrations(settings),
+        *(_api(layout, ports, service, settings[service], overrides) for service in Service),
+        *(_worker(layout, ports, keys, service, settings[service], overrides) for service in WORKER_OPTIONS),
+        _beat(layout, settings[Service.ORCHESTRATOR], overrides),
+        _gateway(layout, ports),
+    ]
+
+
+def _environment(settings: Mapping[str, str], *more: Mapping[str, str]) -> dict[str, str]:
+    kept = ("PATH", "HOME", "TMPDIR", "LANG", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    environment.setdefault("LANG", "C.UTF-8")
+    environment["PYTHONUNBUFFERED"] = "1"  # a line of a log is there when it was said
+    for part in (settings, *more):
+        environment.update(part)
+    return environment
+
+
+def _private_folder(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _redis(layout: Layout, ports: Mapping[str, int], keys: Keys) -> list[Program]:
+    programs = []
+    for name, memory in REDIS_MEMORY.items():
+        folder = _private_folder(layout.data / name)
+        config = write_redis_config(folder, port=ports[name], password=keys[name], maxmemory=memory)
+        programs.append(
+            Program(
+                name=name,
+                tier=Tier.DATA,
+                command=redis_command(config),
+                cwd=folder,
+                environment=_environment({}),
+                ready=redis_answers(ports[name], keys[name]),
+            )
+        )
+    return programs
+
+
+def _postgres(layout: Layout, ports: Mapping[str, int], keys: Keys) -> list[Program]:
+    account = postgres_account()
+    programs = []
+    for name, names in databases.DATABASES.items():
+        data = databases.prepare(layout, name, keys[name])
+        programs.append(
+            Program(
+                name=name,
+                tier=Tier.DATA,
+                command=[*account.prefix, *postgres_command(account.binaries, data, ports[name])],
+                cwd=data.parent,
+                environment=_environment({}),
+                ready=postgres_accepts(data, ports[name]),
+                after=databases.create_databases(account, ports[name], keys[name], names),
+                removed=(data / "postmaster.pid",),
+                user=None if account.user is None or account.group is None else (account.user, account.group),
+                stop_signal="INT",  # ends the sessions and then itself; TERM would wait for its clients
+            )
+        )
+    return programs
+
+
+def _standins(layout: Layout, ports: Mapping[str, int], keys: Keys, overrides: Overrides) -> list[Program]:
+    members = keys.folder / "membership.json"
+    if not members.exists():  # whoever takes a key out of it wants it to stay out
+        entries = {keys.hash_of(name): {"account_id": f"local-{name}"} for name in USER_KEYS}
+        write_private(members, json.dumps(entries, indent=2) + "\n")
+    programs = []
+    for name, module, arguments, environment in (
+        ("membership", "membership", ["--keys", str(members)], {}),
+        ("endpoint", "endpoint", [], {"ENDPOINT_API_KEY": keys["endpoint"]}),
+        ("demo-site", "demo_site", [], {}),
+    ):
+        command = [sys.executable, "-m", f"standins.{module}", "--host", HOST, "--port", str(ports[name]), *arguments]
+        programs.append(
+            Program(
+                name=name,
+                tier=Tier.STANDINS,
+                command=command,
+                cwd=LOCAL_DEV,
+                environment=_environment(environment, overrides.get(name, {})),
+                ready=http_ok(ports[name], "/health"),
+            )
+        )
+    return programs
+
+
+def _migrations(settings: Mapping[Service, Mapping[str, str]]) -> list[Program]:
+    servers = {Service.ORCHESTRATOR: "postgres", Service.EMBEDDING: "postgres-vectors"}
+    return [
+        Program(
+            name=f"{service}-migrate",
+            tier=Tier.SERVICES,
+            command=[sys.executable, "-m", "app.migrate"],
+            cwd=REPOSITORY / service,
+            environment=_environment(settings[service]),
+            needs=(server,),
+            once=True,
+        )
+        for service, server in servers.items()
+    ]
+
+
+def _needs(service: Service) -> tuple[str, ...]:
+    migrated = (f"{service}-migrate",) if service in (Service.ORCHESTRATOR, Service.EMBEDDING) else ()
+    return migrated + ((BROKERS[service],) if service in BROKERS else ())
+
+
+def _api(
+    layout: Layout, ports: Mapping[str, int], service: Service, settings: Mapping[str, str], overrides: Overrides
+) -> Program:
+    metrics = layout.metrics / service
+    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--host", HOST, "--port", str(ports[service])]
+    command += ["--workers", str(API_PROCESSES), "--timeout-graceful-shutdown", str(API_STOP_SECONDS)]
+    own = {"API_PROCESSES": str(API_PROCESSES), "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    return Program(
+        name=str(service),
+        tier=Tier.SERVICES,
+        command=command,
+        cwd=REPOSITORY / service,
+        environment=_environment(settings, own, overrides.get(f"{service}-api", {})),
+        ready=http_ok(ports[service], "/health"),
+        needs=_needs(service),
+        emptied=(metrics,),
+    )
+
+
+def _worker(
+    layout: Layout,
+    ports: Mapping[str, int],
+    keys: Keys,
+    service: Service,
+    settings: Mapping[str, str],
+    overrides: Overrides,
+) -> Program:
+    name = f"{service}-worker"
+    metrics = layout.metrics / name
+    queue, options = WORKER_OPTIONS[service]
+    command = [sys.executable, "-m", "celery", "-A", "app.worker.celery_app", "worker", "--loglevel=info"]
+    own = {"PROMETHEUS_MULTIPROC_DIR": str(metrics), "WORKER_METRICS_PORT": str(ports[f"{name}-metrics"])}
+    return Program(
+        name=name,
+        tier=Tier.WORKERS,
+        command=[*command, "-Q", queue, *options],
+        cwd=REPOSITORY / service,
+        environment=_environment(settings, own, overrides.get(name, {})),
+        ready=worker_listens(ports[BROKERS[service]], keys[BROKERS[service]]),
+        needs=_needs(service),
+        emptied=(metrics,),
+    )
+
+
+def _beat(layout: Layout, settings: Mapping[str, str], overrides: Overrides) -> Program:
+    folder = _private_folder(layout.run / "beat")
+    metrics = layout.metrics / "orchestrator-beat"
+    command = [sys.executable, "-m", "celery", "-A", "app.worker.celery_app", "beat", "--loglevel=info"]
+    command += ["--schedule", str(folder / "schedule"), "--pidfile="]
+    return Program(
+        name="orchestrator-beat",
+        tier=Tier.WORKERS,
+        command=command,
+        cwd=REPOSITORY / Service.ORCHESTRATOR,
+        environment=_environment(
+            settings, {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}, overrides.get("orchestrator-beat", {})
+        ),
+        needs=_needs(Service.ORCHESTRATOR),
+        emptied=(folder, metrics),
+    )
+
+
+def _gateway(layout: Layout, ports: Mapping[str, int]) -> Program:
+    folder = _private_folder(layout.data / "gateway")
+    logs = _private_folder(layout.logs / "gateway")
+    for log in logs.glob("*.log"):  # nginx keeps these itself and never starts a new one
+        if log.stat().st_size > GATEWAY_LOG_BYTES:
+            log.replace(log.with_suffix(".log.1"))
+    variables = local_variables(
+        REPOSITORY / "gateway-vm",
+        folder,
+        listen=f"{HOST}:{ports['gateway']}",
+        upstreams={service: f"{HOST}:{ports[service]}" for service in Service},
+        # relative to the folder that it is started with: a path with a space in it would end the directive
+        GATEWAY_RUN_DIR="run",
+        GATEWAY_TEMP_DIR="temp",
+        GATEWAY_LOG_DIR=os.path.relpath(logs, folder),
+        GATEWAY_HTTP_INCLUDES="http.d/*.conf",
+        GATEWAY_SERVER_INCLUDES="server.d/*.conf",
+    )
+    configuration = folder / "nginx.conf"
+    template = REPOSITORY / "gateway-vm" / "nginx" / "nginx.conf.template"
+    write_private(configuration, render_gateway(template, variables))
+    return Program(
+        name="gateway",
+        tier=Tier.GATEWAY,
+        command=nginx_command(find_nginx(), folder, configuration),
+        cwd=folder,
+        environment=_environment({}),
+        ready=accepts(ports["gateway"]),
+    )

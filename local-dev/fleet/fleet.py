@@ -1,0 +1,295 @@
+"""The fleet as one thing: start it, stop it, look at it, and harm it in tests."""
+
+import contextlib
+import errno
+import fcntl
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from fleet.cleanup import end_all
+from fleet.composition import PORTS, Compose, compose
+from fleet.errors import BusyError, FleetError, StartError
+from fleet.keys import Keys
+from fleet.layout import DEFAULT_STATE, Layout
+from fleet.manager import Manager, ProcessState
+from fleet.ports import choose_ports, read_ports
+from fleet.programs import Program
+from fleet.services import Addresses, Overrides
+from fleet.tether import tether
+from ml_shared.testing.binaries import BinaryMissingError
+from ml_shared.testing.postgres_setup import PostgresSetupError
+
+START_TIMEOUT_SECONDS = 120.0
+LOCK_TIMEOUT_SECONDS = 90.0
+POLL_SECONDS = 0.05
+LOG_TAIL_LINES = 25
+DEAD_STATES = ("BACKOFF", "FATAL", "EXITED", "STOPPED", "UNKNOWN")
+
+
+def _quiet(_: str) -> None:
+    """Say nothing."""
+
+
+class Fleet:
+    """One fleet and its state folder. Two with different folders run side by side.
+
+    Parameters
+    ----------
+    state
+        Folder of its data, keys, logs and ports.
+    overrides
+        Settings by service (`scraper`) or by program (`scraper-api`, `scraper-worker`, `endpoint`), over its own.
+    gateway_port
+        A port that the gateway gets when it is free.
+    say
+        Called with each line of progress.
+    programs
+        What the fleet is made of; tests of the fleet itself give their own.
+    tied
+        Whether the fleet ends with the process that started it, however that ends.
+    """
+
+    def __init__(
+        self,
+        state: Path = DEFAULT_STATE,
+        *,
+        overrides: Overrides | None = None,
+        gateway_port: int | None = None,
+        say: Callable[[str], None] = _quiet,
+        programs: Compose = compose,
+        tied: bool = False,
+    ) -> None:
+        self.layout = Layout(state.absolute())
+        self.manager = Manager(self.layout)
+        self._overrides = overrides or {}
+        self._preferred = {"gateway": gateway_port} if gateway_port else {}
+        self._say = say
+        self._compose = programs
+        self._tied = tied
+        self._programs: list[Program] = []
+
+    # what it is
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it was started, and its manager still runs."""
+        return self.manager.ready
+
+    @property
+    def keys(self) -> Keys:
+        """The keys by name: `user`, `other-user`, `orchestrator`, `scraper`, `embedding` and passwords."""
+        self.layout.make()
+        return Keys(self.layout.keys)
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """The ports by program; those of the last start."""
+        return read_ports(self.layout.ports)
+
+    @property
+    def addresses(self) -> Addresses:
+        """The URLs of everything: `addresses.url("gateway")`, `.redis("redis-orch")`, `.database(…)`."""
+        return Addresses(self.ports, self.keys)
+
+    @property
+    def gateway(self) -> str:
+        """The gateway's URL, without a slash at the end."""
+        return self.addresses.url("gateway")
+
+    def log(self, name: str) -> Path:
+        """Return the log file of one program."""
+        return self.layout.log(name)
+
+    # its life
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, timeout_seconds: float = START_TIMEOUT_SECONDS) -> bool:
+        """Start everything and wait until it can be used. False when it was up already.
+
+        What an earlier fleet in this folder left is ended first. If it can't be started, or is interrupted, nothing of
+        it is left running.
+        """
+        self.layout.make()
+        with self._lock():
+            if self.is_up:
+                return False
+            self._end()
+            try:
+                self._programs = [*self._make_programs(), *([tether(self.layout)] if self._tied else [])]
+                self.manager.start(self._programs)
+                self._start_in_order(time.monotonic() + timeout_seconds)
+                self.manager.mark_ready()
+            except BaseException:
+                with _uninterrupted():
+                    self._end()
+                raise
+            return True
+
+    def stop(self) -> bool:
+        """End everything, in order. False when nothing was running."""
+        if not self.layout.state.exists():
+            return False
+        self.layout.make()
+        with self._lock(), _uninterrupted():
+            return self._end()
+
+    def _make_programs(self) -> list[Program]:
+        ports = choose_ports(self.layout.ports, PORTS, preferred=self._preferred)
+        try:
+            return self._compose(self.layout, ports, self.keys, self._overrides)
+        except (BinaryMissingError, PostgresSetupError) as error:
+            raise FleetError(str(error)) from error
+
+    def _end(self) -> bool:
+        was_running = self.manager.process is not None
+        self.manager.stop()
+        left = end_all(self.layout.state)
+        shutil.rmtree(self.layout.run, ignore_errors=True)
+        self.layout.make()
+        return was_running or left > 0
+
+    def _start_in_order(self, deadline: float) -> None:
+        waiting = {program.name: program for program in self._programs}
+        starting: dict[str, tuple[Program, float]] = {}
+        ready: set[str] = set()
+        began = time.monotonic()
+        while waiting or starting:
+            for program in [one for one in waiting.values() if ready.issuperset(one.needs)]:
+                del waiting[program.name]
+                self.manager.start_program(program)
+                starting[program.name] = (program, time.monotonic())
+            states = {state.name: state for state in self.manager.states()}
+            for program, since in list(starting.values()):
+                if self._is_ready(program, states[program.name]):
+                    if program.after is not None:
+                        program.after()
+                    del starting[program.name]
+                    ready.add(program.name)
+                    now = time.monotonic()
+                    self._say(f"{now - began:6.1f} s  {program.name} ({now - since:.1f} s)")
+            if time.monotonic() > deadline:
+                names = ", ".join(starting)
+                raise StartError(f"not ready in time: {names}\n{self._tails(starting)}")
+            if starting:
+                time.sleep(POLL_SECONDS)
+
+    def _is_ready(self, program: Program, state: ProcessState) -> bool:
+        if program.once:
+            if state.state == "EXITED" and state.exit_status:
+                raise StartError(f"{program.name} failed\n{self._tails([program.name])}")
+            return state.state == "EXITED"
+        if state.state in DEAD_STATES:
+            raise StartError(f"{program.name} ended right after its start\n{self._tails([program.name])}")
+        return program.ready()
+
+    def _tails(self, names: "list[str] | dict[str, tuple[Program, float]]") -> str:
+        parts = []
+        for name in names:
+            with contextlib.suppress(OSError):
+                lines = self.log(name).read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+                parts += [f"--- the end of {self.log(name)}", *lines]
+        return "\n".join(parts)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Let one `up` or `down` of this folder work at a time. The system lets go when its process ends."""
+        with self.layout.lock.open("w") as file:
+            deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+            told = False
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError as error:
+                    if error.errno not in (errno.EAGAIN, errno.EACCES):
+                        raise
+                if not told:
+                    self._say("waiting for another `up` or `down` of this fleet to finish")
+                    told = True
+                if time.monotonic() > deadline:
+                    raise BusyError(f"another `up` or `down` of {self.layout.state} is still under way")
+                time.sleep(POLL_SECONDS)
+            yield
+
+    # its parts
+
+    def states(self) -> list[ProcessState]:
+        """Return the state of every program."""
+        return self.manager.states()
+
+    def process(self, name: str) -> psutil.Process:
+        """Return the running main process of a program."""
+        for state in self.states():
+            if state.name == name:
+                if state.pid is None:
+                    raise FleetError(f"{name} is not running")
+                return psutil.Process(state.pid)
+        raise FleetError(f"no process is named {name!r}")
+
+    def kill(self, name: str, *, children: bool = True) -> int:
+        """End a program as a crash would (SIGKILL), and return its process id. The manager starts it again."""
+        process = self.process(name)
+        victims = [process, *(process.children(recursive=True) if children else [])]
+        for victim in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.kill()
+        return int(process.pid)
+
+    def stop_program(self, name: str) -> None:
+        """Stop one program; it stays down until `start_program`."""
+        self.manager.stop_program(name)
+
+    def start_program(self, name: str, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
+        """Start a program that was stopped, and wait until it is ready."""
+        self.manager.start_again(name)
+        self.wait_ready(name, timeout_seconds=timeout_seconds)
+
+    def restart(self, name: str, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
+        """Stop one program in order, start it, and wait until it is ready."""
+        self.stop_program(name)
+        self.start_program(name, timeout_seconds)
+
+    def wait_ready(self, *names: str, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
+        """Wait until these programs, or all of them, can be used: after `kill`, say."""
+        if not self._programs:  # started by another process
+            self._programs = self._compose(self.layout, self.ports, self.keys, self._overrides)
+        waited = [program for program in self._programs if not program.once and (not names or program.name in names)]
+        deadline = time.monotonic() + timeout_seconds
+        for program in waited:
+            while not self._usable(program):
+                if time.monotonic() > deadline:
+                    raise StartError(f"{program.name} is not ready\n{self._tails([program.name])}")
+                time.sleep(POLL_SECONDS)
+
+    def _usable(self, program: Program) -> bool:
+        running = any(state.name == program.name and state.pid is not None for state in self.states())
+        return running and program.ready()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let an impatient second Ctrl-C not leave half of the fleet running."""
+    try:
+        earlier = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not the main thread, which is the only one that a signal reaches
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, earlier)

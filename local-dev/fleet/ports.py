@@ -1,0 +1,63 @@
+"""Which port each part of the fleet listens on, found when the fleet starts."""
+
+import json
+import random
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from fleet.errors import FleetError
+from fleet.layout import read_json, write_private
+
+HOST = "127.0.0.1"
+LOWEST, HIGHEST = 20_000, 32_000
+# below the ports that systems give to outgoing connections (from 32768 on): one of those would take the port of a
+# process while that is being restarted
+ATTEMPTS = 1_000
+
+_random = random.SystemRandom()  # several fleets that start at once must not all look at the same ports
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen on this port of loopback now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def choose_ports(path: Path, names: Iterable[str], *, preferred: dict[str, int] | None = None) -> dict[str, int]:
+    """Return a free port for each name and keep them in a file.
+
+    A port of an earlier start is used again when it is still free, so that addresses stay what they were.
+    """
+    earlier = read_json(path)
+    wishes = {**(preferred or {}), **{n: p for n, p in (earlier or {}).items() if isinstance(p, int)}}
+    if preferred:
+        wishes.update({name: port for name, port in preferred.items() if is_free(port)})
+    chosen: dict[str, int] = {}
+    for name in names:
+        wish = wishes.get(name)
+        if wish is not None and wish not in chosen.values() and is_free(wish):
+            chosen[name] = wish
+        else:
+            chosen[name] = _any_port(set(chosen.values()))
+    write_private(path, json.dumps(chosen, indent=2) + "\n")
+    return chosen
+
+
+def _any_port(taken: set[int]) -> int:
+    for _ in range(ATTEMPTS):
+        port = _random.randint(LOWEST, HIGHEST)
+        if port not in taken and is_free(port):
+            return port
+    raise FleetError(f"no free port between {LOWEST} and {HIGHEST} on {HOST}")
+
+
+def read_ports(path: Path) -> dict[str, int]:
+    """Return the ports of the running fleet."""
+    ports = read_json(path)
+    return ports if isinstance(ports, dict) else {}

@@ -1,0 +1,112 @@
+"""The settings of each service when the whole fleet runs on this machine."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from standins.weights import DIMENSIONS, MAX_TOKENS, MODEL_NAME, TOKENIZER_SHA256, model_folder
+
+from fleet.databases import dsn
+from fleet.keys import Keys
+from fleet.ports import HOST
+from ml_shared.names import Service
+
+Overrides = Mapping[str, Mapping[str, str]]
+OVERRIDE_PREFIX = "FLEET_"
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """The ports of a fleet, as the URLs that its settings want."""
+
+    ports: Mapping[str, int]
+    keys: Keys
+
+    def url(self, name: str, path: str = "") -> str:
+        """Return where a program serves HTTP."""
+        return f"http://{HOST}:{self.ports[name]}{path}"
+
+    def redis(self, name: str) -> str:
+        """Return a Redis' URL, password included."""
+        return f"redis://:{self.keys[name]}@{HOST}:{self.ports[name]}/0"
+
+    def database(self, server: str, name: str) -> str:
+        """Return a database's URL, password included."""
+        return dsn(self.ports[server], self.keys[server], name)
+
+
+def overrides_from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return what `FLEET_<SERVICE>_<SETTING>=value` asks for, by service."""
+    found: dict[str, dict[str, str]] = {}
+    for name, value in environment.items():
+        for service in Service:
+            prefix = f"{OVERRIDE_PREFIX}{service.upper()}_"
+            if name.startswith(prefix) and len(name) > len(prefix):
+                found.setdefault(service, {})[name.removeprefix(prefix)] = value
+    return found
+
+
+def _telemetry() -> dict[str, str]:
+    """Spans go where the caller's own OTEL_EXPORTER_OTLP_ENDPOINT says, and else nowhere; profiles likewise."""
+    settings = {"PYROSCOPE_SERVER_ADDRESS": os.environ.get("PYROSCOPE_SERVER_ADDRESS", "")}
+    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    return settings | ({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if endpoint else {"OTEL_TRACES_EXPORTER": "none"})
+
+
+def service_settings(addresses: Addresses, overrides: Overrides) -> dict[Service, dict[str, str]]:
+    """Return each service's environment, without what differs between its processes."""
+    at, keys = addresses, addresses.keys
+    common = {
+        "ENVIRONMENT": "local",
+        "SERVICE_VERSION": os.environ.get("SERVICE_VERSION", "dev"),
+        "MEMBERSHIP_URL": at.url("membership"),
+        "REMAP_SIGTERM": "SIGQUIT",  # Celery then hands back what it is working on instead of waiting for it
+        **_telemetry(),
+    }
+    reporting = {
+        "ORCHESTRATOR_URL": at.url("gateway", "/api/orchestrator"),
+        "ORCHESTRATOR_KEY_HASH": keys.hash_of("orchestrator"),
+    }
+    settings: dict[Service, dict[str, str]] = {
+        Service.ORCHESTRATOR: {
+            "OTEL_SERVICE_NAME": "orchestrator",
+            "REDIS_URL": at.redis("redis-orch"),
+            "DATABASE_URL": at.database("postgres", "ml_jobs"),
+            "CONTENT_STORE_URL": at.database("postgres", "ml_content"),
+            "SCRAPER_URL": at.url("scraper"),
+            "CHUNKING_URL": at.url("chunking"),
+            "EMBEDDING_URL": at.url("embedding"),
+            "SERVICE_API_KEY": keys["orchestrator"],
+            "INTERNAL_CALLER_IDS": ",".join(f"{name}={keys.hash_of(name)}" for name in ("scraper", "embedding")),
+        },
+        Service.SCRAPER: {
+            "OTEL_SERVICE_NAME": "scraper",
+            "REDIS_URL": at.redis("redis-scrape"),
+            "SERVICE_API_KEY": keys["scraper"],
+            "ALLOWED_PRIVATE_NETWORKS": f"{HOST}/32",
+            "ALLOWED_PORTS": str(at.ports["demo-site"]),
+            **reporting,
+        },
+        Service.CHUNKING: {
+            "OTEL_SERVICE_NAME": "chunking",
+            "ORCHESTRATOR_KEY_HASH": keys.hash_of("orchestrator"),
+            "TOKENIZER_FILE": str(model_folder() / "tokenizer.json"),
+            "TOKENIZER_SHA256": TOKENIZER_SHA256,
+        },
+        Service.EMBEDDING: {
+            "OTEL_SERVICE_NAME": "embedding-api",
+            "REDIS_URL": at.redis("redis-embed"),
+            "DATABASE_URL": at.database("postgres-vectors", "ml_vectors"),
+            "SERVICE_API_KEY": keys["embedding"],
+            "EMBEDDING_API_BASE_URL": at.url("endpoint", "/v1"),
+            "EMBEDDING_API_KEY": keys["endpoint"],
+            "EMBEDDING_MODEL": MODEL_NAME,
+            "EMBEDDING_DIMENSIONS": str(DIMENSIONS),
+            "EMBEDDING_MAX_TOKENS": str(MAX_TOKENS),
+            **reporting,
+        },
+    }
+    return {
+        service: {"SERVICE_NAME": str(service), **common, **own, **overrides.get(service, {})}
+        for service, own in settings.items()
+    }

@@ -1,0 +1,132 @@
+"""A small site to index: this project's documentation, with everything around it that a real site has.
+
+    python -m standins.demo_site --host 127.0.0.1 --port 8095
+
+Beside the pages there are a `robots.txt` with a crawl delay and a forbidden folder, a redirect, a dead link and a file
+of a kind that is not indexed. `GET /pages.json` lists what should become of each.
+"""
+
+import html
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from standins.documents import REPOSITORY, Document, find_documents, page, render
+from standins.serving import arguments_of, serve
+
+CRAWL_DELAY_SECONDS: Final = 0.2
+REDIRECT, REDIRECT_TARGET = "/docs/start", "/docs/introduction"
+DEAD_LINK: Final = "/docs/retired"
+BROCHURE: Final = "/files/brochure.pdf"
+FORBIDDEN: Final = "/private/plans"
+
+_PDF = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+)
+_PLANS = (
+    "<h1>Plans</h1>\n<p>A page that robots.txt forbids. If a search finds this sentence, politeness is broken.</p>\n"
+)
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def _expectations(documents: list[Document]) -> list[dict[str, str | None]]:
+    """List what to submit. The redirect stands for its target, which two addresses would otherwise index twice."""
+    rows: list[dict[str, str | None]] = []
+    for document in documents:
+        path, why = document.path, "a page of documentation"
+        if path == REDIRECT_TARGET:
+            path, why = REDIRECT, f"redirects to {REDIRECT_TARGET}, a page of documentation"
+        rows.append({"path": path, "title": document.title, "outcome": "completed", "error_code": None, "why": why})
+    refused = (
+        (FORBIDDEN, "Plans", "robots_disallowed", "robots.txt forbids it"),
+        (DEAD_LINK, "Old release notes", "http_status", "answers 404"),
+        (BROCHURE, "Brochure", "unsupported_content_type", "is a PDF"),
+    )
+    for path, title, code, why in refused:
+        rows.append({"path": path, "title": title, "outcome": "failed", "error_code": code, "why": why})
+    return rows
+
+
+def build_site(repository: Path = REPOSITORY, *, crawl_delay_seconds: float = CRAWL_DELAY_SECONDS) -> Starlette:
+    """Build the site's ASGI application.
+
+    Parameters
+    ----------
+    repository
+        The checkout whose documentation is served.
+    crawl_delay_seconds
+        What `robots.txt` asks for; 0 leaves the line out.
+    """
+
+    async def index(_: Request) -> Response:
+        documents = find_documents(repository)
+        items = "".join(f'<li><a href="{one.path}">{html.escape(one.title)}</a></li>\n' for one in documents)
+        return HTMLResponse(page("Documentation", f"<h1>Documentation</h1>\n<ul>\n{items}</ul>\n", documents))
+
+    async def document_page(request: Request) -> Response:
+        documents = find_documents(repository)
+        for document in documents:
+            if document.path == request.url.path:
+                return HTMLResponse(page(document.title, render(document, documents), documents))
+        raise HTTPException(404)
+
+    async def start(_: Request) -> Response:
+        return RedirectResponse(REDIRECT_TARGET, status_code=301)
+
+    async def robots(_: Request) -> Response:
+        delay = f"Crawl-delay: {crawl_delay_seconds:g}\n" if crawl_delay_seconds else ""
+        return PlainTextResponse(f"User-agent: *\n{delay}Disallow: /private/\n")
+
+    async def brochure(_: Request) -> Response:
+        return Response(_PDF, media_type="application/pdf")
+
+    async def plans(_: Request) -> Response:
+        return HTMLResponse(page("Plans", _PLANS, find_documents(repository)))
+
+    async def pages(_: Request) -> Response:
+        return JSONResponse({"pages": _expectations(find_documents(repository))})
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def missing(_: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        body = f"<h1>{status}</h1>\n<p>There is no such page.</p>\n"
+        return HTMLResponse(page("Not found", body, find_documents(repository)), status)
+
+    routes: dict[str, Handler] = {
+        "/": index,
+        "/robots.txt": robots,
+        "/pages.json": pages,
+        "/health": health,
+        REDIRECT: start,
+        BROCHURE: brochure,
+        FORBIDDEN: plans,
+        "/docs/{name}": document_page,
+        "/readme/{name}": document_page,
+    }
+    return Starlette(
+        routes=[Route(path, handler) for path, handler in routes.items()], exception_handlers={HTTPException: missing}
+    )
+
+
+def main() -> int:
+    """Serve until a signal ends it."""
+    parser = arguments_of("standins.demo_site", __doc__)
+    parser.add_argument("--crawl-delay", type=float, default=CRAWL_DELAY_SECONDS, help="seconds; 0 for none")
+    arguments = parser.parse_args()
+    app = build_site(crawl_delay_seconds=arguments.crawl_delay)
+    return serve(app, "demo site", arguments.host, arguments.port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""One native fleet for all end-to-end tests: real services, short leases, and a web, an endpoint and a collector to watch."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+from e2e_caller import Caller
+from e2e_web import NETWORK, HoldingProxy, TestWeb
+from fleet import Fleet
+from fleet.composition import PORTS
+from fleet.ports import choose_ports
+
+from ml_shared.testing.http_server import ThreadedServer
+from ml_shared.testing.otlp import OtlpReceiver
+
+
+@dataclass
+class Stage:
+    """Everything that a test can look at, or harm."""
+
+    fleet: Fleet
+    web: TestWeb
+    proxy: HoldingProxy
+    otlp: OtlpReceiver
+
+    def sql(self, server: str, database: str, statement: str, *arguments: Any) -> list[Any]:
+        """Run one statement on a database of the fleet."""
+
+        async def run() -> list[Any]:
+            connection = await asyncpg.connect(self.fleet.addresses.database(server, database))
+            try:
+                rows: list[Any] = await connection.fetch(statement, *arguments)
+                return rows
+            finally:
+                await connection.close()
+
+        return asyncio.run(run())
+
+    def jobs_sql(self, statement: str, *arguments: Any) -> list[Any]:
+        return self.sql("postgres", "ml_jobs", statement, *arguments)
+
+    def vectors_sql(self, statement: str, *arguments: Any) -> list[Any]:
+        return self.sql("postgres-vectors", "ml_vectors", statement, *arguments)
+
+    def flush(self, name: str) -> None:
+        """`FLUSHALL` on one of the fleet's Redis."""
+        import redis
+
+        with redis.Redis.from_url(self.fleet.addresses.redis(name)) as client:
+            client.flushall()
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    fleet = Fleet(tmp_path_factory.mktemp("fleet") / ".state", tied=True)
+    fleet.layout.make()
+    ports = choose_ports(fleet.layout.ports, PORTS)
+    proxy = HoldingProxy(f"http://127.0.0.1:{ports['endpoint']}")
+    with TestWeb() as web, OtlpReceiver() as otlp, ThreadedServer(proxy) as proxy_server:
+        spans = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": otlp.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        worker = {"LEASE_RENEW_SECONDS": "0.5", **spans}
+        fleet = Fleet(
+            fleet.layout.state,
+            tied=True,
+            overrides={
+                "orchestrator": {
+                    "DISPATCH_LEASE_SECONDS": "6",
+                    "DISPATCH_TIMEOUT_SECONDS": "4",
+                    "QUEUE_LEASE_SECONDS": "6",
+                    "RUN_LEASE_SECONDS": "3",
+                    "RECOVERY_INTERVAL_SECONDS": "0.5",
+                    "DISPATCH_INTERVAL_SECONDS": "0.5",
+                    **spans,
+                },
+                "scraper": {
+                    "ALLOWED_PRIVATE_NETWORKS": f"127.0.0.1/32,{NETWORK}",
+                    "ALLOWED_PORTS": f"{ports['demo-site']},{web.port}",
+                    "HOST_DELAY_SECONDS": "0.05",
+                    "FETCH_TIMEOUT_SECONDS": "30",
+                    **worker,
+                },
+                "chunking": spans,
+                "embedding": {"EMBEDDING_API_BASE_URL": f"{proxy_server.url}/v1", **worker},
+            },
+        )
+        with fleet:
+            yield Stage(fleet, web, proxy, otlp)
+
+
+@pytest.fixture
+def caller(stage: Stage) -> Iterator[Caller]:
+    """A user of the fleet."""
+    user = Caller(stage.fleet.gateway, stage.fleet.keys["user"])
+    yield user
+    user.close()
+
+
+@pytest.fixture
+def other(stage: Stage) -> Iterator[Caller]:
+    """Another user, who owns other things."""
+    user = Caller(stage.fleet.gateway, stage.fleet.keys["other-user"])
+    yield user
+    user.close()

@@ -1,0 +1,133 @@
+"""The web, as far as the end-to-end tests need one: pages on as many loopback addresses as there are hosts to be."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Self
+
+from ml_shared.testing.http_server import ThreadedServer
+from ml_shared.testing.servers import free_port
+
+NETWORK = "127.77.0.0/16"
+HOLD_SECONDS = 40.0
+# a held page answers after this at the latest: nothing waits for ever
+
+
+def sections(title: str, words: str) -> str:
+    """Return a page's text: two sections of real sentences, so that it becomes a few chunks."""
+    body = "".join(
+        f"<h2>{words} part {part}</h2><p>"
+        + " ".join(f"The {words} number {part}.{line} is kept in drawer {part * 100 + line}." for line in range(40))
+        + "</p>"
+        for part in (1, 2)
+    )
+    return f"<html lang=en><head><title>{title}</title></head><body><main><h1>{title}</h1>{body}</main></body></html>"
+
+
+class TestWeb:
+    """Hosts `127.77.0.1`, `127.77.0.2`, … on one port, each serving the same pages.
+
+    `pages` maps a path to HTML. A path in `held` answers when its event is set. `hooks` are run, in a thread, when their
+    path is asked for.
+    """
+
+    __test__ = False
+
+    def __init__(self, hosts: int = 20) -> None:
+        self.port = free_port("127.77.0.1")
+        self.pages: dict[str, str] = {}
+        self.statuses: dict[str, int] = {}
+        self.held: dict[str, threading.Event] = {}
+        self.hooks: dict[str, Callable[[], None]] = {}
+        self.asked: list[str] = []
+        self._hosts = hosts
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        for number in range(1, self._hosts + 1):
+            self._stack.enter_context(ThreadedServer(self, host=f"127.77.0.{number}", port=self.port))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for event in self.held.values():
+            event.set()
+        self._stack.close()
+
+    def url(self, path: str, host: int = 1) -> str:
+        return f"http://127.77.0.{host}:{self.port}{path}"
+
+    def add(self, path: str, words: str, host: int = 1, *, held: bool = False) -> str:
+        """Put up a page about `words` and return its URL."""
+        self.pages[path] = sections(f"About {words}", words)
+        if held:
+            self.held[path] = threading.Event()
+        return self.url(path, host)
+
+    def wait_until_asked(self, path: str, times: int = 1, timeout_seconds: float = 30.0) -> None:
+        """Wait until a page has been asked for so many times."""
+        from ml_shared.testing.servers import wait_until
+
+        if not wait_until(lambda: self.asked.count(path) >= times, timeout_seconds):
+            raise AssertionError(f"{path} was asked for {self.asked.count(path)} times, not {times}")
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            while (message := await receive())["type"] != "lifespan.shutdown":
+                await send({"type": f"{message['type']}.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        path = scope["path"]
+        self.asked.append(path)
+        if path in self.hooks:
+            await asyncio.to_thread(self.hooks[path])
+        if path in self.held:
+            await asyncio.to_thread(self.held[path].wait, HOLD_SECONDS)
+        status = self.statuses.get(path, 200 if path in self.pages else 404)
+        body = self.pages.get(path, "<html><body><p>nothing here</p></body></html>").encode()
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/html")]})
+        await send({"type": "http.response.body", "body": body})
+
+
+class HoldingProxy:
+    """Passes requests on to the embedding endpoint, unless it holds them: so a worker can be stopped in mid-batch."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self.open = threading.Event()
+        self.open.set()
+        self.passages: list[str] = []
+        self.waiting = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        import httpx
+        import orjson
+
+        if scope["type"] == "lifespan":
+            while (message := await receive())["type"] != "lifespan.shutdown":
+                await send({"type": f"{message['type']}.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        if body:
+            given = orjson.loads(body)["input"]
+            self.passages += given if isinstance(given, list) else [given]
+        self.waiting += 1
+        await asyncio.to_thread(self.open.wait, HOLD_SECONDS)
+        self.waiting -= 1
+        headers = [(name, value) for name, value in scope["headers"] if name not in (b"host", b"content-length")]
+        async with httpx.AsyncClient(trust_env=False, timeout=30.0) as client:
+            answer = await client.request(scope["method"], self._target + scope["path"], content=body, headers=headers)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status_code,
+                "headers": [(b"content-type", answer.headers["content-type"].encode())],
+            }
+        )
+        await send({"type": "http.response.body", "body": answer.content})

@@ -1,0 +1,109 @@
+"""One trace from the request to the vector row; and no key anywhere."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import Stage
+from e2e_caller import Caller
+
+from ml_shared.testing.postgres_setup import postgres_account
+
+pytestmark = pytest.mark.xdist_group("fleet")
+
+
+def test_one_trace_runs_from_the_request_through_every_service_to_the_vector_row(stage: Stage, caller: Caller) -> None:
+    url = stage.web.add("/traced", "kestrel", 18)
+    accepted = caller.submit(url, "traced")
+    trace_id = accepted.headers["X-Trace-Id"]
+    job = caller.wait(accepted.json()["job_id"])
+    assert job["status"] == "completed"
+    assert job["trace_id"] == trace_id
+
+    def mine() -> list[object]:
+        return [span for span in stage.otlp.spans() if span.trace_id == trace_id]
+
+    wanted = {"orchestrator", "scraper", "chunking", "embedding-api"}
+    stage.otlp.wait_for(
+        lambda spans: wanted <= {one.resource.get("service.name") for one in spans if one.trace_id == trace_id}
+        and any("complete" in one.name and one.trace_id == trace_id for one in spans),
+        20.0,
+    )
+    spans = mine()
+    by_id = {span.span_id: span for span in spans}
+    roots = [span for span in spans if span.parent_id not in by_id]
+    assert [root.name for root in roots] == ["POST /jobs"], "everything else hangs under the request"
+    names = {span.name for span in spans}
+    assert {"dispatch.job", "scrape.fetch", "chunk.split", "vectors.write"} <= names, names
+    callbacks = [span for span in spans if span.resource.get("service.name") == "orchestrator" and span.name.endswith("/complete")]
+    assert {ancestor_service(span, by_id) for span in callbacks} == {"scraper", "embedding-api"}
+    rows = stage.vectors_sql("SELECT DISTINCT trace_id FROM chunks WHERE corpus = 'traced'")
+    assert [row["trace_id"] for row in rows] == [trace_id]
+    assert caller.search("kestrel", "traced")[0]["trace_id"] == trace_id
+
+
+def ancestor_service(span: object, by_id: dict[str, object]) -> str:
+    """The service whose span a request came from."""
+    return str(by_id[span.parent_id].resource["service.name"])  # type: ignore[attr-defined]
+
+
+def test_every_answer_names_its_trace_and_its_request(stage: Stage, caller: Caller) -> None:
+    for path in ("/api/orchestrator/jobs", "/api/embedding/corpora", "/api/orchestrator/no-such-route"):
+        answer = caller.request("GET", path, headers={"X-Request-Id": "the-callers-own-id"})
+        assert len(answer.headers["X-Trace-Id"]) == 32
+        assert answer.headers["X-Request-Id"] == "the-callers-own-id"
+
+
+def test_no_raw_key_is_in_any_log_redis_database_or_span(stage: Stage, caller: Caller) -> None:
+    caller.index(stage.web.add("/keys", "magpie", 19), "keys")
+    caller.request("POST", "/api/scraper/enqueue", json={"url": stage.web.url("/keys", 19)})
+    keys = stage.fleet.keys
+    canaries = {name: keys[name] for name in ("user", "other-user", "orchestrator", "scraper", "embedding", "endpoint")}
+    places = {
+        "logs": b"".join(path.read_bytes() for path in stage.fleet.layout.logs.rglob("*") if path.is_file()),
+        "spans": repr(stage.otlp.spans()).encode(),
+        **{name: redis_dump(stage, name) for name in ("redis-orch", "redis-scrape", "redis-embed")},
+        "jobs": database_dump(stage, "postgres", "ml_jobs"),
+        "content": database_dump(stage, "postgres", "ml_content"),
+        "vectors": database_dump(stage, "postgres-vectors", "ml_vectors"),
+    }
+    assert all(len(content) > 100 for content in places.values()), {name: len(text) for name, text in places.items()}
+    assert b"POST /jobs" in places["spans"]
+    found = [
+        (place, name)
+        for place, content in places.items()
+        for name, key in canaries.items()
+        if key.encode() in content
+    ]
+    assert found == []
+
+
+def redis_dump(stage: Stage, name: str) -> bytes:
+    """Every key and value of a Redis, as text."""
+    import redis
+
+    with redis.Redis.from_url(stage.fleet.addresses.redis(name)) as client:
+        client.set("canary-of-the-dump", "seen")
+        parts = []
+        for key in client.scan_iter():
+            kind = client.type(key)
+            read = {
+                b"string": lambda key=key: client.get(key),
+                b"list": lambda key=key: client.lrange(key, 0, -1),
+                b"hash": lambda key=key: client.hgetall(key),
+                b"set": lambda key=key: client.smembers(key),
+                b"zset": lambda key=key: client.zrange(key, 0, -1, withscores=True),
+                b"stream": lambda key=key: client.xrange(key),
+            }[kind]
+            parts.append(repr((key, read())).encode())
+    dump = b"\n".join(parts).ljust(101)
+    assert b"canary-of-the-dump" in dump
+    return dump
+
+
+def database_dump(stage: Stage, server: str, database: str) -> bytes:
+    """Return a `pg_dump` of a database."""
+    program = Path(postgres_account().binaries) / "pg_dump"
+    url = stage.fleet.addresses.database(server, database)
+    done = subprocess.run([program, "--dbname", url], capture_output=True, check=True, timeout=60)
+    return done.stdout

@@ -1,0 +1,232 @@
+"""The demo against a platform that is made up, so that each of its checks can be seen to fail."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from demo.expectations import site_questions
+from demo.gateway import Gateway, PlatformError
+from demo.report import DemoReport
+from demo.run import run_demo, run_page
+from standins.demo_site import BROCHURE, DEAD_LINK, FORBIDDEN, build_site
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ml_shared.testing.http_server import ThreadedServer
+
+KEY = "user-key"
+STEPS = ("queued", "scraping", "chunking", "embedding", "completed")
+FAILURES = {FORBIDDEN: "robots_disallowed", DEAD_LINK: "http_status", BROCHURE: "unsupported_content_type"}
+TIMES = {"submitted_at": "2026-03-01T10:00:00Z", "ended_at": "2026-03-01T10:00:01.25Z"}
+
+
+@dataclass
+class Platform:
+    """Jobs that move a step each time they are looked at, two chunks a page, an index that remembers pages."""
+
+    throttle: int = 0
+    endings: dict[str, str] = field(default_factory=lambda: dict(FAILURES))
+    right_pages: dict[str, str] = field(default_factory=dict)
+    stuck: bool = False
+    sends_twice: bool = False
+    chunks_doubled: bool = False
+    jobs: dict[str, list[Any]] = field(default_factory=dict)
+    indexed: dict[str, int] = field(default_factory=dict)
+    texts: int = 0
+    distinct: int = 0
+    queries: list[dict[str, Any]] = field(default_factory=list)
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/api/orchestrator/jobs", self.submit, methods=["POST"]),
+                Route("/api/orchestrator/jobs/{job_id}", self.job),
+                Route("/api/embedding/search", self.search, methods=["POST"]),
+                Route("/api/embedding/corpora", self.corpora),
+                Route("/stats", self.stats),
+            ]
+        )
+
+    def refusal(self, request: Request) -> Response | None:
+        if request.headers.get("x-api-key") != KEY:
+            return JSONResponse({"code": "invalid_api_key", "detail": "not a valid key"}, 401)
+        if self.throttle:
+            self.throttle -= 1
+            return JSONResponse({"code": "rate_limited"}, 429, {"Retry-After": "0.2"})
+        return None
+
+    async def submit(self, request: Request) -> Response:
+        if refused := self.refusal(request):
+            return refused
+        job_id = f"job-{len(self.jobs)}"
+        self.jobs[job_id] = [(await request.json())["url"], 0]
+        return JSONResponse({"job_id": job_id, "status": "queued"}, 202)
+
+    async def job(self, request: Request) -> Response:
+        job_id = request.path_params["job_id"]
+        url, step = self.jobs[job_id]
+        view = {"job_id": job_id, "url": url, "corpus_name": "demo", "trace_id": "ab" * 16, **TIMES}
+        code = self.endings.get(urlsplit(url).path)
+        if code and step == 1:
+            error = {"code": code, "message": "no", "failed_stage": "scraping"}
+            return JSONResponse({**view, "status": "failed", "error": error})
+        if STEPS[step] == "completed":
+            if url not in self.indexed or self.sends_twice:
+                self.texts += 2
+                self.distinct += 0 if url in self.indexed else 2
+            self.indexed[url] = 2
+            stages = [{"stage": name, "attempts": 1, "duration_seconds": 0.25} for name in STEPS[1:4]]
+            return JSONResponse({**view, "status": "completed", "counts": {"chunks": 2}, "stages": stages})
+        self.jobs[job_id][1] += 0 if self.stuck else 1
+        waiting = {"reason": "queued", "since": TIMES["submitted_at"]}
+        return JSONResponse({**view, "status": STEPS[step], "ended_at": None, "waiting": waiting})
+
+    async def search(self, request: Request) -> Response:
+        if refused := self.refusal(request):
+            return refused
+        body = await request.json()
+        self.queries.append(body)
+        url = self.right_pages.get(body["query"], "http://127.0.0.1:1/other")
+        hit = {"score": 0.03, "text": "word " * 200, "url": url, "heading_path": ["A", "B"], "start": 0, "end": 9}
+        hit |= {"document_id": "d", "chunk_index": 0, "corpus_name": "demo", "metadata": {}, "title": "A page"}
+        return JSONResponse({"results": [hit], "model": "m", "mode": "hybrid", "took_ms": 1.0})
+
+    async def corpora(self, _: Request) -> Response:
+        chunks = sum(self.indexed.values()) * (2 if self.chunks_doubled else 1)
+        demo = {"name": "demo", "documents": len(self.indexed), "chunks": chunks, "tokens": 9}
+        others = [{"name": f"other-{number}", "documents": 1, "chunks": 1, "tokens": 1} for number in range(2)]
+        if _.query_params.get("cursor"):
+            return JSONResponse({"items": [demo] if self.indexed else []})
+        return JSONResponse({"items": others, "next_cursor": "more"})
+
+    async def stats(self, _: Request) -> Response:
+        return JSONResponse({"texts": self.texts, "distinct_texts": self.distinct})
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pace is for a real gateway, which counts."""
+    monkeypatch.setattr("demo.gateway.LEAST_GAP_SECONDS", 0.0)
+    monkeypatch.setattr("demo.indexing.POLL_SECONDS", 0.01)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    with ThreadedServer(build_site()) as server:
+        yield server.url
+
+
+@pytest.fixture
+def platform(site: str) -> Platform:
+    return Platform(right_pages={one.query: one.url or "" for one in site_questions(site)})
+
+
+@pytest.fixture
+def url(platform: Platform) -> Iterator[str]:
+    with ThreadedServer(platform.app()) as server:
+        yield server.url
+
+
+def demo(url: str, site: str, lines: list[str] | None = None, timeout_seconds: float = 30.0) -> DemoReport:
+    return run_demo(
+        gateway_url=url,
+        api_key=KEY,
+        site_url=site,
+        endpoint_url=url,
+        say=(lines if lines is not None else []).append,
+        timeout_seconds=timeout_seconds,
+    )
+
+
+def failed(report: DemoReport) -> list[str]:
+    return [check.name for check in report.checks if not check.ok]
+
+
+def test_a_good_run_holds_and_shows_stages_answers_times_and_a_trace(platform: Platform, url: str, site: str) -> None:
+    lines: list[str] = []
+    report = demo(url, site, lines)
+    shown = "\n".join(lines)
+    assert failed(report) == []
+    assert report.ok
+    assert {query["mode"] for query in platform.queries} == {"hybrid"}
+    assert len(report.answers) == 5
+    for part in ("scraping 1", "searchable in 1.25 s", "robots_disallowed", "ab" * 16, "A › B", "0.25 s", "0.0300"):
+        assert part in shown
+    assert KEY not in shown
+
+
+def test_a_second_run_leaves_the_counts_and_sends_nothing(platform: Platform, url: str, site: str) -> None:
+    first, second = demo(url, site), demo(url, site)
+    assert second.ok
+    assert first.corpus_after == second.corpus_before == second.corpus_after
+    assert second.endpoint_before == second.endpoint_after
+    assert "indexing unchanged pages again left the counts as they were" in [check.name for check in second.checks]
+
+
+def test_a_429_is_waited_for_as_long_as_it_says(platform: Platform, url: str, site: str) -> None:
+    platform.throttle = 3
+    started = time.monotonic()
+    report = demo(url, site)
+    assert (report.ok, report.throttled) == (True, 3)
+    assert time.monotonic() - started > 0.6
+
+
+def test_a_page_that_ends_otherwise_fails_the_demo(platform: Platform, url: str, site: str) -> None:
+    platform.endings = {**FAILURES, "/docs/errors": "fetch_timeout", DEAD_LINK: "robots_disallowed"}
+    names = failed(demo(url, site))
+    assert any(name.endswith("pages are indexed") for name in names)
+    assert f"{DEAD_LINK} is refused with http_status" in names
+
+
+def test_a_forbidden_page_that_is_indexed_fails_the_demo(platform: Platform, url: str, site: str) -> None:
+    del platform.endings[FORBIDDEN]
+    assert f"{FORBIDDEN} is refused with robots_disallowed" in failed(demo(url, site))
+
+
+def test_a_wrong_page_in_front_fails_the_demo(platform: Platform, url: str, site: str) -> None:
+    question = site_questions(site)[2].query
+    platform.right_pages[question] = site + "/docs/errors"
+    assert failed(demo(url, site)) == [f"the right page is first for “{question}”"]
+
+
+def test_a_passage_sent_twice_fails_the_demo(platform: Platform, url: str, site: str) -> None:
+    demo(url, site)
+    platform.sends_twice = True
+    assert any("no passage twice" in name for name in failed(demo(url, site)))
+
+
+def test_doubled_chunks_fail_the_demo(platform: Platform, url: str, site: str) -> None:
+    platform.chunks_doubled = True
+    assert any("no more than the pages have" in name for name in failed(demo(url, site)))
+
+
+def test_jobs_that_never_end_stop_the_demo_and_name_the_first(platform: Platform, url: str, site: str) -> None:
+    platform.stuck = True
+    with pytest.raises(PlatformError, match="job-0, queued, waiting: queued"):
+        demo(url, site, timeout_seconds=1.0)
+
+
+def test_a_refused_key_stops_the_demo_without_being_repeated(url: str) -> None:
+    with Gateway(url, "wrong-key") as gateway, pytest.raises(PlatformError, match="invalid_api_key") as caught:
+        gateway.submit("http://127.0.0.1:1/", "demo")
+    assert "wrong-key" not in str(caught.value)
+
+
+def test_a_gateway_that_does_not_answer_stops_the_demo() -> None:
+    with Gateway("http://127.0.0.1:9", KEY) as gateway, pytest.raises(PlatformError, match="ConnectError"):
+        gateway.job("j")
+
+
+def test_any_page_can_be_indexed_and_searched_alone(platform: Platform, url: str) -> None:
+    page = "http://127.0.0.1:1/guides/getting-started"
+    report = run_page(
+        gateway_url=url, api_key=KEY, url=page, endpoint_url=url, corpus_name="demo", say=lambda line: None
+    )
+    assert report.ok
+    assert platform.queries[0]["query"] == "guides getting started"
+    assert platform.queries[0]["filters"] == {"url_prefix": page}

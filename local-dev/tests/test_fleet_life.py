@@ -1,0 +1,220 @@
+"""A fleet's life, with real servers and small programs in place of the services."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+from fleet import Fleet
+from fleet.cleanup import processes_of
+from fleet.composition import _postgres, _redis
+from fleet.errors import FleetError, StartError
+from fleet.keys import Keys
+from fleet.layout import Layout
+from fleet.programs import Program, Tier
+from fleet.readiness import http_ok
+from fleet.services import Overrides
+
+from ml_shared.testing.servers import wait_until
+
+SERVE = textwrap.dedent(
+    """
+    import http.server, os, signal, sys
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args): pass
+    server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+    child = os.fork()
+    if child == 0:  # shares the socket, and outlives a parent that is killed
+        signal.pause()
+    signal.signal(signal.SIGTERM, lambda *_: (os.kill(child, signal.SIGTERM), sys.exit()))
+    server.serve_forever()
+    """
+)
+
+
+def serving(layout: Layout, name: str, port: int, needs: tuple[str, ...] = ()) -> Program:
+    return Program(
+        name=name,
+        tier=Tier.SERVICES,
+        command=[sys.executable, "-c", SERVE, str(port)],
+        cwd=layout.run,
+        environment={"SECRET": "s3cret-of-" + name},
+        ready=http_ok(port, "/"),
+        needs=needs,
+    )
+
+
+def small_fleet(layout: Layout, ports: Mapping[str, int], keys: Keys, overrides: Overrides) -> list[Program]:
+    return [
+        *_redis(layout, ports, keys)[:1],
+        *_postgres(layout, ports, keys)[:1],
+        serving(layout, "orchestrator", ports["orchestrator"], ("redis-orch", "postgres")),
+    ]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path / "state", programs=small_fleet, tied=True)
+    yield fleet
+    fleet.stop()
+    assert_nothing_is_left(fleet)
+
+
+def running(fleet: Fleet) -> set[str]:
+    return {name for _, name in processes_of(fleet.layout.state)}
+
+
+def assert_nothing_is_left(fleet: Fleet) -> None:
+    assert running(fleet) == set()
+    assert list(fleet.layout.run.rglob("*.json*")) == []
+    assert list(fleet.layout.data.rglob("postmaster.pid")) == []
+
+
+def test_after_stop_nothing_runs_and_the_data_are_there(fleet: Fleet) -> None:
+    assert fleet.start()
+    assert running(fleet) == {"", "redis-orch", "postgres", "orchestrator", "tether"}
+    fleet.stop()
+    assert_nothing_is_left(fleet)
+    assert (fleet.layout.data / "postgres" / "PG_VERSION").exists()
+
+
+def test_a_second_start_while_it_is_up_changes_nothing(fleet: Fleet) -> None:
+    fleet.start()
+    pids = {state.name: state.pid for state in fleet.states()}
+    assert not Fleet(fleet.layout.state, programs=small_fleet).start()
+    assert {state.name: state.pid for state in fleet.states()} == pids
+
+
+def test_a_program_starts_when_what_it_needs_is_ready_and_not_before(fleet: Fleet) -> None:
+    said: list[str] = []
+    fleet._say = said.append
+    fleet.start()
+    order = [line.split()[2] for line in said]
+    assert order.index("orchestrator") > order.index("postgres")
+    assert order.index("orchestrator") > order.index("redis-orch")
+
+
+@pytest.mark.parametrize("next_step", ["start", "stop"])
+def test_after_sigkill_of_the_manager_the_next_command_ends_what_was_left(fleet: Fleet, next_step: str) -> None:
+    fleet.start()
+    manager = fleet.manager.process
+    assert manager is not None
+    before = {process.pid for process, _ in processes_of(fleet.layout.state)}
+    manager.kill()
+    assert wait_until(lambda: not fleet.is_up, 5)
+    assert {"redis-orch", "postgres", "orchestrator"} <= running(fleet)
+    if next_step == "stop":
+        assert fleet.stop()
+        assert_nothing_is_left(fleet)
+        return
+    assert fleet.start()
+    assert not before & {process.pid for process, _ in processes_of(fleet.layout.state)}
+
+
+def test_sigterm_to_the_manager_ends_everything(fleet: Fleet) -> None:
+    fleet.start()
+    manager = fleet.manager.process
+    assert manager is not None
+    manager.terminate()
+    assert wait_until(lambda: running(fleet) == set(), 20)
+
+
+def test_a_killed_program_comes_back_though_a_child_of_it_held_its_port(fleet: Fleet) -> None:
+    fleet.start()
+    old = fleet.kill("orchestrator", children=False)
+    fleet.wait_ready("orchestrator", timeout_seconds=20)
+    assert fleet.process("orchestrator").pid != old
+
+
+def test_a_killed_postgres_comes_back_with_its_data(fleet: Fleet) -> None:
+    fleet.start()
+    fleet.kill("postgres")
+    fleet.wait_ready("postgres", timeout_seconds=30)
+
+
+def test_a_stopped_program_stays_down_until_it_is_started(fleet: Fleet) -> None:
+    fleet.start()
+    fleet.stop_program("orchestrator")
+    with pytest.raises(FleetError, match="not running"):
+        fleet.process("orchestrator")
+    fleet.start_program("orchestrator", timeout_seconds=20)
+    assert fleet.process("orchestrator").is_running()
+
+
+def test_a_program_that_can_not_start_shows_its_log_and_nothing_is_left(tmp_path: Path) -> None:
+    def broken(layout: Layout, ports: Mapping[str, int], keys: Keys, overrides: Overrides) -> list[Program]:
+        command = [sys.executable, "-c", "print('the reason why'); raise SystemExit(3)"]
+        redis = _redis(layout, ports, keys)[:1]
+        return [*redis, Program("scraper", Tier.SERVICES, command, layout.run, {}, ready=lambda: False)]
+
+    fleet = Fleet(tmp_path / "state", programs=broken)
+    with pytest.raises(StartError, match="the reason why"):
+        fleet.start()
+    assert_nothing_is_left(fleet)
+
+
+def test_a_step_that_fails_ends_the_start(tmp_path: Path) -> None:
+    def failing(layout: Layout, ports: Mapping[str, int], keys: Keys, overrides: Overrides) -> list[Program]:
+        command = [sys.executable, "-c", "raise SystemExit('no such table')"]
+        return [Program("orchestrator-migrate", Tier.SERVICES, command, layout.run, {}, once=True)]
+
+    with pytest.raises(StartError, match="no such table"):
+        Fleet(tmp_path / "state", programs=failing).start()
+
+
+def test_keys_are_on_no_command_line_and_in_no_file_that_others_can_read(fleet: Fleet) -> None:
+    fleet.start()
+    secrets = [*fleet.keys.values(), "s3cret-of-orchestrator"]
+    for process, _ in processes_of(fleet.layout.state):
+        command = " ".join(process.cmdline())
+        assert not [secret for secret in secrets if secret in command]
+    for folder in (fleet.layout.state, fleet.layout.keys, fleet.layout.programs, fleet.layout.data):
+        assert folder.stat().st_mode & 0o077 == 0
+    for file in fleet.layout.keys.iterdir():
+        assert file.stat().st_mode & 0o777 == 0o600
+    assert not [s for s in secrets if s in (fleet.layout.run / "supervisord.conf").read_text()]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_the_starting_process_is_ended(tmp_path: Path, how: signal.Signals) -> None:
+    script = textwrap.dedent(
+        f"""
+        import signal, sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import Path
+        from fleet import Fleet
+        from fleet.cli import _interrupt
+        from fleet.programs import Program, Tier
+        from test_fleet_life import small_fleet
+        signal.signal(signal.SIGTERM, _interrupt)
+        def endless(*given):
+            print("composed", flush=True)
+            return [*small_fleet(*given), Program("chunking", Tier.SERVICES, ["sleep", "99"], given[0].run,
+                                                  {{"PATH": "/usr/bin:/bin"}}, ready=lambda: False)]
+        Fleet(Path(sys.argv[1]), programs=endless, say=lambda line: print(line, flush=True), tied=True).start()
+        """
+    )
+    state = tmp_path / "state"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(state)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if "orchestrator" in line:
+                break
+        os.kill(child.pid, how)
+        child.communicate(timeout=30)
+    assert wait_until(lambda: not list(processes_of(state)), 20), [(p, n) for p, n in processes_of(state)]
+
+
+def test_two_fleets_run_side_by_side(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.start()
+    with Fleet(tmp_path / "other", programs=small_fleet, tied=True) as other:
+        assert not set(other.ports.values()) & set(fleet.ports.values())
+        assert psutil.pid_exists(fleet.process("postgres").pid)
+        assert psutil.pid_exists(other.process("postgres").pid)

@@ -1,0 +1,181 @@
+"""Around every request: its ids, the headers that every answer carries, and the limit on its body. Pure ASGI."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+from opentelemetry import context, trace
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ml_shared import attributes
+from ml_shared.auth.request import RequestState, bound_request, current_request
+from ml_shared.errors import TooLargeError
+from ml_shared.metrics import observe_request
+from ml_shared.names import Header
+from ml_shared.problems import problem_of, trace_id, unexpected_problem
+
+__all__ = ["BodyLimitMiddleware", "RequestIdMiddleware", "RequestState", "current_request"]
+
+CLIENT_CLOSED_REQUEST: Final = 499
+# what nginx logs for a client that left before its answer; nobody receives it
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,128}")
+_ids: Final = RandomIdGenerator()
+_logger = logging.getLogger(__name__)
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get(Header.REQUEST_ID, "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _untraced_context(scope: Scope) -> context.Context:
+    """Return a context whose logs and answer share a trace id although no span is kept.
+
+    That is so for the paths that tracing leaves out, and without telemetry. In the first case what happens within is
+    not to be kept either: a health check's Redis commands would each become a trace of their own.
+    """
+    left_out = getattr(scope.get("app"), "_is_instrumented_by_opentelemetry", False)
+    flags = TraceFlags(TraceFlags.DEFAULT if left_out else TraceFlags.SAMPLED)
+    span = NonRecordingSpan(
+        SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False, trace_flags=flags)
+    )
+    return trace.set_span_in_context(span)
+
+
+class RequestIdMiddleware:
+    """Give every request an id and every answer its headers; answer what nothing else has caught.
+
+    The outermost of an application's own middlewares, and inside that of OpenTelemetry, whose span is then the
+    current one. Errors are answered here and not in Starlette's own outermost layer, which knows neither headers nor
+    trace.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = RequestState(request_id=_request_id(scope))
+        span = trace.get_current_span()
+        span.set_attribute(attributes.HTTP_REQUEST_ID, state.request_id)
+        untraced = None if span.get_span_context().is_valid else context.attach(_untraced_context(scope))
+        try:
+            with bound_request(state):
+                await self._serve(scope, receive, send, state)
+        finally:
+            if untraced is not None:
+                context.detach(untraced)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, state: RequestState) -> None:
+        began = time.monotonic()
+        status = 0  # until the answer begins
+        ids = [
+            (Header.REQUEST_ID.lower().encode(), state.request_id.encode()),
+            (Header.TRACE_ID.lower().encode(), (trace_id() or "").encode()),
+        ]
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                limits = [] if state.rate_limit is None else state.rate_limit.headers()
+                message = {**message, "headers": [*message.get("headers", ()), *ids, *limits]}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            _logger.debug("client_disconnected")
+        except Exception as error:  # a transport's edge
+            answer = unexpected_problem(error, scope["path"])
+            if status:
+                raise  # the server then breaks the connection off, so that nobody takes a part for the whole
+            await answer(scope, receive, send_with_headers)
+        finally:
+            observe_request(scope, status or CLIENT_CLOSED_REQUEST, time.monotonic() - began)
+
+
+class BodyLimitMiddleware:
+    """Refuse a body that is too long: by its `Content-Length`, or when more has come than may.
+
+    Parameters
+    ----------
+    app
+        The application within.
+    max_bytes
+        Longest body.
+    overrides
+        Other limits, by path; one also holds for the paths below it.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, overrides: Mapping[str, int] | None = None) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._overrides = dict(overrides or {})
+
+    def _limit(self, path: str) -> int:
+        for prefix, max_bytes in self._overrides.items():
+            if path == prefix or path.startswith(f"{prefix.rstrip('/')}/"):
+                return max_bytes
+        return self._max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._limit(scope["path"])
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            await _too_long(scope, limit)(scope, receive, send)
+            return
+        await _Counted(scope, receive, send, limit).run(self._app)
+
+
+def _too_long(scope: Scope, limit: int) -> Response:
+    return problem_of(TooLargeError(f"the body is longer than the {limit} bytes that this takes"), scope["path"])
+
+
+class _Counted:
+    """One request whose body is counted as it comes."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+        self._scope, self._receive_inner, self._send_inner, self._limit = scope, receive, send, limit
+        self._received = 0
+        self._started = self._too_long = False
+
+    async def run(self, app: ASGIApp) -> None:
+        try:
+            await app(self._scope, self._receive, self._send)
+        except Exception:
+            if not self._too_long or self._started:
+                raise
+        if self._too_long and not self._started:
+            await _too_long(self._scope, self._limit)(self._scope, self._receive_inner, self._send_inner)
+
+    async def _receive(self) -> Message:
+        message = await self._receive_inner()
+        if message["type"] == "http.request":
+            self._received += len(message.get("body", b""))
+            if self._received > self._limit:
+                self._too_long = True
+                raise HTTPException(413)  # the one kind that FastAPI lets pass when it reads a body
+        return message
+
+    async def _send(self, message: Message) -> None:
+        # whatever the application makes of the refused body, the answer is ours; unless its own had begun
+        if self._too_long and not self._started:
+            return
+        self._started = True
+        await self._send_inner(message)

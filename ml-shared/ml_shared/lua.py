@@ -1,0 +1,29 @@
+"""Lua scripts: kept in files beside the module that loads them, run by their hash."""
+
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+
+class LuaScript:
+    """One script, for any client. Only what Redis 6.2 knows.
+
+    Parameters
+    ----------
+    package, name
+        Where the file is, as `importlib.resources` finds it.
+    """
+
+    def __init__(self, package: str, name: str) -> None:
+        self._source = files(package).joinpath(name).read_bytes()
+        self._digest = sha1(self._source, usedforsecurity=False).hexdigest()  # how Redis names a script
+
+    async def __call__(self, redis: Redis, keys: list[str], *arguments: str | bytes | int | float) -> Any:
+        """Run it. The source is sent only to a server that has not seen it."""
+        try:
+            return await redis.evalsha(self._digest, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await redis.eval(self._source.decode(), len(keys), *keys, *arguments)

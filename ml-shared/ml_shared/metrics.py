@@ -1,0 +1,141 @@
+"""The Prometheus metrics that every service has, and how they are read.
+
+Several processes serve one container. With `PROMETHEUS_MULTIPROC_DIR` set each keeps its numbers in files of that
+folder, and a scrape adds them up, whichever process answers it. Labels are of low cardinality: never a job, a URL, a
+caller or a corpus.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from ml_shared.metric_files import fold_dead_processes, remove_other_processes
+from ml_shared.names import Operation, RequestMode
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+REQUEST_BUCKETS_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+TASK_BUCKETS_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+READ_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+UNMATCHED_ROUTE: Final = "unmatched"
+# what has no route is one label value: a path would be the caller's choice
+
+REQUESTS: Final = Counter(
+    "ml_http_requests",
+    "Requests answered.",
+    ["service", "route", "method", "status", "request_mode", "operation"],
+)
+REQUEST_SECONDS: Final = Histogram(
+    "ml_http_request_duration_seconds",
+    "Time from a request's arrival to the last byte of its answer.",
+    ["service", "route", "request_mode", "operation"],
+    buckets=REQUEST_BUCKETS_SECONDS,
+)
+TASKS: Final = Counter("ml_task_outcomes", "Task runs that ended, by how.", ["service", "task", "outcome"])
+TASK_SECONDS: Final = Histogram(
+    "ml_task_duration_seconds", "Time that a task ran.", ["service", "task"], buckets=TASK_BUCKETS_SECONDS
+)
+CALLBACKS: Final = Counter(
+    "ml_callback_outcomes", "Reports to the orchestrator, by how they ended.", ["service", "report", "outcome"]
+)
+QUEUE_REJECTIONS: Final = Counter(
+    "ml_queue_rejections", "Tasks that were not taken in, by why.", ["service", "queue", "reason"]
+)
+
+
+def service_name() -> str:
+    """The value of the label `service` in this process."""
+    return os.environ.get("SERVICE_NAME") or os.environ.get("OTEL_SERVICE_NAME") or "unknown"
+
+
+def observe_request(scope: Mapping[str, Any], status: int, seconds: float) -> None:
+    """Count one HTTP request, once it is answered (so that the router has put its route into the scope)."""
+    route = scope.get("route")
+    tags = getattr(route, "tags", None) or ()
+    if "health" in tags:
+        return  # probes and scrapes, some a second, would be most of what is counted
+    method = scope["method"]
+    service = service_name()
+    path = getattr(route, "path", None) or UNMATCHED_ROUTE
+    mode = RequestMode.ASYNC if RequestMode.ASYNC in tags else RequestMode.SYNC
+    operation = Operation.READ if method in READ_METHODS or Operation.READ in tags else Operation.WRITE
+    REQUESTS.labels(service, path, method, f"{status // 100}xx", mode, operation).inc()
+    REQUEST_SECONDS.labels(service, path, mode, operation).observe(seconds)
+
+
+def multiprocess_folder() -> Path | None:
+    """The folder of the multi-process mode, made if it is not there; `None` when that mode is off."""
+    name = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if not name:
+        return None
+    folder = Path(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def render_metrics() -> bytes:
+    """Return all metrics of this container's processes, in Prometheus' text format."""
+    folder = multiprocess_folder()
+    if folder is None:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()  # a new one a scrape: a registered collector would add the same files twice
+    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def forget_process(pid: int) -> None:
+    """Take a process that ends out of the gauges of what is alive."""
+    if multiprocess_folder() is not None:
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+class _WorkerCollector(Collector):
+    """All children of a worker, recycled ones folded into one file before each scrape."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = MultiProcessCollector(None, path=str(folder))  # type: ignore[no-untyped-call]
+        self._lock = threading.Lock()
+
+    def collect(self) -> Any:
+        with self._lock:
+            fold_dead_processes(self._folder)
+            return list(self._files.collect())  # type: ignore[no-untyped-call]
+
+
+class WorkerMetricsServer:
+    """A Celery worker's `/metrics`, served by its main process."""
+
+    def __init__(self) -> None:
+        self._server: Any = None
+
+    def start(self, port: int) -> None:
+        """Listen, unless the port is 0. A port that is taken costs the metrics, not the work."""
+        folder = multiprocess_folder()
+        if folder is not None:
+            remove_other_processes(folder)  # what an earlier life of this container left
+        if port == 0:
+            return
+        registry = REGISTRY
+        if folder is not None:
+            registry = CollectorRegistry()
+            registry.register(_WorkerCollector(folder))
+        try:
+            self._server, _ = start_http_server(port, registry=registry)
+        except OSError as error:
+            logger.warning("no worker metrics: port %s can't be listened on: %s", port, error)
+
+    def stop(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None

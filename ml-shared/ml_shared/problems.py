@@ -1,0 +1,211 @@
+"""Every error as RFC 9457 says it: `application/problem+json`, with a stable code and the ids to find it by."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final, TypedDict
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError, ValidationException
+from opentelemetry import trace
+from opentelemetry.trace import StatusCode
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from ml_shared import attributes
+from ml_shared.auth.membership import validate_api_key
+from ml_shared.auth.request import current_request
+from ml_shared.errors import ErrorKind, InternalError, InvalidError, ServiceError
+from ml_shared.names import Header
+from ml_shared.ratelimit.enforcer import enforcer
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+MAX_FIELD_ERRORS: Final = 100
+# a body with 20,000 wrong chunks needs no answer of its own size
+FIELD_NAME_MAX_CHARACTERS: Final = 200
+
+_CODES: Final[Mapping[int, str]] = {
+    400: "bad_request",
+    401: "invalid_api_key",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    409: "conflict",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+    429: "rate_limited",
+    503: "unavailable",
+    504: "timeout",
+}
+_logger = logging.getLogger(__name__)
+
+
+class FieldError(TypedDict):
+    """What is wrong with one field; never the value, which may be a secret."""
+
+    field: str
+    message: str
+    type: str
+
+
+def trace_id() -> str | None:
+    """Return the current trace's id as 32 hexadecimal digits, `None` outside of one."""
+    context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.trace_id else None
+
+
+def problem_body(
+    *, status: int, code: str, detail: str, instance: str | None = None, extra: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return a problem document.
+
+    Parameters
+    ----------
+    status
+        The HTTP status.
+    code
+        Stable, snake_case.
+    detail
+        For the caller to read.
+    instance
+        The path that was asked for, without its query.
+    extra
+        Further members; they replace none of the document's own.
+    """
+    state = current_request()
+    return {
+        **(extra or {}),
+        "type": "about:blank",
+        "title": _phrase(status),
+        "status": status,
+        "detail": detail,
+        "instance": instance,
+        "code": code,
+        "request_id": state.request_id if state else None,
+        "trace_id": trace_id(),
+    }
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def problem_response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """Return a problem document as an answer with its status."""
+    return Response(orjson.dumps(body), body["status"], headers, PROBLEM_MEDIA_TYPE)
+
+
+def problem_of(error: ServiceError, instance: str | None = None) -> Response:
+    """Return the answer that an error of ours makes."""
+    headers: dict[str, str] = {}
+    if error.retry_after_seconds is not None:
+        headers[Header.RETRY_AFTER] = str(max(1, math.ceil(error.retry_after_seconds)))
+    if error.kind is ErrorKind.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="cloudcix-ml"'
+    body = problem_body(status=error.status, code=error.code, detail=error.detail, instance=instance, extra=error.extra)
+    return problem_response(body, headers)
+
+
+def problem_bytes(error: ServiceError, instance: str | None = None) -> bytes:
+    """Return the body alone of the answer that an error of ours makes, to be kept and answered later."""
+    return bytes(problem_of(error, instance).body)
+
+
+def invalid_fields(errors: Sequence[FieldError]) -> InvalidError:
+    """Return the error for fields that are wrong, listing at most 100 of them."""
+    listed = [
+        FieldError(field=error["field"][:FIELD_NAME_MAX_CHARACTERS], message=error["message"], type=error["type"])
+        for error in errors[:MAX_FIELD_ERRORS]
+    ]
+    more = f"; the first {MAX_FIELD_ERRORS} of {len(errors)} are listed" if len(errors) > MAX_FIELD_ERRORS else ""
+    return InvalidError(f"the request does not fit the contract; see errors{more}", extra={"errors": listed})
+
+
+def unexpected_problem(error: Exception, instance: str | None = None) -> Response:
+    """Log an error that nobody foresaw, mark the span, and return the answer for it, which says nothing of it."""
+    safe = _without_input(error)
+    _logger.error("unexpected_error", exc_info=(type(safe), safe, safe.__traceback__), extra={"path": instance})
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.record_exception(safe)
+        span.set_status(StatusCode.ERROR, type(error).__name__)
+        span.set_attribute(attributes.ERROR_CODE, InternalError.code)
+    detail = "something went wrong on our side; the trace id finds it in our logs"
+    return problem_of(InternalError(detail), instance)
+
+
+def _without_input(error: Exception) -> Exception:
+    """Return an error that may be logged: pydantic's text repeats the input, which may be a secret or a whole page."""
+    if isinstance(error, ValidationError | ValidationException):
+        places = [".".join(map(str, item.get("loc", ()))) for item in error.errors()][:MAX_FIELD_ERRORS]
+        return InternalError(f"{type(error).__name__} at {', '.join(places)}").with_traceback(error.__traceback__)
+    return error
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every error of an application as a problem document."""
+    app.add_exception_handler(ServiceError, _on_service_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+async def _on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)  # noqa: S101 - what it is registered for
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        trace.get_current_span().set_attribute(attributes.ERROR_CODE, error.code)
+        _logger.warning(
+            "request_failed",
+            exc_info=error if error.kind is ErrorKind.INTERNAL else None,
+            extra={"code": error.code, "detail": error.detail, "path": request.url.path},
+        )
+    return problem_of(error, request.url.path)
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
+    try:
+        await _admit_to_be_told(request)
+    except ServiceError as refused:
+        return await _on_service_error(request, refused)
+    fields = [
+        FieldError(
+            field=".".join(str(part) for part in item.get("loc", ())),
+            message=str(item.get("msg", "")),
+            type=str(item.get("type", "")),
+        )
+        for item in error.errors()
+    ]
+    return problem_of(invalid_fields(fields), request.url.path)
+
+
+async def _admit_to_be_told(request: Request) -> None:
+    """Identify and count the caller of a request that its endpoint never sees.
+
+    FastAPI refuses an invalid body before the endpoint's first statement, and broken JSON even before its
+    dependencies: without this anyone could have bodies parsed without a key and without limit. No route that needs no
+    key takes anything that could be invalid.
+    """
+    state = current_request()
+    if state is None or state.rate_limit is not None or not hasattr(request.app.state, "authenticator"):
+        return
+    await enforcer.check(state.ctx or await validate_api_key(request))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    code = _CODES.get(error.status_code, "internal_error" if error.status_code >= 500 else "bad_request")
+    detail = error.detail if isinstance(error.detail, str) else _phrase(error.status_code)
+    body = problem_body(status=error.status_code, code=code, detail=detail, instance=request.url.path)
+    return problem_response(body, error.headers)
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    return unexpected_problem(error, request.url.path)

@@ -1,0 +1,186 @@
+"""The gateway's nginx run natively, from the same template that its container uses."""
+
+import getpass
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+_VARIABLE: Final = re.compile(r"\$\{(GATEWAY_[A-Z0-9_]+)\}")
+SERVICES: Final = ("orchestrator", "scraper", "chunking", "embedding")
+START_TIMEOUT_SECONDS: Final = 10.0
+
+
+class GatewayTemplateError(ValueError):
+    """A variable of the template has no value: nginx would take `${NAME}` literally, or fail on it."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"the gateway's template needs {', '.join(names)}")
+        self.names = names
+
+
+class GatewayStartError(RuntimeError):
+    """nginx did not start; the message is what it said."""
+
+
+def render_gateway(template_path: Path, variables: Mapping[str, str]) -> str:
+    """Return nginx's configuration: the template with each `${GATEWAY_…}` replaced, and nothing else touched.
+
+    Raises
+    ------
+    GatewayTemplateError
+        If the template names a variable that `variables` lacks. An empty value is a value.
+    """
+    template = template_path.read_text()
+    missing = sorted(set(_VARIABLE.findall(template)) - set(variables))
+    if missing:
+        raise GatewayTemplateError(missing)
+    return _VARIABLE.sub(lambda match: variables[match[1]], template)
+
+
+def example_variables(example_path: Path) -> dict[str, str]:
+    """Return the `GATEWAY_…` lines of the gateway's `.env.example`: the defaults of a deployment."""
+    lines = (line.partition("=") for line in example_path.read_text().splitlines() if line.startswith("GATEWAY_"))
+    return {name: value for name, _, value in lines}
+
+
+def local_variables(
+    gateway_folder: Path, state_folder: Path, *, listen: str, upstreams: Mapping[str, str], **overrides: str
+) -> dict[str, str]:
+    """Return every variable for a run on this machine, by whichever user.
+
+    Parameters
+    ----------
+    gateway_folder
+        `gateway-vm`, whose `.env.example` gives rates and bursts.
+    state_folder
+        Gets nginx's logs, pid file and temporary files; made if it is missing.
+    listen
+        `address:port`.
+    upstreams
+        Service name to `address:port`, for all four services.
+    overrides
+        Any `GATEWAY_…` variable.
+    """
+    state_folder = state_folder.absolute()
+    for name in ("run", "logs", "temp"):
+        (state_folder / name).mkdir(parents=True, exist_ok=True)
+    return {
+        **example_variables(gateway_folder / ".env.example"),
+        **{f"GATEWAY_{name.upper()}_SERVERS": f"server {upstreams[name]};" for name in SERVICES},
+        "GATEWAY_LISTEN": listen,
+        # started by root, nginx would serve as `nobody`, who may not enter the state folder
+        "GATEWAY_MAIN_DIRECTIVES": f"user {getpass.getuser()};" if os.geteuid() == 0 else "",
+        "GATEWAY_FLEET_ALLOW": "allow 127.0.0.0/8;",
+        "GATEWAY_RUN_DIR": str(state_folder / "run"),
+        "GATEWAY_LOG_DIR": str(state_folder / "logs"),
+        "GATEWAY_TEMP_DIR": str(state_folder / "temp"),
+        # globs without a match: nginx from the wheel lacks stub_status
+        "GATEWAY_HTTP_INCLUDES": str(state_folder / "http.d" / "*.conf"),
+        "GATEWAY_SERVER_INCLUDES": str(state_folder / "server.d" / "*.conf"),
+        **overrides,
+    }
+
+
+def nginx_command(nginx: Path | str, state_folder: Path, configuration: Path) -> list[str]:
+    """Return the command that runs nginx in the foreground with this configuration."""
+    state_folder = state_folder.absolute()
+    return [
+        *(str(nginx), "-p", str(state_folder), "-e", str(state_folder / "logs" / "error.log")),
+        *("-c", str(configuration.absolute()), "-g", "daemon off;"),
+    ]
+
+
+class GatewayServer:
+    """nginx with the gateway's configuration, until the `with` block ends.
+
+    Parameters
+    ----------
+    nginx
+        The binary.
+    gateway_folder, state_folder, upstreams, overrides
+        As `local_variables` takes them. The state folder is kept, for its logs.
+    """
+
+    def __init__(
+        self,
+        nginx: Path | str,
+        gateway_folder: Path,
+        state_folder: Path,
+        *,
+        upstreams: Mapping[str, str],
+        **overrides: str,
+    ) -> None:
+        self.port = _free_port()
+        self.state_folder = state_folder
+        self.variables = local_variables(
+            gateway_folder, state_folder, listen=f"127.0.0.1:{self.port}", upstreams=upstreams, **overrides
+        )
+        configuration = state_folder / "nginx.conf"
+        configuration.write_text(render_gateway(gateway_folder / "nginx" / "nginx.conf.template", self.variables))
+        self._command = nginx_command(nginx, state_folder, configuration)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:<port>`, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def access_log(self) -> Path:
+        """One JSON object a line."""
+        return self.state_folder / "logs" / "access.log"
+
+    @property
+    def error_log(self) -> Path:
+        """nginx's own complaints."""
+        return self.state_folder / "logs" / "error.log"
+
+    def __enter__(self) -> Self:
+        output = (self.state_folder / "nginx.out").open("wb")
+        with output:
+            self._process = subprocess.Popen(self._command, stdout=output, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not _answers(self.port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._stop()
+                said = (self.state_folder / "nginx.out").read_text() + self.error_log.read_text()
+                raise GatewayStartError(f"nginx did not start on port {self.port}: {said}")
+            time.sleep(0.02)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop()
+        shutil.rmtree(self.state_folder / "temp", ignore_errors=True)
+
+    def _stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+        self._process = None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,292 @@
+"""Real Redis and PostgreSQL for tests, on loopback and free ports, gone when the test is.
+
+What it takes to run them (configuration, commands, how root runs PostgreSQL) is in functions of its own, because
+`make up` in local-dev runs the same servers under its process manager.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from ml_shared.testing import guard
+from ml_shared.testing.postgres_setup import PostgresAccount, initialise, postgres_account, postgres_command
+from ml_shared.testing.redis_setup import ping, redis_command, redis_reply, write_redis_config
+
+START_TIMEOUT_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 10.0
+POLL_SECONDS = 0.01
+START_ATTEMPTS = 3
+# a free port can be taken by another process between our look and the server's start
+
+
+class ServerError(RuntimeError):
+    """A server did not start; the message ends with its log."""
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], bool], timeout_seconds: float, poll_seconds: float = POLL_SECONDS) -> bool:
+    """Poll a condition until it holds; False when the time is up."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(poll_seconds)
+    return True
+
+
+class _Server(ABC):
+    """A server process with a folder and a port of its own, as a context manager."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.password = secrets.token_urlsafe(18)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The temporary folder that holds its data and its log."""
+        if self._folder is None:
+            raise ServerError(f"{self.name} is not running")
+        return self._folder
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        if self._process is None:
+            raise ServerError(f"{self.name} is not running")
+        return self._process.pid
+
+    @abstractmethod
+    def _prepare(self) -> Path:
+        """Make the folder and what the server needs before its first start."""
+
+    @abstractmethod
+    def _launch(self, log: int) -> subprocess.Popen[bytes]: ...
+
+    @abstractmethod
+    def _ready(self) -> bool: ...
+
+    _stop_signal = signal.SIGTERM
+
+    def __enter__(self) -> Self:
+        try:
+            self._folder = self._prepare()
+            for attempt in range(1, START_ATTEMPTS + 1):
+                self.port = free_port()
+                try:
+                    self.start()
+                    break
+                except ServerError:
+                    if attempt == START_ATTEMPTS:
+                        raise
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        finally:
+            self._remove()
+
+    def _remove(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            guard.forget_folder(self._folder)
+            self._folder = None
+
+    def start(self) -> None:
+        """Start the server on its port and wait until it answers. Its data are those of before a `stop` or `kill`."""
+        log_path = self.folder / "log"
+        with log_path.open("ab") as log:
+            self._process = self._launch(log.fileno())
+        guard.watch_process(self._process.pid)
+        process = self._process
+        answered = wait_until(lambda: process.poll() is not None or self._ready(), START_TIMEOUT_SECONDS)
+        if not answered or process.poll() is not None:
+            self.kill()
+            tail = log_path.read_text(errors="replace")[-2000:]
+            raise ServerError(f"{self.name} did not start on port {self.port}:\n{tail}")
+
+    def stop(self) -> None:
+        """End the server in order, or by force when that takes too long."""
+        self._end(self._stop_signal)
+
+    def kill(self) -> None:
+        """End the server as a crash would (SIGKILL)."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop and start on the same port, with the same data."""
+        self.stop()
+        self.start()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the process without closing its connections (SIGSTOP): a server that hangs."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        children: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(how)
+        try:
+            process.wait(STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_TIMEOUT_SECONDS)
+        # PostgreSQL's children outlive a killed parent for a moment, and it does not start while one of them lives
+        _, alive = psutil.wait_procs(children, STOP_TIMEOUT_SECONDS)
+        for child in alive:
+            child.kill()
+        guard.forget_process(process.pid)
+
+
+class RedisServer(_Server):
+    """A Redis with a password, without persistence, that refuses writes when its memory is full.
+
+    Parameters
+    ----------
+    maxmemory
+        As in `redis.conf`.
+    """
+
+    name = "redis-server"
+
+    def __init__(self, *, maxmemory: str = "64mb") -> None:
+        super().__init__()
+        self.maxmemory = maxmemory
+
+    @property
+    def url(self) -> str:
+        """`redis://:<password>@127.0.0.1:<port>/0`."""
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+
+    def command(self, *words: str) -> bytes:
+        """Run one command and return its raw answer (RESP), for what a test wants to see from outside."""
+        return redis_reply(self.port, self.password, *words)
+
+    def flush(self) -> None:
+        """`FLUSHALL`."""
+        self.command("FLUSHALL")
+
+    def _prepare(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="ml-redis-"))
+        guard.watch_folder(folder)
+        return folder
+
+    def _launch(self, log: int) -> subprocess.Popen[bytes]:
+        config = write_redis_config(self.folder, port=self.port, password=self.password, maxmemory=self.maxmemory)
+        return subprocess.Popen(
+            redis_command(config), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+    def _ready(self) -> bool:
+        return ping(self.port, self.password)
+
+
+class PostgresServer(_Server):
+    """A PostgreSQL with pgvector and a password, tuned for throw-away data.
+
+    `fsync` is off: what survives `kill` is what survives the death of the process, not of the machine.
+    """
+
+    name = "postgres"
+    _stop_signal = signal.SIGINT  # "fast": it ends the sessions and then itself, where SIGTERM waits for clients
+    _account: PostgresAccount
+
+    @property
+    def url(self) -> str:
+        """The DSN of the database `postgres`."""
+        return self.dsn("postgres")
+
+    def dsn(self, database: str) -> str:
+        """Return the DSN of one of its databases."""
+        return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def sql(self, statement: str, *, database: str = "postgres") -> str:
+        """Run one statement through `psql` and return the rows as text, fields separated by `|`."""
+        binaries = self._account.binaries
+        done = subprocess.run(
+            [binaries.psql, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement],
+            env={
+                "PATH": os.environ.get("PATH", ""),
+                "PGHOST": "127.0.0.1",
+                "PGPORT": str(self.port),
+                "PGUSER": "postgres",
+                "PGPASSWORD": self.password,
+                "PGDATABASE": database,
+            },
+            capture_output=True,
+            text=True,
+            timeout=START_TIMEOUT_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            raise ServerError(f"psql: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def create_database(self) -> str:
+        """Make an empty database with a new name and return that name."""
+        name = f"test_{secrets.token_hex(6)}"
+        self.sql(f"CREATE DATABASE {name}")
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, whoever is still connected to it."""
+        self.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def _prepare(self) -> Path:
+        self._account = postgres_account()
+        folder = self._account.make_folder("ml-postgres-")
+        guard.watch_folder(folder)
+        initialise(self._account, folder / "data", password=self.password, throw_away=True)
+        return folder
+
+    def _launch(self, log: int) -> subprocess.Popen[bytes]:
+        return self._account.popen(
+            postgres_command(self._account.binaries, self.folder / "data", self.port), stdout=log, stderr=log
+        )
+
+    def _ready(self) -> bool:
+        """Read the server's own note of its state: cheaper than a connection, and it comes as early as possible."""
+        try:
+            lines = (self.folder / "data" / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        # the process id tells a note of ours from one that a killed server left
+        return len(lines) >= 8 and lines[0].strip() == str(self.pid) and lines[7].strip() == "ready"

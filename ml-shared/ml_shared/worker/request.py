@@ -1,0 +1,93 @@
+"""A task as a worker's main process sees it: the only one left to speak when a child was killed."""
+
+import asyncio
+import logging
+import threading
+from typing import Any, Final
+
+from celery.worker import state
+from celery.worker.request import Request
+from opentelemetry import context, propagate
+
+from ml_shared.clients.orchestrator import AbandonError, OrchestratorClient
+from ml_shared.errors import DeadlineError, ServiceError
+from ml_shared.logs import REQUEST_ID
+from ml_shared.metrics import TASKS, service_name
+from ml_shared.queueing import REQUEST_ID_HEADER
+from ml_shared.redis_client import open_redis
+from ml_shared.results import ResultStore
+from ml_shared.worker.stage import failure_callback
+from ml_shared.worker.task import StageTask
+
+logger = logging.getLogger(__name__)
+
+TRACE_HEADERS: Final = ("traceparent", "tracestate")
+
+
+class WorkerRequest(Request):  # type: ignore[misc]
+    """Celery's request, telling of a task that ran past its hard limit and was killed.
+
+    A child that died by itself needs no word: Celery queues its task again, and it then runs under the same attempt
+    (counted, so that a page which kills its worker comes to an end).
+    """
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """Celery's hook: a soft limit is the child's to tell of, a hard one nobody else's."""
+        super().on_timeout(soft, timeout)
+        if soft or state.should_terminate:
+            return
+        TASKS.labels(service_name(), self.name, "killed").inc()
+        task = self.task
+        if isinstance(task, StageTask):
+            error = DeadlineError(f"the task did not end within {timeout:g} s and was killed", code="task_timeout")
+            # a thread, because a blocking call here stops the consumer; a daemon, because the lease is the guarantee
+            threading.Thread(
+                target=_tell,
+                args=(
+                    task,
+                    self.id,
+                    dict(self.kwargs),
+                    self._trace_context(),
+                    self.request_dict.get(REQUEST_ID_HEADER),
+                    error,
+                ),
+                daemon=True,
+            ).start()
+
+    def _trace_context(self) -> context.Context:
+        headers: dict[str, Any] = self.request_dict
+        return propagate.extract({name: headers[name] for name in TRACE_HEADERS if headers.get(name)})
+
+
+def _tell(
+    task: StageTask,
+    task_id: str,
+    kwargs: dict[str, Any],
+    parent: context.Context,
+    request_id: str | None,
+    error: ServiceError,
+) -> None:
+    token = context.attach(parent)
+    REQUEST_ID.set(request_id)
+    try:
+        asyncio.run(_tell_async(task, task_id, kwargs, error))
+    except Exception:
+        logger.exception("nobody could be told of a killed task", extra={"task_id": task_id})
+    finally:
+        context.detach(token)
+
+
+async def _tell_async(task: StageTask, task_id: str, kwargs: dict[str, Any], error: ServiceError) -> None:
+    settings = task.app.service_settings
+    job_id, attempt_id = kwargs.get("job_id"), kwargs.get("attempt_id")
+    logger.error("the task was killed: %s", error, extra={"task_id": task_id, "job_id": job_id})
+    if job_id and attempt_id:
+        callback = failure_callback(error, attempt_id, task.stage, None)
+        try:
+            async with OrchestratorClient.open(settings) as orchestrator:
+                await orchestrator.complete(job_id, callback)
+        except AbandonError:
+            return
+    elif settings.REDIS_URL:
+        async with open_redis(settings.REDIS_URL) as redis:
+            await ResultStore(redis, settings).finish_failed(task_id, error)

@@ -1,0 +1,212 @@
+"""One run of a stage's body: what it gets, what it gives back, and how its errors are told."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+import httpx
+from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
+from pydantic import BaseModel
+from redis.exceptions import RedisError
+
+from ml_shared.clients.orchestrator import AbandonError, OrchestratorClient
+from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, ProgressReport, StageCallback
+from ml_shared.errors import DeadlineError, InternalError, ServiceError, UnavailableError, UpstreamError
+from ml_shared.names import Stage
+from ml_shared.results import ResultStore
+from ml_shared.worker.runtime import ResourcesError
+
+logger = logging.getLogger(__name__)
+
+INTERNAL_MESSAGE: Final = "the worker failed in a way that nobody foresaw; its log line has this trace id"
+# never the exception's own text: it may quote a key, an address or a stranger's page
+RENEWAL_ATTEMPTS: Final = 1
+# the next renewal is the next attempt
+
+
+class WorkerResources(Protocol):
+    """What the resources of a worker with stage tasks have, beside the service's own."""
+
+    @property
+    def orchestrator(self) -> OrchestratorClient | None:
+        """`None` where no job can come from: no `ORCHESTRATOR_URL`."""
+
+    @property
+    def results(self) -> ResultStore | None:
+        """Where outcomes of tasks without a job go."""
+
+
+class NotStartedError(Exception):
+    """The orchestrator could not be told that the attempt starts, so it must not."""
+
+
+@dataclass
+class StageOutcome:
+    """What a body that succeeded gives back.
+
+    Attributes
+    ----------
+    result
+        What `GET /results/{task_id}` answers: the sync route's model. Not sent to the orchestrator.
+    content_ref
+        Where the orchestrator keeps what this stage made.
+    stats
+        Counts for the job, plain JSON.
+    """
+
+    result: BaseModel
+    content_ref: str | None = None
+    stats: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class StageRun:
+    """What a body gets.
+
+    Attributes
+    ----------
+    resources
+        The child's, as the service's `resources` made them.
+    job_id, attempt_id
+        The hand-out that this run is; both `None` for a task without a job.
+    orchestrator
+        For content; `None` for a task without a job.
+    host_next_at
+        The body sets it: when the host may be asked again. Sent with the final callback, whatever that says.
+    as_of
+        The orchestrator's time at which it took this attempt as started.
+    """
+
+    resources: Any
+    job_id: str | None = None
+    attempt_id: str | None = None
+    orchestrator: OrchestratorClient | None = None
+    host_next_at: datetime | None = None
+    as_of: datetime | None = None
+    stage: Stage | None = None
+
+    async def committing(self) -> None:
+        """Announce the write that can't be taken back. Without a job, nothing.
+
+        Raises
+        ------
+        AbandonError
+            If the job was cancelled or handed to another; let it pass, the task is dropped.
+        UnavailableError
+            If the orchestrator could not be asked: nothing may be written.
+        """
+        if self.orchestrator is not None and self.job_id and self.attempt_id and self.stage:
+            report = ProgressReport(attempt_id=self.attempt_id, stage=self.stage, phase=ProgressPhase.COMMITTING)
+            await self.orchestrator.progress(self.job_id, report)
+
+
+StageBody = Callable[[StageRun], Awaitable[StageOutcome]]
+
+
+def as_service_error(error: BaseException) -> ServiceError:
+    """Return what is told of an error: itself if it is one of ours, else the kind of failure and nothing of its text."""
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, (SoftTimeLimitExceeded, TimeLimitExceeded)):
+        return DeadlineError("the task ran past its time limit", code="task_timeout")
+    if isinstance(error, (httpx.HTTPError, TimeoutError)):
+        return UpstreamError("something that the task called did not answer as it should")
+    if isinstance(error, ResourcesError):
+        return UnavailableError("what the worker needs is not available", code="endpoint_unavailable")
+    if isinstance(error, RedisError):
+        return UnavailableError("the worker's Redis does not answer", code="redis_unavailable")
+    return InternalError(INTERNAL_MESSAGE)
+
+
+def failure_callback(
+    error: ServiceError, attempt_id: str, stage: Stage, host_next_at: datetime | None
+) -> StageCallback:
+    """Return the callback that tells of an error: `deferred` when trying again may help, else `failed`."""
+    return StageCallback(
+        attempt_id=attempt_id,
+        stage=stage,
+        status=CallbackStatus.DEFERRED if error.retryable else CallbackStatus.FAILED,
+        error_code=error.code,
+        error_message=error.detail,
+        retry_after_seconds=error.retry_after_seconds if error.retryable else None,
+        host_next_at=host_next_at,
+    )
+
+
+async def within(seconds: float, work: Awaitable[StageOutcome]) -> StageOutcome:
+    """Await the work, and say `task_timeout` when it takes longer than the task may."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await work
+    except TimeoutError as error:
+        if limit.expired():
+            raise DeadlineError(f"the task did not end within {seconds:g} s", code="task_timeout") from error
+        raise
+
+
+class Attempt:
+    """One attempt of a job's stage: started, kept alive, and given up when the orchestrator says so."""
+
+    def __init__(self, stage: Stage, job_id: str, attempt_id: str, *, renew_seconds: float) -> None:
+        self.stage = stage
+        self.job_id = job_id
+        self.attempt_id = attempt_id
+        self.run: StageRun | None = None
+        self._renew_seconds = renew_seconds
+
+    async def start(self, orchestrator: OrchestratorClient) -> datetime | None:
+        """Say `started`.
+
+        Raises
+        ------
+        AbandonError
+            If it is another's by now.
+        NotStartedError
+            If that could not be said.
+        """
+        try:
+            answer = await orchestrator.progress(self.job_id, self._report(ProgressPhase.STARTED))
+        except UnavailableError as error:
+            raise NotStartedError(str(error)) from error
+        return answer.as_of
+
+    async def execute(self, resources: WorkerResources, body: StageBody, limit_seconds: float) -> StageOutcome:
+        """Run the body under a lease that is renewed beside it.
+
+        Raises
+        ------
+        AbandonError
+            If the orchestrator wanted nothing more of this attempt; the body was cancelled and has ended.
+        """
+        orchestrator = resources.orchestrator
+        if orchestrator is None:
+            raise NotStartedError("a task with a job needs ORCHESTRATOR_URL and SERVICE_API_KEY")
+        as_of = await self.start(orchestrator)
+        self.run = StageRun(resources, self.job_id, self.attempt_id, orchestrator, as_of=as_of, stage=self.stage)
+        work = asyncio.ensure_future(within(limit_seconds, body(self.run)))
+        renewal = asyncio.create_task(self._renew(orchestrator))
+        try:
+            await asyncio.wait({work, renewal}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                await renewal  # it ends by AbandonError only
+            return await work
+        finally:
+            for task in (work, renewal):
+                task.cancel()
+            await asyncio.wait({work, renewal})
+
+    def _report(self, phase: ProgressPhase) -> ProgressReport:
+        return ProgressReport(attempt_id=self.attempt_id, stage=self.stage, phase=phase)
+
+    async def _renew(self, orchestrator: OrchestratorClient) -> None:
+        while True:
+            await asyncio.sleep(self._renew_seconds)
+            try:
+                await orchestrator.progress(self.job_id, self._report(ProgressPhase.RUNNING), attempts=RENEWAL_ATTEMPTS)
+            except AbandonError:
+                raise
+            except UnavailableError as error:
+                logger.warning("the lease was not renewed", extra={"job_id": self.job_id, "error": str(error)})

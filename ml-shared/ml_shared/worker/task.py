@@ -1,0 +1,239 @@
+"""The base of every Celery task of ours: it owns trace attributes, retries, outcomes and the final callback."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+
+from celery import Task
+from celery.utils.time import get_exponential_backoff_interval
+from opentelemetry import trace
+from opentelemetry.trace import Status, StatusCode
+from redis.exceptions import RedisError
+
+from ml_shared import attributes
+from ml_shared.clients.orchestrator import AbandonError, OrchestratorClient
+from ml_shared.contracts.jobs import CallbackStatus, StageCallback
+from ml_shared.errors import InternalError, ServiceError, UnavailableError
+from ml_shared.names import RequestMode, Stage
+from ml_shared.queueing import CALLER_TYPE_HEADER, REQUEST_ID_HEADER
+from ml_shared.results import ResultStore
+from ml_shared.worker.runtime import ResourcesError
+from ml_shared.worker.stage import (
+    Attempt,
+    NotStartedError,
+    StageBody,
+    StageOutcome,
+    StageRun,
+    as_service_error,
+    failure_callback,
+    within,
+)
+
+if TYPE_CHECKING:
+    from ml_shared.worker.celery import WorkerApp
+
+__all__ = ["AsyncTask", "StageOutcome", "StageRun", "StageTask"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MAX_RETRIES: Final = 3
+RETRY_MAX_SECONDS: Final = 300
+# Celery holds a delayed task in a worker's memory: short, or it waits in Postgres as a job
+MAX_LOST_DELIVERIES: Final = 3
+# Celery requeues what killed its worker without end
+RESOURCES_RETRY_SECONDS: Final = 15
+LIMIT_MARGIN: Final = 0.1
+LIMIT_MARGIN_MAX_SECONDS: Final = 20.0
+# a body's own limit lies this much below Celery's soft one, so that the callback still fits
+
+
+class TransientError(Exception):
+    """Why Celery runs a task again; its text is the error's code."""
+
+
+class AsyncTask(Task):  # type: ignore[misc]
+    """A task whose body is a coroutine: a plain function to Celery, run on the child's own loop."""
+
+    abstract = True
+    Request = "ml_shared.worker.request:WorkerRequest"
+
+    app: "WorkerApp"
+
+    def run_async(self, body: Callable[[Any], Awaitable[T]]) -> T:
+        """Run `body(resources)` on the child's loop, within the task's span, and return what it returns."""
+        return self.app.runtime.run_body(body)
+
+    def note_outcome(self, outcome: str) -> None:
+        """Say how this run ended, where its Celery state says less."""
+        self.request.ml_outcome = outcome
+
+    @property
+    def body_limit_seconds(self) -> float:
+        """Seconds that a body may take: less than Celery's soft limit, which is the net under it."""
+        soft = float(self.soft_time_limit or self.app.conf.task_soft_time_limit)
+        return soft - min(LIMIT_MARGIN_MAX_SECONDS, soft * LIMIT_MARGIN)
+
+
+class StageTask(AsyncTask):
+    """A task that is one stage of a job, or the same work for a caller who reads its outcome himself.
+
+    Its arguments name `job_id` and `attempt_id` so, since a killed worker's main process reads them there.
+    """
+
+    abstract = True
+    stage: ClassVar[Stage]
+    job_stage: ClassVar[str]
+    max_retries = MAX_RETRIES
+
+    def run_stage(self, body: StageBody, *, job_id: str | None, attempt_id: str | None, url: str | None) -> None:
+        """Run a stage's body and tell whoever asked how it ended.
+
+        With a job: `started`, the body under a lease that is renewed, and exactly one callback; no Celery retries.
+        Without: Celery's retries for errors that may pass, and then the outcome for `GET /results/{task_id}`.
+        """
+        self._describe(job_id, url)
+        if job_id is not None and attempt_id is not None:
+            self._run_attempt(body, job_id, attempt_id)
+        else:
+            self._run_direct(body)
+
+    def _describe(self, job_id: str | None, url: str | None) -> None:
+        span = trace.get_current_span()
+        delivery = self.request.delivery_info or {}
+        headers = self.request.headers or {}
+        known = {
+            attributes.JOB_ID: job_id,
+            attributes.JOB_URL: url,
+            attributes.JOB_STAGE: self.job_stage,
+            attributes.QUEUE_NAME: delivery.get("routing_key") or self.app.conf.task_default_queue,
+            attributes.REQUEST_MODE: str(RequestMode.ASYNC),
+            attributes.CALLER_TYPE: headers.get(CALLER_TYPE_HEADER),
+            attributes.HTTP_REQUEST_ID: headers.get(REQUEST_ID_HEADER),
+        }
+        span.set_attributes({name: value for name, value in known.items() if value})
+
+    def _run_attempt(self, body: StageBody, job_id: str, attempt_id: str) -> None:
+        renew_seconds = self.app.service_settings.LEASE_RENEW_SECONDS
+        attempt = Attempt(self.stage, job_id, attempt_id, renew_seconds=renew_seconds)
+        try:
+            outcome = self.run_async(lambda resources: attempt.execute(resources, body, self.body_limit_seconds))
+        except AbandonError as abandoned:
+            logger.info("attempt abandoned: %s", abandoned)
+            self.note_outcome("abandoned")
+            return
+        except NotStartedError as error:
+            logger.error("attempt not started, its lease brings the job back: %s", error)
+            self.note_outcome("not_started")
+            return
+        except ResourcesError as error:
+            self._defer_without_resources(attempt, error)
+            return
+        except Exception as error:  # noqa: BLE001 - a worker's edge: whatever it was, it is logged and told
+            callback = self._failure(error, attempt)
+        else:
+            callback = StageCallback(
+                attempt_id=attempt_id,
+                stage=self.stage,
+                status=CallbackStatus.SUCCESS,
+                content_ref=outcome.content_ref,
+                stats=outcome.stats,
+                host_next_at=attempt.run.host_next_at if attempt.run else None,
+            )
+        self.note_outcome(str(callback.status))
+        self.run_async(lambda resources: resources.orchestrator.complete(job_id, callback))
+
+    def _failure(self, error: Exception, attempt: Attempt) -> StageCallback:
+        told = self._tell_of(error)
+        host_next_at = attempt.run.host_next_at if attempt.run else None
+        return failure_callback(told, attempt.attempt_id, self.stage, host_next_at)
+
+    def _defer_without_resources(self, attempt: Attempt, error: ResourcesError) -> None:
+        """Hand the job back: what this child needs for it (its database, say) is not there."""
+        logger.error("attempt handed back, this worker's resources can't be opened: %s", error)
+        self.note_outcome(str(CallbackStatus.DEFERRED))
+        told = UnavailableError(
+            "what the worker needs is not available",
+            code="endpoint_unavailable",
+            retry_after_seconds=RESOURCES_RETRY_SECONDS,
+        )
+        callback = failure_callback(told, attempt.attempt_id, self.stage, None)
+
+        async def hand_back() -> None:
+            async with OrchestratorClient.open(self.app.service_settings) as orchestrator:
+                await attempt.start(orchestrator)
+                await orchestrator.complete(attempt.job_id, callback)
+
+        try:
+            self.app.runtime.run(hand_back())
+        except (AbandonError, NotStartedError, ValueError) as reason:
+            logger.error("the job could not be handed back: %s", reason)
+
+    def _run_direct(self, body: StageBody) -> None:
+        task_id: str = self.request.id
+        retries: int = self.request.retries
+
+        async def work(resources: Any) -> StageOutcome:
+            deliveries = await resources.results.start(task_id) if resources.results is not None else 0
+            if deliveries - retries > MAX_LOST_DELIVERIES:
+                raise InternalError("the task ended the worker that ran it, several times", code="worker_lost")
+            return await within(self.body_limit_seconds, body(StageRun(resources, stage=self.stage)))
+
+        try:
+            outcome = self.run_async(work)
+        except Exception as error:
+            told = self._tell_of(error)
+            if told.retryable and retries < self.max_retries:
+                self.note_outcome("retried")
+                raise self.retry(exc=TransientError(told.code), countdown=_countdown(retries, told)) from error
+            self.note_outcome("failed")
+            self.run_async(lambda resources: _keep_failure(resources.results, task_id, told))
+        else:
+            self.note_outcome("success")
+            self.run_async(lambda resources: _keep(resources.results, task_id, outcome))
+
+    def _tell_of(self, error: Exception) -> ServiceError:
+        """Put an error on the span and into the log, and return what may be told of it."""
+        told = as_service_error(error)
+        span = trace.get_current_span()
+        span.set_attribute(attributes.ERROR_CODE, told.code)
+        fields = {"error_code": told.code, "task": self.name}
+        if told.retryable:
+            logger.warning("the task did not succeed this time: %s", told.detail, extra=fields)
+            return told
+        span.set_attribute(attributes.FAILED_STAGE, str(self.stage))
+        span.set_status(Status(StatusCode.ERROR, told.code))
+        fields["failed_stage"] = str(self.stage)
+        if told is error:
+            logger.error("the task failed: %s", told.detail, extra=fields)
+        else:
+            span.record_exception(error)
+            logger.error("the task failed unforeseen", extra=fields, exc_info=error)
+        return told
+
+
+def _countdown(retries: int, error: ServiceError) -> float:
+    """Return how long to wait: what the error asks for, or longer each time, with jitter; never long."""
+    backoff = get_exponential_backoff_interval(factor=1, retries=retries, maximum=RETRY_MAX_SECONDS, full_jitter=True)
+    return float(min(RETRY_MAX_SECONDS, max(backoff, error.retry_after_seconds or 0)))
+
+
+async def _keep(store: ResultStore | None, task_id: str, outcome: StageOutcome) -> None:
+    if store is None:
+        return
+    try:
+        await store.finish(task_id, outcome.result.model_dump_json().encode(), 200)
+    except ServiceError as error:
+        await _keep_failure(store, task_id, error)
+    except RedisError:
+        logger.exception("the task's outcome could not be kept", extra={"task_id": task_id})
+
+
+async def _keep_failure(store: ResultStore | None, task_id: str, error: ServiceError) -> None:
+    if store is None:
+        return
+    try:
+        await store.finish_failed(task_id, error)
+    except (ServiceError, RedisError):
+        logger.exception("the task's failure could not be kept", extra={"task_id": task_id})

@@ -1,0 +1,172 @@
+"""A real uvicorn with two workers: telemetry, logs, metrics and health of an API as it is deployed."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ml_shared.testing import guard
+from ml_shared.testing.otlp import OtlpReceiver
+from ml_shared.testing.servers import RedisServer, free_port, wait_until
+
+FOLDER = Path(__file__).parent
+
+
+class Api:
+    """The running API."""
+
+    def __init__(self, url: str, log: Path, process: "subprocess.Popen[bytes]") -> None:
+        self.url = url
+        self._log = log
+        self.process = process
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Its log lines that are JSON."""
+        found = []
+        for line in self._log.read_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                found.append(json.loads(line))
+        return found
+
+    def terminate(self) -> int:
+        """SIGTERM, and its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(15)
+
+    def answers(self) -> bool:
+        """Whether it answers at all."""
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/health/live").status_code == 200
+        return False
+
+
+Serve = Callable[..., AbstractContextManager[Api]]
+
+
+@pytest.fixture
+def serve(redis_url: str, tmp_path: Path) -> Serve:
+    @contextlib.contextmanager
+    def run(*, workers: int = 1, **env: str | None) -> Iterator[Api]:
+        port = free_port()
+        values = {"REDIS_URL": redis_url, "SERVICE_NAME": "scraper", **env}
+        log = tmp_path / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "uvicorn", "api_app:app", "--port", str(port), "--workers", str(workers)],
+                cwd=FOLDER,
+                env={name: value for name, value in {**os.environ, **values}.items() if value is not None},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        guard.watch_process(process.pid)
+        api = Api(f"http://127.0.0.1:{port}", log, process)
+        try:
+            assert wait_until(lambda: process.poll() is not None or api.answers(), 30), log.read_text()
+            yield api
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(15)
+            guard.forget_process(process.pid)
+
+    return run
+
+
+def test_spans_arrive_when_the_api_is_stopped_and_only_those_that_are_wanted(serve: Serve) -> None:
+    with OtlpReceiver() as receiver:
+        with serve(OTEL_TRACES_EXPORTER=None, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint) as api:
+            answer = httpx.get(f"{api.url}/items/a", headers={"baggage": "secret=1"})
+            for path in ("/health", "/health/live", "/metrics", "/jobs/metrics-report"):
+                assert httpx.get(api.url + path).status_code == 200
+            api.terminate()
+            [line] = [line for line in api.lines if line.get("logger") == "item"]
+        spans = receiver.wait_for(lambda all_of: any(span.name == "GET /items/{name}" for span in all_of))
+    assert sorted(span.name for span in spans) == ["GET /items/{name}", "GET /jobs/metrics-report", "SET"]
+    by_name = {span.name: span for span in spans}
+    request = by_name["GET /items/{name}"]
+    assert by_name["SET"].parent_id == request.span_id
+    assert answer.headers["X-Trace-Id"] == request.trace_id == line["trace_id"]
+    assert answer.headers["X-Request-Id"] == request.attributes["http.request_id"] == line["request_id"]
+    assert request.resource["process.pid"] == int(answer.json()["pid"])
+
+
+def test_an_api_stops_within_seconds_though_no_collector_listens(serve: Serve, free_port: int) -> None:
+    endpoint = f"http://127.0.0.1:{free_port}"
+    with serve(OTEL_TRACES_EXPORTER=None, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as api:
+        for _ in range(20):
+            httpx.get(f"{api.url}/items/a")
+        api.terminate()  # within 15 s, else it raises
+
+
+def test_a_scrape_sees_both_processes_whichever_answers(serve: Serve, tmp_path: Path) -> None:
+    folder = tmp_path / "metrics"
+    with serve(workers=2, PROMETHEUS_MULTIPROC_DIR=str(folder)) as api:
+        pids = set()
+
+        def ask() -> bool:
+            pids.add(httpx.get(f"{api.url}/items/a").json()["pid"])
+            return len(pids) == 2
+
+        asked = 0
+        while not ask() or asked < 30:
+            asked += 1
+            assert asked < 500
+        httpx.post(f"{api.url}/enqueue")
+        httpx.get(f"{api.url}/nowhere/at/all")
+        texts = {_numbers(httpx.get(f"{api.url}/metrics").text) for _ in range(10)}
+    assert len(texts) == 1
+    [text] = texts
+    served = (
+        'ml_http_requests_total{method="GET",operation="read",request_mode="sync",route="/items/{name}",'
+        f'service="scraper",status="2xx"}} {asked + 1}.0'
+    )
+    assert served in text
+    assert 'operation="write",request_mode="async",route="/enqueue",service="scraper",status="5xx"' in text
+    assert 'route="unmatched",service="scraper",status="4xx"' in text
+    assert "health" not in text
+
+
+def _numbers(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if line.startswith("ml_http_requests_total"))
+
+
+def test_health_says_what_does_not_work_and_live_goes_on(serve: Serve) -> None:
+    with RedisServer() as redis, serve(REDIS_URL=redis.url) as api:
+        well = httpx.get(f"{api.url}/health")
+        assert well.status_code == 200
+        assert well.json()["status"] == "ok"
+        assert well.json()["service"] == "scraper"
+        assert well.json()["checks"]["redis"]["status"] == "ok"
+        redis.kill()
+        ill = httpx.get(f"{api.url}/health")
+        assert ill.status_code == 503
+        assert ill.json()["checks"]["redis"]["status"] == "error"
+        assert httpx.get(f"{api.url}/health/live").status_code == 200
+        redis.start()
+        assert wait_until(lambda: httpx.get(f"{api.url}/health").status_code == 200, 5)
+        with redis.paused():
+            assert httpx.get(f"{api.url}/health", timeout=10).status_code == 503
+
+
+def test_each_line_of_a_worker_process_is_json(serve: Serve) -> None:
+    with serve() as api:
+        httpx.get(f"{api.url}/items/a")
+        api.terminate()
+        lines = api.lines
+    assert {"uvicorn.error", "item"} <= {line["logger"] for line in lines}
+    assert not any(line["logger"] == "uvicorn.access" for line in lines)

@@ -1,0 +1,97 @@
+"""The dependencies of routes: who gets in, and what the OpenAPI document says of it."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from guarded_app import ORCHESTRATOR_KEY, SCRAPER_KEY, build_app, instrumented, serving, settings_for
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from ml_shared.auth.context import hash_key
+from ml_shared.testing.membership import FakeMembership, MembershipMode
+
+KEY = "user-key-0123456789"
+
+
+@pytest.fixture
+async def client(membership: FakeMembership) -> AsyncIterator[httpx.AsyncClient]:
+    membership.add(KEY, tier="gold")
+    async with serving(build_app(), settings_for(membership.url)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}, {"Authorization": f"bearer  {KEY} "}],
+    ids=["header", "bearer", "bearer-loosely"],
+)
+async def test_a_key_may_come_in_either_header(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    answer = await client.get("/whoami", headers={**headers, "X-Request-Id": "request-1234"})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "owner": f"key:{hash_key(KEY)}",
+        "tier": "gold",
+        "type": "user",
+        "request_id": "request-1234",
+    }
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": " "}, {"Authorization": "Basic dTpw"}, {"Authorization": KEY}])
+async def test_without_a_key_the_answer_says_how_to_send_one(
+    client: httpx.AsyncClient, membership: FakeMembership, headers: dict[str, str]
+) -> None:
+    answer = await client.get("/whoami", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, "missing_api_key")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert membership.calls == []
+
+
+async def test_an_invalid_key_is_told_apart_from_a_missing_one(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/whoami", headers={"X-API-Key": "unknown-key-0123"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_api_key")
+    assert "www-authenticate" in answer.headers
+
+
+async def test_an_outage_says_when_to_try_again(client: httpx.AsyncClient, membership: FakeMembership) -> None:
+    membership.mode = MembershipMode.DOWN
+    answer = await client.get("/whoami", headers={"X-API-Key": KEY})
+    assert (answer.status_code, answer.json()["code"]) == (503, "membership_unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(("key", "status"), [(ORCHESTRATOR_KEY, 200), (SCRAPER_KEY, 403), (KEY, 403)])
+async def test_an_internal_route_admits_only_the_services_that_it_names(
+    client: httpx.AsyncClient, key: str, status: int
+) -> None:
+    answer = await client.get("/internal", headers={"X-API-Key": key})
+    assert answer.status_code == status
+    if status == 403:
+        assert answer.json()["code"] == "internal_only"
+
+
+async def test_an_internal_route_wants_a_key_before_it_says_anything(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/internal")).status_code == 401
+
+
+async def test_the_openapi_document_offers_both_ways_to_send_a_key(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    assert document["components"]["securitySchemes"] == {
+        "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        "Bearer": {"type": "http", "scheme": "bearer"},
+    }
+    assert document["paths"]["/whoami"]["get"]["security"] == [{"ApiKey": []}, {"Bearer": []}]
+    assert "parameters" not in document["paths"]["/whoami"]["get"]
+
+
+async def test_membership_gets_no_trace_context_and_has_a_span_of_ours(
+    membership: FakeMembership, spans: InMemorySpanExporter
+) -> None:
+    membership.add(KEY)
+    async with serving(instrumented(build_app()), settings_for(membership.url)) as client:
+        answer = await client.get("/whoami", headers={"X-API-Key": KEY})
+    (call,) = membership.calls
+    assert not {"traceparent", "tracestate", "baggage"} & set(call.headers)
+    named = {span.name: span for span in spans.get_finished_spans()}
+    assert f"{named['membership.validate'].context.trace_id:032x}" == answer.headers["x-trace-id"]
+    assert "POST" not in named
+    assert named["GET /whoami"].attributes["caller.type"] == "user"

@@ -1,0 +1,303 @@
+"""A stage's task, run within this process (`task.apply`) against a real Redis and an orchestrator over HTTP."""
+
+import importlib
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+from redis import Redis
+
+from ml_shared.auth.context import CallerContext
+from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
+from ml_shared.contracts.queueing import PendingResult
+from ml_shared.errors import NotFoundError
+from ml_shared.redis_client import open_redis
+from ml_shared.results import ResultStore, StoredResult, result_response
+from ml_shared.testing.orchestrator import FakeOrchestrator
+
+JOB = {"job_id": "job-1", "attempt_id": "attempt-1"}
+KEY = "sk-the-workers-own-key"
+
+
+@pytest.fixture
+def worker(
+    monkeypatch: pytest.MonkeyPatch, redis_url: str, fake_orchestrator: FakeOrchestrator
+) -> Iterator[ModuleType]:
+    """The worker app, imported afresh with this test's servers."""
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("ORCHESTRATOR_URL", fake_orchestrator.url)
+    monkeypatch.setenv("SERVICE_API_KEY", KEY)
+    monkeypatch.setenv("LEASE_RENEW_SECONDS", "0.1")
+    monkeypatch.syspath_prepend(__file__.rpartition("/")[0])
+    sys.modules.pop("worker_app", None)
+    module = importlib.import_module("worker_app")
+    yield module
+    module.app.runtime.close()
+    sys.modules.pop("worker_app", None)
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator["Redis"]:
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+def test_a_job_gets_started_and_exactly_one_callback(worker: ModuleType, fake_orchestrator: FakeOrchestrator) -> None:
+    worker.stage_task.apply(kwargs=JOB)
+    assert fake_orchestrator.phases_for("job-1") == [ProgressPhase.STARTED]
+    [callback] = fake_orchestrator.callbacks_for("job-1")
+    assert (callback.status, callback.attempt_id, callback.content_ref) == (
+        CallbackStatus.SUCCESS,
+        "attempt-1",
+        "ref-1",
+    )
+    assert callback.stats == {"bytes": 3}
+    assert callback.host_next_at == worker.NEXT_AT
+    assert fake_orchestrator.completed[0].headers["x-api-key"] == KEY
+
+
+async def test_a_task_can_be_applied_within_a_running_loop(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator
+) -> None:
+    worker.stage_task.apply(kwargs=JOB)
+    assert len(fake_orchestrator.callbacks_for("job-1")) == 1
+
+
+def test_the_task_span_has_the_vocabulary_and_the_callback_is_its_child(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator, spans: InMemorySpanExporter
+) -> None:
+    headers = {"ml_caller_type": "service", "ml_request_id": "request-0001"}
+    worker.stage_task.apply(kwargs=JOB, headers=headers)
+    finished = spans.get_finished_spans()
+    [task_span] = [span for span in finished if "stage_task" in span.name]
+    assert (
+        dict(task_span.attributes or {}).items()
+        >= {
+            "job.id": "job-1",
+            "job.url": "https://example.com/a",
+            "job.stage": "scrape",
+            "queue.name": "scraper",
+            "request.mode": "async",
+            "caller.type": "service",
+            "http.request_id": "request-0001",
+        }.items()
+    )
+    [callback_span] = [span for span in finished if "complete" in span.name]
+    assert callback_span.parent is not None
+    assert task_span.context is not None
+    assert callback_span.parent.span_id == task_span.context.span_id
+    trace_id = f"{task_span.context.trace_id:032x}"
+    assert fake_orchestrator.completed[0].headers["traceparent"].split("-")[1] == trace_id
+    assert "baggage" not in fake_orchestrator.completed[0].headers
+
+
+def test_a_retryable_error_of_a_job_is_deferred_once_and_not_retried_here(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis: Redis, spans: InMemorySpanExporter
+) -> None:
+    worker.stage_task.apply(kwargs={**JOB, "behaviour": "retryable"})
+    [callback] = fake_orchestrator.callbacks_for("job-1")
+    assert (callback.status, callback.error_code) == (CallbackStatus.DEFERRED, "host_busy")
+    assert callback.retry_after_seconds == 7
+    assert callback.host_next_at == worker.NEXT_AT
+    assert redis.llen("began") == 1
+    [task_span] = [span for span in spans.get_finished_spans() if "stage_task" in span.name]
+    assert (task_span.attributes or {})["error.code"] == "host_busy"
+    assert task_span.status.status_code is not StatusCode.ERROR
+
+
+def test_a_lasting_error_fails_the_job_and_marks_span_and_log(
+    worker: ModuleType,
+    fake_orchestrator: FakeOrchestrator,
+    spans: InMemorySpanExporter,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        worker.stage_task.apply(kwargs={**JOB, "behaviour": "refuse"})
+    [callback] = fake_orchestrator.callbacks_for("job-1")
+    assert (callback.status, callback.error_code, callback.error_message) == (
+        CallbackStatus.FAILED,
+        "empty_content",
+        "the page is empty",
+    )
+    [task_span] = [span for span in spans.get_finished_spans() if "stage_task" in span.name]
+    assert task_span.status.status_code is StatusCode.ERROR
+    assert (task_span.attributes or {})["failed.stage"] == "scraping"
+    assert (task_span.attributes or {})["error.code"] == "empty_content"
+    [record] = [record for record in caplog.records if "failed" in record.message]
+    assert record.__dict__["failed_stage"] == "scraping"
+
+
+def test_an_unforeseen_error_fails_the_job_without_its_text(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator
+) -> None:
+    worker.stage_task.apply(kwargs={**JOB, "behaviour": "crash"})
+    [callback] = fake_orchestrator.callbacks_for("job-1")
+    assert (callback.status, callback.error_code) == (CallbackStatus.FAILED, "internal_error")
+    assert worker.SECRET not in callback.model_dump_json()
+
+
+def test_an_http_timeout_that_a_body_lets_pass_is_deferred(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator
+) -> None:
+    worker.stage_task.apply(kwargs={**JOB, "behaviour": "timeout"})
+    [callback] = fake_orchestrator.callbacks_for("job-1")
+    assert (callback.status, callback.error_code) == (CallbackStatus.DEFERRED, "upstream_error")
+
+
+def test_an_attempt_that_is_not_wanted_at_its_start_never_runs(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis: Redis
+) -> None:
+    fake_orchestrator.abandoned.add("attempt-1")
+    worker.stage_task.apply(kwargs=JOB)
+    assert redis.llen("began") == 0
+    assert fake_orchestrator.callbacks_for("job-1") == []
+
+
+def test_an_attempt_that_is_abandoned_while_it_runs_is_cancelled_without_a_callback(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis: Redis
+) -> None:
+    fake_orchestrator.abandon_at.add(ProgressPhase.RUNNING)
+    worker.stage_task.apply(kwargs={**JOB, "behaviour": "sleep=30"})
+    assert redis.lrange("cancelled", 0, -1) == ["w"]
+    assert fake_orchestrator.callbacks_for("job-1") == []
+
+
+def test_the_lease_is_renewed_while_a_body_runs_and_no_longer(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator
+) -> None:
+    worker.stage_task.apply(kwargs={**JOB, "behaviour": "sleep=0.55"})
+    phases = fake_orchestrator.phases_for("job-1")
+    assert phases[0] == ProgressPhase.STARTED
+    assert 3 <= phases.count(ProgressPhase.RUNNING) <= 6
+    worker.stage_task.apply(kwargs={**JOB, "behaviour": "sleep=0.2", "job_id": "job-2"})
+    assert fake_orchestrator.phases_for("job-1") == phases
+
+
+def test_a_renewal_that_fails_does_not_end_the_attempt(worker: ModuleType, fake_orchestrator: FakeOrchestrator) -> None:
+    fake_orchestrator.failures = []
+    worker.stage_task.apply(kwargs={**JOB, "behaviour": "sleep=0.05"})
+    fake_orchestrator.completed.clear()
+
+    class FailsAfterStart(list[int]):
+        """Answer `started`, then refuse two renewals."""
+
+        served = 0
+
+        def __bool__(self) -> bool:
+            self.served += 1
+            return self.served in {2, 3}
+
+        def pop(self, index: object = -1) -> int:
+            return 503
+
+    fake_orchestrator.failures = FailsAfterStart()
+    worker.stage_task.apply(kwargs={**JOB, "behaviour": "sleep=0.6"})
+    assert fake_orchestrator.callbacks_for("job-1")[0].status is CallbackStatus.SUCCESS
+
+
+def test_committing_is_asked_before_the_write_and_a_refusal_drops_the_task(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis: Redis
+) -> None:
+    worker.stage_task.apply(kwargs={**JOB, "behaviour": "commit"})
+    assert fake_orchestrator.phases_for("job-1") == [ProgressPhase.STARTED, ProgressPhase.COMMITTING]
+    fake_orchestrator.abandon_at.add(ProgressPhase.COMMITTING)
+    worker.stage_task.apply(kwargs={"job_id": "job-2", "attempt_id": "attempt-2", "behaviour": "commit"})
+    assert fake_orchestrator.callbacks_for("job-2") == []
+    assert redis.llen("ended") == 1
+
+
+def test_an_orchestrator_that_can_not_be_told_of_the_start_means_that_nothing_runs(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake_orchestrator.status = 503
+    worker.stage_task.apply(kwargs=JOB)
+    assert redis.llen("began") == 0
+    assert any("not started" in record.message for record in caplog.records)
+
+
+def test_a_body_that_takes_too_long_is_ended_and_deferred(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis: Redis
+) -> None:
+    worker.app.conf.task_soft_time_limit = 0.5
+    worker.stage_task.apply(kwargs={**JOB, "behaviour": "sleep=30"})
+    [callback] = fake_orchestrator.callbacks_for("job-1")
+    assert (callback.status, callback.error_code) == (CallbackStatus.DEFERRED, "task_timeout")
+    assert redis.lrange("cancelled", 0, -1) == ["w"]
+
+
+def test_two_tasks_share_the_loop_and_the_clients(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis: Redis
+) -> None:
+    worker.stage_task.apply(kwargs=JOB)
+    worker.stage_task.apply(kwargs={**JOB, "job_id": "job-2"})
+    first, second = redis.lrange("ended", 0, -1)
+    assert first == second
+    assert redis.llen("opened") == 1
+
+
+def test_a_task_that_a_body_leaves_running_is_ended_with_it(
+    worker: ModuleType, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker.stage_task.apply(kwargs={**JOB, "behaviour": "stray"})
+    assert any("of its own running" in record.message for record in caplog.records)
+    assert redis.llen("strayed") == 0
+
+
+async def _kept(url: str, worker: ModuleType, task_id: str, owner: str) -> StoredResult | PendingResult | None:
+    async with open_redis(url) as client:
+        return await ResultStore(client, worker.settings).read(task_id, owner)
+
+
+async def _reserve(url: str, worker: ModuleType, task_id: str) -> None:
+    async with open_redis(url) as client:
+        await ResultStore(client, worker.settings).reserve(task_id, "key:a")
+
+
+async def test_without_a_job_the_outcome_is_kept_as_the_sync_route_would_answer(
+    worker: ModuleType, redis_url: str, fake_orchestrator: FakeOrchestrator
+) -> None:
+    await _reserve(redis_url, worker, "task-1")
+    worker.stage_task.apply(task_id="task-1", kwargs={"word": "hello"})
+    kept = await _kept(redis_url, worker, "task-1", "key:a")
+    assert isinstance(kept, StoredResult)
+    assert (kept.status, json.loads(kept.body)) == (200, {"word": "hello", "job_id": None})
+    assert await _kept(redis_url, worker, "task-1", "key:b") is None
+    assert not fake_orchestrator.requests
+
+
+async def test_without_a_job_a_passing_error_is_retried_three_times_and_then_kept(
+    worker: ModuleType, redis_url: str, redis: Redis
+) -> None:
+    await _reserve(redis_url, worker, "task-1")
+    worker.stage_task.apply(task_id="task-1", kwargs={"behaviour": "retryable"})
+    assert redis.llen("began") == 4
+    ctx = CallerContext(caller_id="a", caller_type="user", owner="key:a", request_id="request-0001")
+    async with open_redis(redis_url) as client:
+        store = ResultStore(client, worker.settings)
+        response = await result_response(store, "task-1", ctx)
+        with pytest.raises(NotFoundError):
+            await result_response(store, "task-1", CallerContext(caller_id="b", caller_type="user", owner="key:b"))
+    assert (response.status_code, response.media_type) == (503, "application/problem+json")
+    assert json.loads(bytes(response.body))["code"] == "host_busy"
+    assert response.headers["Retry-After"] == "7"
+
+
+async def test_without_a_job_a_lasting_error_is_kept_at_once(worker: ModuleType, redis_url: str, redis: Redis) -> None:
+    await _reserve(redis_url, worker, "task-1")
+    worker.stage_task.apply(task_id="task-1", kwargs={"behaviour": "crash"}, headers={"ml_request_id": "request-0001"})
+    assert redis.llen("began") == 1
+    kept = await _kept(redis_url, worker, "task-1", "key:a")
+    assert isinstance(kept, StoredResult)
+    problem = json.loads(kept.body)
+    assert (kept.status, problem["code"], problem["request_id"]) == (500, "internal_error", "request-0001")
+    assert worker.SECRET not in kept.body.decode()
+
+
+def test_a_plain_task_runs_on_the_same_loop(worker: ModuleType, redis: Redis) -> None:
+    worker.plain_task.apply(kwargs={"word": "x"}, throw=True)
+    assert redis.lrange("plain", 0, -1) == ["x"]

@@ -1,0 +1,39 @@
+"""The limit on how long a sync route works."""
+
+import asyncio
+
+import pytest
+
+from ml_shared.errors import DeadlineError
+from ml_shared.sync import within_deadline
+
+
+async def test_what_finishes_in_time_is_returned() -> None:
+    async def work() -> str:
+        return "done"
+
+    assert await within_deadline(work(), 5, "POST /enqueue") == "done"
+
+
+async def test_the_deadline_cancels_the_work_and_names_the_alternative() -> None:
+    cancelled = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    with pytest.raises(DeadlineError) as raised:
+        await within_deadline(work(), 0.05, "POST /enqueue")
+    assert (raised.value.status, raised.value.code) == (504, "sync_timeout")
+    assert "POST /enqueue" in raised.value.detail
+    assert cancelled.is_set()
+
+
+async def test_a_timeout_of_the_works_own_is_not_the_deadline() -> None:
+    async def work() -> None:
+        raise TimeoutError("a socket's")
+
+    with pytest.raises(TimeoutError, match="a socket's"):
+        await within_deadline(work(), 5, "POST /enqueue")

@@ -1,0 +1,54 @@
+"""One normal form of a URL, and clear refusals."""
+
+import pytest
+
+from ml_shared.urls import URL_MAX_CHARACTERS, InvalidUrlError, host_of, normalise_url
+
+
+@pytest.mark.parametrize(
+    ("given", "normal"),
+    [
+        ("HTTP://Example.COM", "http://example.com/"),
+        ("https://example.com:443/a?b=c#d", "https://example.com/a?b=c"),
+        ("http://example.com:8080/a", "http://example.com:8080/a"),
+        ("https://example.com./a", "https://example.com/a"),
+        ("https://bücher.example/ü", "https://xn--bcher-kva.example/%C3%BC"),
+        ("https://example.com/a%20b", "https://example.com/a%20b"),
+        ("http://[::1]:80/", "http://[::1]/"),
+        ("  https://example.com/a  ", "https://example.com/a"),
+    ],
+)
+def test_equal_urls_have_one_form(given: str, normal: str) -> None:
+    assert normalise_url(given) == normal
+    assert normalise_url(normal) == normal
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("example.com/a", "invalid_url"),
+        ("not a url", "invalid_url"),
+        ("", "invalid_url"),
+        ("ftp://example.com/", "blocked_scheme"),
+        ("file:///etc/passwd", "blocked_scheme"),
+        ("javascript:alert(1)", "blocked_scheme"),
+        ("http://", "invalid_url"),
+        ("http://user@example.com/", "invalid_url"),
+        ("http://user:canary@example.com/", "invalid_url"),
+        ("http://example.com:99999/", "invalid_url"),
+        ("http://exa\nmple.com/", "invalid_url"),
+        ("http://example.com/" + "a" * URL_MAX_CHARACTERS, "invalid_url"),
+        ("http://[::1/", "invalid_url"),
+        ("http://user:canary@ex\u2100ample.com/", "invalid_url"),
+    ],
+)
+def test_what_is_not_an_http_url_is_refused_and_not_repeated(url: str, code: str) -> None:
+    with pytest.raises(InvalidUrlError) as refused:
+        normalise_url(url)
+    assert refused.value.code == code
+    assert "canary" not in refused.value.detail
+
+
+def test_a_host_has_its_port_where_that_is_not_the_schemes_own() -> None:
+    assert host_of(normalise_url("HTTP://Example.com:80/a")) == "example.com"
+    assert host_of("http://example.com:8080/a") == "example.com:8080"

@@ -1,0 +1,142 @@
+"""A small service's worker, as the real ones are built: for tests within this process, and run by `WorkerProcess`."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from pydantic import BaseModel
+from redis.asyncio import Redis
+
+from ml_shared.attributes import JobStage
+from ml_shared.clients.orchestrator import OrchestratorClient
+from ml_shared.errors import InvalidError, UnavailableError
+from ml_shared.names import Queue, Stage
+from ml_shared.redis_client import open_redis
+from ml_shared.results import ResultStore
+from ml_shared.settings import ServiceSettings
+from ml_shared.worker.celery import build_celery_app
+from ml_shared.worker.task import AsyncTask, StageOutcome, StageRun, StageTask
+
+SECRET = "sk-a-key-that-nobody-may-see"
+NEXT_AT = datetime(2030, 1, 2, tzinfo=UTC)
+settings = ServiceSettings(_env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1")
+
+
+class Probe(BaseModel):
+    """The sync route's answer."""
+
+    word: str
+    job_id: str | None = None
+
+
+@dataclass
+class Resources:
+    """What task bodies get."""
+
+    redis: Redis
+    orchestrator: OrchestratorClient | None
+    results: ResultStore | None
+    number: str
+
+
+@asynccontextmanager
+async def resources() -> AsyncIterator[Resources]:
+    """Open what a child needs."""
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(open_redis(settings.REDIS_URL or ""))
+        orchestrator = None
+        if settings.ORCHESTRATOR_URL:
+            orchestrator = await stack.enter_async_context(OrchestratorClient.open(settings))
+        await redis.rpush("opened", os.getpid())
+        yield Resources(redis, orchestrator, ResultStore(redis, settings), f"{os.getpid()}-{time.monotonic_ns()}")
+        await redis.rpush("closed", os.getpid())
+
+
+app = build_celery_app(
+    settings,
+    queue=Queue.SCRAPER,
+    include=["worker_app"],
+    resources=resources,
+    soft_time_limit_seconds=float(os.environ.get("SOFT_LIMIT", "60")),
+    time_limit_seconds=float(os.environ.get("HARD_LIMIT", "90")),
+)
+app.conf.broker_transport_options["visibility_timeout"] = 30
+
+
+async def act(run: StageRun, behaviour: str, word: str) -> StageOutcome:
+    """Behave as the test asks."""
+    redis: Redis = run.resources.redis
+    await redis.rpush("began", f"{behaviour}:{word}")
+    try:
+        await _behave(run, behaviour)
+    except asyncio.CancelledError:
+        await asyncio.sleep(0.05)  # an end that takes a moment, as closing a connection does
+        await redis.rpush("cancelled", word)
+        raise
+    await redis.rpush("ended", f"{run.resources.number}:{id(asyncio.get_running_loop())}")
+    return StageOutcome(result=Probe(word=word, job_id=run.job_id), content_ref="ref-1", stats={"bytes": 3})
+
+
+async def _behave(run: StageRun, behaviour: str) -> None:
+    run.host_next_at = NEXT_AT
+    kind, _, value = behaviour.partition("=")
+    match kind:
+        case "sleep":
+            await asyncio.sleep(float(value))
+        case "block":
+            time.sleep(float(value))
+        case "deaf":  # neither limit reaches it before the hard one
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            time.sleep(float(value))
+        case "once-sleep":
+            if await run.resources.redis.llen("began") == 1:
+                await asyncio.sleep(float(value))
+        case "retryable":
+            raise UnavailableError("the host is busy", code="host_busy", retry_after_seconds=7)
+        case "refuse":
+            raise InvalidError("the page is empty", code="empty_content")
+        case "crash":
+            raise RuntimeError(f"X-API-Key: {SECRET}")
+        case "timeout":
+            raise httpx.ReadTimeout("too late")
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "kill-once":
+            if await run.resources.redis.llen("began") == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+        case "commit":
+            await run.committing()
+        case "stray":
+            asyncio.get_running_loop().create_task(_stray(run.resources.redis), name="stray")
+
+
+async def _stray(redis: Redis) -> None:
+    await asyncio.sleep(30)
+    await redis.rpush("strayed", "yes")
+
+
+@app.task(bind=True, base=StageTask, name="probe.stage_task", stage=Stage.SCRAPING, job_stage=JobStage.SCRAPE)
+def stage_task(
+    self: StageTask, job_id: str | None = None, attempt_id: str | None = None, behaviour: str = "", word: str = "w"
+) -> None:
+    """One stage."""
+    self.run_stage(
+        lambda run: act(run, behaviour, word), job_id=job_id, attempt_id=attempt_id, url="https://example.com/a"
+    )
+
+
+@app.task(bind=True, base=AsyncTask, name="probe.plain_task")
+def plain_task(self: AsyncTask, word: str) -> None:
+    """A task that is no stage."""
+
+    async def body(opened: Resources) -> Any:
+        return await opened.redis.rpush("plain", word)
+
+    self.run_async(body)

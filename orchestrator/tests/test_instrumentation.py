@@ -1,0 +1,58 @@
+"""The spans of the orchestrator, and the order that makes them."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+from conftest import ALICE, Core
+from fleet_stand_in import StageStandIn
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+
+def test_telemetry_starts_before_anything_that_it_instruments() -> None:
+    lines = (Path(__file__).parents[1] / "app" / "main.py").read_text().splitlines()
+    code = [line for line in lines if line and not line.startswith(('"""', "#"))]
+    assert code[0] == "from instrumentation import init_telemetry"
+    assert code[1].startswith("init_telemetry()")
+
+
+async def test_a_request_has_one_span_with_its_request_id(api: httpx.AsyncClient, spans: InMemorySpanExporter) -> None:
+    answer = await api.get("/jobs", headers={"X-API-Key": ALICE, "X-Request-Id": "request-0001"})
+    servers = [span for span in spans.get_finished_spans() if span.kind.name == "SERVER"]
+    assert len(servers) == 1
+    (span,) = servers
+    assert span.context is not None
+    assert span.attributes is not None
+    assert f"{span.context.trace_id:032x}" == answer.headers["X-Trace-Id"]
+    assert span.attributes["http.request_id"] == answer.headers["X-Request-Id"] == "request-0001"
+
+
+async def test_health_and_metrics_make_no_span(api: httpx.AsyncClient, spans: InMemorySpanExporter) -> None:
+    for path in ("/health/live", "/metrics"):
+        assert (await api.get(path)).status_code == 200
+    assert [span.name for span in spans.get_finished_spans() if span.kind.name == "SERVER"] == []
+
+
+async def test_every_hand_out_is_in_its_jobs_own_trace(
+    core: Core, configured: Any, api: httpx.AsyncClient, spans: InMemorySpanExporter
+) -> None:
+    from app.main import app
+
+    stage = StageStandIn()
+    with stage.serve() as server:
+        accepted = await api.post("/jobs", json={"url": "http://site.test/"}, headers={"X-API-Key": ALICE})
+        client = app.state.orchestrator._dispatcher._stages
+        client._addresses = dict.fromkeys(client._addresses, server.url)
+        await app.state.orchestrator.dispatch("scraping")
+    (dispatch,) = [span for span in spans.get_finished_spans() if span.name == "dispatch.job"]
+    assert dispatch.context is not None
+    assert dispatch.attributes is not None
+    assert f"{dispatch.context.trace_id:032x}" == accepted.headers["X-Trace-Id"]
+    assert dispatch.attributes["job.id"] == accepted.json()["job_id"]
+    assert dispatch.attributes["job.url"] == "http://site.test/"
+    assert stage.calls[0].headers["traceparent"].split("-")[1] == accepted.headers["X-Trace-Id"]
+
+
+async def test_no_span_carries_a_key(api: httpx.AsyncClient, spans: InMemorySpanExporter) -> None:
+    await api.post("/jobs", json={"url": "http://site.test/"}, headers={"X-API-Key": ALICE})
+    assert ALICE not in "".join(span.to_json() for span in spans.get_finished_spans())

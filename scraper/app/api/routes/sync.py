@@ -1,0 +1,39 @@
+"""POST /scrape: the page in the answer."""
+
+from fastapi import APIRouter, Depends, Request
+
+from app.api.schemas import ScrapeRequest, ScrapeResult
+from app.config import settings
+from app.core.logic import execute_scrape
+from app.core.visiting import Visit
+from ml_shared.admission import admit
+from ml_shared.audit.logger import AuditEvent, emit
+from ml_shared.auth.context import CallerContext
+from ml_shared.auth.membership import validate_api_key
+from ml_shared.names import RequestMode
+from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.sync import within_deadline
+
+router = APIRouter(tags=["sync"])
+
+
+@router.post(
+    "/scrape",
+    response_model=ScrapeResult,
+    summary="Fetch a page and answer with its text",
+    description=(
+        "Asks the site's robots.txt first and keeps to the host's pace. The content is Markdown. What takes longer than "
+        "a request may, or shall be searchable, goes to `POST /enqueue`, or to `POST /jobs` on the orchestrator."
+    ),
+)
+async def scrape_sync(
+    payload: ScrapeRequest, request: Request, ctx: CallerContext = Depends(validate_api_key)
+) -> ScrapeResult:
+    await enforcer.check(ctx)
+    admit(payload, ctx, echo_job_id=True)
+    visit = Visit(payload.url, payload.job_id, RequestMode.SYNC)
+    result = await within_deadline(
+        execute_scrape(request.app.state.scraper, visit), settings.SYNC_TIMEOUT_SECONDS, "POST /enqueue"
+    )
+    emit(AuditEvent.SCRAPE_SYNC_COMPLETE, ctx, job_id=payload.job_id, url=payload.url)
+    return result

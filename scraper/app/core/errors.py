@@ -1,0 +1,116 @@
+"""What can go wrong with a page. The codes are part of the scraper's contract."""
+
+from typing import Final
+
+from ml_shared.errors import (
+    DeadlineError,
+    ForbiddenError,
+    InvalidError,
+    RateLimitedError,
+    TooLargeError,
+    UnavailableError,
+    UnsupportedError,
+    UpstreamError,
+)
+
+_TEMPORARY_STATUSES: Final = frozenset({408, 425, 429})
+# the client errors that say "not now" rather than "not ever"
+
+
+class BlockedAddressError(InvalidError):
+    """The host is at an address that is not on the public internet."""
+
+    code = "blocked_address"
+
+
+class BlockedPortError(InvalidError):
+    """The URL names a port that pages are not fetched from."""
+
+    code = "blocked_port"
+
+
+class DnsError(UpstreamError):
+    """The host name could not be resolved."""
+
+    code = "dns_failed"
+
+
+class RobotsDisallowedError(ForbiddenError):
+    """The site's robots.txt asks us not to fetch this page."""
+
+    code = "robots_disallowed"
+
+
+class RobotsUnreachableError(UpstreamError):
+    """The site's robots.txt could not be read, so nobody knows what it allows."""
+
+    code = "robots_unreachable"
+
+
+class HostBusyError(RateLimitedError):
+    """The host's next free slot is further away than a worker may sleep."""
+
+    code = "host_busy"
+
+
+class PacingUnavailableError(UnavailableError):
+    """The store that keeps every host's pace does not answer; without it nothing is fetched."""
+
+    code = "pacing_unavailable"
+
+
+class PageTooLargeError(TooLargeError):
+    """The page, decoded, is longer than the limit."""
+
+    code = "too_large"
+
+
+class UnsupportedContentTypeError(UnsupportedError):
+    """Not HTML, XHTML, plain text or Markdown."""
+
+    code = "unsupported_content_type"
+
+
+class FetchTimeoutError(DeadlineError):
+    """The host took longer than a page may take."""
+
+    code = "fetch_timeout"
+
+
+class TlsError(UpstreamError):
+    """No trusted encrypted connection to the host came about."""
+
+    code = "tls_failed"
+
+
+class TooManyRedirectsError(UpstreamError):
+    """More redirects than a page may have."""
+
+    code = "too_many_redirects"
+
+
+class HttpStatusError(UpstreamError):
+    """The host answered, but not with a page."""
+
+    code = "http_status"
+
+    def __init__(self, status: int, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(
+            f"the page's host answered with HTTP status {status}",
+            retryable=status in _TEMPORARY_STATUSES or status >= 500,
+            retry_after_seconds=retry_after_seconds,
+            extra={"upstream_status": status},
+        )
+        self.upstream_status = status
+
+
+class EmptyContentError(UnsupportedError):
+    """The page holds no text."""
+
+    code = "empty_content"
+
+
+class ExtractionError(UnsupportedError):
+    """The page could not be turned into text within the limits on time and memory."""
+
+    code = "extraction_failed"

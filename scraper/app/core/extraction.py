@@ -1,0 +1,100 @@
+"""A page's bytes in, Markdown and metadata out.
+
+This runs in a process of its own (`extraction_worker`), because what strangers write can keep a parser busy for minutes
+and fill a gigabyte. Here only depth is bounded; bytes were when the page was fetched, time and memory are by the
+process.
+"""
+
+import re
+from typing import Final
+
+import trafilatura
+from lxml import etree
+from lxml.html import HtmlElement, HTMLParser, document_fromstring
+
+from app.core import landmarks, metadata
+from app.core.charset import decode
+from app.core.errors import EmptyContentError, ExtractionError
+from app.core.extraction_result import Extract
+
+MARKUP_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
+_MARKDOWN_TYPES: Final = frozenset({"text/markdown", "text/x-markdown"})
+_XML_DECLARATION: Final = re.compile(r"\A\s*<\?xml[^>]*\?>", re.IGNORECASE)
+_DEPTH_MAX: Final = 2_048
+# libxml2's own bound with `huge_tree`; it drops what is deeper, and says so in its log alone
+_ATX_TITLE: Final = re.compile(r"^# +(.+?)(?: +#+)?\s*$", re.MULTILINE)
+_BLANK_LINES: Final = re.compile(r"\n{4,}")
+_WORD: Final = re.compile(r"\w")
+
+
+def extract(body: bytes, *, url: str, media_type: str, charset: str | None) -> Extract:
+    """Turn a page into text.
+
+    Parameters
+    ----------
+    body
+        Decoded from its Content-Encoding, not yet from its character set.
+    url
+        What links are relative to.
+    charset
+        What the Content-Type header declares.
+
+    Raises
+    ------
+    EmptyContentError
+        If there is no text.
+    ExtractionError
+        If the page is nested too deeply.
+    """
+    markup = media_type in MARKUP_TYPES
+    text = decode(body, charset, markup=markup)
+    if markup:
+        return _from_html(text, url)
+    if not _WORD.search(text):
+        raise EmptyContentError("the page holds no text")
+    title = _ATX_TITLE.search(text) if media_type in _MARKDOWN_TYPES else None
+    return Extract(text.strip("\n"), title=title[1][:500] if title else None)
+
+
+def _from_html(text: str, url: str) -> Extract:
+    tree = _parsed(text)
+    content = _markdown(tree)
+    if not _WORD.search(content):
+        raise EmptyContentError("the page holds no text; one that is made by JavaScript looks like this")
+    base = metadata.base_url(tree, url)
+    title = metadata.page_title(tree)
+    return Extract(
+        content=_with_heading(content, metadata.heading(tree) or title),
+        title=title,
+        language=metadata.page_language(tree),
+        author=metadata.page_author(tree),
+        published_at=metadata.published_at(tree),
+        canonical_url=metadata.canonical_url(tree, base),
+        links=metadata.page_links(tree, base),
+    )
+
+
+def _parsed(text: str) -> HtmlElement:
+    parser = HTMLParser(huge_tree=True, remove_comments=True, remove_pis=True)
+    try:
+        tree = document_fromstring(_XML_DECLARATION.sub("", text), parser=parser)
+    except etree.ParserError as error:
+        raise EmptyContentError("the page is empty") from error
+    if any("depth" in entry.message for entry in parser.error_log):
+        raise ExtractionError(f"the page's elements are nested more than {_DEPTH_MAX} deep")
+    return tree
+
+
+def _markdown(tree: HtmlElement) -> str:
+    part = landmarks.main_part(tree)
+    found = trafilatura.extract(tree, output_format="markdown", fast=True, include_comments=False) or ""
+    if part is not None and landmarks.lost_something(found, part):
+        found = landmarks.to_markdown(part)
+    return _BLANK_LINES.sub("\n\n\n", found).strip()
+
+
+def _with_heading(content: str, heading: str | None) -> str:
+    """Put the page's heading on top if the text came without it: search goes by it, and so do readers."""
+    if heading is None or _ATX_TITLE.search(content) is not None:
+        return content
+    return f"# {heading}\n\n{content}"

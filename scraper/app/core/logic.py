@@ -1,0 +1,131 @@
+"""What the scraper does: one page in, Markdown and metadata out."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import httpx
+from redis.asyncio import Redis
+
+from app.core.addresses import AddressGuard, Resolver, SystemResolver
+from app.core.extraction_pool import ExtractionPool
+from app.core.extraction_result import Extract
+from app.core.fetching import Fetcher
+from app.core.pacing import Pacer
+from app.core.robots_store import RobotsStore
+from app.core.telemetry import EXTRACT_SPAN, FETCH_SPAN, counted, observe_bytes, visit_span
+from app.core.visiting import Page, Visit, Visitor
+from ml_shared import attributes
+from ml_shared.contracts.scraping import ScrapeResult
+
+if TYPE_CHECKING:
+    from app.config import Settings
+
+
+@dataclass(frozen=True)
+class Scraper:
+    """What scraping needs, opened once a process."""
+
+    visitor: Visitor
+    extraction: ExtractionPool
+
+
+@asynccontextmanager
+async def open_scraper(
+    settings: "Settings", redis: Redis, *, processes: int, resolver: Resolver | None = None
+) -> AsyncIterator[Scraper]:
+    """Open what scraping needs.
+
+    Parameters
+    ----------
+    processes
+        How many pages are turned into text at once.
+    resolver
+        Finds the addresses of hosts; the system's unless given.
+    """
+    system = SystemResolver()
+    guard = AddressGuard(
+        resolver or system,
+        private_networks=settings.ALLOWED_PRIVATE_NETWORKS,
+        ports=settings.ALLOWED_PORTS,
+        blocked_networks=settings.BLOCKED_NETWORKS,
+    )
+    fetcher = Fetcher(
+        guard,
+        user_agent=settings.USER_AGENT,
+        connect_timeout_seconds=settings.CONNECT_TIMEOUT_SECONDS,
+        ssl_context=httpx.create_ssl_context(),
+    )
+    agent = settings.USER_AGENT.partition("/")[0]
+    visitor = Visitor(
+        fetcher,
+        Pacer(
+            redis,
+            host_delay_seconds=settings.HOST_DELAY_SECONDS,
+            max_delay_seconds=settings.MAX_CRAWL_DELAY_SECONDS,
+        ),
+        RobotsStore(redis, agent=agent, ttl_seconds=settings.ROBOTS_TTL_SECONDS),
+        agent=agent,
+        budget_seconds=settings.FETCH_TIMEOUT_SECONDS,
+        max_redirects=settings.MAX_REDIRECTS,
+        max_page_bytes=settings.MAX_PAGE_BYTES,
+    )
+    try:
+        async with ExtractionPool.open(size=processes, timeout_seconds=settings.EXTRACT_TIMEOUT_SECONDS) as extraction:
+            yield Scraper(visitor, extraction)
+    finally:
+        system.close()
+
+
+async def execute_scrape(scraper: Scraper, visit: Visit) -> ScrapeResult:
+    """Scrape one page.
+
+    Parameters
+    ----------
+    visit
+        What to scrape; afterwards, however it ended, `visit.host_next_at` says when its host may be asked again.
+
+    Raises
+    ------
+    ServiceError
+        With the codes of the scraper's contract.
+    """
+    with counted(visit.mode):
+        with visit_span(FETCH_SPAN, visit) as span:
+            page = await scraper.visitor.read(visit)
+            span.set_attribute(attributes.SCRAPE_RESPONSE_BYTES, len(page.answer.body))
+            observe_bytes(visit.mode, len(page.answer.body))
+        fetched_at = datetime.now(UTC)
+        with visit_span(EXTRACT_SPAN, visit):
+            answer = page.answer
+            extract = await scraper.extraction.extract(
+                answer.body, url=answer.url, media_type=answer.media_type, charset=answer.charset
+            )
+        return _result(visit, page, extract, fetched_at)
+
+
+def _result(visit: Visit, page: Page, extract: Extract, fetched_at: datetime) -> ScrapeResult:
+    answer = page.answer
+    return ScrapeResult(
+        job_id=visit.job_id,
+        url=visit.url,
+        final_url=answer.url,
+        status_code=answer.status,
+        title=extract.title,
+        content=extract.content,
+        content_type=answer.media_type,
+        language=extract.language,
+        author=extract.author,
+        published_at=extract.published_at,
+        canonical_url=extract.canonical_url,
+        links=extract.links,
+        content_hash=hashlib.sha256(extract.content.encode()).hexdigest(),
+        etag=answer.headers.get("etag"),
+        last_modified=answer.headers.get("last-modified"),
+        bytes_fetched=len(answer.body),
+        fetched_at=fetched_at,
+        robots=page.robots,
+    )

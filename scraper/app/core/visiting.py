@@ -1,0 +1,189 @@
+"""Reading one page the way a polite visitor does: robots.txt first, no faster than the host likes, hop by hop."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from urllib.parse import urljoin
+
+from app.core.errors import HostBusyError, HttpStatusError, TooManyRedirectsError
+from app.core.fetching import Answer, BodyRule, Budget, Fetcher, origin_of
+from app.core.pacing import Pacer
+from app.core.robots import ROBOTS_MAX_BYTES, RobotsRules
+from app.core.robots_store import RobotsStore
+from ml_shared.contracts.scraping import RobotsVerdict
+from ml_shared.errors import UpstreamError
+from ml_shared.names import RequestMode
+from ml_shared.urls import InvalidUrlError, host_of, normalise_url
+
+PAGE_MEDIA_TYPES: Final = frozenset(
+    {"text/html", "application/xhtml+xml", "text/plain", "text/markdown", "text/x-markdown"}
+)
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_ROBOTS_REDIRECTS: Final = 5
+_DEFAULT_HOLD_SECONDS: Final = 30.0
+# for a host that says 429 and does not say for how long
+_AskLeave = Callable[[str], Awaitable[float | None]]
+# raises if a URL may not be fetched, and returns the delay that its site asks for
+
+
+@dataclass
+class Visit:
+    """One page to be scraped, and what is known of it so far.
+
+    Attributes
+    ----------
+    url
+        As submitted.
+    job_id
+        The orchestrator's job, if it is one.
+    mode
+        Whether somebody waits for it.
+    queue_name
+        The Celery queue that it came through.
+    host_next_at
+        When the submitted URL's host may be asked again; it is set whatever becomes of the visit.
+    """
+
+    url: str
+    job_id: str | None = None
+    mode: RequestMode = RequestMode.SYNC
+    queue_name: str | None = None
+    host_next_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass(frozen=True)
+class Page:
+    """What was found at the end of a visit's redirects."""
+
+    answer: Answer
+    robots: RobotsVerdict
+
+
+class Visitor:
+    """Reads pages.
+
+    Parameters
+    ----------
+    agent
+        The token that a robots.txt names us by.
+    budget_seconds
+        Time on the network for one page. Waiting for a slot does not count.
+    """
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        pacer: Pacer,
+        robots: RobotsStore,
+        *,
+        agent: str,
+        budget_seconds: float,
+        max_redirects: int,
+        max_page_bytes: int,
+    ) -> None:
+        self._fetcher = fetcher
+        self._pacer = pacer
+        self._robots = robots
+        self._agent = agent
+        self._budget_seconds = budget_seconds
+        self._max_redirects = max_redirects
+        self._page_rule = BodyRule(max_page_bytes, PAGE_MEDIA_TYPES)
+
+    async def read(self, visit: Visit) -> Page:
+        """Fetch a visit's page, and follow its redirects.
+
+        Raises
+        ------
+        ServiceError
+            With the codes of the scraper's contract.
+        """
+        walk = _Walk(visit, Budget(self._budget_seconds))
+        verdict: RobotsVerdict | None = None
+
+        async def ask_leave(url: str) -> float | None:
+            nonlocal verdict
+            rules = await self._rules(walk, url)
+            verdict = rules.check(url)
+            return rules.delay_seconds
+
+        answer = await self._follow(walk, normalise_url(visit.url), self._page_rule, self._max_redirects, ask_leave)
+        if not 200 <= answer.status < 300 or verdict is None:
+            raise HttpStatusError(answer.status, retry_after_seconds=answer.retry_after_seconds)
+        return Page(answer, verdict)
+
+    async def _rules(self, walk: "_Walk", url: str) -> RobotsRules:
+        origin = origin_of(url)
+
+        async def read() -> Answer:
+            return await self._follow(
+                walk, f"{origin}/robots.txt", BodyRule(ROBOTS_MAX_BYTES, cut=True), _ROBOTS_REDIRECTS, None
+            )
+
+        file = await self._robots.file(origin, read)
+        return RobotsRules(file, self._agent)
+
+    async def _follow(
+        self, walk: "_Walk", url: str, rule: BodyRule, redirects: int, ask_leave: _AskLeave | None
+    ) -> Answer:
+        asked: set[str] = set()
+        for _ in range(redirects + 1):
+            delay = await ask_leave(url) if ask_leave is not None else None
+            host = host_of(url)
+            await self._wait_for_turn(walk, host, delay, insist=host in asked or host in walk.visited)
+            asked.add(host)
+            if ask_leave is not None:
+                walk.visited.add(host)
+            answer = await self._fetcher.get(url, walk.budget, rule)
+            await self._heed(walk, host, answer)
+            if answer.status not in _REDIRECTS:
+                return answer
+            url = _target(answer)
+        raise TooManyRedirectsError(f"more than {redirects} redirects", retryable=False)
+
+    async def _wait_for_turn(self, walk: "_Walk", host: str, delay: float | None, *, insist: bool) -> None:
+        try:
+            turn = await self._pacer.turn(host, delay_seconds=delay, insist=insist)
+        except HostBusyError as busy:
+            walk.note(host, busy.retry_after_seconds or 0.0)
+            raise
+        walk.note(host, turn.next_seconds)
+        if turn.wait_seconds > 0:
+            await asyncio.sleep(turn.wait_seconds)
+
+    async def _heed(self, walk: "_Walk", host: str, answer: Answer) -> None:
+        """Tell everybody to keep off a host that says that it has too much to do."""
+        if answer.status == 429 or (answer.status == 503 and answer.retry_after_seconds):
+            seconds = answer.retry_after_seconds or _DEFAULT_HOLD_SECONDS
+            walk.note(host, await self._pacer.hold(host, seconds))
+
+
+class _Walk:
+    """What the requests on behalf of one visit share.
+
+    `visited` are the hosts that a page was asked of. What follows on the same host, a redirect or the robots.txt of its
+    https side, insists on a slot soon: put off for a long crawl delay, it would be put off again after the next try.
+    """
+
+    def __init__(self, visit: Visit, budget: Budget) -> None:
+        self.budget = budget
+        self.visited: set[str] = set()
+        self._visit = visit
+        self._host = host_of(normalise_url(visit.url))
+
+    def note(self, host: str, seconds: float) -> None:
+        if host == self._host:
+            self._visit.host_next_at = datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def _target(answer: Answer) -> str:
+    location = answer.headers.get("location", "")
+    if not location:
+        raise UpstreamError(f"a redirect (HTTP status {answer.status}) without a Location", retryable=False)
+    try:
+        return normalise_url(urljoin(answer.url, location.encode("latin-1").decode("utf-8", "replace")))
+    except (ValueError, InvalidUrlError) as error:
+        if isinstance(error, InvalidUrlError):
+            raise
+        raise UpstreamError("a redirect to something that is not a URL", retryable=False) from error

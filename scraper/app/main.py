@@ -1,0 +1,46 @@
+"""The scraper's API."""
+
+from instrumentation import init_telemetry
+
+init_telemetry()  # first: what it instruments has to be imported after it
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+
+from app.api.routes import async_, health, sync
+from app.config import settings
+from app.core.logic import open_scraper
+from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from ml_shared.names import Queue
+from ml_shared.problems import install_problem_handlers
+from ml_shared.service import open_shared
+
+EXTRACTION_PROCESSES = 2
+# of each API process; a page takes tens of milliseconds
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        shared = await open_shared(app, settings, stack, queue=Queue.SCRAPER)
+        if shared.redis is None:
+            raise RuntimeError("the scraper needs REDIS_URL: the pace of every host is kept there")
+        app.state.redis = shared.redis
+        scraper = open_scraper(settings, shared.redis, processes=EXTRACTION_PROCESSES)
+        app.state.scraper = await stack.enter_async_context(scraper)
+        yield
+
+
+app = FastAPI(
+    title=f"CloudCIX ML — {settings.SERVICE_NAME}",
+    version=settings.SERVICE_VERSION,
+    lifespan=lifespan,
+)
+app.add_middleware(BodyLimitMiddleware, max_bytes=settings.MAX_BODY_BYTES)
+app.add_middleware(RequestIdMiddleware)
+install_problem_handlers(app)
+app.include_router(health.router)
+app.include_router(sync.router)
+app.include_router(async_.router)

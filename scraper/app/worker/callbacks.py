@@ -1,0 +1,36 @@
+"""What a finished scrape tells the orchestrator. The callback itself is the base task's (ml_shared.worker)."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ml_shared.clients.orchestrator import OrchestratorClient
+from ml_shared.contracts.scraping import ScrapeResult
+from ml_shared.names import Stage
+from ml_shared.settings import ServiceSettings
+from ml_shared.worker.stage import StageOutcome, StageRun
+
+
+@asynccontextmanager
+async def open_orchestrator(settings: ServiceSettings) -> AsyncIterator[OrchestratorClient | None]:
+    """Open the client for callbacks, or give `None` where no job can come from: no `ORCHESTRATOR_URL`."""
+    if not settings.ORCHESTRATOR_URL:
+        yield None
+        return
+    async with OrchestratorClient.open(settings) as orchestrator:
+        yield orchestrator
+
+
+async def deliver(run: StageRun, result: ScrapeResult) -> StageOutcome:
+    """Put a job's page with the orchestrator, and return what the callback says of it."""
+    stats = {
+        "bytes": result.bytes_fetched,
+        "title": result.title,
+        "status_code": result.status_code,
+        "final_url": result.final_url,
+    }
+    content_ref = None
+    if run.orchestrator is not None and run.job_id and run.attempt_id:
+        body = result.model_dump_json().encode()
+        stored = await run.orchestrator.put_content(run.job_id, run.attempt_id, Stage.SCRAPING, body)
+        content_ref = stored.content_ref
+    return StageOutcome(result=result, content_ref=content_ref, stats=stats)

@@ -1,0 +1,36 @@
+"""The scraper's Celery task."""
+
+from app.core.logic import execute_scrape
+from app.core.telemetry import shown_url
+from app.core.visiting import Visit
+from app.worker.callbacks import deliver
+from app.worker.celery_app import app
+from ml_shared.attributes import JobStage
+from ml_shared.names import Queue, RequestMode, Stage, TaskName
+from ml_shared.worker.stage import StageOutcome, StageRun
+from ml_shared.worker.task import StageTask
+
+
+@app.task(  # type: ignore[untyped-decorator]
+    bind=True, base=StageTask, name=TaskName.SCRAPE_URL.value, stage=Stage.SCRAPING, job_stage=JobStage.SCRAPE
+)
+def scrape_task(
+    self: StageTask,
+    url: str,
+    job_id: str | None = None,
+    attempt_id: str | None = None,
+    owner: str | None = None,
+    as_of: str | None = None,
+    submitted_at: str | None = None,
+) -> None:
+    """Scrape one page. `owner`, `as_of` and `submitted_at` are what every stage is sent; a page needs none of them."""
+
+    async def body(run: StageRun) -> StageOutcome:
+        visit = Visit(url, job_id, RequestMode.ASYNC, queue_name=Queue.SCRAPER.value)
+        try:
+            result = await execute_scrape(run.resources.scraper, visit)
+        finally:
+            run.host_next_at = visit.host_next_at
+        return await deliver(run, result)
+
+    self.run_stage(body, job_id=job_id, attempt_id=attempt_id, url=shown_url(url))

@@ -1,0 +1,138 @@
+"""The scraper's surroundings, real: Redis, Membership, an orchestrator, and websites on addresses of loopback.
+
+They are started once a run, because settings are read when `app.config` is imported.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis.asyncio import Redis
+from sites import Site, serve
+
+from ml_shared.auth.context import hash_key
+from ml_shared.redis_client import open_redis
+from ml_shared.testing.http_server import ThreadedServer
+from ml_shared.testing.membership import FakeMembership
+from ml_shared.testing.orchestrator import FakeOrchestrator
+from ml_shared.testing.servers import RedisServer
+
+if TYPE_CHECKING:
+    from app.config import Settings
+    from app.core.logic import Scraper
+
+USER_KEY = "test-user-key-0123456789"
+OTHER_KEY = "test-other-key-0123456789"
+ORCHESTRATOR_KEY = "test-orchestrator-key-0123456789"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the scraper talks to."""
+
+    redis: RedisServer
+    membership: FakeMembership
+    orchestrator: FakeOrchestrator
+    site: Site  # on 127.0.0.1
+    other: Site  # on 127.0.0.2
+    environment: dict[str, str]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def surroundings(redis_server: RedisServer) -> Iterator[Surroundings]:
+    site, other = Site(), Site()
+    with ExitStack() as stack:
+        membership = stack.enter_context(FakeMembership())
+        orchestrator = stack.enter_context(FakeOrchestrator())
+        stack.enter_context(serve(site, "127.0.0.1"))
+        stack.enter_context(serve(other, "127.0.0.2"))
+        membership.add(USER_KEY)
+        membership.add(OTHER_KEY)
+        environment = {
+            "SERVICE_NAME": "scraper",
+            "MEMBERSHIP_URL": membership.url,
+            "ORCHESTRATOR_URL": orchestrator.url,
+            "SERVICE_API_KEY": "test-scraper-key-0123456789",
+            "ORCHESTRATOR_KEY_HASH": hash_key(ORCHESTRATOR_KEY),
+            "REDIS_URL": redis_server.url,
+            "ALLOWED_PRIVATE_NETWORKS": "127.0.0.1/32, 127.0.0.2/32",
+            "ALLOWED_PORTS": f"{site.port},{other.port}",
+            "HOST_DELAY_SECONDS": "0",
+            "SYNC_TIMEOUT_SECONDS": "10",
+            "WORKER_METRICS_PORT": "0",
+            "PYROSCOPE_SERVER_ADDRESS": "",
+        }
+        os.environ.update(environment)
+        yield Surroundings(redis_server, membership, orchestrator, site, other, environment)
+
+
+@pytest.fixture(autouse=True)
+def _fresh(surroundings: Surroundings) -> None:
+    surroundings.redis.flush()
+    surroundings.site.reset()
+    surroundings.other.reset()
+    surroundings.orchestrator.completed.clear()
+    surroundings.orchestrator.reports.clear()
+    surroundings.orchestrator.contents.clear()
+    surroundings.orchestrator.abandoned.clear()
+
+
+@pytest.fixture
+def site(surroundings: Surroundings) -> Site:
+    return surroundings.site
+
+
+@pytest.fixture
+def other(surroundings: Surroundings) -> Site:
+    return surroundings.other
+
+
+@pytest.fixture
+def orchestrator(surroundings: Surroundings) -> FakeOrchestrator:
+    return surroundings.orchestrator
+
+
+@pytest.fixture(scope="session")
+def settings(surroundings: Surroundings) -> "Settings":
+    from app.config import settings
+
+    return settings
+
+
+@pytest.fixture
+async def redis(surroundings: Surroundings) -> AsyncIterator[Redis]:
+    async with open_redis(surroundings.redis.url) as client:
+        yield client
+
+
+@asynccontextmanager
+async def scraper_with(
+    settings: "Settings", redis: Redis, resolver: Any = None, **changes: Any
+) -> "AsyncIterator[Scraper]":
+    """Open a scraper with other settings, and with extraction in one process."""
+    from app.core.logic import open_scraper
+
+    async with open_scraper(settings.model_copy(update=changes), redis, processes=1, resolver=resolver) as scraper:
+        yield scraper
+
+
+@pytest.fixture(scope="session")
+def api(settings: "Settings") -> Iterator[str]:
+    """The address of the real application, served over HTTP."""
+    from app.main import app
+
+    with ThreadedServer(app) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def scrape_task(settings: "Settings") -> Iterator[Any]:
+    """The Celery task, to be applied in this process."""
+    from app.worker.celery_app import app
+    from app.worker.tasks import scrape_task
+
+    yield scrape_task
+    app.runtime.close()

@@ -1,0 +1,189 @@
+"""What of a page is kept."""
+
+import time
+from typing import Any
+
+import pytest
+from pages import ARTICLE, DOCUMENTATION
+
+from app.core.errors import EmptyContentError, ExtractionError
+from app.core.extraction import extract
+from app.core.extraction_result import Extract
+
+URL = "https://docs.example/manual/replication.html"
+
+
+def html(page: str | bytes, url: str = URL, charset: str | None = None) -> Extract:
+    body = page.encode() if isinstance(page, str) else page
+    return extract(body, url=url, media_type="text/html", charset=charset)
+
+
+def test_headings_code_and_tables_of_a_documentation_page_are_kept() -> None:
+    content = html(DOCUMENTATION).content
+    headings = [line for line in content.splitlines() if line.startswith("#")]
+    assert headings == ["# Streaming replication", "## Set it up", "### What to `watch`"]
+    code = "def standby(host):\n\n    connection = connect(host)  # waits\n\n\n    return connection\n"
+    assert f"```python\n{code}```" in content
+    assert '```bash\npsql -c "select 1"\n```' in content
+    assert "| Setting | Default |" in content
+    assert "| wal_level | replica |" in content
+    assert "access file" in content
+    for furniture in ("Another page", "Copyright", "¶", "diagram"):
+        assert furniture not in content
+
+
+def test_what_a_page_says_of_itself_is_told() -> None:
+    found = html(DOCUMENTATION)
+    assert found.title == "Streaming replication — The manual"
+    assert (found.language, found.author) == ("en-GB", "The documentation team")
+    assert found.published_at == "2024-05-06T07:08:09+00:00"
+    assert found.canonical_url == "https://docs.example/current/replication.html"
+    assert found.links[0] == "https://docs.example/page-0"
+    assert found.links[-2:] == ["https://docs.example/manual/auth.html", "https://docs.example/slots"]
+
+
+def test_an_article_without_landmarks_is_found() -> None:
+    found = html(ARTICLE)
+    assert (found.language, found.author, found.published_at) == ("de", "A. Autorin, B. Autor", "2023-01-02")
+    assert found.content.startswith("# Der Fluss steigt")
+    assert all(f"Absatz {number}:" in found.content for number in range(8))
+    assert "Another page" not in found.content
+
+
+def test_a_heading_that_the_text_lost_is_put_on_top() -> None:
+    page = "<html><head><title>The title</title></head><body><p>" + "Words of the text. " * 40 + "</p></body></html>"
+    assert html(page).content.startswith("# The title\n\nWords of the text.")
+
+
+def test_an_index_of_links_is_not_taken_for_the_main_part() -> None:
+    links = "".join(f'<li><a href="/{number}">An entry of the index {number}</a></li>' for number in range(100))
+    found = html(f"<html><body><main><ul>{links}</ul></main><p>{'Text of the page. ' * 30}</p></body></html>")
+    assert "Text of the page." in found.content
+
+
+def test_links_are_absolute_once_each_and_bounded() -> None:
+    many = "".join(f'<a href="/{number}">x</a>' for number in range(2_000))
+    links = (
+        '<a href="a#1">a</a><a href="a#2">a</a><a href="//cdn.example/b">b</a><a href="mailto:x@example">m</a>'
+        '<a href="javascript:void(0)">j</a><a href="http://u:p@h.example/">u</a><a href="#top">t</a>'
+        '<a href="http://[bad">b</a><a href="">self</a>'
+    )
+    page = f'<html><head><base href="https://base.example/x/"></head><body>{links}<p>some text</p>{many}</body></html>'
+    found = html(page).links
+    assert found[:3] == ["https://base.example/x/a", "https://cdn.example/b", "https://base.example/0"]
+    assert (len(found), len(set(found))) == (500, 500)
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ("2024-05-06", "2024-05-06"),
+        ("2024-05-06T07:08:09+02:00", "2024-05-06T07:08:09+02:00"),
+        ("2024-05-06T07:08:09", "2024-05-06"),
+        ("yesterday", None),
+        ("06/05/2024", None),
+        ("", None),
+    ],
+)
+def test_a_date_is_told_as_the_page_gives_it_or_not_at_all(stated: str, told: str | None) -> None:
+    page = f'<html><head><meta name="date" content="{stated}"></head><body><p>Some text here.</p></body></html>'
+    assert html(page).published_at == told
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared", "meta"),
+    [
+        ("utf-8", None, ""),
+        ("utf-8", "utf-8", ""),
+        ("utf-8", "iso-8859-1, wrong", ""),
+        ("iso-8859-1", "iso-8859-1", ""),
+        ("windows-1252", None, '<meta charset="windows-1252">'),
+        ("windows-1252", "utf-8", ""),
+        ("utf-16", None, ""),
+        ("utf-8-sig", "iso-8859-1", ""),
+    ],
+)
+def test_the_character_set_is_found(encoding: str, declared: str | None, meta: str) -> None:
+    sentence = "Größere Flüsse führen öfter Hochwasser, und für die Dörfer wird es gefährlich."
+    page = f"<html><head>{meta}<title>Flüsse</title></head><body><p>{sentence * 10}</p></body></html>"
+    found = html(page.encode(encoding), charset=declared)
+    assert (found.title, sentence in found.content) == ("Flüsse", True)
+
+
+def test_other_scripts_are_read() -> None:
+    sentence = "東京は日本の首都であり、世界最大の都市の一つである。"
+    page = f'<html><head><meta charset="shift_jis"></head><body><p>{sentence * 20}</p></body></html>'
+    assert sentence in html(page.encode("shift_jis")).content
+
+
+def test_plain_text_and_markdown_pass_as_they_are() -> None:
+    text = "A title\n=======\n\n<b>not</b> markup  \n    code\n"
+    found = extract(text.encode(), url=URL, media_type="text/plain", charset="utf-8")
+    assert (found.content, found.title) == (text.strip("\n"), None)
+    found = extract(b"intro\n\n# The Title #\n\ntext", url=URL, media_type="text/markdown", charset=None)
+    assert (found.content, found.title) == ("intro\n\n# The Title #\n\ntext", "The Title")
+
+
+def test_control_characters_are_left_out() -> None:
+    found = extract(b"a\0b\x01c\x1bd\r\ne\tf", url=URL, media_type="text/plain", charset="utf-8")
+    assert found.content == "abcd\ne\tf"
+    assert "\0" not in html("<html><body><p>wo\0rds of a page &#0; and more</p></body></html>").content
+
+
+def test_xhtml_with_its_declaration_is_read() -> None:
+    page = '<?xml version="1.0" encoding="utf-8"?><html xmlns="http://www.w3.org/1999/xhtml" xml:lang="fr"><body><p>Bonjour le monde</p></body></html>'
+    found = extract(page.encode(), url=URL, media_type="application/xhtml+xml", charset=None)
+    assert ("Bonjour le monde" in found.content, found.language) == (True, "fr")
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["", " \n ", "<html></html>", "<html><body><script>var x = 1</script></body></html>", "<p> … </p>", "<!-- x -->"],
+)
+def test_a_page_without_text_is_empty(page: str) -> None:
+    with pytest.raises(EmptyContentError) as caught:
+        html(page)
+    assert (caught.value.code, caught.value.retryable) == ("empty_content", False)
+
+
+def test_a_page_without_text_is_empty_as_plain_text_too() -> None:
+    with pytest.raises(EmptyContentError):
+        extract(b" \n -- \n", url=URL, media_type="text/plain", charset=None)
+
+
+def test_a_page_nested_too_deeply_is_refused_at_once() -> None:
+    began = time.monotonic()
+    with pytest.raises(ExtractionError) as caught:
+        html("<html><body>" + "<div>" * 100_000 + "text" + "</div>" * 100_000 + "</body></html>")
+    assert (caught.value.code, caught.value.retryable) == ("extraction_failed", False)
+    assert time.monotonic() - began < 1
+
+
+def test_a_page_nested_deeply_but_not_too_deeply_is_read() -> None:
+    page = "<html><body>" + "<font>" * 600 + "Text that is deep. " * 20 + "</font>" * 600 + "<p>after</p></body></html>"
+    assert "Text that is deep." in html(page).content
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<<<>>>",
+        "<html><body><p>unclosed <b>text",
+        "<table><tr><td>cell<table><tr><td>inner",
+        "<p>&#xD800;&#x110000;&bogus; text</p>",
+    ],
+)
+def test_broken_markup_is_read_all_the_same(page: str) -> None:
+    found: Any = None
+    try:
+        found = html(page).content
+    except EmptyContentError:
+        return
+    found.encode()
+
+
+def test_json_that_is_not_what_it_says_is_passed_over() -> None:
+    for data in ("{", "[1, 2]", '"x"', '{"author": 7, "datePublished": {}}', "[" * 2_000):
+        page = f'<html><head><script type="application/ld+json">{data}</script></head><body><p>Some text.</p></body></html>'
+        found = html(page)
+        assert (found.author, found.published_at) == (None, None)

@@ -1,0 +1,142 @@
+"""Processes to extract in, and what happens to those that a page is too much for."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+from pages import DOCUMENTATION
+
+from app.core import extraction_pool
+from app.core.errors import EmptyContentError, ExtractionError
+from app.core.extraction_pool import ExtractionPool
+
+HTML = {"url": "https://docs.example/a", "media_type": "text/html", "charset": None}
+SLOW = ("<table>" + "<tr><td>cell</td><td>value</td></tr>" * 150_000 + "</table>").encode()
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[ExtractionPool]:
+    async with ExtractionPool.open(size=1, timeout_seconds=10) as opened:
+        yield opened
+
+
+async def test_a_page_is_extracted_in_another_process(pool: ExtractionPool) -> None:
+    found = await pool.extract(DOCUMENTATION.encode(), **HTML)
+    assert found.content.startswith("# Streaming replication")
+    [pid] = pool.pids
+    assert pid != os.getpid()
+    assert (await pool.extract(DOCUMENTATION.encode(), **HTML)).title is not None
+    assert pool.pids == [pid]
+
+
+async def test_an_error_of_a_page_costs_no_process(pool: ExtractionPool) -> None:
+    [pid] = pool.pids
+    with pytest.raises(EmptyContentError):
+        await pool.extract(b"<html></html>", **HTML)
+    with pytest.raises(ExtractionError):
+        await pool.extract(b"<div>" * 100_000 + b"text", **HTML)
+    await pool.extract(b"<p>some text</p>", **HTML)
+    assert pool.pids == [pid]
+
+
+async def test_a_page_that_takes_too_long_is_killed_and_the_next_one_is_read() -> None:
+    async with ExtractionPool.open(size=1, timeout_seconds=10) as pool:
+        await pool.extract(b"<p>warm</p>", **HTML)
+        [pid] = pool.pids
+        pool._timeout = 0.5
+        began = time.monotonic()
+        with pytest.raises(ExtractionError) as caught:
+            await pool.extract(SLOW, **HTML)
+        assert (caught.value.code, caught.value.retryable) == ("extraction_failed", False)
+        assert time.monotonic() - began < 1.5
+        assert not psutil.pid_exists(pid)
+        pool._timeout = 10
+        await pool.extract(b"<p>some text</p>", **HTML)
+        assert pool.pids != [pid]
+
+
+async def test_a_process_kills_itself_even_if_nobody_else_does(
+    pool: ExtractionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extraction_pool, "_KILL_MARGIN_SECONDS", -9.5)
+    began = time.monotonic()
+    with pytest.raises(ExtractionError):
+        await pool.extract(SLOW, **HTML)
+    assert time.monotonic() - began < 3
+
+
+async def test_a_process_that_dies_costs_one_page_and_no_more(pool: ExtractionPool) -> None:
+    await pool.extract(b"<p>warm</p>", **HTML)
+    [pid] = pool.pids
+    reading = asyncio.create_task(pool.extract(SLOW, **HTML))
+    await asyncio.sleep(0.3)
+    os.kill(pid, signal.SIGSEGV)
+    with pytest.raises(ExtractionError):
+        await reading
+    await pool.extract(b"<p>some text</p>", **HTML)
+
+
+async def test_a_process_that_died_while_idle_costs_nothing(pool: ExtractionPool) -> None:
+    await pool.extract(b"<p>warm</p>", **HTML)
+    os.kill(pool.pids[0], signal.SIGKILL)
+    for _ in range(100):
+        if not psutil.pid_exists(pool.pids[0]):
+            break
+        await asyncio.sleep(0.01)
+    await pool.extract(b"<p>some text</p>", **HTML)
+
+
+async def test_a_page_that_takes_too_much_memory_is_refused() -> None:
+    async with ExtractionPool.open(size=1, timeout_seconds=20, memory_bytes=300 * 2**20) as pool:
+        with pytest.raises(ExtractionError):
+            await pool.extract(SLOW, **HTML)
+        await pool.extract(b"<p>some text</p>", **HTML)
+
+
+async def test_a_caller_who_gives_up_leaves_no_answer_behind(pool: ExtractionPool) -> None:
+    await pool.extract(b"<p>warm</p>", **HTML)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await pool.extract(SLOW, **HTML)
+    assert "another page" in (await pool.extract(b"<p>another page</p>", **HTML)).content
+
+
+async def test_more_pages_than_processes_wait_for_their_turn(pool: ExtractionPool) -> None:
+    pages = [pool.extract(f"<p>the words of page {number}</p>".encode(), **HTML) for number in range(8)]
+    found = await asyncio.gather(*pages)
+    assert [f"page {number}" in extract.content for number, extract in enumerate(found)] == [True] * 8
+
+
+async def test_a_process_is_replaced_after_so_many_pages(pool: ExtractionPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction_pool, "PAGES_A_PROCESS", 2)
+    await pool.extract(b"<p>some text</p>", **HTML)
+    [pid] = pool.pids
+    await pool.extract(b"<p>some text</p>", **HTML)
+    await pool.extract(b"<p>some text</p>", **HTML)
+    assert pool.pids != [pid]
+
+
+async def test_the_processes_know_no_secrets_and_go_when_the_pool_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_API_KEY", "a-secret-that-stays-here")
+    async with ExtractionPool.open(size=2, timeout_seconds=10) as pool:
+        await pool.extract(b"<p>some text</p>", **HTML)
+        pids = pool.pids
+        assert "a-secret-that-stays-here" not in str(psutil.Process(pids[0]).environ())
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+async def test_a_process_ends_by_itself_when_its_service_is_gone() -> None:
+    async with ExtractionPool.open(size=1, timeout_seconds=10) as pool:
+        await pool.extract(b"<p>some text</p>", **HTML)
+        process = psutil.Process(pool.pids[0])
+        pool._workers[0]._process.stdin.close()  # type: ignore[union-attr]
+        for _ in range(200):
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                break
+            await asyncio.sleep(0.01)
+        else:
+            pytest.fail("it still runs")

@@ -1,0 +1,224 @@
+"""How often a host is asked."""
+
+import asyncio
+import itertools
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Surroundings, scraper_with
+from redis.asyncio import Redis
+from sites import Site
+
+from app.core.errors import HostBusyError, HttpStatusError
+from app.core.pacing import MAX_HOLD_SECONDS, PATIENCE_SECONDS, Pacer
+from app.core.visiting import Visit
+from ml_shared.redis_client import open_redis
+
+JITTER_SECONDS = 0.03
+
+
+def pacer(redis: Redis, delay: float = 0.5, most: float = 30) -> Pacer:
+    return Pacer(redis, host_delay_seconds=delay, max_delay_seconds=most)
+
+
+def gaps(site: Site) -> list[float]:
+    times = sorted(hit.at for hit in site.hits)
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
+
+
+async def test_turns_are_a_gap_apart_and_a_far_one_is_not_given(redis: Redis) -> None:
+    one = pacer(redis, 0.9)
+    waits = [(await one.turn("h")).wait_seconds for _ in range(3)]
+    assert waits == pytest.approx([0, 0.9, 1.8], abs=0.05)
+    with pytest.raises(HostBusyError) as caught:
+        await one.turn("h")
+    assert (caught.value.code, caught.value.retryable, caught.value.status) == ("host_busy", True, 429)
+    assert caught.value.retry_after_seconds == pytest.approx(2.7, abs=0.05)
+    assert (await one.turn("another")).wait_seconds == 0
+
+
+async def test_a_refused_turn_takes_none(redis: Redis) -> None:
+    one = pacer(redis, 3)
+    await one.turn("h")
+    for _ in range(5):
+        with pytest.raises(HostBusyError) as caught:
+            await one.turn("h")
+        assert caught.value.retry_after_seconds == pytest.approx(3, abs=0.1)
+
+
+async def test_a_site_can_ask_for_more_time_but_not_for_any(redis: Redis) -> None:
+    one = pacer(redis, 1, most=10)
+    assert (await one.turn("slow", delay_seconds=8)).next_seconds == 8
+    assert (await one.turn("quick", delay_seconds=0.1)).next_seconds == 1
+    assert (await one.turn("endless", delay_seconds=86_400)).next_seconds == 10
+
+
+async def test_a_longer_gap_counts_from_the_request_before(redis: Redis) -> None:
+    one = pacer(redis, 1)
+    await one.turn("h")
+    with pytest.raises(HostBusyError) as caught:
+        await one.turn("h", delay_seconds=10)
+    assert caught.value.retry_after_seconds == pytest.approx(10, abs=0.1)
+
+
+async def test_a_turn_within_a_visit_is_soon_whatever_the_gap(redis: Redis) -> None:
+    one = pacer(redis, 1)
+    await one.turn("h", delay_seconds=20)
+    assert (await one.turn("h", delay_seconds=20, insist=True)).wait_seconds == pytest.approx(
+        PATIENCE_SECONDS, abs=0.05
+    )
+
+
+async def test_a_host_that_asks_for_quiet_gets_it_from_everybody(redis: Redis) -> None:
+    one, another = pacer(redis), pacer(redis)
+    await one.turn("h")
+    assert await one.hold("h", 60) == pytest.approx(60, abs=0.1)
+    assert await one.hold("h", 5) == pytest.approx(60, abs=0.1)
+    with pytest.raises(HostBusyError) as caught:
+        await another.turn("h")
+    assert caught.value.retry_after_seconds == pytest.approx(60, abs=0.5)
+    assert await one.hold("h", 10**6) == pytest.approx(MAX_HOLD_SECONDS, abs=0.5)
+
+
+async def test_what_is_kept_of_a_host_expires(redis: Redis) -> None:
+    one = pacer(redis, 1, most=5)
+    await one.turn("h")
+    assert 0 < await redis.pttl("scraper:pace:h") <= 6_000
+    await one.hold("h", 20)
+    assert 20_000 < await redis.pttl("scraper:pace:h") <= 26_000
+
+
+async def test_a_turn_is_one_round_trip(redis: Redis) -> None:
+    one = pacer(redis, 0)
+    await one.turn("h")
+    before = (await redis.info("commandstats")).get("cmdstat_evalsha", {}).get("calls", 0)
+    total = (await redis.info("stats"))["total_commands_processed"]
+    await one.turn("h")
+    after = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    assert after - before == 1
+    assert (await redis.info("stats"))["total_commands_processed"] - total <= 8  # with those that the script runs
+
+
+async def test_two_processes_together_keep_to_the_pace_of_a_host(surroundings: Surroundings) -> None:
+    code = """
+import asyncio, sys, time
+from app.core.pacing import Pacer
+from app.core.errors import HostBusyError
+from ml_shared.redis_client import open_redis
+
+async def main():
+    async with open_redis(sys.argv[1]) as redis:
+        pacer = Pacer(redis, host_delay_seconds=0.2, max_delay_seconds=5)
+        granted = 0
+        while granted < 5:
+            try:
+                turn = await pacer.turn("h")
+            except HostBusyError as busy:
+                await asyncio.sleep(busy.retry_after_seconds)
+                continue
+            await asyncio.sleep(turn.wait_seconds)
+            granted += 1
+            print(time.time(), flush=True)
+
+asyncio.run(main())
+"""
+    command = [sys.executable, "-c", code, surroundings.redis.url]
+    processes = [
+        subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=30)[0] for process in processes]
+    times = sorted(float(line) for output in outputs for line in output.split())
+    assert len(times) == 10
+    assert min(later - earlier for earlier, later in itertools.pairwise(times)) > 0.2 - JITTER_SECONDS
+
+
+async def test_robots_txt_redirects_and_pages_all_count(settings: Any, redis: Redis, site: Site) -> None:
+    site.redirect("/page", "/moved")
+    site.html("/moved")
+    async with scraper_with(settings, redis, HOST_DELAY_SECONDS=0.3) as scraper:
+        await scraper.visitor.read(Visit(site.url("/page")))
+        await scraper.visitor.read(Visit(site.url("/moved")))
+    assert site.paths == ["/robots.txt", "/page", "/moved", "/moved"]
+    assert min(gaps(site)) > 0.3 - JITTER_SECONDS
+
+
+async def test_many_visits_at_once_keep_to_the_pace(settings: Any, surroundings: Surroundings, site: Site) -> None:
+    urls = [site.html(f"/{number}") for number in range(6)]
+    async with open_redis(surroundings.redis.url) as one, open_redis(surroundings.redis.url) as two:
+        async with (
+            scraper_with(settings, one, HOST_DELAY_SECONDS=0.25) as first,
+            scraper_with(settings, two, HOST_DELAY_SECONDS=0.25) as second,
+        ):
+            await first.visitor.read(Visit(site.html("/first")))
+            visits = [(first, second)[number % 2].visitor.read(Visit(url)) for number, url in enumerate(urls)]
+            await asyncio.gather(*visits)
+    assert len(site.hits) == 8
+    assert min(gaps(site)) > 0.25 - JITTER_SECONDS
+
+
+async def test_a_crawl_delay_puts_the_page_off_and_says_until_when(settings: Any, redis: Redis, site: Site) -> None:
+    site.robots("User-agent: *\nCrawl-delay: 20")
+    visit = Visit(site.html("/page"))
+    async with scraper_with(settings, redis) as scraper:
+        with pytest.raises(HostBusyError) as caught:
+            await scraper.visitor.read(visit)
+    assert caught.value.retry_after_seconds == pytest.approx(20, abs=0.5)
+    assert (visit.host_next_at - datetime.now(UTC)).total_seconds() == pytest.approx(20, abs=0.5)
+    assert site.paths == ["/robots.txt"]
+
+
+async def test_a_redirect_within_a_slow_host_is_followed_in_the_same_visit(
+    settings: Any, redis: Redis, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Put off for the whole delay, it would be put off again after the next try."""
+    monkeypatch.setattr("app.core.pacing.PATIENCE_SECONDS", 0.3)
+    site.robots("User-agent: *\nCrawl-delay: 1")
+    site.redirect("/page", "/moved")
+    site.html("/moved")
+    async with scraper_with(settings, redis) as scraper:
+        with pytest.raises(HostBusyError):
+            await scraper.visitor.read(Visit(site.url("/page")))
+        await asyncio.sleep(1)
+        began = time.monotonic()
+        await scraper.visitor.read(Visit(site.url("/page")))
+    assert 0.25 < time.monotonic() - began < 0.9
+
+
+async def test_a_redirect_to_another_host_counts_for_that_host_too(
+    settings: Any, redis: Redis, site: Site, other: Site
+) -> None:
+    site.redirect("/page", other.html("/there"))
+    async with scraper_with(settings, redis, HOST_DELAY_SECONDS=5) as scraper:
+        visit = Visit(site.url("/page"))
+        with pytest.raises(HostBusyError):  # the robots.txt took the first turn
+            await scraper.visitor.read(visit)
+    hosts = {key.decode() for key in await redis.keys("scraper:pace:*")}
+    assert hosts == {f"scraper:pace:127.0.0.1:{site.port}"}
+    await redis.delete(*hosts)
+    async with scraper_with(settings, redis, HOST_DELAY_SECONDS=5) as scraper:
+        with pytest.raises(HostBusyError):
+            await scraper.visitor.read(Visit(site.url("/page")))
+    assert await redis.exists(f"scraper:pace:127.0.0.2:{other.port}")
+    assert (site.paths, other.paths) == (["/robots.txt", "/page"], ["/robots.txt"])
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "held"), [(429, {"retry-after": "90"}, 90), (503, {"retry-after": "60"}, 60), (429, {}, 30)]
+)
+async def test_a_host_that_says_wait_is_waited_for(
+    settings: Any, redis: Redis, site: Site, status: int, headers: dict[str, str], held: float
+) -> None:
+    site.page("/page", status=status, headers=headers)
+    visit = Visit(site.url("/page"))
+    async with scraper_with(settings, redis) as scraper:
+        with pytest.raises(HttpStatusError) as caught:
+            await scraper.visitor.read(visit)
+        assert caught.value.retryable
+        assert (visit.host_next_at - datetime.now(UTC)).total_seconds() == pytest.approx(held, abs=0.5)
+        with pytest.raises(HostBusyError):
+            await scraper.visitor.read(Visit(site.html("/another")))

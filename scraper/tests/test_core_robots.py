@@ -1,0 +1,223 @@
+"""What a robots.txt says, and how it is come by."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from conftest import Surroundings, scraper_with
+from redis.asyncio import Redis
+from sites import Site
+
+from app.core.errors import PacingUnavailableError, RobotsDisallowedError, RobotsUnreachableError
+from app.core.robots import RobotsFile, RobotsRules, relevant_lines
+from app.core.visiting import Visit
+
+AGENT = "CloudCIXBot"
+
+
+def rules(text: str) -> RobotsRules:
+    return RobotsRules(RobotsFile.read(text.encode(), AGENT), AGENT)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "allowed", "rule"),
+    [
+        ("User-agent: *\nDisallow: /private", "/private/page", False, "Disallow: /private"),
+        ("User-agent: *\nDisallow: /private", "/public", True, None),
+        ("User-agent: *\nDisallow: /\nAllow: /docs", "/docs/page", True, "Allow: /docs"),
+        ("User-agent: *\nDisallow: /*.pdf$", "/a/b.pdf", False, "Disallow: /*.pdf$"),
+        ("User-agent: *\nDisallow: /*.pdf$", "/a/b.pdf?x=1", True, None),
+        ("User-agent: cloudcixbot\nDisallow: /a\n\nUser-agent: *\nDisallow: /b", "/a", False, "Disallow: /a"),
+        ("User-agent: cloudcixbot\nDisallow: /a\n\nUser-agent: *\nDisallow: /b", "/b", True, None),
+        ("User-agent: CloudCIXBot/1.0\nDisallow: /a", "/a", False, "Disallow: /a"),
+        ("User-agent: other\nUser-agent: CloudCIXBot\nDisallow: /a", "/a", False, "Disallow: /a"),
+        ("User-agent: other\nDisallow: /", "/a", True, None),
+        ("User-agent: *\n\n# a comment\nSitemap: http://x/s\n\nDisallow: /a", "/a", False, "Disallow: /a"),
+        ("User-agent: *\nDisallow:", "/a", True, None),
+        ("User agent *\nDisallow /a", "/a", False, "Disallow: /a"),
+        ("\ufeffUser-agent: *\nDisallow: /a", "/a", False, "Disallow: /a"),
+        ("User-agent: *\r\nDisallow: /a\r\n", "/a", False, "Disallow: /a"),
+        ("<html>not a robots.txt</html>", "/a", True, None),
+        ("", "/a", True, None),
+    ],
+)
+def test_the_rules_of_the_group_that_names_us_hold(text: str, path: str, allowed: bool, rule: str | None) -> None:
+    url = f"https://site.example{path}"
+    if allowed:
+        verdict = rules(text).check(url)
+        assert (verdict.allowed, verdict.rule) == (True, rule)
+        return
+    with pytest.raises(RobotsDisallowedError) as caught:
+        rules(text).check(url)
+    assert (caught.value.code, caught.value.retryable, caught.value.status) == ("robots_disallowed", False, 403)
+    assert str(rule) in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "delay"),
+    [
+        ("User-agent: *\nCrawl-delay: 3", 3.0),
+        ("User-agent: *\nRequest-rate: 1/10", 10.0),
+        ("User-agent: *\nCrawl-delay: 3\nRequest-rate: 1/10", 10.0),
+        ("User-agent: *\nCrawl-delay: soon", None),
+        ("User-agent: *\nDisallow: /a", None),
+        ("User-agent: other\nCrawl-delay: 3", None),
+    ],
+)
+def test_the_delay_that_a_site_asks_for_is_known(text: str, delay: float | None) -> None:
+    assert rules(text).delay_seconds == delay
+
+
+def test_a_hostile_robots_txt_is_read_quickly() -> None:
+    agents = "".join(f"User-agent: bot{number}\n" for number in range(12_000))
+    paths = "".join(f"Disallow: /{number}\n" for number in range(12_000))
+    began = time.monotonic()
+    assert relevant_lines(agents + paths, AGENT) == ""
+    wildcards = "User-agent: *\nDisallow: /" + "*a" * 200 + "*b$\n"
+    rules(agents + "User-agent: *\n" + paths + wildcards).check("https://site.example/" + "a" * 2_000)
+    assert time.monotonic() - began < 2
+
+
+async def test_the_verdict_is_part_of_the_page(settings: Any, redis: Redis, site: Site) -> None:
+    site.robots("User-agent: *\nAllow: /page\nDisallow: /\n")
+    async with scraper_with(settings, redis) as scraper:
+        page = await scraper.visitor.read(Visit(site.html("/page")))
+        assert (page.robots.allowed, page.robots.rule) == (True, "Allow: /page")
+        assert page.robots.robots_hash is not None
+        with pytest.raises(RobotsDisallowedError):
+            await scraper.visitor.read(Visit(site.html("/elsewhere")))
+    assert site.paths == ["/robots.txt", "/page"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+async def test_a_site_without_a_robots_txt_allows_everything(
+    settings: Any, redis: Redis, site: Site, status: int
+) -> None:
+    site.robots("User-agent: *\nDisallow: /", status=status)
+    async with scraper_with(settings, redis) as scraper:
+        page = await scraper.visitor.read(Visit(site.html("/page")))
+    assert (page.robots.allowed, page.robots.robots_hash) == (True, None)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_robots_txt_that_is_not_given_out_stops_the_visit_for_now(
+    settings: Any, redis: Redis, site: Site, status: int
+) -> None:
+    site.robots("", status=status, headers={"retry-after": "7"})
+    async with scraper_with(settings, redis) as scraper:
+        with pytest.raises(RobotsUnreachableError) as caught:
+            await scraper.visitor.read(Visit(site.html("/page")))
+    assert (caught.value.code, caught.value.retryable, caught.value.retry_after_seconds) == (
+        "robots_unreachable",
+        True,
+        7,
+    )
+    assert site.paths == ["/robots.txt"]
+
+
+async def test_a_robots_txt_that_never_ends_stops_the_visit_for_now(settings: Any, redis: Redis, site: Site) -> None:
+    site.stream("/robots.txt", [b"#"] * 100, pause=0.05)
+    async with scraper_with(settings, redis, FETCH_TIMEOUT_SECONDS=0.5) as scraper:
+        with pytest.raises(RobotsUnreachableError):
+            await scraper.visitor.read(Visit(site.html("/page")))
+
+
+async def test_of_a_long_robots_txt_the_first_part_counts(settings: Any, redis: Redis, site: Site) -> None:
+    site.robots("User-agent: *\nDisallow: /page\n" + "# filling\n" * 100_000 + "Disallow: /late\n")
+    async with scraper_with(settings, redis) as scraper:
+        with pytest.raises(RobotsDisallowedError):
+            await scraper.visitor.read(Visit(site.html("/page")))
+        await scraper.visitor.read(Visit(site.html("/late")))
+
+
+async def test_a_robots_txt_elsewhere_is_followed(settings: Any, redis: Redis, site: Site, other: Site) -> None:
+    site.redirect("/robots.txt", other.page("/rules", "User-agent: *\nDisallow: /page", content_type="text/plain"))
+    async with scraper_with(settings, redis) as scraper:
+        with pytest.raises(RobotsDisallowedError):
+            await scraper.visitor.read(Visit(site.html("/page")))
+    assert (site.paths, other.paths) == (["/robots.txt"], ["/rules"])
+
+
+async def test_a_robots_txt_that_redirects_for_ever_counts_as_none(settings: Any, redis: Redis, site: Site) -> None:
+    site.redirect("/robots.txt", "/robots.txt")
+    async with scraper_with(settings, redis) as scraper:
+        page = await scraper.visitor.read(Visit(site.html("/page")))
+    assert (page.robots.allowed, page.robots.robots_hash) == (True, None)
+
+
+async def test_a_robots_txt_on_a_closed_address_is_not_fetched(settings: Any, redis: Redis, site: Site) -> None:
+    from app.core.errors import BlockedAddressError
+
+    site.redirect("/robots.txt", "http://127.0.0.3/robots.txt")
+    async with scraper_with(settings, redis) as scraper:
+        with pytest.raises(BlockedAddressError):
+            await scraper.visitor.read(Visit(site.html("/page")))
+
+
+async def test_a_robots_txt_is_read_once_for_all_processes(settings: Any, redis: Redis, site: Site) -> None:
+    site.robots("User-agent: *\nDisallow: /private")
+    urls = [site.html(f"/{number}") for number in range(6)]
+    async with scraper_with(settings, redis) as first, scraper_with(settings, redis) as second:
+        visits = [(first, second)[number % 2].visitor.read(Visit(url)) for number, url in enumerate(urls)]
+        await asyncio.gather(*visits)
+    assert site.paths.count("/robots.txt") == 1
+
+
+async def test_a_robots_txt_is_read_again_when_its_time_is_up(settings: Any, redis: Redis, site: Site) -> None:
+    url = site.html("/page")
+    async with scraper_with(settings, redis, ROBOTS_TTL_SECONDS=1) as scraper:
+        await scraper.visitor.read(Visit(url))
+        await asyncio.sleep(1.1)
+        site.robots("User-agent: *\nDisallow: /")
+        with pytest.raises(RobotsDisallowedError):
+            await scraper.visitor.read(Visit(url))
+
+
+async def test_the_robots_txt_files_that_are_kept_are_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    from app.core import robots_store
+    from app.core.fetching import Answer
+
+    monkeypatch.setattr(robots_store, "_KEPT_MAX_SITES", 3)
+    store = robots_store.RobotsStore(redis, agent=AGENT, ttl_seconds=60)
+    for number in range(10):
+        origin = f"http://site{number}.example"
+
+        async def read(origin: str = origin) -> Answer:
+            return Answer(f"{origin}/robots.txt", 200, {}, b"User-agent: *\nDisallow: /a")
+
+        await store.file(origin, read)
+    assert len(await redis.keys("scraper:robots:*")) == 3
+
+
+async def test_a_robots_txt_too_long_for_redis_is_kept_by_the_process(redis: Redis) -> None:
+    import random
+
+    from app.core.fetching import Answer
+    from app.core.robots_store import RobotsStore
+
+    generator = random.Random(1)
+    body = "User-agent: *\n" + "".join(f"Disallow: /{generator.random()}\n" for _ in range(5_000))
+    calls = 0
+
+    async def read() -> Answer:
+        nonlocal calls
+        calls += 1
+        return Answer("http://site.example/robots.txt", 200, {}, body.encode())
+
+    store = RobotsStore(redis, agent=AGENT, ttl_seconds=60)
+    for _ in range(2):
+        assert (await store.file("http://site.example", read)).text is not None
+    assert calls == 1
+    assert await redis.keys("scraper:robots:*") == []
+
+
+async def test_nothing_is_fetched_while_redis_is_down(settings: Any, site: Site, surroundings: Surroundings) -> None:
+    from ml_shared.redis_client import open_redis
+
+    url = site.html("/page")
+    async with open_redis("redis://127.0.0.1:9/0") as nowhere, scraper_with(settings, nowhere) as scraper:
+        with pytest.raises(PacingUnavailableError) as caught:
+            await scraper.visitor.read(Visit(url))
+    assert (caught.value.status, caught.value.retryable) == (503, True)
+    assert site.hits == []

@@ -1,0 +1,144 @@
+"""The Celery task: applied here, and run by a real worker."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from conftest import USER_KEY, Surroundings
+from pages import DOCUMENTATION
+from redis.asyncio import Redis
+from sites import Site
+
+from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
+from ml_shared.contracts.scraping import ScrapeResult
+from ml_shared.names import Stage
+from ml_shared.testing.orchestrator import FakeOrchestrator
+from ml_shared.testing.servers import wait_until
+
+JOB = {"job_id": "job-1", "attempt_id": "attempt-1", "owner": "key:abc"}
+SERVICE = Path(__file__).parents[1]
+
+
+def test_a_jobs_page_is_put_with_the_orchestrator_and_reported(
+    scrape_task: Any, orchestrator: FakeOrchestrator, site: Site
+) -> None:
+    url = site.page("/page", DOCUMENTATION)
+    scrape_task.apply(kwargs={"url": url, **JOB, "as_of": None, "submitted_at": "2024-05-06T07:08:09Z"})
+    [callback] = orchestrator.callbacks_for("job-1")
+    assert (callback.stage, callback.status, callback.attempt_id) == (
+        Stage.SCRAPING,
+        CallbackStatus.SUCCESS,
+        "attempt-1",
+    )
+    assert callback.host_next_at is not None
+    assert callback.stats == {
+        "bytes": len(DOCUMENTATION.encode()),
+        "title": "Streaming replication — The manual",
+        "status_code": 200,
+        "final_url": url,
+    }
+    kept = orchestrator.contents[str(callback.content_ref)]
+    assert (kept.job_id, kept.attempt_id, kept.stage) == ("job-1", "attempt-1", "scraping")
+    result = ScrapeResult.model_validate_json(kept.body)
+    assert result.content.startswith("# Streaming replication")
+    assert orchestrator.phases_for("job-1")[0] is ProgressPhase.STARTED
+
+
+@pytest.mark.parametrize(
+    ("page", "status", "code"),
+    [
+        ({"status": 404}, CallbackStatus.FAILED, "http_status"),
+        ({"status": 503, "headers": {"retry-after": "50"}}, CallbackStatus.DEFERRED, "http_status"),
+        ({"body": "x", "content_type": "application/pdf"}, CallbackStatus.FAILED, "unsupported_content_type"),
+        ({"body": "<html></html>"}, CallbackStatus.FAILED, "empty_content"),
+    ],
+)
+def test_a_page_that_cannot_be_had_is_reported_once_with_its_code(
+    scrape_task: Any, orchestrator: FakeOrchestrator, site: Site, page: dict[str, Any], status: str, code: str
+) -> None:
+    scrape_task.apply(kwargs={"url": site.page("/page", **page), **JOB})
+    [callback] = orchestrator.callbacks_for("job-1")
+    assert (callback.status, callback.error_code) == (status, code)
+    assert callback.host_next_at is not None
+    assert callback.retry_after_seconds == (50 if status is CallbackStatus.DEFERRED else None)
+    assert site.paths.count("/page") == 1
+
+
+def test_a_busy_host_gives_the_job_back_with_the_time_to_wait(
+    scrape_task: Any, orchestrator: FakeOrchestrator, site: Site
+) -> None:
+    site.robots("User-agent: *\nCrawl-delay: 20")
+    scrape_task.apply(kwargs={"url": site.html("/page"), **JOB})
+    [callback] = orchestrator.callbacks_for("job-1")
+    assert (callback.status, callback.error_code) == (CallbackStatus.DEFERRED, "host_busy")
+    assert callback.retry_after_seconds == pytest.approx(20, abs=1)
+
+
+def test_an_attempt_that_nobody_wants_any_more_fetches_nothing(
+    scrape_task: Any, orchestrator: FakeOrchestrator, site: Site
+) -> None:
+    orchestrator.abandoned.add("attempt-1")
+    scrape_task.apply(kwargs={"url": site.html("/page"), **JOB})
+    assert (orchestrator.callbacks_for("job-1"), site.hits) == ([], [])
+
+
+def test_a_job_id_alone_calls_nobody_back(scrape_task: Any, orchestrator: FakeOrchestrator, site: Site) -> None:
+    """The specification's sample call: without an attempt it is nobody's hand-out."""
+    scrape_task.apply(kwargs={"job_id": "job-123", "url": site.html("/page")})
+    assert (orchestrator.completed, orchestrator.reports) == ([], [])
+    assert site.paths == ["/robots.txt", "/page"]
+
+
+def test_the_task_has_its_name_its_limits_and_no_retries_of_a_page_that_is_gone(scrape_task: Any, site: Site) -> None:
+    assert scrape_task.name == "scraper.scrape_url"
+    configuration = scrape_task.app.conf
+    assert (configuration.task_soft_time_limit, configuration.task_time_limit) == (60, 75)
+    assert configuration.task_default_queue == "scraper"
+    scrape_task.apply(kwargs={"url": site.page("/page", status=404)})
+    assert site.paths.count("/page") == 1
+
+
+@pytest.fixture
+def worker(surroundings: Surroundings, tmp_path: Path) -> Any:
+    """A real worker, started as the Compose file does, with two children."""
+    log = (tmp_path / "worker.log").open("w+")
+    command = [sys.executable, "-m", "celery", "-A", "app.worker.celery_app", "worker", "--loglevel=info"]
+    command += ["-Q", "scraper", "--concurrency=1", "--max-tasks-per-child=200"]
+    with subprocess.Popen(
+        command, cwd=SERVICE, env={**os.environ, "PYTHONUNBUFFERED": "1"}, stdout=log, stderr=subprocess.STDOUT
+    ) as process:
+        yield process
+        process.terminate()
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.wait(20)
+        assert wait_until(lambda: not any(child.is_running() for child in children), 5)
+    log.close()
+
+
+def test_a_real_worker_scrapes_what_was_enqueued(
+    worker: Any, api: str, site: Site, orchestrator: FakeOrchestrator, scrape_task: Any
+) -> None:
+    url = site.page("/page", DOCUMENTATION)
+    with httpx.Client(base_url=api, headers={"X-API-Key": USER_KEY}) as client:
+        task_id = client.post("/enqueue", json={"url": url}).json()["task_id"]
+        missing = client.post("/enqueue", json={"url": site.url("/missing")}).json()["task_id"]
+        assert wait_until(lambda: client.get(f"/results/{missing}").status_code != 202, 25, 0.1)
+        result = client.get(f"/results/{task_id}")
+        assert (result.status_code, result.json()["title"]) == (200, "Streaming replication — The manual")
+        failed = client.get(f"/results/{missing}")
+        assert (failed.status_code, failed.json()["code"]) == (502, "http_status")
+    scrape_task.apply_async(kwargs={"url": url, **JOB}, queue="scraper")
+    assert orchestrator.wait_for_callback("job-1").status is CallbackStatus.SUCCESS
+
+
+async def test_nothing_of_a_page_stays_in_the_broker(scrape_task: Any, site: Site, redis: Redis) -> None:
+    secret_word = "unmistakable"
+    scrape_task.apply(kwargs={"url": site.html("/page", f"{secret_word} words"), **JOB})
+    for key in await redis.keys("*"):
+        if await redis.type(key) == b"string":
+            assert secret_word.encode() not in await redis.get(key)
