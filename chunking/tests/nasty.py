@@ -2,7 +2,7 @@
 
 import random
 
-LONG_WORD = "x" * 20_000
+LONG_WORD = "x" * 8_000
 
 NASTY: dict[str, str] = {
     "nothing": "",
@@ -11,29 +11,29 @@ NASTY: dict[str, str] = {
     "one word without end": LONG_WORD,
     "a word without end between others": f"before {LONG_WORD} after. " * 3,
     "base64 lines": "\n".join("QUJDRA" * 40 for _ in range(60)),
-    "Chinese": "漢字かな交じり文。長い文章が続く、" * 400,
-    "Korean and Thai": "한국어 문장입니다. ภาษาไทยไม่มีช่องว่าง " * 300,
-    "emoji in families": "👩‍👩‍👧‍👦👍🏽🇩🇪 " * 500,
-    "combining marks": "e\u0301a\u0308o\u0302 " * 800 + "a" + "\u0301" * 5000,
+    "Chinese": "漢字かな交じり文。長い文章が続く、" * 150,
+    "Korean and Thai": "한국어 문장입니다. ภาษาไทยไม่มีช่องว่าง " * 100,
+    "emoji in families": "👩‍👩‍👧‍👦👍🏽🇩🇪 " * 100,
+    "combining marks": "e\u0301a\u0308o\u0302 " * 300 + "a" + "\u0301" * 3000,
     "only invisible characters": "\u200b\u200d\u00ad" * 3000,
-    "control characters": "a\x00b\x01c\x7f\ufffd " * 700,
-    "Windows line ends": "# Title\r\n\r\nA line.\r\nAnother line.\r\n\r\n" * 200,
-    "old Macintosh line ends": "# Title\r\rA line.\rAnother line.\r\r" * 200,
-    "only headings": "\n".join(f"{'#' * (1 + index % 6)} Heading {index}" for index in range(900)),
-    "a heading without end": "# " + "word " * 5000,
-    "empty headings": "#\n##\n###\n" * 300,
-    "a huge table": "| a | b |\n|---|---|\n" + "| cell one | cell two |\n" * 1500,
-    "an unclosed fence": "# Before\n\n```python\n" + "print('# no heading')\n" * 900,
-    "fences within fences": "````\n```\n# no\n```\n````\n\ntext\n\n" * 200,
-    "setext": "Title\n=====\n\nSome text here.\n\nPart\n---\n\nMore text.\n\n" * 200,
-    "full stops": "." * 9000,
-    "backticks": "`" * 9000,
-    "pipes and dashes": "|-" * 5000,
+    "control characters": "a\x00b\x01c\x7f\ufffd " * 250,
+    "Windows line ends": "# Title\r\n\r\nA line.\r\nAnother line.\r\n\r\n" * 100,
+    "old Macintosh line ends": "# Title\r\rA line.\rAnother line.\r\r" * 100,
+    "only headings": "\n".join(f"{'#' * (1 + index % 6)} Heading {index}" for index in range(300)),
+    "a heading without end": "# " + "word " * 2000,
+    "empty headings": "#\n##\n###\n" * 100,
+    "a huge table": "| a | b |\n|---|---|\n" + "| cell one | cell two |\n" * 500,
+    "an unclosed fence": "# Before\n\n```python\n" + "print('# no heading')\n" * 300,
+    "fences within fences": "````\n```\n# no\n```\n````\n\ntext\n\n" * 100,
+    "setext": "Title\n=====\n\nSome text here.\n\nPart\n---\n\nMore text.\n\n" * 100,
+    "full stops": "." * 4000,
+    "backticks": "`" * 4000,
+    "pipes and dashes": "|-" * 2000,
     "line ends": "a" + "\n" * 20_000 + "b",
     "white space between words": ("x" + " " * 3000) * 10,
-    "accents that unfold": "ﬃ ﷺ Å ǆ ㍿ " * 500,
-    "right to left": "مرحبا بالعالم. שלום עולם! " * 400,
-    "control words of the model": "[CLS] [SEP] [MASK] [UNK] [PAD] " * 400,
+    "accents that unfold": "ﬃ ﷺ Å ǆ ㍿ " * 100,
+    "right to left": "مرحبا بالعالم. שלום עולם! " * 150,
+    "control words of the model": "[CLS] [SEP] [MASK] [UNK] [PAD] " * 150,
 }
 
 _PIECES = [
@@ -43,7 +43,7 @@ _PIECES = [
 ]  # fmt: skip
 
 
-def random_text(seed: int, pieces: int = 800) -> str:
+def random_text(seed: int, pieces: int = 400) -> str:
     """A mixture of what structure and tokens are made of, the same for the same seed."""
     source = random.Random(seed)
     few = source.sample(_PIECES, source.randint(3, len(_PIECES)))

@@ -13,11 +13,10 @@ from app.core.logic import chunk_text
 from app.core.tokenising import Tokenizer
 from ml_shared.contracts.chunking import ChunkRequest, ChunkResult, ChunkStrategy, TextFormat
 
+READINGS = [*((strategy, TextFormat.MARKDOWN) for strategy in ChunkStrategy), (ChunkStrategy.MARKDOWN, TextFormat.TEXT)]
 OPTIONS = [
     {"max_tokens": tokens, "overlap_tokens": overlap, "strategy": strategy, "format": text_format}
-    for (tokens, overlap), strategy, text_format in itertools.product(
-        [(512, 64), (16, 8), (40, 0)], ChunkStrategy, TextFormat
-    )
+    for (tokens, overlap), (strategy, text_format) in itertools.product([(512, 64), (16, 8), (40, 0)], READINGS)
 ]
 
 
@@ -108,9 +107,9 @@ def test_time_grows_with_the_text_and_not_faster(tokenizer: Tokenizer, unit: str
         best = 1e9
         text = unit * (characters // len(unit))
         for _ in range(2):
-            began = time.perf_counter()
+            began = time.process_time()
             chunked(tokenizer, text, max_tokens=32, overlap_tokens=8)
-            best = min(best, time.perf_counter() - began)
+            best = min(best, time.process_time() - began)
         return best
 
     assert seconds(160_000) < 8 * 3 * max(seconds(20_000), 0.005)

@@ -59,7 +59,7 @@ def test_code_and_tables_that_fit_are_kept_whole(tokenizer: Tokenizer, block: st
 def test_a_table_that_is_too_large_is_cut_between_rows(tokenizer: Tokenizer) -> None:
     text = "| a | b |\n|---|---|\n" + "".join(f"| row {number} | cell |\n" for number in range(100))
     chunks = chunks_of(tokenizer, text)
-    assert len(chunks) > 5
+    assert len(chunks) >= 5
     assert all(chunk.text.startswith("|") and chunk.text.endswith("|") for chunk in chunks)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -95,7 +96,7 @@ def test_wrong_fields_are_named(client: httpx.Client, fields: dict[str, Any]) ->
     assert answer.json()["errors"]
 
 
-def test_a_body_over_the_limit_is_refused(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_over_the_limit_is_refused(client: httpx.Client) -> None:
     answer = client.post("/chunk", content=b" " * (settings.MAX_BODY_BYTES + 1))
     problem(answer, 413, answer.json()["code"])
 
@@ -121,11 +122,12 @@ class _Slow(WorkPool):
 
 
 @pytest.fixture
-def slow(app: Any, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> Any:
+def slow(app: Any, client: httpx.Client) -> Iterator[_Slow]:
     ready: Chunker = app.state.chunker
     pool = _Slow(workers=1, waiting=0, waiting_characters=100)
-    monkeypatch.setattr(app.state, "chunker", Chunker(ready.tokenizer, pool, ready.model_max_tokens))
+    app.state.chunker = Chunker(ready.tokenizer, pool, ready.model_max_tokens)
     yield pool
+    app.state.chunker = ready
     pool.abandoned.set()
     pool.close()
 

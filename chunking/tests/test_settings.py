@@ -11,7 +11,7 @@ from app.config import Settings
 SERVICE = Path(__file__).parent.parent
 ELSEWHERE = {
     "REDIS_URL", "SERVICE_API_KEY", "ORCHESTRATOR_URL", "INTERNAL_CALLER_IDS", "MAX_QUEUE_DEPTH", "RESULTS_MAX_BYTES",
-    "WORKER_METRICS_PORT",
+    "WORKER_METRICS_PORT", "LEASE_RENEW_SECONDS",
 }  # fmt: skip
 # of the common settings, those that only a service with Redis, a worker or internal routes has a use for
 

@@ -12,14 +12,39 @@ from chores.folders import REPOSITORY, chosen, environment
 
 NO_TESTS = 5
 # pytest's exit status when it found nothing to run, as with `-k` and a word of another folder
-WORKERS = "auto"
+PARALLEL = ("-n", "auto")
+END_TO_END = "local-dev/tests/e2e"
+# one fleet after the other: two at once would take twice the memory, and each other's time
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tests that run together: a folder's, and how."""
+
+    name: str
+    folder: str
+    options: tuple[str, ...] = PARALLEL
+
+
+def suites(folders: list[str]) -> list[Suite]:
+    """Return what to run for these folders."""
+    found: list[Suite] = []
+    for folder in folders:
+        if folder != "local-dev":
+            found += [Suite(folder, folder)] if (REPOSITORY / folder / "tests").is_dir() else []
+            continue
+        # a fleet is dear to start: the tests of one file share theirs
+        found.append(Suite("local-dev", folder, (*PARALLEL, "--dist", "loadfile", "--ignore", "tests/e2e")))
+        if (REPOSITORY / END_TO_END).is_dir():
+            found.append(Suite("end to end", folder, ("tests/e2e",)))
+    return found
 
 
 @dataclass
 class Outcome:
     """What one folder's tests came to."""
 
-    folder: str
+    name: str
     passed: int = 0
     failed: int = 0
     skipped: int = 0
@@ -31,19 +56,17 @@ class Outcome:
         """One line of the table."""
         verdict = "FAILED" if self.broken else "ok"
         counts = f"{self.passed:>5} passed {self.failed:>4} failed {self.skipped:>4} skipped"
-        return f"  {self.folder:<14}{counts} {self.seconds:>7.1f} s  {verdict}"
+        return f"  {self.name:<14}{counts} {self.seconds:>7.1f} s  {verdict}"
 
 
-def run(folder: str, arguments: list[str]) -> Outcome:
-    """Run one folder's tests, their output shown as it comes."""
-    outcome = Outcome(folder)
+def run(suite: Suite, arguments: list[str]) -> Outcome:
+    """Run one suite, its output shown as it comes."""
+    outcome = Outcome(suite.name)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ml-tests-") as scratch:
         report = Path(scratch) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "-n", WORKERS, *arguments]
-        # a fleet is dear to start: the tests of one file share theirs
-        command += ["--dist", "loadfile"] if folder == "local-dev" else []
-        status = subprocess.run(command, cwd=REPOSITORY / folder, env=environment(), check=False).returncode
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *suite.options, *arguments]
+        status = subprocess.run(command, cwd=REPOSITORY / suite.folder, env=environment(), check=False).returncode
         outcome.broken = status not in (0, NO_TESTS)
         if report.exists():
             for suite in ElementTree.parse(report).getroot().iter("testsuite"):  # noqa: S314 - our own
@@ -59,12 +82,12 @@ def run(folder: str, arguments: list[str]) -> Outcome:
 def main(arguments: list[str]) -> int:
     """Run the tests and return the exit status."""
     split = arguments.index("--") if "--" in arguments else len(arguments)
-    folders = [name for name in chosen(arguments[:split]) if (REPOSITORY / name / "tests").is_dir()]
+    chosen_suites = suites(chosen(arguments[:split]))
     outcomes: list[Outcome] = []
-    for number, folder in enumerate(folders, 1):
-        print(f"\n[{number}/{len(folders)}] {folder}", flush=True)
+    for number, suite in enumerate(chosen_suites, 1):
+        print(f"\n[{number}/{len(chosen_suites)}] {suite.name}", flush=True)
         try:
-            outcomes.append(run(folder, arguments[split + 1 :]))
+            outcomes.append(run(suite, arguments[split + 1 :]))
         except KeyboardInterrupt:
             return 130
     print("\nTests")

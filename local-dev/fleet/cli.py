@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,12 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-import psutil
-
 from fleet.composition import PREFERRED_GATEWAY_PORT
 from fleet.errors import FleetError
 from fleet.fleet import Fleet
 from fleet.layout import DEFAULT_STATE
+from fleet.memory import memory_of
 from fleet.services import overrides_from_environment
 
 MEGABYTE = 2**20
@@ -65,7 +65,7 @@ def status(fleet: Fleet) -> int:
         if state.name.endswith("-migrate") and state.state == "EXITED":
             continue
         healthy = healthy and state.state == "RUNNING"
-        memory = _memory(state.pid)
+        memory = memory_of(state.pid)
         total += memory
         uptime = str(timedelta(seconds=int(time.time() - state.started))) if state.started else "-"
         _print(
@@ -74,23 +74,6 @@ def status(fleet: Fleet) -> int:
         )
     _print(f"{'all':<22}{'':>8}  {'':<10}{'':>10}{total / MEGABYTE:>7.0f} MB")
     return 0 if healthy else 1
-
-
-def _memory(pid: int | None) -> float:
-    """Return the memory of a process and its children; shared pages are counted once where the system can tell."""
-    if pid is None:
-        return 0.0
-    total = 0.0
-    try:
-        process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
-            try:
-                total += getattr(one.memory_full_info(), "pss", 0) or one.memory_info().rss
-            except psutil.AccessDenied:
-                total += one.memory_info().rss
-    except psutil.NoSuchProcess:
-        pass
-    return total
 
 
 def logs(fleet: Fleet, name: str | None) -> int:
@@ -109,10 +92,8 @@ def logs(fleet: Fleet, name: str | None) -> int:
 
 def _relative(path: Path) -> str:
     """Return a path as short as it can be typed from where the user is."""
-    try:
-        return os.path.relpath(path, os.environ.get("PWD", Path.cwd()))
-    except ValueError:
-        return str(path)
+    relative = os.path.relpath(path, os.environ.get("PWD", Path.cwd()))
+    return shlex.quote(min(relative, str(path), key=len))
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:

@@ -34,10 +34,8 @@ def choose_ports(path: Path, names: Iterable[str], *, preferred: dict[str, int] 
 
     A port of an earlier start is used again when it is still free, so that addresses stay what they were.
     """
-    earlier = read_json(path)
-    wishes = {**(preferred or {}), **{n: p for n, p in (earlier or {}).items() if isinstance(p, int)}}
-    if preferred:
-        wishes.update({name: port for name, port in preferred.items() if is_free(port)})
+    wishes = {name: port for name, port in read_ports(path).items() if isinstance(port, int)}
+    wishes.update({name: port for name, port in (preferred or {}).items() if is_free(port)})
     chosen: dict[str, int] = {}
     for name in names:
         wish = wishes.get(name)

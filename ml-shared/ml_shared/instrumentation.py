@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from opentelemetry import propagate, trace
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,6 +27,8 @@ EXPORT_TIMEOUT_SECONDS: Final = 2
 SHUTDOWN_TIMEOUT_SECONDS: Final = 3.0
 
 _initialised_pid: int | None = None
+_exporting: SpanProcessor | None = None
+# what this process sends spans with, if it does
 
 
 class TelemetrySettings(BaseSettings):
@@ -63,9 +65,11 @@ def init_telemetry(*, worker: bool = False) -> None:
     global _initialised_pid
     if _initialised_pid == os.getpid():
         return
-    _initialised_pid = os.getpid()
+    forked, _initialised_pid = _initialised_pid is not None, os.getpid()
     settings = TelemetrySettings()
     start_logging(settings)
+    if forked:
+        logger.warning("telemetry was started before this process was forked; spans may get lost")
     if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         os.makedirs(folder, exist_ok=True)  # the first count of any metric opens a file there
     propagate.set_global_textmap(TraceContextTextMapPropagator())  # no baggage: it would carry on whatever it is given
@@ -89,6 +93,7 @@ def start_logging(settings: TelemetrySettings | None = None) -> None:
 
 
 def _tracer_provider(settings: TelemetrySettings) -> TracerProvider:
+    global _exporting
     existing = trace.get_tracer_provider()
     if isinstance(existing, TracerProvider):
         return existing  # a test's, which keeps its spans
@@ -110,7 +115,8 @@ def _tracer_provider(settings: TelemetrySettings) -> TracerProvider:
         exporter = OTLPSpanExporter(
             endpoint=settings.OTEL_EXPORTER_OTLP_ENDPOINT, timeout=settings.OTEL_EXPORTER_OTLP_TIMEOUT
         )
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        _exporting = BatchSpanProcessor(exporter)
+        provider.add_span_processor(_exporting)
     trace.set_tracer_provider(provider)
     return provider
 
@@ -176,11 +182,10 @@ def _tie_profiles_to_spans(provider: TracerProvider) -> None:
 
 def shutdown_telemetry(timeout_seconds: float = SHUTDOWN_TIMEOUT_SECONDS) -> None:
     """Send what is queued and stop, within the time given: a process that just exits loses its last spans."""
-    provider = trace.get_tracer_provider()
-    if _initialised_pid != os.getpid() or not isinstance(provider, TracerProvider):
+    if _initialised_pid != os.getpid() or _exporting is None:
         return
     # a daemon thread, because the exporter's own wait can't be bounded and must not keep the process from ending
-    thread = threading.Thread(target=provider.shutdown, name="telemetry-shutdown", daemon=True)
+    thread = threading.Thread(target=_exporting.shutdown, name="telemetry-shutdown", daemon=True)
     thread.start()
     thread.join(timeout_seconds)
     if thread.is_alive():

@@ -33,7 +33,10 @@ _NAMED_SECRET: Final = re.compile(
 )
 _BEARER: Final = re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}")
 _URL_PASSWORD: Final = re.compile(r"(?i)([a-z][a-z0-9+.-]{0,30}://)[^\s/@\"']*@")
-_QUIET: Final = ("uvicorn.access", "httpx", "httpcore", "celery.app.trace", "celery.worker.strategy", "kombu")
+_QUIET: Final = (
+    *("uvicorn.access", "httpx", "httpcore", "kombu"),
+    *("celery.app.trace", "celery.worker.strategy", "celery.beat"),
+)
 # A line a request is the gateway's and the spans' business (uvicorn's costs a quarter of the throughput); httpx would
 # write users' URLs; Celery says "succeeded" of a task that reported a failure.
 _UVICORN: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "gunicorn.error")

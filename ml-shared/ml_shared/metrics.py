@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 REQUEST_BUCKETS_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 TASK_BUCKETS_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+# others are the caller's invention, and would each be a new series
 READ_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 UNMATCHED_ROUTE: Final = "unmatched"
 # what has no route is one label value: a path would be the caller's choice
@@ -62,7 +64,7 @@ def observe_request(scope: Mapping[str, Any], status: int, seconds: float) -> No
     tags = getattr(route, "tags", None) or ()
     if "health" in tags:
         return  # probes and scrapes, some a second, would be most of what is counted
-    method = scope["method"]
+    method = scope["method"] if scope["method"] in METHODS else "OTHER"
     service = service_name()
     path = getattr(route, "path", None) or UNMATCHED_ROUTE
     mode = RequestMode.ASYNC if RequestMode.ASYNC in tags else RequestMode.SYNC

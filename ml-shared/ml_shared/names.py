@@ -58,6 +58,7 @@ class Header:
     API_KEY = "X-API-Key"
     REQUEST_ID = "X-Request-Id"
     TRACE_ID = "X-Trace-Id"
+    FORWARDED_PREFIX = "X-Forwarded-Prefix"
     CONTENT_SHA256 = "X-Content-SHA256"
     RETRY_AFTER = "Retry-After"
     RATE_LIMIT = "RateLimit"

@@ -1,5 +1,6 @@
 """What every service opens when it starts, in one place, closed in reverse order when it stops."""
 
+import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from redis.asyncio import Redis
 
 from ml_shared.auth.membership import Authenticator
 from ml_shared.instrumentation import shutdown_telemetry
+from ml_shared.metrics import forget_process
 from ml_shared.names import Queue
 from ml_shared.queueing import TaskQueue
 from ml_shared.ratelimit.enforcer import enforcer
@@ -40,6 +42,7 @@ async def open_shared(
         The queue of the service's worker, if it has one.
     """
     stack.callback(shutdown_telemetry)
+    stack.callback(forget_process, os.getpid())
     redis = await stack.enter_async_context(open_redis(settings.REDIS_URL)) if settings.REDIS_URL else None
     results = ResultStore(redis, settings) if redis is not None else None
     tasks = TaskQueue(redis, settings, queue) if redis is not None and queue is not None else None

@@ -20,7 +20,7 @@ from ml_shared.metrics import forget_process
 from ml_shared.redis_client import open_redis
 from ml_shared.settings import ServiceSettings
 
-settings = ServiceSettings(_env_file=None, **{"SERVICE_NAME": "scraper", "MEMBERSHIP_URL": "http://127.0.0.1:1"})
+settings = ServiceSettings(_env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1")
 router = APIRouter(tags=["sync"])
 queued = APIRouter(tags=["async"])
 

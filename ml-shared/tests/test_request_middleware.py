@@ -146,3 +146,19 @@ async def test_requests_are_counted_by_route(client: httpx.AsyncClient) -> None:
     await client.get("/whoami", headers={"X-API-Key": KEY})
     await client.get("/nowhere")
     assert (counted("/whoami", "2xx"), counted("unmatched", "4xx")) == (before[0] + 1, before[1] + 1)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "schema"),
+    [
+        ("/api/scraper", "/api/scraper/openapi.json"),
+        ("", "/openapi.json"),
+        ("//elsewhere.test", "/openapi.json"),
+        ("/a'><script>", "/openapi.json"),
+    ],
+)
+async def test_the_documentation_finds_its_schema_below_the_gateways_path(
+    client: httpx.AsyncClient, prefix: str, schema: str
+) -> None:
+    page = await client.get("/docs", headers={"X-Forwarded-Prefix": prefix})
+    assert f"url: '{schema}'" in page.text

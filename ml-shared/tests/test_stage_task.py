@@ -4,7 +4,8 @@ import importlib
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from types import ModuleType
 
 import pytest
@@ -19,6 +20,7 @@ from ml_shared.errors import NotFoundError
 from ml_shared.redis_client import open_redis
 from ml_shared.results import ResultStore, StoredResult, result_response
 from ml_shared.testing.orchestrator import FakeOrchestrator
+from ml_shared.worker.runtime import ChildRuntime
 
 JOB = {"job_id": "job-1", "attempt_id": "attempt-1"}
 KEY = "sk-the-workers-own-key"
@@ -246,6 +248,22 @@ def test_a_task_that_a_body_leaves_running_is_ended_with_it(
     worker.stage_task.apply(kwargs={**JOB, "behaviour": "stray"})
     assert any("of its own running" in record.message for record in caplog.records)
     assert redis.llen("strayed") == 0
+
+
+def test_a_child_without_its_resources_hands_the_job_back(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis: Redis
+) -> None:
+    @asynccontextmanager
+    async def resources() -> AsyncIterator[None]:
+        raise ConnectionRefusedError("no database")
+        yield
+
+    worker.app.runtime = ChildRuntime(resources)
+    worker.stage_task.apply(kwargs=JOB)
+    [callback] = fake_orchestrator.callbacks_for("job-1")
+    assert (callback.status, callback.error_code) == (CallbackStatus.DEFERRED, "endpoint_unavailable")
+    assert "database" not in callback.model_dump_json()
+    assert redis.llen("began") == 0
 
 
 async def _kept(url: str, worker: ModuleType, task_id: str, owner: str) -> StoredResult | PendingResult | None:

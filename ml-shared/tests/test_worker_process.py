@@ -1,21 +1,25 @@
 """A real prefork worker on a real Redis: what only forked children, signals and restarts show."""
 
 import asyncio
+import json
 import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis import Redis
 
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
 from ml_shared.contracts.queueing import PendingResult
+from ml_shared.names import Queue
 from ml_shared.queueing import REQUEST_ID_HEADER
 from ml_shared.redis_client import open_redis
 from ml_shared.results import ResultStore, StoredResult
@@ -62,11 +66,11 @@ def send(redis_url: str) -> Iterator[Callable[..., str]]:
     settings = ServiceSettings(
         _env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1", REDIS_URL=redis_url
     )
-    app = build_celery_app(settings, queue="scraper", include=[], resources=lambda: None)  # type: ignore[arg-type]
+    app = build_celery_app(settings, queue=Queue.SCRAPER, include=[], resources=nullcontext)
 
-    def send_task(name: str = "probe.stage_task", headers: dict[str, str] | None = None, **kwargs: Any) -> str:
-        task_id = str(uuid.uuid4())
-        app.send_task(name, kwargs=kwargs, task_id=task_id, queue="scraper", headers=headers)
+    def send_task(*, task_id: str | None = None, headers: dict[str, str] | None = None, **kwargs: Any) -> str:
+        task_id = task_id or str(uuid.uuid4())
+        app.send_task("probe.stage_task", kwargs=kwargs, task_id=task_id, queue="scraper", headers=headers)
         return task_id
 
     yield send_task
@@ -127,15 +131,15 @@ def test_a_soft_limit_that_strikes_while_the_loop_waits_cancels_the_body(
 
 
 def test_a_task_killed_at_the_hard_limit_is_told_of_by_the_main_process(
-    start: Start, send: Callable[..., str], fake_orchestrator: FakeOrchestrator
+    start: Start, send: Callable[..., str], fake_orchestrator: FakeOrchestrator, spans: InMemorySpanExporter
 ) -> None:
-    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     with start(SOFT_LIMIT="1", HARD_LIMIT="2") as worker:
-        send(**_job(1, behaviour="deaf=30"), headers={"traceparent": parent})
+        with trace.get_tracer("test").start_as_current_span("request") as request:
+            send(**_job(1, behaviour="deaf=30"))
         callback = fake_orchestrator.wait_for_callback("job-1")
         assert (callback.status, callback.error_code) == (CallbackStatus.DEFERRED, "task_timeout")
         trace_id = fake_orchestrator.completed[0].headers["traceparent"].split("-")[1]
-        assert trace_id == parent.split("-")[1]
+        assert trace_id == trace.format_trace_id(request.get_span_context().trace_id)
         send(**_job(2))
         fake_orchestrator.wait_for_callback("job-2")
         assert len(fake_orchestrator.callbacks_for("job-1")) == 1
@@ -154,13 +158,17 @@ def test_a_child_that_is_killed_runs_its_task_again_under_the_same_attempt(
         assert len(fake_orchestrator.callbacks_for("job-1")) == 1
 
 
-def test_a_page_that_kills_its_worker_comes_to_an_end_without_a_job_too(
-    start: Start, send: Callable[..., str], redis: Redis, redis_url: str
+@pytest.mark.parametrize(
+    ("behaviour", "runs", "code"),
+    [("kill", 3, "worker_lost"), ("timeout", 4, "upstream_error")],
+    ids=["kills its worker", "passing error"],
+)
+def test_a_task_without_a_job_comes_to_an_end_and_its_outcome_is_kept(
+    start: Start, send: Callable[..., str], redis: Redis, redis_url: str, behaviour: str, runs: int, code: str
 ) -> None:
+    """Celery queues what killed its worker without end; retries are three, by messages with a delay."""
     task_id = str(uuid.uuid4())
-    settings = ServiceSettings(
-        _env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1", REDIS_URL=redis_url
-    )
+    settings = ServiceSettings(_env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1")
 
     async def kept(reserve: bool = False) -> StoredResult | PendingResult | None:
         async with open_redis(redis_url) as client:
@@ -170,20 +178,14 @@ def test_a_page_that_kills_its_worker_comes_to_an_end_without_a_job_too(
             return await store.read(task_id, "key:a")
 
     asyncio.run(kept(reserve=True))
-    app = build_celery_app(settings, queue="scraper", include=[], resources=lambda: None)  # type: ignore[arg-type]
-    with start(), app:
-        app.send_task(
-            "probe.stage_task",
-            kwargs={"behaviour": "kill"},
-            task_id=task_id,
-            queue="scraper",
-            headers={REQUEST_ID_HEADER: "request-0001"},
-        )
-        assert wait_until(lambda: isinstance(asyncio.run(kept()), StoredResult), 60)
+    with start():
+        send(behaviour=behaviour, task_id=task_id, headers={REQUEST_ID_HEADER: "request-0001"})
+        assert wait_until(lambda: isinstance(asyncio.run(kept()), StoredResult), 60, 0.1)
     result = asyncio.run(kept())
     assert isinstance(result, StoredResult)
-    assert b'"worker_lost"' in result.body
-    assert redis.llen("began") == 3
+    problem = json.loads(result.body)
+    assert (problem["code"], problem["request_id"]) == (code, "request-0001")
+    assert redis.llen("began") == runs
 
 
 def test_a_worker_killed_whole_leaves_its_task_in_redis_and_no_process_behind(
@@ -230,8 +232,9 @@ def test_spans_of_a_child_arrive_when_the_worker_is_stopped(
     assert callback.parent_id == task.span_id
     assert task.resource["process.pid"] == child.pid
     assert task.resource["service.name"] == "scraper"
-    roots = {span.name for span in spans if not span.parent_id}
-    assert roots == {task.name}, "the broker's polling, or the resources' opening, is no trace of its own"
+    assert {span.trace_id for span in spans} == {task.trace_id}, (
+        "the broker's polling, or the resources' opening, is no trace of its own"
+    )
 
 
 def test_a_worker_stops_within_seconds_though_no_collector_listens(

@@ -34,7 +34,9 @@ class Settings(ServiceSettings):
     DISPATCH_LEASE_SECONDS: float = Field(default=30, gt=0, description="from claiming a job to the stage's answer")
     QUEUE_LEASE_SECONDS: float = Field(default=900, gt=0, description="from the stage's answer to a worker's start")
     RUN_LEASE_SECONDS: float = Field(default=60, gt=0, description="between a worker's signs of life")
-    STAGE_DEADLINE_SECONDS: float = Field(default=3660, gt=0, description="longest a started attempt may run in all")
+    STAGE_DEADLINE_SECONDS: float = Field(
+        default=360, gt=0, description="longest a started attempt may run: just above the workers' longest hard limit"
+    )
     MAX_STAGE_ATTEMPTS: int = Field(default=4, gt=0, description="attempts of a stage that a worker may start")
     MAX_DEFERRED_SECONDS: float = Field(default=86_400, gt=0, description="longest a stage may be put off in all")
     DISPATCH_INTERVAL_SECONDS: float = Field(default=2, gt=0, description="beat: between passes when nothing nudges")

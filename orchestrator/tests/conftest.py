@@ -62,13 +62,16 @@ def databases(postgres_server: PostgresServer) -> Iterator[tuple[str, str]]:
         postgres_server.drop_database(name)
 
 
+LIMITS = transitions.Limits(60, 3600, 86_400, 4)
+
+
 @dataclass
 class Core:
     """The orchestrator's core on real databases, in the verbs of the tests."""
 
     pool: asyncpg.Pool
     content_pool: asyncpg.Pool
-    limits: transitions.Limits = transitions.Limits(60, 3600, 86_400, 4)
+    limits: transitions.Limits = LIMITS
     in_flight: int = 8
 
     async def submit(self, url: str, owner: str = "key:a", **more: Any) -> str:

@@ -1,6 +1,7 @@
 """Who is handed out, when, and in which order."""
 
 import asyncio
+import itertools
 
 from conftest import Core
 
@@ -97,7 +98,7 @@ async def test_a_pause_grows_and_an_answer_ends_it(core: Core) -> None:
         job = await core.claim_one(Stage.SCRAPING)
         pauses.append(await claims.give_back(core.pool, job, reason="x", base_seconds=1, most_seconds=60))
         await core.pool.execute("UPDATE stages SET paused_until = now()")
-    assert all(later > earlier for earlier, later in zip(pauses, pauses[1:], strict=False) if earlier and later)
+    assert all(later > earlier for earlier, later in itertools.pairwise(pauses) if earlier and later)
     await claims.queued(core.pool, await core.claim_one(Stage.SCRAPING), queue_epoch="e", lease_seconds=900)
     assert await core.pool.fetchval("SELECT pauses FROM stages WHERE stage = 'scraping'") == 0
 

@@ -146,7 +146,22 @@ async def test_a_run_lease_is_never_renewed_past_the_stages_deadline(core: Core)
     assert not await short.started(job, ProgressPhase.RUNNING)
 
 
-@pytest.mark.parametrize("code", ["host_busy", "endpoint_rate_limited", "endpoint_unavailable"])
+async def test_a_lease_that_is_taken_up_again_keeps_the_attempts_own_deadline(core: Core) -> None:
+    await core.submit("http://site.test/slow")
+    job = await core.claim_one(Stage.SCRAPING)
+    await core.started(job)
+    await core.expire_leases()
+    await core.recover()
+    await core.pool.execute("UPDATE job_stages SET started_at = now() - interval '3599.5 seconds'")
+    assert await core.started(job, ProgressPhase.RUNNING)
+    assert await core.pool.fetchval("SELECT deadline_at < now() + interval '1 second' FROM leases")
+    await core.expire_leases()
+    await core.recover()
+    await core.pool.execute("UPDATE job_stages SET started_at = now() - interval '2 hours'")
+    assert not await core.started(job, ProgressPhase.RUNNING)
+
+
+@pytest.mark.parametrize("code", ["host_busy", "endpoint_rate_limited", "endpoint_unavailable", "store_unavailable"])
 async def test_a_deferral_that_did_nothing_gives_the_attempt_back(core: Core, code: str) -> None:
     await core.submit("http://site.test/a")
     for _ in range(6):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pages import ARTICLE, DOCUMENTATION
 
-from app.core.errors import EmptyContentError, ExtractionError
+from app.core.errors import EmptyContentError, ExtractionError, PageTooLargeError
 from app.core.extraction import extract
 from app.core.extraction_result import Extract
 
@@ -162,6 +162,19 @@ def test_a_page_nested_too_deeply_is_refused_at_once() -> None:
 def test_a_page_nested_deeply_but_not_too_deeply_is_read() -> None:
     page = "<html><body>" + "<font>" * 600 + "Text that is deep. " * 20 + "</font>" * 600 + "<p>after</p></body></html>"
     assert "Text that is deep." in html(page).content
+
+
+def test_lists_within_lists_are_read_whole_or_not_at_all() -> None:
+    page = "<html><body><main>" + "<ul><li>some words " * 450 + "</main></body></html>"
+    assert html(page).content.count("some words") == 450
+    page = "<html><body><main>" + "<ul><li>some words " * 900 + "</main></body></html>"
+    with pytest.raises(ExtractionError):  # rather than without its end
+        html(page)
+
+
+def test_a_text_longer_than_can_be_split_is_refused() -> None:
+    with pytest.raises(PageTooLargeError):
+        extract(b"word " * 2_000_001, url=URL, media_type="text/plain", charset="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ async def test_what_is_wrong_with_a_page_is_told_as_a_problem(
         ("http://localhost:22/", (422, "blocked_port")),
         ("ftp://site.example/", (422, "blocked_scheme")),
         ("http://user:secret-word@site.example/", (422, "validation_error")),
-        ("not a url", (422, "blocked_scheme")),
+        ("not a url", (422, "validation_error")),
     ],
 )
 async def test_a_url_that_may_not_be_fetched_is_refused(

@@ -45,7 +45,16 @@ def fitted(
             cut = _shorter(text, (start, end), max_tokens / count)
             parts += [_trimmed(text, (start, cut)), _trimmed(text, (cut, end))]
         waiting = [span for span in parts if span[0] < span[1]]
-    return sorted(fitting)
+    return _without_contained(fitting)
+
+
+def _without_contained(chunks: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Return the chunks in order, less those that lie within another: two that overlapped may have been cut again."""
+    kept: list[tuple[int, int, int]] = []
+    for chunk in sorted(chunks, key=lambda chunk: (chunk[0], -chunk[1])):
+        if not kept or chunk[1] > kept[-1][1]:
+            kept.append(chunk)
+    return kept
 
 
 def _trimmed(text: str, span: Span) -> Span:

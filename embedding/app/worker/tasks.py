@@ -19,7 +19,7 @@ from ml_shared.worker.stage import StageOutcome, StageRun
 from ml_shared.worker.task import StageTask
 
 
-@app.task(  # type: ignore[untyped-decorator]
+@app.task(
     bind=True, base=StageTask, name=TaskName.EMBED_DOCUMENT.value, stage=Stage.EMBEDDING, job_stage=JobStage.EMBED
 )
 def embed_document_task(

@@ -13,6 +13,7 @@ from fleet import Fleet
 from fleet.composition import PORTS
 from fleet.ports import choose_ports
 
+from ml_shared.settings import postgres_dsn
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.otlp import OtlpReceiver
 
@@ -26,11 +27,14 @@ class Stage:
     proxy: HoldingProxy
     otlp: OtlpReceiver
 
+    def dsn(self, server: str, database: str) -> str:
+        return postgres_dsn(self.fleet.addresses.database(server, database))
+
     def sql(self, server: str, database: str, statement: str, *arguments: Any) -> list[Any]:
         """Run one statement on a database of the fleet."""
 
         async def run() -> list[Any]:
-            connection = await asyncpg.connect(self.fleet.addresses.database(server, database))
+            connection = await asyncpg.connect(self.dsn(server, database))
             try:
                 rows: list[Any] = await connection.fetch(statement, *arguments)
                 return rows
@@ -69,7 +73,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
                 "orchestrator": {
                     "DISPATCH_LEASE_SECONDS": "6",
                     "DISPATCH_TIMEOUT_SECONDS": "4",
-                    "QUEUE_LEASE_SECONDS": "6",
+                    "QUEUE_LEASE_SECONDS": "4",
                     "RUN_LEASE_SECONDS": "3",
                     "RECOVERY_INTERVAL_SECONDS": "0.5",
                     "DISPATCH_INTERVAL_SECONDS": "0.5",

@@ -118,3 +118,11 @@ def test_the_gateway_says_who_it_is_and_nothing_more(stage: Stage) -> None:
     answer = httpx.get(f"{stage.fleet.gateway}/health", timeout=10)
     assert answer.status_code == 200
     assert answer.headers["server"] == "nginx"
+
+
+@pytest.mark.parametrize("service", ["orchestrator", "scraper", "chunking", "embedding"])
+def test_each_services_documentation_works_through_the_gateway(stage: Stage, service: str) -> None:
+    page = httpx.get(f"{stage.fleet.gateway}/api/{service}/docs", timeout=10)
+    assert f"/api/{service}/openapi.json" in page.text
+    document = httpx.get(f"{stage.fleet.gateway}/api/{service}/openapi.json", timeout=10).json()
+    assert document["servers"] == [{"url": f"/api/{service}"}]

@@ -1,12 +1,14 @@
 """One trace from the request to the vector row; and no key anywhere."""
 
+import contextlib
 import subprocess
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 from conftest import Stage
 from e2e_caller import Caller
 
+from ml_shared.testing.otlp import ReceivedSpan
 from ml_shared.testing.postgres_setup import postgres_account
 
 pytestmark = pytest.mark.xdist_group("fleet")
@@ -20,31 +22,37 @@ def test_one_trace_runs_from_the_request_through_every_service_to_the_vector_row
     assert job["status"] == "completed"
     assert job["trace_id"] == trace_id
 
-    def mine() -> list[object]:
-        return [span for span in stage.otlp.spans() if span.trace_id == trace_id]
-
-    wanted = {"orchestrator", "scraper", "chunking", "embedding-api"}
-    stage.otlp.wait_for(
-        lambda spans: wanted <= {one.resource.get("service.name") for one in spans if one.trace_id == trace_id}
-        and any("complete" in one.name and one.trace_id == trace_id for one in spans),
-        20.0,
-    )
-    spans = mine()
+    spans = whole_trace(stage, trace_id)
     by_id = {span.span_id: span for span in spans}
-    roots = [span for span in spans if span.parent_id not in by_id]
-    assert [root.name for root in roots] == ["POST /jobs"], "everything else hangs under the request"
+    assert [span.name for span in spans if span.parent_id not in by_id] == ["POST /jobs"], "all hangs under the request"
+    services = {span.resource["service.name"] for span in spans}
+    assert services == {"orchestrator", "scraper", "chunking", "embedding-api"}
     names = {span.name for span in spans}
     assert {"dispatch.job", "scrape.fetch", "chunk.split", "vectors.write"} <= names, names
-    callbacks = [span for span in spans if span.resource.get("service.name") == "orchestrator" and span.name.endswith("/complete")]
-    assert {ancestor_service(span, by_id) for span in callbacks} == {"scraper", "embedding-api"}
+    callbacks = [span for span in spans if is_callback(span)]
+    senders = sorted(by_id[span.parent_id].resource["service.name"] for span in callbacks)
+    assert senders == ["embedding-api", "scraper"], "a callback is a child of the worker's span"
     rows = stage.vectors_sql("SELECT DISTINCT trace_id FROM chunks WHERE corpus = 'traced'")
     assert [row["trace_id"] for row in rows] == [trace_id]
     assert caller.search("kestrel", "traced")[0]["trace_id"] == trace_id
 
 
-def ancestor_service(span: object, by_id: dict[str, object]) -> str:
-    """The service whose span a request came from."""
-    return str(by_id[span.parent_id].resource["service.name"])  # type: ignore[attr-defined]
+def is_callback(span: ReceivedSpan) -> bool:
+    return span.resource["service.name"] == "orchestrator" and span.name == "POST /jobs/{job_id}/complete"
+
+
+def whole_trace(stage: Stage, trace_id: str) -> list[ReceivedSpan]:
+    """Wait until a trace has both callbacks and no span whose parent is missing, and return its spans."""
+
+    def arrived(spans: Sequence[ReceivedSpan]) -> bool:
+        mine = [span for span in spans if span.trace_id == trace_id]
+        known = {span.span_id for span in mine}
+        orphans = [span for span in mine if span.parent_id not in known]
+        return len(orphans) == 1 and sum(is_callback(span) for span in mine) == 2
+
+    with contextlib.suppress(TimeoutError):  # the test says what is missing
+        stage.otlp.wait_for(arrived, 20.0)
+    return [span for span in stage.otlp.spans() if span.trace_id == trace_id]
 
 
 def test_every_answer_names_its_trace_and_its_request(stage: Stage, caller: Caller) -> None:
@@ -103,7 +111,6 @@ def redis_dump(stage: Stage, name: str) -> bytes:
 
 def database_dump(stage: Stage, server: str, database: str) -> bytes:
     """Return a `pg_dump` of a database."""
-    program = Path(postgres_account().binaries) / "pg_dump"
-    url = stage.fleet.addresses.database(server, database)
-    done = subprocess.run([program, "--dbname", url], capture_output=True, check=True, timeout=60)
+    program = postgres_account().binaries.folder / "pg_dump"
+    done = subprocess.run([program, "--dbname", stage.dsn(server, database)], capture_output=True, check=True, timeout=60)
     return done.stdout

@@ -29,6 +29,7 @@ CLIENT_CLOSED_REQUEST: Final = 499
 # what nginx logs for a client that left before its answer; nobody receives it
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,128}")
+_PREFIX: Final = re.compile(r"(/[a-z0-9-]{1,64}){1,4}")
 _ids: Final = RandomIdGenerator()
 _logger = logging.getLogger(__name__)
 
@@ -36,6 +37,12 @@ _logger = logging.getLogger(__name__)
 def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get(Header.REQUEST_ID, "")
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _below_prefix(scope: Scope) -> Scope:
+    """Return the scope with the path under which the gateway publishes this service, so that `/docs` finds its schema."""
+    prefix = Headers(scope=scope).get(Header.FORWARDED_PREFIX, "")
+    return {**scope, "root_path": prefix} if _PREFIX.fullmatch(prefix) else scope
 
 
 def _untraced_context(scope: Scope) -> context.Context:
@@ -73,7 +80,7 @@ class RequestIdMiddleware:
         untraced = None if span.get_span_context().is_valid else context.attach(_untraced_context(scope))
         try:
             with bound_request(state):
-                await self._serve(scope, receive, send, state)
+                await self._serve(_below_prefix(scope), receive, send, state)
         finally:
             if untraced is not None:
                 context.detach(untraced)

@@ -54,6 +54,11 @@ class KeptContent:
 class FakeOrchestrator:
     """Serves `/jobs/{id}/complete`, `/jobs/{id}/progress` and `/content` on a free port until the `with` block ends.
 
+    Parameters
+    ----------
+    prefix
+        A path before the routes, as the gateway's `/api/orchestrator`.
+
     Attributes
     ----------
     completed, reports
@@ -68,11 +73,14 @@ class FakeOrchestrator:
         Statuses to answer the next requests with, one each, before anything else.
     status
         A status to answer every request with; `None` for none.
+    corrupt
+        Whether content is damaged on its way, either way.
     delay_seconds
         How long each answer takes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, prefix: str = "") -> None:
+        self._prefix = prefix
         self.completed: list[ReceivedCallback] = []
         self.reports: list[ReceivedProgress] = []
         self.contents: dict[str, KeptContent] = {}
@@ -82,21 +90,22 @@ class FakeOrchestrator:
         self.unknown_jobs: set[str] = set()
         self.failures: list[int] = []
         self.status: int | None = None
+        self.corrupt = False
         self.delay_seconds = 0.0
         self.requests: Counter[str] = Counter()
         self._changed = threading.Condition()
         routes = [
-            Route("/jobs/{job_id}/complete", self._complete, methods=["POST"]),
-            Route("/jobs/{job_id}/progress", self._progress, methods=["POST"]),
-            Route("/content", self._put_content, methods=["PUT"]),
-            Route("/content/{ref}", self._get_content, methods=["GET"]),
+            Route(f"{prefix}/jobs/{{job_id}}/complete", self._complete, methods=["POST"]),
+            Route(f"{prefix}/jobs/{{job_id}}/progress", self._progress, methods=["POST"]),
+            Route(f"{prefix}/content", self._put_content, methods=["PUT"]),
+            Route(f"{prefix}/content/{{ref}}", self._get_content, methods=["GET"]),
         ]
         self._server = ThreadedServer(Starlette(routes=routes))
 
     @property
     def url(self) -> str:
         """What `ORCHESTRATOR_URL` is set to."""
-        return self._server.url
+        return self._server.url + self._prefix
 
     def __enter__(self) -> Self:
         self._server.__enter__()
@@ -186,7 +195,7 @@ class FakeOrchestrator:
         parameters = request.query_params
         if parameters["attempt_id"] in self.abandoned:
             return _problem(409, "abandon")
-        body = await request.body()
+        body = await request.body() + (b"damaged" if self.corrupt else b"")
         ref = self.keep(
             body, job_id=parameters["job_id"], attempt_id=parameters["attempt_id"], stage=parameters["stage"]
         )
@@ -199,7 +208,8 @@ class FakeOrchestrator:
         if kept is None:
             return _problem(404, "content_missing")
         digest = hashlib.sha256(kept.body).hexdigest()
-        return Response(kept.body, media_type="application/octet-stream", headers={str(Header.CONTENT_SHA256): digest})
+        body = kept.body + (b"damaged" if self.corrupt else b"")
+        return Response(body, media_type="application/octet-stream", headers={str(Header.CONTENT_SHA256): digest})
 
 
 def _problem(status: int, code: str) -> Response:

@@ -93,7 +93,8 @@ class WorkerProcess:
 
     def children(self) -> list[psutil.Process]:
         """The child processes that run tasks."""
-        return psutil.Process(self.pid).children(recursive=True)
+        found: list[psutil.Process] = psutil.Process(self.pid).children(recursive=True)
+        return found
 
     def __enter__(self) -> Self:
         with self._log.open("ab") as log:

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery, signals
 from celery import Task as CeleryTask
@@ -37,6 +37,11 @@ class WorkerApp(Celery):  # type: ignore[misc]
 
     service_settings: ServiceSettings
     runtime: ChildRuntime
+
+    if TYPE_CHECKING:  # Celery has no types; without this each task would be an untyped function
+
+        def task(self, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+            """Celery's decorator."""
 
 
 def build_celery_app(

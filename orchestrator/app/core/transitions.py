@@ -26,7 +26,16 @@ from ml_shared.contracts.jobs import (
 )
 from ml_shared.names import Stage
 
-GIVEN_BACK: Final = frozenset({"host_busy", "endpoint_rate_limited", "endpoint_unavailable", "stage_unavailable"})
+GIVEN_BACK: Final = frozenset(
+    {
+        "host_busy",
+        "endpoint_rate_limited",
+        "endpoint_unavailable",
+        "pacing_unavailable",
+        "store_unavailable",
+        "stage_unavailable",
+    }
+)
 # the stage did nothing with the attempt, so it does not count
 CONTENT_MISSING: Final = "content_missing"
 HOST_BUSY: Final = "host_busy"
@@ -66,8 +75,9 @@ RETURNING attempts
 """
 _RUN_LEASE = """
 INSERT INTO leases AS l (owner, job_id, stage, attempt_id, phase, expires_at, deadline_at)
-VALUES ($1, $2, $3, $4, 'run', now() + make_interval(secs => LEAST($5::float8, $6::float8)),
-        now() + make_interval(secs => $6))
+SELECT $1, $2, $3, $4, 'run', LEAST(now() + make_interval(secs => $5), deadline), deadline
+FROM (SELECT started_at + make_interval(secs => $6) AS deadline FROM job_stages
+      WHERE owner = $1 AND job_id = $2 AND stage = $3) started WHERE deadline > now()
 ON CONFLICT (owner, job_id) DO UPDATE SET
     phase = 'run', attempt_id = excluded.attempt_id, expires_at = excluded.expires_at, deadline_at = excluded.deadline_at
 """
@@ -254,11 +264,13 @@ async def progress(
                 return None, Transition(CallbackAnswer(), ended=JobStatus.FAILED)
         if report.phase is ProgressPhase.STARTED or job["placement"] != "leased":
             # a lease that ran out, but that nobody took over, is taken up again
-            await connection.execute(_TAKE_UP_AGAIN, job["owner"], job_id, definition.status)
-            await connection.execute(
+            leased = await connection.execute(
                 _RUN_LEASE,
                 *(job["owner"], job_id, stage, attempt_id, limits.run_lease_seconds, limits.stage_deadline_seconds),
             )
+            if leased == "INSERT 0 0":
+                return None, Transition(CallbackAnswer())
+            await connection.execute(_TAKE_UP_AGAIN, job["owner"], job_id, definition.status)
         elif await connection.execute(_RENEW, attempt_id, limits.run_lease_seconds) == "UPDATE 0":
             return None, Transition(CallbackAnswer())
         if report.phase is ProgressPhase.COMMITTING:

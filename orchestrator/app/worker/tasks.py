@@ -7,7 +7,7 @@ from ml_shared.names import Stage, TaskName
 from ml_shared.worker.task import AsyncTask
 
 
-@app.task(bind=True, base=AsyncTask, name=TaskName.DISPATCH.value)  # type: ignore[untyped-decorator]
+@app.task(bind=True, base=AsyncTask, name=TaskName.DISPATCH.value)
 def dispatch(self: AsyncTask, stage: str) -> None:
     """Make a pass of a stage."""
 
@@ -30,7 +30,7 @@ async def _come_back(resources: Resources, stage: Stage) -> None:
         await resources.nudger.nudge(stage, delay_seconds=max(seconds, 0.02))
 
 
-@app.task(bind=True, base=AsyncTask, name=TaskName.RECOVER_JOBS.value)  # type: ignore[untyped-decorator]
+@app.task(bind=True, base=AsyncTask, name=TaskName.RECOVER_JOBS.value)
 def recover_jobs(self: AsyncTask) -> None:
     """Take back leases that ran out."""
 
@@ -41,7 +41,7 @@ def recover_jobs(self: AsyncTask) -> None:
     self.run_async(body)
 
 
-@app.task(bind=True, base=AsyncTask, name=TaskName.PURGE.value)  # type: ignore[untyped-decorator]
+@app.task(bind=True, base=AsyncTask, name=TaskName.PURGE.value)
 def purge(self: AsyncTask) -> None:
     """Forget what nobody needs any more."""
 

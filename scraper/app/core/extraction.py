@@ -14,8 +14,9 @@ from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
 from app.core import landmarks, metadata
 from app.core.charset import decode
-from app.core.errors import EmptyContentError, ExtractionError
+from app.core.errors import EmptyContentError, ExtractionError, PageTooLargeError
 from app.core.extraction_result import Extract
+from ml_shared.contracts.chunking import MAX_TEXT_CHARACTERS
 
 MARKUP_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
 _MARKDOWN_TYPES: Final = frozenset({"text/markdown", "text/x-markdown"})
@@ -45,11 +46,18 @@ def extract(body: bytes, *, url: str, media_type: str, charset: str | None) -> E
         If there is no text.
     ExtractionError
         If the page is nested too deeply.
+    PageTooLargeError
+        If its text is longer than what can be split into chunks: a table's spans make megabytes of a few bytes.
     """
     markup = media_type in MARKUP_TYPES
     text = decode(body, charset, markup=markup)
-    if markup:
-        return _from_html(text, url)
+    found = _from_html(text, url) if markup else _from_text(text, media_type)
+    if len(found.content) > MAX_TEXT_CHARACTERS:
+        raise PageTooLargeError(f"the page's text is longer than {MAX_TEXT_CHARACTERS} characters")
+    return found
+
+
+def _from_text(text: str, media_type: str) -> Extract:
     if not _WORD.search(text):
         raise EmptyContentError("the page holds no text")
     title = _ATX_TITLE.search(text) if media_type in _MARKDOWN_TYPES else None
@@ -87,7 +95,12 @@ def _parsed(text: str) -> HtmlElement:
 
 def _markdown(tree: HtmlElement) -> str:
     part = landmarks.main_part(tree)
-    found = trafilatura.extract(tree, output_format="markdown", fast=True, include_comments=False) or ""
+    try:
+        found = trafilatura.extract(tree, output_format="markdown", fast=True, include_comments=False) or ""
+    except RecursionError as error:  # lists within lists, hundreds deep
+        if part is None:
+            raise ExtractionError("the page's elements are nested too deeply") from error
+        found = ""
     if part is not None and landmarks.lost_something(found, part):
         found = landmarks.to_markdown(part)
     return _BLANK_LINES.sub("\n\n\n", found).strip()

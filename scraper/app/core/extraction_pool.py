@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 import orjson
 
-from app.core.errors import EmptyContentError, ExtractionError
+from app.core.errors import EmptyContentError, ExtractionError, PageTooLargeError
 from app.core.extraction_result import Extract
 from app.core.frames import FRAME_MAX_BYTES, LENGTH, frame
 from ml_shared.errors import ServiceError, UnavailableError
@@ -26,7 +26,7 @@ MEMORY_MAX_BYTES: Final = 1_024 * 2**20
 PAGES_A_PROCESS: Final = 500
 # then it is replaced: parsers and their caches grow
 _HOME: Final = Path(__file__).parents[2]
-_ERRORS: Final = {error.code: error for error in (EmptyContentError, ExtractionError)}
+_ERRORS: Final = {error.code: error for error in (EmptyContentError, ExtractionError, PageTooLargeError)}
 _KILL_MARGIN_SECONDS: Final = 2.0
 # its own clock kills a process that much later than we do
 
@@ -78,6 +78,8 @@ class ExtractionPool:
             If it holds no text.
         ExtractionError
             If it took too long or too much memory, or broke the parser. The process is gone, its successor starts.
+        PageTooLargeError
+            If its text is too long.
         UnavailableError
             If no process can be started.
         """

@@ -12,6 +12,8 @@ from html_to_markdown import ConversionOptions, convert
 from lxml import etree
 from lxml.html import HtmlElement, tostring
 
+from app.core.errors import ExtractionError
+
 _LANDMARKS: Final = (
     ".//main",
     ".//*[@role='main']",
@@ -37,6 +39,8 @@ _KEPT_CODE: Final = 0.7
 _LANGUAGE: Final = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush:)-?\s*([A-Za-z0-9+#_.-]{1,20})(?=\s|$)")
 _NO_LANGUAGE: Final = frozenset({"default", "none", "text", "plain", "source", "notranslate", "plaintext"})
 _OPTIONS: Final = ConversionOptions(extract_metadata=False, compact_tables=True, skip_images=True, autolinks=False)
+_DEPTH_MAX: Final = 1_000
+# the converter leaves out what is deeper than 1,024, and does not say so
 _WORD: Final = re.compile(r"\w+")
 _HEADING_LINE: Final = re.compile(r"^#{1,6} ", re.MULTILINE)
 
@@ -71,7 +75,15 @@ def lost_something(markdown: str, part: HtmlElement) -> bool:
 
 
 def to_markdown(part: HtmlElement) -> str:
-    """Convert a main part; it is changed on the way."""
+    """Convert a main part; it is changed on the way.
+
+    Raises
+    ------
+    ExtractionError
+        If it is nested too deeply.
+    """
+    if _depth(part) > _DEPTH_MAX:
+        raise ExtractionError(f"the page's elements are nested more than {_DEPTH_MAX} deep")
     for block in part.iter("pre"):
         _name_language(block)
     for link in list(part.iter("a")):
@@ -92,6 +104,14 @@ def _name_language(block: HtmlElement) -> None:
                 if code is not None:
                     code.set("class", f"language-{name.lower()}")
                 return
+
+
+def _depth(part: HtmlElement) -> int:
+    depth = deepest = 0
+    for event, _ in etree.iterwalk(part, events=("start", "end")):
+        depth += 1 if event == "start" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _words(text: str) -> int:

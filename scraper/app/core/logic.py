@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httpx
 from redis.asyncio import Redis
@@ -23,6 +23,9 @@ from ml_shared.contracts.scraping import ScrapeResult
 
 if TYPE_CHECKING:
     from app.config import Settings
+
+
+_HEADER_MAX_CHARACTERS: Final = 500
 
 
 @dataclass(frozen=True)
@@ -123,9 +126,14 @@ def _result(visit: Visit, page: Page, extract: Extract, fetched_at: datetime) ->
         canonical_url=extract.canonical_url,
         links=extract.links,
         content_hash=hashlib.sha256(extract.content.encode()).hexdigest(),
-        etag=answer.headers.get("etag"),
-        last_modified=answer.headers.get("last-modified"),
+        etag=_short(answer.headers.get("etag")),
+        last_modified=_short(answer.headers.get("last-modified")),
         bytes_fetched=len(answer.body),
         fetched_at=fetched_at,
         robots=page.robots,
     )
+
+
+def _short(header: str | None) -> str | None:
+    """Return a header that is as long as such headers are; cut, a validator would be another one."""
+    return header if header and len(header) <= _HEADER_MAX_CHARACTERS else None

@@ -11,9 +11,7 @@ from ml_shared.worker.stage import StageOutcome, StageRun
 from ml_shared.worker.task import StageTask
 
 
-@app.task(  # type: ignore[untyped-decorator]
-    bind=True, base=StageTask, name=TaskName.SCRAPE_URL.value, stage=Stage.SCRAPING, job_stage=JobStage.SCRAPE
-)
+@app.task(bind=True, base=StageTask, name=TaskName.SCRAPE_URL.value, stage=Stage.SCRAPING, job_stage=JobStage.SCRAPE)
 def scrape_task(
     self: StageTask,
     url: str,

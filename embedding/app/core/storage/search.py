@@ -14,40 +14,48 @@ from app.core.storage.models import Model
 from app.core.storage.pool import store_errors
 from ml_shared.contracts.embedding import SearchFilters
 
-MAX_WORDS = 32
-MAX_MATCHES = 50_000
-# of one search by words; what the commonest words match beyond this is not ranked
+MAX_WORDS = 24
+MAX_MATCHES = 10_000
+# of one word; what the commonest words match beyond this tells nothing
+MAX_RANKED = 1_000
+# chunks with as much word weight as any that are compared by where their words stand
 MIN_EF_SEARCH = 100
 MAX_EF_SEARCH = 1000
 # pgvector's own bounds end there; 100 is a recall@10 of 0.94 at 5 ms
+MAX_SCAN_TUPLES = 60_000
+# how far an index scan goes on past other owners' rows before it gives up
 
 LEXEMES = "SELECT lexeme FROM unnest(to_tsvector('english', $1)) ORDER BY positions[1] LIMIT $2"
 
 # Rarer words weigh more (BM25's inverse document frequency over the rows searched); the score is the weight of the words
-# that a chunk has, as a share of the weight of all. Among equals, the words' density and closeness decide.
+# that a chunk has, as a share of the weight of all. Among equals, the words' density and closeness decide. A chunk's
+# own word list is long, and stored out of line: it is only read for the best, everything before comes from the index.
 MATCHES = """
-WITH words AS (SELECT word, word::tsquery AS query FROM unnest($1::text[]) AS word),
-matches AS MATERIALIZED (
-    SELECT c.corpus, c.document_id, c.id, c.search
-    FROM chunks c {join}
-    WHERE c.owner = $2 AND c.corpus = ANY($3::text[]) AND c.model_id = {model_id}
-      AND c.search @@ $4::tsquery {where}
-    LIMIT {max_matches}
-),
+WITH words AS (SELECT number, word::tsquery AS query FROM unnest($1::text[]) WITH ORDINALITY AS given (word, number)),
 hits AS MATERIALIZED (
-    SELECT words.word, matches.corpus, matches.document_id, matches.id, matches.search
-    FROM words JOIN matches ON matches.search @@ words.query
+    SELECT words.number, found.corpus, found.document_id, found.id
+    FROM words CROSS JOIN LATERAL (
+        SELECT c.corpus, c.document_id, c.id
+        FROM chunks c {join}
+        WHERE c.owner = $2 AND c.corpus = ANY($3::text[]) AND c.model_id = {model_id}
+          AND c.search @@ words.query {where}
+        LIMIT {max_matches}
+    ) AS found
 ),
-weights AS (
-    SELECT words.word, ln(1 + (greatest($5::float8 - count(hits.id), 0) + 0.5) / (count(hits.id) + 0.5)) AS weight
-    FROM words LEFT JOIN hits USING (word) GROUP BY words.word
+weights AS MATERIALIZED (
+    SELECT words.number, ln(1 + (greatest($4::float8 - count(hits.id), 0) + 0.5) / (count(hits.id) + 0.5)) AS weight
+    FROM words LEFT JOIN hits USING (number) GROUP BY words.number
+),
+best AS MATERIALIZED (
+    SELECT hits.corpus, hits.document_id, hits.id, sum(weights.weight) AS weight
+    FROM hits JOIN weights USING (number) GROUP BY hits.corpus, hits.document_id, hits.id
+    ORDER BY weight DESC, hits.id LIMIT {max_ranked}
 )
-SELECT hits.corpus, hits.document_id, hits.id,
-       sum(weights.weight) / (SELECT sum(weight) FROM weights) AS score
-FROM hits JOIN weights USING (word)
-GROUP BY hits.corpus, hits.document_id, hits.id, hits.search
-ORDER BY score DESC, ts_rank_cd(hits.search, $6::tsquery, 1) DESC, hits.id
-LIMIT $7
+SELECT best.document_id, best.id, best.weight / (SELECT sum(weight) FROM weights) AS score
+FROM best JOIN chunks c
+  ON c.owner = $2 AND c.corpus = best.corpus AND c.document_id = best.document_id AND c.id = best.id
+ORDER BY score DESC, ts_rank_cd(c.search, $5::tsquery, 1) DESC, best.id
+LIMIT $6
 """
 
 # The distances are computed before anything is sorted by them, so that no plan asks the vector index.
@@ -171,9 +179,11 @@ async def nearest(connection: Any, scope: Scope, vector: HalfVector, *, limit: i
     if not exact:
         await connection.execute(
             "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', $1, true), "
+            "set_config('hnsw.max_scan_tuples', $2, true), "
             # a sort beside the index is what a plan would otherwise reach for, and that reads every row
             "set_config('enable_sort', 'off', true)",
             str(min(max(MIN_EF_SEARCH, limit), MAX_EF_SEARCH)),
+            str(MAX_SCAN_TUPLES),
         )
     statement = (NEAREST_EXACT if exact else NEAREST_BY_INDEX).format(
         distance=scope.model.distance, model_id=scope.model.id, join=conditions.join, where=conditions.where
@@ -195,20 +205,22 @@ async def matching(connection: Any, scope: Scope, query: str, *, rows: int, limi
     words = [_quoted(row["lexeme"]) for row in await connection.fetch(LEXEMES, storable(query), MAX_WORDS)]
     if not words:
         return []
-    conditions = scope.conditions(8)
+    conditions = scope.conditions(7)
     statement = MATCHES.format(
-        model_id=scope.model.id, max_matches=MAX_MATCHES, join=conditions.join, where=conditions.where
+        model_id=scope.model.id,
+        max_matches=MAX_MATCHES,
+        max_ranked=MAX_RANKED,
+        join=conditions.join,
+        where=conditions.where,
     )
-    any_word = " | ".join(words)
-    scopes = " | ".join(_quoted(f"scope:{scope.owner}/{corpus}") for corpus in scope.corpora)
+    corpora = " | ".join(_quoted(f"scope:{scope.owner}/{corpus}") for corpus in scope.corpora)
     found = await connection.fetch(
         statement,
-        words,
+        [f"({corpora}) & {word}" for word in words],
         scope.owner,
         scope.corpora,
-        f"({scopes}) & ({any_word})",
         float(rows),
-        any_word,
+        " | ".join(words),
         limit,
         *conditions.parameters,
     )

@@ -4,7 +4,6 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app.api.schemas import BatchFilter, CorpusFilter, CreatedAfter, Cursor, Limit, StatusFilter
 from app.core.logic import JobFilter, Orchestrator
-from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.contracts.jobs import JobPage, JobView
@@ -39,5 +38,4 @@ async def list_jobs(
     if page.next_cursor is not None:
         following = request.url.include_query_params(cursor=page.next_cursor)
         response.headers["Link"] = f'<?{following.query}>; rel="next"'
-    emit(AuditEvent.JOBS_LISTED, ctx, count=len(page.items))
     return page

@@ -1,0 +1,1 @@
+"""Figures of a fleet of its own: `python -m bench`."""

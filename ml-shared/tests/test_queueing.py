@@ -1,0 +1,213 @@
+"""Handing tasks to the queue: bounded, registered, and traced."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from celery import Task
+from opentelemetry import trace
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from redis.asyncio import Redis
+
+from ml_shared.auth.context import CallerContext
+from ml_shared.contracts.queueing import PendingResult
+from ml_shared.errors import RateLimitedError, UnavailableError
+from ml_shared.names import Queue
+from ml_shared.queueing import TaskQueue
+from ml_shared.redis_client import open_redis
+from ml_shared.results import HELD_BYTES, ResultStore
+from ml_shared.settings import ServiceSettings
+from ml_shared.testing.servers import RedisServer
+from ml_shared.worker.celery import WorkerApp, build_celery_app
+
+USER = CallerContext(caller_id="a", caller_type="user", owner="key:a", request_id="request-0001")
+ORCHESTRATOR = CallerContext(
+    caller_id="o", caller_type="service", owner="key:o", service="orchestrator", is_internal=True
+)
+
+
+def _settings(redis_url: str, **more: Any) -> ServiceSettings:
+    return ServiceSettings(
+        _env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1", REDIS_URL=redis_url, **more
+    )
+
+
+def _app(settings: ServiceSettings) -> WorkerApp:
+    return build_celery_app(settings, queue=Queue.SCRAPER, include=[], resources=contextlib.nullcontext)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator["Redis"]:
+    async with open_redis(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def task(redis_url: str) -> Iterator[Task]:
+    app = _app(_settings(redis_url))
+
+    @app.task(name="probe.nothing")
+    def nothing(word: str) -> None:
+        """Never run here."""
+
+    yield nothing
+    app.close()
+
+
+async def _message(redis: Redis) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(await redis.lindex("scraper", 0) or b"")
+    return message
+
+
+async def test_a_users_task_is_queued_where_workers_listen_and_registered_for_its_owner(
+    redis: Redis, redis_url: str, task: Task
+) -> None:
+    queue = TaskQueue(redis, _settings(redis_url), Queue.SCRAPER)
+    answer = await queue.enqueue(task, USER, kwargs={"word": "somebody's page"}, job_id=None)
+    assert (answer.job_id, answer.status) == (None, "queued")
+    assert await redis.llen("scraper") == 1
+    message = await _message(redis)
+    assert message["headers"]["id"] == answer.task_id
+    assert message["headers"]["ml_request_id"] == "request-0001"
+    assert "somebody" not in json.dumps(message["headers"])
+    store = ResultStore(redis, _settings(redis_url))
+    assert await store.read(answer.task_id, "key:a") == PendingResult(task_id=answer.task_id, status="queued")
+    assert await store.read(answer.task_id, "key:b") is None
+
+
+async def test_a_jobs_task_is_not_registered_and_says_which_life_of_the_queue_it_is_in(
+    redis: Redis, redis_url: str, task: Task
+) -> None:
+    queue = TaskQueue(redis, _settings(redis_url), Queue.SCRAPER)
+    first = await queue.enqueue(task, ORCHESTRATOR, kwargs={"word": "w"}, job_id="job-1")
+    second = await queue.enqueue(task, ORCHESTRATOR, kwargs={"word": "w"}, job_id="job-2")
+    assert (first.job_id, first.queue_epoch) == ("job-1", second.queue_epoch)
+    assert first.queue_epoch == await queue.epoch()
+    assert await ResultStore(redis, _settings(redis_url)).read(first.task_id, ORCHESTRATOR.owner) is None
+    await redis.flushall()
+    third = await queue.enqueue(task, ORCHESTRATOR, kwargs={"word": "w"}, job_id="job-1")
+    assert third.queue_epoch != first.queue_epoch
+
+
+async def test_what_workers_hold_counts_and_a_full_queue_says_when_to_come_back(
+    redis: Redis, redis_url: str, task: Task
+) -> None:
+    queue = TaskQueue(redis, _settings(redis_url, MAX_QUEUE_DEPTH=2), Queue.SCRAPER)
+    await redis.hset("unacked", "held-by-a-worker", "x")
+    await queue.enqueue(task, USER, kwargs={"word": "w"}, job_id=None)
+    assert await queue.depth() == 2
+    with pytest.raises(RateLimitedError) as refused:
+        await queue.enqueue(task, USER, kwargs={"word": "w"}, job_id=None)
+    assert (refused.value.code, refused.value.retry_after_seconds) == ("queue_full", 30)
+    assert await redis.get("ml:results:bytes") == str(HELD_BYTES).encode()
+
+
+async def test_a_hundred_requests_at_once_overshoot_the_depth_by_nothing_within_a_process(
+    redis: Redis, redis_url: str, task: Task
+) -> None:
+    queue = TaskQueue(redis, _settings(redis_url, MAX_QUEUE_DEPTH=10), Queue.SCRAPER)
+    answers = await asyncio.gather(
+        *(queue.enqueue(task, USER, kwargs={"word": "w"}, job_id="j") for _ in range(100)), return_exceptions=True
+    )
+    assert sum(not isinstance(answer, Exception) for answer in answers) <= 10
+    assert all(isinstance(answer, RateLimitedError) for answer in answers if isinstance(answer, Exception))
+    assert await redis.llen("scraper") <= 10
+
+
+async def test_two_processes_overshoot_by_at_most_what_is_in_flight(redis: Redis, redis_url: str, task: Task) -> None:
+    queues = [TaskQueue(redis, _settings(redis_url, MAX_QUEUE_DEPTH=10), Queue.SCRAPER) for _ in range(2)]
+    in_flight = 40
+    await asyncio.gather(
+        *(queues[n % 2].enqueue(task, USER, kwargs={"word": "w"}, job_id="j") for n in range(in_flight)),
+        return_exceptions=True,
+    )
+    assert await redis.llen("scraper") <= 10 + in_flight // 2
+
+
+async def test_results_without_room_refuse_the_task(redis: Redis, redis_url: str, task: Task) -> None:
+    queue = TaskQueue(redis, _settings(redis_url, RESULTS_MAX_BYTES=HELD_BYTES), Queue.SCRAPER)
+    await queue.enqueue(task, USER, kwargs={"word": "w"}, job_id=None)
+    with pytest.raises(RateLimitedError) as refused:
+        await queue.enqueue(task, USER, kwargs={"word": "w"}, job_id=None)
+    assert refused.value.code == "results_full"
+    assert await redis.llen("scraper") == 1
+    await queue.enqueue(task, ORCHESTRATOR, kwargs={"word": "w"}, job_id="job-1")
+
+
+async def test_the_publishing_span_is_a_child_of_the_requests_and_the_message_carries_it(
+    redis: Redis, redis_url: str, task: Task, spans: InMemorySpanExporter
+) -> None:
+    queue = TaskQueue(redis, _settings(redis_url), Queue.SCRAPER)
+    with trace.get_tracer("test").start_as_current_span("request") as request:
+        await queue.enqueue(task, USER, kwargs={"word": "w"}, job_id=None)
+    [publish] = [span for span in spans.get_finished_spans() if span.name.startswith("apply_async")]
+    assert publish.parent is not None
+    assert publish.context is not None
+    assert publish.parent.span_id == request.get_span_context().span_id
+    headers = (await _message(redis))["headers"]
+    assert headers["traceparent"].split("-")[2] == trace.format_span_id(publish.context.span_id)
+    assert "baggage" not in headers
+
+
+async def test_a_redis_that_hangs_or_is_gone_is_said_within_seconds() -> None:
+    with RedisServer() as server:
+        settings = _settings(server.url)
+        app = _app(settings)
+
+        @app.task(name="probe.nothing")
+        def nothing() -> None:
+            """Never run."""
+
+        async with open_redis(server.url, timeout_seconds=0.5) as redis:
+            queue = TaskQueue(redis, settings, Queue.SCRAPER)
+            await queue.enqueue(nothing, USER, kwargs={}, job_id="j")
+            for down in (server.paused, _killed(server)):
+                with down():
+                    began = time.monotonic()
+                    with pytest.raises(UnavailableError) as refused:
+                        await queue.enqueue(nothing, USER, kwargs={}, job_id="j")
+                    assert refused.value.code == "queue_unavailable"
+                    assert time.monotonic() - began < 4
+        app.close()
+
+
+def _killed(server: RedisServer) -> Any:
+    @contextlib.contextmanager
+    def killed() -> Iterator[None]:
+        server.kill()
+        yield
+        server.start()
+
+    return killed
+
+
+def test_a_worker_needs_a_broker_and_limits_in_order(redis_url: str) -> None:
+    with pytest.raises(ValueError, match="REDIS_URL"):
+        _app(ServiceSettings(_env_file=None, SERVICE_NAME="chunking", MEMBERSHIP_URL="http://127.0.0.1:1"))
+    with pytest.raises(ValueError, match="limit"):
+        build_celery_app(
+            _settings(redis_url),
+            queue=Queue.SCRAPER,
+            include=[],
+            resources=contextlib.nullcontext,
+            soft_time_limit_seconds=10,
+            time_limit_seconds=10,
+        )
+
+
+def test_what_must_be_set_for_tasks_to_survive_is_set(redis_url: str) -> None:
+    app = _app(_settings(redis_url))
+    conf = app.conf
+    assert conf.task_acks_late
+    assert conf.task_reject_on_worker_lost
+    assert conf.worker_prefetch_multiplier == 1
+    assert conf.task_ignore_result
+    assert conf.accept_content == ["json"]
+    assert conf.task_default_queue == "scraper"
+    assert conf.task_soft_time_limit < conf.task_time_limit
+    assert conf.broker_transport_options["visibility_timeout"] > conf.task_time_limit + 300
+    app.close()

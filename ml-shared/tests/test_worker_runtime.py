@@ -1,0 +1,194 @@
+"""The loop of a child: what runs on it ends there, and nothing of it goes on in the next task."""
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
+
+from ml_shared.worker import runtime as module
+from ml_shared.worker.runtime import ChildRuntime, ResourcesError
+
+Log = list[str]
+
+
+@pytest.fixture
+def log() -> Log:
+    return []
+
+
+@pytest.fixture(params=["main thread, as in a child", "own thread, as in a test"])
+def runtime(request: pytest.FixtureRequest, log: Log) -> Iterator[ChildRuntime]:
+    @asynccontextmanager
+    async def resources() -> AsyncIterator[str]:
+        log.append("opened")
+        async with asyncio.timeout(60):  # can only be left in the task that entered it
+            yield "resources"
+        log.append("closed")
+
+    made = ChildRuntime(resources)
+    if request.param.startswith("main"):
+        made.open()
+    yield made
+    made.close()
+
+
+def test_bodies_share_what_was_opened_once_and_it_is_closed(runtime: ChildRuntime, log: Log) -> None:
+    async def body(resources: str) -> tuple[str, int]:
+        return resources, id(asyncio.get_running_loop())
+
+    assert runtime.run_body(body) == runtime.run_body(body)
+    runtime.close()
+    assert log == ["opened", "closed"]
+
+
+def test_a_body_runs_in_the_context_of_its_caller(runtime: ChildRuntime) -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+    variable.set("the caller's")
+
+    async def body() -> str:
+        return variable.get()
+
+    assert runtime.run(body()) == "the caller's"
+
+
+def test_a_signal_that_strikes_the_waiting_loop_ends_the_body_before_the_error_goes_on(log: Log) -> None:
+    @asynccontextmanager
+    async def resources() -> AsyncIterator[None]:
+        yield None
+
+    async def body() -> None:
+        asyncio.get_running_loop().call_later(0.05, _raise_in_select, asyncio.get_running_loop())
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.02)
+            log.append("ended")
+
+    async def next_body() -> int:
+        return len(asyncio.all_tasks())
+
+    runtime = ChildRuntime(resources)
+    runtime.open()
+    try:
+        with pytest.raises(SoftTimeLimitExceeded):
+            runtime.run(body())
+        assert log == ["ended"]
+        assert runtime.run(next_body()) == 2  # itself, and what keeps the resources open
+    finally:
+        runtime.close()
+
+
+def _raise_in_select(loop: asyncio.AbstractEventLoop) -> None:
+    """Make the loop's next wait raise: where a signal strikes an idle loop."""
+    selector = loop._selector  # type: ignore[attr-defined]
+    select = selector.select
+
+    def raising(timeout: float | None = None) -> None:
+        selector.select = select
+        raise SoftTimeLimitExceeded
+
+    selector.select = raising
+
+
+def test_a_shielded_clean_up_may_end_by_itself(runtime: ChildRuntime, log: Log) -> None:
+    async def clean_up() -> None:
+        await asyncio.sleep(0.05)
+        log.append("cleaned up")
+
+    async def body() -> None:
+        asyncio.get_running_loop().create_task(clean_up())
+        raise ValueError("early")
+
+    with pytest.raises(ValueError, match="early"):
+        runtime.run(body())
+    assert log[-1] == "cleaned up"
+
+
+def test_what_a_body_leaves_running_is_cancelled_after_a_grace(
+    runtime: ChildRuntime, log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "LEFTOVER_GRACE_SECONDS", 0.05)
+
+    async def endless() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            log.append("ended")
+
+    async def body() -> None:
+        asyncio.get_running_loop().create_task(endless(), name="endless")
+        await asyncio.sleep(0)
+
+    with caplog.at_level(logging.WARNING):
+        runtime.run(body())
+    assert log[-1] == "ended"
+    assert "of its own running" in caplog.text
+
+
+def test_resources_that_can_not_be_opened_are_tried_again_by_the_next_task() -> None:
+    there: list[bool] = []
+
+    @asynccontextmanager
+    async def resources() -> AsyncIterator[str]:
+        if not there:
+            raise ConnectionRefusedError("no database")
+        yield "resources"
+
+    async def body(opened: str) -> str:
+        return opened
+
+    runtime = ChildRuntime(resources)
+    runtime.open()
+    try:
+        with pytest.raises(ResourcesError, match="no database"):
+            runtime.run_body(body)
+        there.append(True)
+        assert runtime.run_body(body) == "resources"
+    finally:
+        runtime.close()
+
+
+def test_resources_that_hang_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OPEN_TIMEOUT_SECONDS", 0.05)
+
+    @asynccontextmanager
+    async def resources() -> AsyncIterator[str]:
+        await asyncio.sleep(60)
+        yield "never"
+
+    async def body(opened: str) -> str:
+        return opened
+
+    runtime = ChildRuntime(resources)
+    runtime.open()
+    try:
+        with pytest.raises(ResourcesError, match="TimeoutError"):
+            runtime.run_body(body)
+    finally:
+        runtime.close()
+
+
+def test_a_body_that_would_wait_for_itself_is_refused(log: Log) -> None:
+    @asynccontextmanager
+    async def resources() -> AsyncIterator[None]:
+        yield None
+
+    runtime = ChildRuntime(resources)
+
+    async def inner() -> None:
+        """Never runs."""
+
+    async def body() -> None:
+        runtime.run(inner())
+
+    try:
+        with pytest.raises(RuntimeError, match="wait for itself"):
+            runtime.run(body())
+    finally:
+        runtime.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "task-loop"]
