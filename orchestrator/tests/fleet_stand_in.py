@@ -1,8 +1,12 @@
 """The three stages as one real HTTP server, with answers that a test chooses."""
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from ml_shared.testing.http_server import ThreadedServer
 
@@ -44,29 +48,11 @@ class StageStandIn:
     answer: dict[str, Any] | None = None
     calls: list[Call] = field(default_factory=list)
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            while (message := await receive())["type"] != "lifespan.shutdown":
-                await send({"type": f"{message['type']}.complete"})
-            await send({"type": "lifespan.shutdown.complete"})
-            return
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        self.calls.append(Call(scope["path"], headers, json.loads(body)))
-        status = self.status
-        if status == 202 and scope["path"] == "/chunk":
-            status = 200
-        answer = self.answer or self._usual(scope["path"], status)
-        payload = json.dumps(answer).encode()
-        await send(
-            {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]}
-        )
-        await send({"type": "http.response.body", "body": payload})
+    async def _answer(self, request: Request) -> Response:
+        path = request.url.path
+        self.calls.append(Call(path, dict(request.headers), await request.json()))
+        status = 200 if self.status == 202 and path == "/chunk" else self.status
+        return JSONResponse(self.answer or self._usual(path, status), status)
 
     def _usual(self, path: str, status: int) -> dict[str, Any]:
         if status >= 300:
@@ -74,4 +60,4 @@ class StageStandIn:
         return CHUNKS if path == "/chunk" else {"task_id": "t", "queue_epoch": self.epoch}
 
     def serve(self) -> ThreadedServer:
-        return ThreadedServer(self)
+        return ThreadedServer(Starlette(routes=[Route("/{path:path}", self._answer, methods=["POST"])]))

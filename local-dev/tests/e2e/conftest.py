@@ -63,8 +63,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     fleet.layout.make()
     ports = choose_ports(fleet.layout.ports, PORTS)
     proxy = HoldingProxy(f"http://127.0.0.1:{ports['endpoint']}")
-    with TestWeb() as web, OtlpReceiver() as otlp, ThreadedServer(proxy) as proxy_server:
-        spans = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": otlp.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    with TestWeb() as web, OtlpReceiver() as otlp, ThreadedServer(proxy.app) as proxy_server:
+        spans = {
+            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": otlp.endpoint,
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+        }
         worker = {"LEASE_RENEW_SECONDS": "0.5", **spans}
         fleet = Fleet(
             fleet.layout.state,

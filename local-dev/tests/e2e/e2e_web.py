@@ -4,10 +4,17 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, Self
+from typing import Self
+
+import httpx
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
 from ml_shared.testing.http_server import ThreadedServer
-from ml_shared.testing.servers import free_port
+from ml_shared.testing.servers import free_port, wait_until
 
 NETWORK = "127.77.0.0/16"
 HOLD_SECONDS = 40.0
@@ -43,10 +50,11 @@ class TestWeb:
         self.asked: list[str] = []
         self._hosts = hosts
         self._stack = ExitStack()
+        self._app = Starlette(routes=[Route("/{path:path}", self._answer)])
 
     def __enter__(self) -> Self:
         for number in range(1, self._hosts + 1):
-            self._stack.enter_context(ThreadedServer(self, host=f"127.77.0.{number}", port=self.port))
+            self._stack.enter_context(ThreadedServer(self._app, host=f"127.77.0.{number}", port=self.port))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,27 +74,18 @@ class TestWeb:
 
     def wait_until_asked(self, path: str, times: int = 1, timeout_seconds: float = 30.0) -> None:
         """Wait until a page has been asked for so many times."""
-        from ml_shared.testing.servers import wait_until
-
         if not wait_until(lambda: self.asked.count(path) >= times, timeout_seconds):
             raise AssertionError(f"{path} was asked for {self.asked.count(path)} times, not {times}")
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            while (message := await receive())["type"] != "lifespan.shutdown":
-                await send({"type": f"{message['type']}.complete"})
-            await send({"type": "lifespan.shutdown.complete"})
-            return
-        path = scope["path"]
+    async def _answer(self, request: Request) -> Response:
+        path = request.url.path
         self.asked.append(path)
         if path in self.hooks:
             await asyncio.to_thread(self.hooks[path])
         if path in self.held:
             await asyncio.to_thread(self.held[path].wait, HOLD_SECONDS)
         status = self.statuses.get(path, 200 if path in self.pages else 404)
-        body = self.pages.get(path, "<html><body><p>nothing here</p></body></html>").encode()
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/html")]})
-        await send({"type": "http.response.body", "body": body})
+        return HTMLResponse(self.pages.get(path, "<html><body><p>nothing here</p></body></html>"), status)
 
 
 class HoldingProxy:
@@ -98,36 +97,19 @@ class HoldingProxy:
         self.open.set()
         self.passages: list[str] = []
         self.waiting = 0
+        self.app = Starlette(routes=[Route("/{path:path}", self._pass_on, methods=["GET", "POST"])])
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        import httpx
-        import orjson
-
-        if scope["type"] == "lifespan":
-            while (message := await receive())["type"] != "lifespan.shutdown":
-                await send({"type": f"{message['type']}.complete"})
-            await send({"type": "lifespan.shutdown.complete"})
-            return
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+    async def _pass_on(self, request: Request) -> Response:
+        body = await request.body()
         if body:
             given = orjson.loads(body)["input"]
             self.passages += given if isinstance(given, list) else [given]
         self.waiting += 1
         await asyncio.to_thread(self.open.wait, HOLD_SECONDS)
         self.waiting -= 1
-        headers = [(name, value) for name, value in scope["headers"] if name not in (b"host", b"content-length")]
+        headers = {name: value for name, value in request.headers.items() if name not in ("host", "content-length")}
         async with httpx.AsyncClient(trust_env=False, timeout=30.0) as client:
-            answer = await client.request(scope["method"], self._target + scope["path"], content=body, headers=headers)
-        await send(
-            {
-                "type": "http.response.start",
-                "status": answer.status_code,
-                "headers": [(b"content-type", answer.headers["content-type"].encode())],
-            }
-        )
-        await send({"type": "http.response.body", "body": answer.content})
+            answer = await client.request(
+                request.method, self._target + request.url.path, content=body, headers=headers
+            )
+        return Response(answer.content, answer.status_code, media_type=answer.headers["content-type"])

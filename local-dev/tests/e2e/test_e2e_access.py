@@ -34,10 +34,7 @@ def routes(stage: Stage, service: str) -> list[tuple[str, str]]:
     """Every route of a service that needs a key, from what it says of itself."""
     document = httpx.get(stage.fleet.addresses.url(service, "/openapi.json"), timeout=10).json()
     return [
-        (method.upper(), path)
-        for path, methods in document["paths"].items()
-        if path not in OPEN
-        for method in methods
+        (method.upper(), path) for path, methods in document["paths"].items() if path not in OPEN for method in methods
     ]
 
 

@@ -60,7 +60,9 @@ def test_two_jobs_for_one_url_at_once_leave_one_version_the_newer(stage: Stage, 
         stage.web.add("/race", words, 3)
         ids.append(caller.submit(url, "race").json()["job_id"])
     assert {caller.wait(job_id)["status"] for job_id in ids} == {"completed"}
-    rows = stage.vectors_sql("SELECT count(*) AS n, count(DISTINCT chunk_index) AS places FROM chunks WHERE corpus = 'race'")
+    rows = stage.vectors_sql(
+        "SELECT count(*) AS n, count(DISTINCT chunk_index) AS places FROM chunks WHERE corpus = 'race'"
+    )
     assert rows[0]["n"] == rows[0]["places"] > 0
     assert caller.corpus("race")["documents"] == 1
     assert all("polecat" in hit["text"] for hit in caller.search("polecat", "race", top_k=50))

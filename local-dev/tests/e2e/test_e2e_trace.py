@@ -78,10 +78,7 @@ def test_no_raw_key_is_in_any_log_redis_database_or_span(stage: Stage, caller: C
     assert all(len(content) > 100 for content in places.values()), {name: len(text) for name, text in places.items()}
     assert b"POST /jobs" in places["spans"]
     found = [
-        (place, name)
-        for place, content in places.items()
-        for name, key in canaries.items()
-        if key.encode() in content
+        (place, name) for place, content in places.items() for name, key in canaries.items() if key.encode() in content
     ]
     assert found == []
 
@@ -112,5 +109,7 @@ def redis_dump(stage: Stage, name: str) -> bytes:
 def database_dump(stage: Stage, server: str, database: str) -> bytes:
     """Return a `pg_dump` of a database."""
     program = postgres_account().binaries.folder / "pg_dump"
-    done = subprocess.run([program, "--dbname", stage.dsn(server, database)], capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        [program, "--dbname", stage.dsn(server, database)], capture_output=True, check=True, timeout=60
+    )
     return done.stdout
