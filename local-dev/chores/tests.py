@@ -69,9 +69,9 @@ def run(suite: Suite, arguments: list[str]) -> Outcome:
         status = subprocess.run(command, cwd=REPOSITORY / suite.folder, env=environment(), check=False).returncode
         outcome.broken = status not in (0, NO_TESTS)
         if report.exists():
-            for suite in ElementTree.parse(report).getroot().iter("testsuite"):  # noqa: S314 - our own
-                total, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
-                failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+            for part in ElementTree.parse(report).getroot().iter("testsuite"):  # noqa: S314 - our own
+                total, skipped = int(part.get("tests", 0)), int(part.get("skipped", 0))
+                failed = int(part.get("failures", 0)) + int(part.get("errors", 0))
                 outcome.passed += total - skipped - failed
                 outcome.failed += failed
                 outcome.skipped += skipped
