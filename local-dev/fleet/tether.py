@@ -1,15 +1,17 @@
 """Ends a fleet when the process that started it is gone: for tests, which may be killed and then stop nothing."""
 
 import os
+import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 
 import psutil
 
 from fleet.cleanup import has_ended
-from fleet.layout import LOCAL_DEV, Layout
-from fleet.programs import Program, Tier
+from fleet.layout import LOCAL_DEV, Layout, read_json
+from fleet.programs import STATE_VARIABLE, Program, Tier
 
 NAME = "tether"
 POLL_SECONDS = 0.5
@@ -36,6 +38,9 @@ def main(pid: int, created: float) -> None:
     except psutil.NoSuchProcess:
         pass
     if os.getppid() == manager:
+        # nobody will stop this fleet, which is what removes its socket's folder
+        note = read_json(Layout(Path(os.environ[STATE_VARIABLE])).manager)
+        shutil.rmtree(note["folder"], ignore_errors=True)
         os.kill(manager, signal.SIGTERM)
 
 

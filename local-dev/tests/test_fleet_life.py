@@ -15,7 +15,7 @@ from fleet.cleanup import processes_of
 from fleet.composition import _postgres, _redis
 from fleet.errors import FleetError, StartError
 from fleet.keys import Keys
-from fleet.layout import Layout
+from fleet.layout import Layout, read_json
 from fleet.programs import Program, Tier
 from fleet.readiness import http_ok
 from fleet.services import Overrides
@@ -207,9 +207,11 @@ def test_nothing_is_left_when_the_starting_process_is_ended(tmp_path: Path, how:
         for line in child.stdout:
             if "orchestrator" in line:
                 break
+        sockets = Path(read_json(Layout(state).manager)["folder"])
         os.kill(child.pid, how)
         child.communicate(timeout=30)
     assert wait_until(lambda: not list(processes_of(state)), 20), [(p, n) for p, n in processes_of(state)]
+    assert not sockets.exists()
 
 
 def test_two_fleets_run_side_by_side(fleet: Fleet, tmp_path: Path) -> None:
