@@ -2,6 +2,7 @@
 
 import itertools
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from nasty import NASTY, random_text
 from app.core.cancellation import AbandonedError, Cancellation
 from app.core.fitting import CharacterTooLongError, fitted
 from app.core.logic import chunk_text
+from app.core.splitting import Limits, Splitter
+from app.core.structure import scan_markdown
 from app.core.tokenising import Tokenizer
 from ml_shared.contracts.chunking import ChunkRequest, ChunkResult, ChunkStrategy, TextFormat
 
@@ -113,6 +116,19 @@ def test_time_grows_with_the_text_and_not_faster(tokenizer: Tokenizer, unit: str
         return best
 
     assert seconds(160_000) < 8 * 3 * max(seconds(20_000), 0.005)
+
+
+def test_no_step_copies_the_text_up_to_a_heading_far_below(tokenizer: Tokenizer) -> None:
+    text = "word " * 100_000 + "\n# The only heading\n"
+    structure = scan_markdown(text, Cancellation())
+    starts = tokenizer.token_starts(text, Cancellation())
+    limits = Limits(tokens=510, overlap=64)
+    splitter = Splitter(text, starts, structure, ChunkStrategy.MARKDOWN, limits, Cancellation())
+    tracemalloc.start()
+    splitter.spans()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < len(text) / 2
 
 
 def test_an_abandoned_computation_stops(tokenizer: Tokenizer) -> None:

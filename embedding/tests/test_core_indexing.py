@@ -186,10 +186,14 @@ async def test_what_stops_before_the_write_leaves_nothing_written(service: Embed
     assert await service.pool.fetchval("SELECT count(*) FROM documents") == 0
 
 
-async def test_nul_characters_are_replaced_and_offsets_hold(service: Embedding) -> None:
-    await index(service, "a\0b", title="t\0")
+async def test_characters_that_postgresql_refuses_are_replaced_and_offsets_hold(service: Embedding) -> None:
+    chunk = ChunkIn(index=0, text="a\0b", heading_path=["h\0", "half \ud83d"])
+    order = Order(OWNER, "docs", Document(url="https://example.com/page", title="t\0", author="\udc00"), NOON, NOON)
+    await execute_index(service, order, [chunk])
     assert await stored_texts(service) == ["a\ufffdb"]
-    assert await service.pool.fetchval("SELECT title FROM documents") == "t\ufffd"
+    assert await service.pool.fetchval("SELECT heading_path FROM chunks") == ["h\ufffd", "half \ufffd"]
+    document = await service.pool.fetchrow("SELECT title, author FROM documents")
+    assert tuple(document) == ("t\ufffd", "\ufffd")
 
 
 async def test_a_document_without_chunks_empties_the_one_that_stood_there(service: Embedding) -> None:

@@ -103,6 +103,24 @@ async def test_the_index_finds_a_small_owners_rows_among_a_large_ones(service: E
     assert all(hit.text.startswith("small") for hit in hits)
 
 
+async def test_rows_behind_more_of_a_strangers_than_an_index_scan_passes_are_found_all_the_same(
+    service: Embedding, endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "MAX_SCAN_TUPLES", 200)
+    service.settings.EXACT_SEARCH_MAX_ROWS = 0
+    near = vector_of("query")
+    for number in range(16):
+        texts = [f"near {number} {part}" for part in range(50)]
+        for part, text in enumerate(texts):
+            endpoint.pin(text, [component + 0.0001 * (50 * number + part) for component in near])
+        await index(service, *texts, url=f"https://big.example/{number}", owner="big")
+    for part in range(12):
+        endpoint.pin(f"far {part}", [-component - 0.001 * part for component in near])
+    await index(service, *(f"far {part}" for part in range(12)))
+    assert len(await find(service, "query", mode="vector", top_k=10)) == 10
+    assert len(await find(service, "query", mode="vector", top_k=100)) == 12
+
+
 async def test_hybrid_finds_an_exact_rare_word_that_vectors_miss(
     service: Embedding, endpoint: FakeEndpoint, path: str
 ) -> None:

@@ -154,6 +154,16 @@ async def test_a_chunk_that_is_too_long_fails_the_job_before_anything_is_sent(
     assert endpoint.bodies == []
 
 
+async def test_a_document_of_more_chunks_than_are_taken_fails_the_job_before_anything_is_sent(
+    tasks: ModuleType, fake_orchestrator: FakeOrchestrator, endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.worker.callbacks.MAX_CHUNKS", 2)
+    run(tasks, hand_out(fake_orchestrator, "one", "two", "three"))
+    callback = only_callback(fake_orchestrator)
+    assert (callback.status, callback.error_code) == (CallbackStatus.FAILED, "too_many_chunks")
+    assert endpoint.bodies == []
+
+
 async def test_a_job_cancelled_before_the_write_writes_nothing_and_says_nothing(
     tasks: ModuleType, fake_orchestrator: FakeOrchestrator, database: str
 ) -> None:
@@ -237,6 +247,10 @@ async def test_a_hand_out_is_whole_or_refused(client: httpx.AsyncClient, missing
         {"document": {}},
         {"chunks": None},
         {"chunks": [{"index": -1, "text": "a"}]},
+        {"chunks": [{"index": 2**31, "text": "a"}]},
+        {"chunks": [{"index": 0, "text": "a", "start": 2**31}]},
+        {"chunks": [{"index": 0, "text": "a", "token_count": 2**31}]},
+        {"document": DOCUMENT | {"fetched_at": "0001-01-01T00:00:00+14:00"}},
         {"corpus_name": "../x"},
         {"document": DOCUMENT | {"colour": "red"}},
         {"document": DOCUMENT | {"metadata": {"k": "\0"}}},

@@ -84,7 +84,9 @@ def _check_applied(migrations: Sequence[Migration], applied: dict[int, str]) -> 
 async def _applied(connection: Any) -> dict[int, str]:
     if await connection.fetchval("SELECT to_regclass('schema_migrations') IS NULL"):
         return {}
-    return {row["version"]: row["sha256"] for row in await connection.fetch("SELECT version, sha256 FROM schema_migrations")}
+    return {
+        row["version"]: row["sha256"] for row in await connection.fetch("SELECT version, sha256 FROM schema_migrations")
+    }
 
 
 async def migrate(dsn: str, folder: Path) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from kombu.exceptions import OperationalError
+from kombu.utils import json
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 EPOCH_KEY: Final = "ml:queue_epoch"
 UNACKED_KEY: Final = "unacked"
 # the hash in which kombu keeps what workers hold and have not acknowledged
+MAX_QUEUED_BYTES: Final = 256 * 2**20
+# a document's chunks travel in its message, tens of megabytes at worst; this is a quarter of the embedding VM's Redis
 FULL_RETRY_SECONDS: Final = 30
 UNAVAILABLE_RETRY_SECONDS: Final = 5
 CALLER_TYPE_HEADER: Final = "ml_caller_type"
@@ -31,9 +34,9 @@ REQUEST_ID_HEADER: Final = "ml_request_id"
 
 
 class TaskQueue:
-    """A Celery queue, as the API in front of it sees it.
+    """A Celery queue, as the API in front of it sees it: bounded in tasks and in bytes.
 
-    The depth is read, and then the task is queued: requests that come between are counted within this process, so that
+    Both are read, and then the task is queued: requests that come between are counted within this process, so that
     the bound is overshot by at most what the *other* API processes have in flight.
     """
 
@@ -42,7 +45,7 @@ class TaskQueue:
         self._queue = queue
         self._max_depth = settings.MAX_QUEUE_DEPTH
         self._results = ResultStore(redis, settings)
-        self._arriving = 0
+        self._arriving = self._arriving_bytes = 0
 
     async def enqueue(
         self, task: "Task", ctx: CallerContext, *, kwargs: Mapping[str, Any], job_id: str | None
@@ -64,16 +67,15 @@ class TaskQueue:
             `queue_unavailable`, when Redis does not take it.
         """
         task_id = str(uuid.uuid4())
+        size = _message_bytes(kwargs)
         self._arriving += 1
+        self._arriving_bytes += size
         try:
-            depth, epoch = await self._look()
+            depth, queued_bytes, epoch = await self._look()
             if depth + self._arriving > self._max_depth:
-                QUEUE_REJECTIONS.labels(service_name(), self._queue, "queue_full").inc()
-                raise RateLimitedError(
-                    f"the queue is full: {depth} tasks are waiting or being worked on",
-                    code="queue_full",
-                    retry_after_seconds=FULL_RETRY_SECONDS,
-                )
+                raise self._full(f"{depth} tasks are waiting or being worked on")
+            if queued_bytes + self._arriving_bytes > MAX_QUEUED_BYTES:
+                raise self._full(f"{queued_bytes} bytes are waiting, {MAX_QUEUED_BYTES} is the most")
             if job_id is None:
                 await self._results.reserve(task_id, ctx.owner)
             try:
@@ -86,26 +88,29 @@ class TaskQueue:
             raise self._unavailable() from error
         finally:
             self._arriving -= 1
+            self._arriving_bytes -= size
         return EnqueueAnswer(job_id=job_id, task_id=task_id, queue_epoch=epoch)
 
     async def depth(self) -> int:
         """Return how many tasks are waiting, or held by a worker."""
-        depth, _ = await self._look()
+        depth, _, _ = await self._look()
         return depth
 
     async def epoch(self) -> str:
         """Return the name of this life of the queue's Redis; after a wipe it is another one."""
-        _, epoch = await self._look()
+        _, _, epoch = await self._look()
         return epoch
 
-    async def _look(self) -> tuple[int, str]:
+    async def _look(self) -> tuple[int, int, str]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.llen(self._queue)
             pipeline.hlen(UNACKED_KEY)
             pipeline.set(EPOCH_KEY, uuid.uuid4().hex, nx=True)
             pipeline.get(EPOCH_KEY)
-            waiting, held, _, epoch = await pipeline.execute()
-        return int(waiting) + int(held), epoch.decode()
+            for key in (self._queue, UNACKED_KEY):
+                pipeline.memory_usage(key, samples=0)  # 0: exact, by looking at every message's length
+            waiting, held, _, epoch, *sizes = await pipeline.execute()
+        return int(waiting) + int(held), sum(size or 0 for size in sizes), epoch.decode()
 
     async def _publish(self, task: "Task", task_id: str, ctx: CallerContext, kwargs: Mapping[str, Any]) -> None:
         headers = {CALLER_TYPE_HEADER: ctx.caller_type, REQUEST_ID_HEADER: ctx.request_id}
@@ -122,6 +127,12 @@ class TaskQueue:
         except (OperationalError, RedisError, OSError) as error:
             raise self._unavailable() from error
 
+    def _full(self, why: str) -> RateLimitedError:
+        QUEUE_REJECTIONS.labels(service_name(), self._queue, "queue_full").inc()
+        return RateLimitedError(
+            f"the queue is full: {why}", code="queue_full", retry_after_seconds=FULL_RETRY_SECONDS
+        )
+
     def _unavailable(self) -> UnavailableError:
         QUEUE_REJECTIONS.labels(service_name(), self._queue, "unavailable").inc()
         return UnavailableError(
@@ -129,3 +140,8 @@ class TaskQueue:
             code="queue_unavailable",
             retry_after_seconds=UNAVAILABLE_RETRY_SECONDS,
         )
+
+
+def _message_bytes(kwargs: Mapping[str, Any]) -> int:
+    """Return how long a task's arguments are in Redis: as ASCII JSON, in base64."""
+    return len(json.dumps(kwargs)) * 4 // 3

@@ -27,8 +27,11 @@ def _split(url: str) -> tuple[SplitResult, str, int | None]:
         raise InvalidUrlError("not an absolute URL; give it as https://host/path")
     if parts.scheme.lower() not in _DEFAULT_PORTS:
         raise InvalidUrlError("only http:// and https:// URLs can be fetched", code="blocked_scheme")
-    if not host:
+    if not host or not host.strip("."):
         raise InvalidUrlError("the URL has no host; give it as https://host/path")
+    if port == 0:
+        # "none given" to most of what reads ports: it would be another name, with a pace of its own, for port 80
+        raise InvalidUrlError("the URL names port 0, which nothing can be fetched from")
     if parts.username is not None or parts.password is not None:
         raise InvalidUrlError("the URL carries a user name or password; leave them out")
     return parts, host, port
@@ -43,8 +46,25 @@ def _ascii_host(host: str) -> str:
         raise InvalidUrlError(f"the host name {host!r} is not a valid one") from error
 
 
+def _without_dots(path: str) -> str:
+    # servers do it too: what a robots.txt says of /private has to be said of /public/../private
+    kept: list[str] = []
+    plain = ""
+    for segment in path.split("/")[1:]:
+        plain = segment.lower().replace("%2e", ".")
+        if plain == "..":
+            del kept[-1:]
+        elif plain != ".":
+            kept.append(segment)
+    if plain in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
 def normalise_url(url: str) -> str:
-    """Return the form in which a URL names a document: lower-case scheme and host, no default port, no fragment.
+    """Return the form in which a URL names a document.
+
+    That is: lower-case scheme and host, no default port, no `.` and `..` in its path, no fragment.
 
     Raises
     ------
@@ -63,9 +83,8 @@ def normalise_url(url: str) -> str:
     if ":" in name:
         name = f"[{name}]"
     netloc = name if port in (None, _DEFAULT_PORTS[scheme]) else f"{name}:{port}"
-    normal = urlunsplit(
-        (scheme, netloc, quote(parts.path or "/", safe=_KEPT_IN_URL), quote(parts.query, safe=_KEPT_IN_URL), "")
-    )
+    path = quote(_without_dots(parts.path), safe=_KEPT_IN_URL)
+    normal = urlunsplit((scheme, netloc, path, quote(parts.query, safe=_KEPT_IN_URL), ""))
     if len(normal) > URL_MAX_CHARACTERS:
         raise InvalidUrlError(f"the URL, encoded, has {len(normal)} characters; {URL_MAX_CHARACTERS} is the most")
     return normal

@@ -46,6 +46,23 @@ async def test_without_a_key_the_answer_says_how_to_send_one(
     assert membership.calls == []
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("X-API-Key", KEY.encode()), ("X-API-Key", b"another")],
+        [("X-API-Key", KEY.encode() + b"\xa0")],
+        [("X-API-Key", b"\xa0"), ("Authorization", f"Bearer {KEY}".encode())],
+        [("Authorization", f"Bearer {KEY}\x85".encode("latin-1"))],
+    ],
+    ids=["twice", "space-behind", "space-instead", "bearer"],
+)
+async def test_a_key_that_the_gateway_counts_as_another_is_not_valid(
+    client: httpx.AsyncClient, headers: list[tuple[str, bytes]]
+) -> None:
+    answer = await client.get("/whoami", headers=[(name.encode(), value) for name, value in headers])
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_api_key")
+
+
 async def test_an_invalid_key_is_told_apart_from_a_missing_one(client: httpx.AsyncClient) -> None:
     answer = await client.get("/whoami", headers={"X-API-Key": "unknown-key-0123"})
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_api_key")

@@ -162,3 +162,9 @@ async def test_the_documentation_finds_its_schema_below_the_gateways_path(
 ) -> None:
     page = await client.get("/docs", headers={"X-Forwarded-Prefix": prefix})
     assert f"url: '{schema}'" in page.text
+
+
+@pytest.mark.parametrize("path", ["/api/scraper/whoami", "/api/scraper/health", "/api/scraper"])
+async def test_a_path_that_repeats_the_gateways_prefix_leads_to_no_route(client: httpx.AsyncClient, path: str) -> None:
+    headers = {"X-API-Key": KEY, "X-Forwarded-Prefix": "/api/scraper"}
+    assert (await client.get(path, headers=headers)).status_code == 404

@@ -316,6 +316,20 @@ async def test_without_a_job_a_lasting_error_is_kept_at_once(worker: ModuleType,
     assert worker.SECRET not in kept.body.decode()
 
 
+async def test_without_a_job_it_is_kept_that_the_child_lacks_its_resources(worker: ModuleType, redis_url: str) -> None:
+    @asynccontextmanager
+    async def resources() -> AsyncIterator[None]:
+        raise ConnectionRefusedError("no database")
+        yield
+
+    worker.app.runtime = ChildRuntime(resources)
+    await _reserve(redis_url, worker, "task-1")
+    worker.stage_task.apply(task_id="task-1", kwargs={"word": "hello"})
+    kept = await _kept(redis_url, worker, "task-1", "key:a")
+    assert isinstance(kept, StoredResult)
+    assert (kept.status, json.loads(kept.body)["code"]) == (503, "endpoint_unavailable")
+
+
 def test_a_plain_task_runs_on_the_same_loop(worker: ModuleType, redis: Redis) -> None:
     worker.plain_task.apply(kwargs={"word": "x"}, throw=True)
     assert redis.lrange("plain", 0, -1) == ["x"]

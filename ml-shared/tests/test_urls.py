@@ -16,6 +16,10 @@ from ml_shared.urls import URL_MAX_CHARACTERS, InvalidUrlError, host_of, normali
         ("https://example.com/a%20b", "https://example.com/a%20b"),
         ("http://[::1]:80/", "http://[::1]/"),
         ("  https://example.com/a  ", "https://example.com/a"),
+        ("https://example.com/public/../private", "https://example.com/private"),
+        ("https://example.com/a/%2E%2e/./b//c/..", "https://example.com/b//"),
+        ("https://example.com/../../a/.", "https://example.com/a/"),
+        ("https://example.com/a..b/...?x=/../y", "https://example.com/a..b/...?x=/../y"),
     ],
 )
 def test_equal_urls_have_one_form(given: str, normal: str) -> None:
@@ -39,6 +43,8 @@ def test_equal_urls_have_one_form(given: str, normal: str) -> None:
         ("http://exa\nmple.com/", "invalid_url"),
         ("http://example.com/" + "a" * URL_MAX_CHARACTERS, "invalid_url"),
         ("http://[::1/", "invalid_url"),
+        ("http://example.com:0/", "invalid_url"),
+        ("http://./a", "invalid_url"),
         ("http://user:canary@ex\u2100ample.com/", "invalid_url"),
     ],
 )

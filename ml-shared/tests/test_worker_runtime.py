@@ -173,6 +173,31 @@ def test_resources_that_hang_are_given_up(monkeypatch: pytest.MonkeyPatch) -> No
         runtime.close()
 
 
+def test_resources_that_are_given_up_and_end_slowly_are_not_taken_for_open_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OPEN_TIMEOUT_SECONDS", 0.05)
+    tries: list[bool] = []
+
+    @asynccontextmanager
+    async def resources() -> AsyncIterator[str]:
+        tries.append(True)
+        if len(tries) == 1:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0.2)  # as a pool's connection takes a moment to close
+        yield "opened"
+
+    async def body(opened: str) -> str:
+        return opened
+
+    runtime = ChildRuntime(resources)
+    runtime.open()
+    try:
+        assert runtime.run_body(body) == "opened"
+    finally:
+        runtime.close()
+
+
 def test_a_body_that_would_wait_for_itself_is_refused(log: Log) -> None:
     @asynccontextmanager
     async def resources() -> AsyncIterator[None]:

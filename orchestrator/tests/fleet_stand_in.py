@@ -41,18 +41,23 @@ class Call:
 
 @dataclass
 class StageStandIn:
-    """Answers every request with `status`; keeps what it was asked."""
+    """Answers every request with `status`, the job `long_for` at length; keeps what it was asked."""
 
     status: int = 202
     epoch: str = "epoch-1"
     answer: dict[str, Any] | None = None
+    long_for: str | None = None
     calls: list[Call] = field(default_factory=list)
 
     async def _answer(self, request: Request) -> Response:
         path = request.url.path
-        self.calls.append(Call(path, dict(request.headers), await request.json()))
+        body = await request.json()
+        self.calls.append(Call(path, dict(request.headers), body))
         status = 200 if self.status == 202 and path == "/chunk" else self.status
-        return JSONResponse(self.answer or self._usual(path, status), status)
+        answer = self.answer or self._usual(path, status)
+        if self.long_for is not None and body.get("job_id") == self.long_for:
+            answer = answer | {"padding": "x" * 10_000}
+        return JSONResponse(answer, status)
 
     def _usual(self, path: str, status: int) -> dict[str, Any]:
         if status >= 300:

@@ -6,8 +6,8 @@ import itertools
 from conftest import Core
 
 from app.core import claims
-from app.core.reading import find
-from ml_shared.contracts.jobs import CallbackStatus, WaitingReason
+from app.core.reading import find, find_page
+from ml_shared.contracts.jobs import CallbackStatus, JobStatus, WaitingReason
 from ml_shared.names import Stage
 
 
@@ -26,6 +26,9 @@ async def test_a_host_has_one_hand_out_at_a_time(core: Core) -> None:
     first = await core.claim(Stage.SCRAPING)
     assert sorted(job.host for job in first) == ["one.test", "other.test"]
     assert await core.claim(Stage.SCRAPING) == []
+    view = (await find_page(core.pool, "key:a", limit=10, cursor=None, status=JobStatus.QUEUED)).items[0]
+    assert view.waiting is not None
+    assert view.waiting.reason is WaitingReason.HOST_DELAY
     (on_one,) = [job for job in first if job.host == "one.test"]
     await core.complete(on_one, content_ref="page")
     assert [job.host for job in await core.claim(Stage.SCRAPING)] == ["one.test"]

@@ -70,3 +70,20 @@ async def test_only_content_of_jobs_that_ended_long_ago_is_purged(core: Core, st
     assert await content.purge(core.pool, store, timedelta(hours=24)) == 1
     assert await store.get(kept[0].content_ref) is None
     assert await store.get(kept[1].content_ref) is not None
+
+
+async def test_a_purge_goes_past_unfinished_jobs_and_takes_all_that_nobody_needs(
+    core: Core, store: PostgresContentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "PURGE_BATCH", 2)
+    for number in range(8):
+        await core.submit(f"http://host{number}.test/")
+    jobs = await core.claim(Stage.SCRAPING)
+    for job in jobs:
+        await store.put(job.owner, job.job_id, job.attempt_id, Stage.SCRAPING, b"x")
+    for job in jobs[3:]:
+        await core.complete(job, status=CallbackStatus.FAILED, error_code="http_status")
+    await core.content_pool.execute("UPDATE content SET created_at = created_at - interval '30 hours'")
+    await core.pool.execute("UPDATE jobs SET ended_at = now() - interval '25 hours' WHERE placement = 'ended'")
+    assert await content.purge(core.pool, store, timedelta(hours=24)) == 5
+    assert await core.content_pool.fetchval("SELECT count(*) FROM content") == 3

@@ -1,5 +1,6 @@
 """Passes against stages that answer in every way there is."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
@@ -10,11 +11,14 @@ from conftest import Core
 from fleet_stand_in import CHUNKS, PAGE, StageStandIn
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from app.core import claims
 from app.core.content import PostgresContentStore
 from app.core.dispatching import Dispatcher, Policy
+from app.core.hand_outs import HandOut
+from app.core.metrics import JOBS_ENDED
 from app.core.reading import find
 from app.core.stage_calls import StageClient
-from ml_shared.contracts.jobs import WaitingReason
+from ml_shared.contracts.jobs import CallbackStatus, WaitingReason
 from ml_shared.names import Service, Stage
 from ml_shared.testing.servers import free_port
 
@@ -228,3 +232,72 @@ async def test_too_much_content_stops_new_pages_and_nothing_else(
     await core.submit("http://other.test/")
     assert (await tight.run(Stage.SCRAPING)).handed_out == 0
     assert (await tight.run(Stage.CHUNKING)).handed_out == 1
+
+
+async def test_an_answer_ends_the_pause_of_a_stage_that_answers_at_once(
+    core: Core, http: httpx.AsyncClient, stage: StageStandIn
+) -> None:
+    dispatcher, content = build(core, http, stage.url)  # type: ignore[attr-defined]
+    await scraped(core, content)
+    stage.status = 503
+    await dispatcher.run(Stage.CHUNKING)
+    assert await core.pool.fetchval("SELECT pauses FROM stages WHERE stage = 'chunking'") == 1
+    await core.time_has_come()
+    await core.pool.execute("UPDATE stages SET paused_until = now()")
+    stage.status = 202
+    await dispatcher.run(Stage.CHUNKING)
+    assert await core.pool.fetchval("SELECT pauses FROM stages WHERE stage = 'chunking'") == 0, "or each is longer"
+
+
+async def test_chunks_that_are_too_long_to_keep_fail_their_job_with_that_reason_and_no_other(
+    core: Core, http: httpx.AsyncClient, stage: StageStandIn
+) -> None:
+    dispatcher, content = build(core, http, stage.url)  # type: ignore[attr-defined]
+    long, other = await scraped(core, content), await scraped(core, content)
+    content._max_bytes = 2_000
+    stage.long_for = str(long)
+    await dispatcher.run(Stage.CHUNKING)
+    row = await core.row(long)
+    assert (row["status"], row["error_code"], row["failed_stage"]) == ("failed", "too_large", "chunking")
+    assert (await core.row(other))["status"] == "embedding"
+
+
+async def test_one_hand_out_that_breaks_leaves_the_others_of_its_pass_alone(
+    core: Core, dispatcher: Dispatcher, stage: StageStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = await core.submit("http://broken.test/")
+    other = await core.submit("http://other.test/")
+    queued = claims.queued
+
+    async def breaks(pool: object, job: HandOut, **more: object) -> int:
+        if str(job.job_id) == broken:
+            raise OSError("the connection was lost")
+        await asyncio.sleep(2.5)  # longer than a worker's child waits for what a body leaves behind
+        return await queued(core.pool, job, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("app.core.dispatching.queued", breaks)
+    assert (await dispatcher.run(Stage.SCRAPING)).handed_out == 2
+    phases = dict(await core.pool.fetch("SELECT job_id::text, phase FROM leases"))
+    assert phases == {broken: "dispatch", other: "queue"}
+
+
+async def test_content_of_ended_jobs_makes_room_before_it_stops_new_pages(
+    core: Core, http: httpx.AsyncClient, stage: StageStandIn
+) -> None:
+    content = PostgresContentStore(core.content_pool, max_bytes=1_000_000)
+    client = StageClient(http, dict.fromkeys(Service, stage.url))  # type: ignore[attr-defined]
+    tight = Dispatcher(core.pool, content, client, Policy(dict.fromkeys(Stage, 4), 1000, 1, 30, 900), core.limits)
+    await scraped(core, content)
+    job = await core.claim_one(Stage.CHUNKING)
+    await core.complete(job, status=CallbackStatus.FAILED, error_code="x")
+    await core.submit("http://other.test/")
+    assert (await tight.run(Stage.SCRAPING)).handed_out == 1
+    assert await content.total_bytes() == 0
+
+
+async def test_a_job_that_ends_in_a_pass_is_counted(core: Core, dispatcher: Dispatcher, stage: StageStandIn) -> None:
+    before = JOBS_ENDED.labels("failed")._value.get()
+    stage.status = 422
+    await core.submit("http://site.test/a")
+    await dispatcher.run(Stage.SCRAPING)
+    assert JOBS_ENDED.labels("failed")._value.get() == before + 1

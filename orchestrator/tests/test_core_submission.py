@@ -23,7 +23,7 @@ async def test_a_new_job_says_why_it_waits(core: Core) -> None:
     job = await find(core.pool, "key:a", UUID(job_id))
     assert job.status is JobStatus.QUEUED
     assert job.waiting is not None
-    assert job.waiting.reason is WaitingReason.HOST_DELAY
+    assert job.waiting.reason is WaitingReason.QUEUED
     assert job.trace_id == "a" * 32
     assert job.url == "http://Site.test:80/a#part", "as submitted"
     assert (await core.row(job_id))["host"] == "site.test"

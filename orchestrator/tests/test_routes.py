@@ -189,6 +189,11 @@ async def test_lists_are_paged_with_a_link(api: httpx.AsyncClient) -> None:
     assert "Link" not in rest.headers
 
 
+async def test_a_filter_that_can_not_be_is_refused(api: httpx.AsyncClient) -> None:
+    for corpus in ("no spaces", "nul\0"):
+        assert (await api.get("/jobs", params={"corpus_name": corpus}, headers=key(ALICE))).status_code == 422
+
+
 async def test_health_says_what_works(api: httpx.AsyncClient) -> None:
     health = (await api.get("/health")).json()
     assert health["status"] == "ok"

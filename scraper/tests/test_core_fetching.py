@@ -229,4 +229,5 @@ def test_a_retry_after_is_read_in_both_forms() -> None:
     assert Answer("u", 429, {"retry-after": "120"}).retry_after_seconds == 120
     assert Answer("u", 429, {"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}).retry_after_seconds == 0
     assert Answer("u", 429, {"retry-after": "soon"}).retry_after_seconds is None
+    assert Answer("u", 429, {"retry-after": f"Mon, {'9' * 20} Jan 2024 00:00:00 GMT"}).retry_after_seconds is None
     assert Answer("u", 429, {}).retry_after_seconds is None

@@ -221,3 +221,21 @@ async def test_nothing_is_fetched_while_redis_is_down(settings: Any, site: Site,
             await scraper.visitor.read(Visit(url))
     assert (caught.value.status, caught.value.retryable) == (503, True)
     assert site.hits == []
+
+
+async def test_a_robots_txt_of_very_many_rules_holds_up_nobody(settings: Any, redis: Redis, site: Site) -> None:
+    site.robots("User-agent: *\n" + "\n".join(f"Disallow: /*{number}*a*b$" for number in range(22_000)))
+    gaps: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0)
+            gaps.append(time.monotonic() - began)
+
+    async with scraper_with(settings, redis) as scraper:
+        await scraper.visitor.read(Visit(site.html("/page")))
+        watcher = asyncio.create_task(watch())
+        await asyncio.gather(*(scraper.visitor.read(Visit(site.url("/page"))) for _ in range(3)))
+        watcher.cancel()
+    assert max(gaps) < 0.15

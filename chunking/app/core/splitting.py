@@ -5,6 +5,7 @@ paragraph, line, sentence, word, token. Nothing here looks at the same stretch o
 the text.
 """
 
+import re
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from app.core.structure import Block, Structure
 from ml_shared.contracts.chunking import ChunkStrategy
 
 Span = tuple[int, int]
+
+_BLANK: Final = re.compile(r"\s*+")
 
 CHARACTERS_PER_TOKEN_MAX: Final = 12
 # English has four to five; a "word" of a megabyte, or white space, is few tokens or none, and must end all the same
@@ -227,7 +230,11 @@ class Splitter:
 
     def _starts_section(self, place: int) -> bool:
         index = bisect_left(self._heading_starts, place)
-        return index < len(self._heading_starts) and not self._text[place : self._heading_starts[index]].strip()
+        if index == len(self._heading_starts):
+            return False
+        heading = self._heading_starts[index]
+        # matched in place: the heading may be megabytes below, and a slice would copy them for each chunk
+        return _BLANK.fullmatch(self._text, place, heading) is not None
 
 
 def _last(places: "array[int]", low: int, high: int) -> int:

@@ -76,7 +76,11 @@ async def _rankings(
         depth = max(MIN_CANDIDATES, query.top_k * CANDIDATES_PER_RESULT)
     rankings = []
     if query.vector is not None:
-        rankings.append(await storage.nearest(connection, scope, query.vector, limit=depth, exact=exact))
+        found = await storage.nearest(connection, scope, query.vector, limit=depth, exact=exact)
+        if not exact and len(found) < min(depth, rows):
+            # the index gave up among other owners' rows: slow and whole is better than too little without a word
+            found = await storage.nearest(connection, scope, query.vector, limit=depth, exact=True)
+        rankings.append(found)
     if query.mode is not SearchMode.VECTOR:
         found = await storage.matching(connection, scope, query.text, rows=rows, limit=depth)
         rankings.append(found if query.mode is SearchMode.TEXT else _telling(found))

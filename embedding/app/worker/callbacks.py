@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from ml_shared.clients.orchestrator import OrchestratorClient
 from ml_shared.contracts.chunking import Chunk, ChunkResult
-from ml_shared.contracts.embedding import IndexResult
-from ml_shared.errors import UpstreamError
+from ml_shared.contracts.embedding import MAX_CHUNKS, IndexResult
+from ml_shared.errors import TooLargeError, UpstreamError
 from ml_shared.settings import ServiceSettings
 from ml_shared.worker.stage import StageOutcome, StageRun
 
@@ -30,6 +30,8 @@ async def read_chunks(run: StageRun, content_ref: str) -> Sequence[Chunk]:
     ------
     ContentMissingError
         If it keeps them no longer; the job goes back to the stage that makes them.
+    TooLargeError
+        If they are more than one task embeds.
     UpstreamError
         If they are no chunks, or this task has no job whose they could be.
     """
@@ -37,9 +39,15 @@ async def read_chunks(run: StageRun, content_ref: str) -> Sequence[Chunk]:
         raise UpstreamError("chunks by reference belong to a job's attempt", retryable=False)
     body = await run.orchestrator.get_content(content_ref, run.attempt_id)
     try:
-        return ChunkResult.model_validate_json(body).chunks
+        chunks = ChunkResult.model_validate_json(body).chunks
     except ValidationError as error:
         raise UpstreamError("the content is not what the chunking stage makes") from error
+    if len(chunks) > MAX_CHUNKS:  # more would run past the time limit in every attempt
+        raise TooLargeError(
+            f"the document has {len(chunks)} chunks; {MAX_CHUNKS} is the most, so raise chunking.max_tokens",
+            code="too_many_chunks",
+        )
+    return chunks
 
 
 def indexed(result: IndexResult) -> StageOutcome:

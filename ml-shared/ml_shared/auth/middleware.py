@@ -42,7 +42,11 @@ def _request_id(scope: Scope) -> str:
 def _below_prefix(scope: Scope) -> Scope:
     """Return the scope with the path under which the gateway publishes this service, so that `/docs` finds its schema."""
     prefix = Headers(scope=scope).get(Header.FORWARDED_PREFIX, "")
-    return {**scope, "root_path": prefix} if _PREFIX.fullmatch(prefix) else scope
+    # Starlette takes the prefix off a path that still begins with it: /api/scraper/api/scraper/metrics would then
+    # reach /metrics although the gateway, which reads paths as they stand, let it pass as something else
+    if not _PREFIX.fullmatch(prefix) or scope["path"].startswith(prefix):
+        return scope
+    return {**scope, "root_path": prefix}
 
 
 def _untraced_context(scope: Scope) -> context.Context:

@@ -7,6 +7,9 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from ml_shared.names import Header
 
+_BLANKS: Final = " \t"
+# HTTP's; Python's own strip() takes twenty characters more
+
 
 class _DocumentedApiKey(APIKeyHeader):
     """Puts the header into the OpenAPI document; reads nothing, so that no key becomes a dependency's value."""
@@ -27,9 +30,13 @@ BEARER: Final = _DocumentedBearer(scheme_name="Bearer", auto_error=False)
 
 
 def presented_key(request: Request) -> str | None:
-    """Return the key of a request: `X-API-Key`, else the bearer token, else nothing."""
-    key = request.headers.get(Header.API_KEY, "").strip()
+    """Return the key of a request: `X-API-Key`, else the bearer token, else nothing.
+
+    Read as the gateway reads it, which counts by it: a repeated header is one value, and only blanks stand around a
+    key. Otherwise one key, dressed up anew for each request, would have as many limits there as it likes.
+    """
+    key = ", ".join(request.headers.getlist(Header.API_KEY)).strip(_BLANKS)
     if key:
         return key
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
+    return token.strip(_BLANKS) or None if scheme.lower() == "bearer" else None

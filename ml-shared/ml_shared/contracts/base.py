@@ -1,5 +1,6 @@
 """What all contracts are built on."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import orjson
@@ -55,6 +56,14 @@ def _check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+def _check_time(time: datetime) -> datetime:
+    try:
+        time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("lies outside the years 1 to 9999 in UTC") from error
+    return time
+
+
 Url = Annotated[str, AfterValidator(_check_url)]
 """An absolute HTTP URL without user information, at most 2,048 characters, as the caller wrote it."""
 
@@ -67,5 +76,5 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_check_metadata)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """An id of ours in a body or a path."""
 
-Timestamp = AwareDatetime
+Timestamp = Annotated[AwareDatetime, AfterValidator(_check_time)]
 """RFC 3339, with its offset; UTC when we write it."""

@@ -14,6 +14,9 @@ MAX_CHUNKS = 20_000
 MAX_QUERY_CHARACTERS = 8_000
 MAX_TEXT_CHARACTERS = 65_536
 
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+"""As PostgreSQL's `integer` holds it."""
+
 
 class EmbedRequest(RequestModel):
     """`POST /embed`."""
@@ -52,11 +55,11 @@ class Document(RequestModel):
 class ChunkIn(RequestModel):
     """A chunk that a caller brings: a text, and where it stood."""
 
-    index: Annotated[int, Field(ge=0)]
+    index: Count
     text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
-    start: Annotated[int, Field(ge=0)] = 0
-    end: Annotated[int, Field(ge=0)] = 0
-    token_count: Annotated[int, Field(ge=0)] = 0
+    start: Count = 0
+    end: Count = 0
+    token_count: Count = 0
     heading_path: list[str] = Field(default_factory=list, max_length=32)
 
 
@@ -82,7 +85,7 @@ class IndexResult(PeerModel):
 
     document_id: str | None = None
     chunks: int = 0
-    tokens: int = Field(default=0, description="tokens of all chunks, as the endpoint counts")
+    tokens: int = Field(default=0, description="tokens of all chunks, as the chunks say of themselves")
     embedded: int = Field(default=0, description="chunks that were sent to the endpoint")
     reused: int = Field(default=0, description="chunks that kept their row and vector")
     superseded: bool = Field(default=False, description="a newer version, or a deletion, stood there already")

@@ -162,7 +162,9 @@ class ChildRuntime:
             async with asyncio.timeout(OPEN_TIMEOUT_SECONDS):
                 self._resources = await opened
         except Exception as error:
-            self._holder.cancel()
+            # forgotten at once: while it ends, its resources would pass for open ones
+            holder, self._holder = self._holder, None
+            holder.cancel()
             raise ResourcesError(f"{type(error).__name__}: {error}") from error
         return self._resources
 

@@ -16,6 +16,7 @@ from ml_shared.contracts.jobs import CallbackStatus, StageCallback
 from ml_shared.errors import InternalError, ServiceError, UnavailableError
 from ml_shared.names import RequestMode, Stage
 from ml_shared.queueing import CALLER_TYPE_HEADER, REQUEST_ID_HEADER
+from ml_shared.redis_client import open_redis
 from ml_shared.results import ResultStore
 from ml_shared.worker.runtime import ResourcesError
 from ml_shared.worker.stage import (
@@ -188,10 +189,15 @@ class StageTask(AsyncTask):
                 self.note_outcome("retried")
                 raise self.retry(exc=TransientError(told.code), countdown=_countdown(retries, told)) from error
             self.note_outcome("failed")
-            self.run_async(lambda resources: _keep_failure(resources.results, task_id, told))
+            self.app.runtime.run(self._keep_failure_apart(task_id, told))
         else:
             self.note_outcome("success")
             self.run_async(lambda resources: _keep(resources.results, task_id, outcome))
+
+    async def _keep_failure_apart(self, task_id: str, error: ServiceError) -> None:
+        # by a client of its own: the child's may be what could not be opened
+        async with open_redis(self.app.service_settings.REDIS_URL or "") as redis:
+            await _keep_failure(ResultStore(redis, self.app.service_settings), task_id, error)
 
     def _tell_of(self, error: Exception) -> ServiceError:
         """Put an error on the span and into the log, and return what may be told of it."""

@@ -11,7 +11,7 @@ import asyncpg
 
 from app.core.hand_outs import HandOut
 from app.core.pipeline import StageDefinition, behind
-from app.core.placement import drop_lease, end, make_runnable
+from app.core.placement import by_lane, drop_lease, end, make_runnable
 from ml_shared.contracts.jobs import JobStatus
 from ml_shared.names import Stage
 
@@ -33,7 +33,8 @@ SELECT coalesce(paused_until > now(), false) AS paused,
 FROM stages WHERE stage = $1
 """
 # Two statements, for the second one's snapshot has to be younger than the lanes' locks: a job that was parked while the
-# first one waited is seen, one that is parked later marks the lane as occupied again.
+# first one waited is seen, one that is parked later marks the lane as occupied again. A job that a report has locked is
+# passed over, for the report may want the lane next; it keeps the lane occupied.
 _FREE_LANES = """
 SELECT host FROM lanes WHERE occupied AND holder IS NULL AND next_at <= now()
 ORDER BY head_tag LIMIT $1 FOR UPDATE SKIP LOCKED
@@ -42,14 +43,15 @@ _OPEN_LANES = """
 WITH heads AS MATERIALIZED (
     SELECT free.host, head.owner, head.id, head.tag FROM unnest($2::text[]) AS free(host) LEFT JOIN LATERAL (
         SELECT owner, id, tag FROM jobs
-        WHERE placement = 'parked' AND host = free.host AND stage = $1 ORDER BY tag LIMIT 1
+        WHERE placement = 'parked' AND host = free.host AND stage = $1 ORDER BY tag LIMIT 1 FOR UPDATE SKIP LOCKED
     ) head ON true
 ), readied AS (
     UPDATE jobs SET placement = 'ready' FROM heads
     WHERE jobs.owner = heads.owner AND jobs.id = heads.id AND jobs.placement = 'parked'
     RETURNING jobs.id
 )
-UPDATE lanes SET holder = heads.id, occupied = heads.id IS NOT NULL, head_tag = coalesce(heads.tag, head_tag)
+UPDATE lanes SET holder = heads.id, head_tag = coalesce(heads.tag, head_tag),
+    occupied = EXISTS (SELECT 1 FROM jobs WHERE placement = 'parked' AND host = heads.host AND stage = $1)
 FROM heads WHERE lanes.host = heads.host
 RETURNING heads.id
 """
@@ -76,9 +78,11 @@ _QUEUED = """
 UPDATE leases SET phase = 'queue', expires_at = now() + make_interval(secs => $3), queue_epoch = $4
 WHERE owner = $1 AND attempt_id = $2 AND phase = 'dispatch'
 """
-_SEE_EPOCH = """
-UPDATE stages SET queue_epoch = $2 WHERE stage = $1 AND queue_epoch IS DISTINCT FROM $2 RETURNING stage
+_END_PAUSE = """
+UPDATE stages SET pauses = 0, paused_until = NULL, pause_reason = NULL WHERE stage = $1 AND pauses > 0
 """
+_EPOCH_IS_NEW = "SELECT queue_epoch IS DISTINCT FROM $2 FROM stages WHERE stage = $1"
+_KEEP_EPOCH = "UPDATE stages SET queue_epoch = $2 WHERE stage = $1"
 _OF_ANOTHER_EPOCH = """
 SELECT jobs.owner, jobs.id, jobs.host, jobs.tag FROM jobs JOIN leases ON leases.owner = jobs.owner AND leases.job_id = jobs.id
 WHERE leases.stage = $1 AND leases.phase = 'queue' AND leases.queue_epoch IS DISTINCT FROM $2
@@ -122,7 +126,7 @@ async def claim(
         state = await connection.fetchrow(_STAGE_STATE, stage, behind(stage), high_water)
         if state is None or state["paused"] or state["behind"] >= high_water:
             return []
-        for job in await connection.fetch(_MATURE, stage, MATURE_BATCH):
+        for job in by_lane(await connection.fetch(_MATURE, stage, MATURE_BATCH)):
             await make_runnable(connection, job, stage)
         free = in_flight - await connection.fetchval(_FREE_SLOTS, stage)
         if free <= 0:
@@ -182,16 +186,19 @@ async def queued(pool: asyncpg.Pool, hand_out: HandOut, *, queue_epoch: str | No
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(_QUEUED, hand_out.owner, hand_out.attempt_id, lease_seconds, queue_epoch)
-        await connection.execute(
-            "UPDATE stages SET pauses = 0, paused_until = NULL, pause_reason = NULL WHERE stage = $1 AND pauses > 0",
-            hand_out.stage,
-        )
-        if queue_epoch is None or await connection.fetchval(_SEE_EPOCH, hand_out.stage, queue_epoch) is None:
-            return 0
-        lost = await connection.fetch(_OF_ANOTHER_EPOCH, hand_out.stage, queue_epoch)
-        for job in lost:
-            await release(connection, job, hand_out.stage)
-        return len(lost)
+        lost = []
+        if queue_epoch is not None and await connection.fetchval(_EPOCH_IS_NEW, hand_out.stage, queue_epoch):
+            lost = by_lane(await connection.fetch(_OF_ANOTHER_EPOCH, hand_out.stage, queue_epoch))
+            for job in lost:
+                await release(connection, job, hand_out.stage)
+            await connection.execute(_KEEP_EPOCH, hand_out.stage, queue_epoch)
+        await connection.execute(_END_PAUSE, hand_out.stage)
+    return len(lost)
+
+
+async def answered(pool: asyncpg.Pool, stage: Stage) -> None:
+    """End the pause of a stage that answered, and let the next one be short again."""
+    await pool.execute(_END_PAUSE, stage)
 
 
 async def release(connection: Any, job: Any, stage: Stage) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import zlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from ml_shared.names import Stage
 COMPRESSION_LEVEL: Final = 1
 # text shrinks to about a third at any level; this one does 100 MB/s
 PURGE_BATCH: Final = 500
+_BEFORE_ALL: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,16 @@ class StoredContent:
     stage: Stage
     body: bytes
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPiece:
+    """That something is kept, whose, and since when."""
+
+    ref: str
+    owner: str
+    job_id: UUID
+    created_at: datetime
 
 
 class ContentStore(Protocol):
@@ -42,11 +53,11 @@ class ContentStore(Protocol):
     async def total_bytes(self) -> int:
         """Return how many bytes are kept."""
 
-    async def older_than(self, age: timedelta) -> list[tuple[str, UUID]]:
-        """Return (owner, job id) of a bounded number of jobs with content of at least this age, oldest first."""
+    async def older_than(self, age: timedelta, after: KeptPiece | None = None) -> list[KeptPiece]:
+        """Return a bounded number of pieces of at least this age, oldest first, from the one after `after` on."""
 
-    async def forget(self, job_ids: list[UUID]) -> int:
-        """Delete the content of jobs; return how many pieces."""
+    async def forget(self, refs: list[str]) -> int:
+        """Delete pieces; return how many there were."""
 
 
 class PostgresContentStore:
@@ -96,8 +107,8 @@ class PostgresContentStore:
         row = await self._pool.fetchrow("SELECT owner, job_id, stage, sha256, body FROM content WHERE ref = $1", ref)
         if row is None:
             return None
-        body = await asyncio.to_thread(_unpack, row["body"], self._max_bytes)
-        if hashlib.sha256(body).hexdigest() != row["sha256"]:
+        body, digest = await asyncio.to_thread(_unpack, row["body"], self._max_bytes)
+        if digest != row["sha256"]:
             raise InternalError("kept content does not have its hash any more", code="content_corrupt")
         return StoredContent(row["owner"], row["job_id"], Stage(row["stage"]), body, row["sha256"])
 
@@ -106,18 +117,20 @@ class PostgresContentStore:
         total: int = await self._pool.fetchval("SELECT coalesce(sum(stored_bytes), 0)::bigint FROM content")
         return total
 
-    async def older_than(self, age: timedelta) -> list[tuple[str, UUID]]:
+    async def older_than(self, age: timedelta, after: KeptPiece | None = None) -> list[KeptPiece]:
         """See `ContentStore`."""
+        place = (after.created_at, after.ref) if after else (_BEFORE_ALL, "")
         rows = await self._pool.fetch(
-            """SELECT owner, job_id FROM content WHERE created_at < now() - $1::interval
-               GROUP BY owner, job_id ORDER BY min(created_at) LIMIT $2""",
-            *(age, PURGE_BATCH),
+            """SELECT ref, owner, job_id, created_at FROM content
+               WHERE created_at < now() - $1::interval AND (created_at, ref) > ($2, $3)
+               ORDER BY created_at, ref LIMIT $4""",
+            *(age, *place, PURGE_BATCH),
         )
-        return [(row["owner"], row["job_id"]) for row in rows]
+        return [KeptPiece(**row) for row in rows]
 
-    async def forget(self, job_ids: list[UUID]) -> int:
+    async def forget(self, refs: list[str]) -> int:
         """See `ContentStore`."""
-        status: str = await self._pool.execute("DELETE FROM content WHERE job_id = ANY($1)", job_ids)
+        status: str = await self._pool.execute("DELETE FROM content WHERE ref = ANY($1)", refs)
         return int(status.rpartition(" ")[2])
 
 
@@ -125,8 +138,12 @@ def _pack(body: bytes) -> tuple[str, bytes]:
     return hashlib.sha256(body).hexdigest(), zlib.compress(body, COMPRESSION_LEVEL)
 
 
-def _unpack(packed: bytes, max_bytes: int) -> bytes:
-    return zlib.decompressobj().decompress(packed, max_bytes)
+def _unpack(packed: bytes, max_bytes: int) -> tuple[bytes, str]:
+    try:
+        body = zlib.decompressobj().decompress(packed, max_bytes)
+    except zlib.error:
+        body = b""  # its hash tells
+    return body, hashlib.sha256(body).hexdigest()
 
 
 _CURRENT_ATTEMPT = """
@@ -145,13 +162,30 @@ async def owner_of_attempt(pool: asyncpg.Pool, job_id: UUID, attempt_id: UUID) -
     return None if row is None or row["ended"] else (row["owner"], Stage(row["stage"]))
 
 
-async def purge(jobs: asyncpg.Pool, store: ContentStore, ttl: timedelta) -> int:
-    """Forget content of jobs that ended longer ago than `ttl`, a bounded number at a time; return how many pieces."""
-    old: list[tuple[str, UUID]] = await store.older_than(ttl)
-    if not old:
-        return 0
-    rows = await jobs.fetch(_ENDED_LONG_AGO, [owner for owner, _ in old], [job_id for _, job_id in old], ttl)
-    return await store.forget([row["job_id"] for row in rows]) if rows else 0
+async def purge(jobs: asyncpg.Pool, store: ContentStore, ttl: timedelta, *, enough: int | None = None) -> int:
+    """Forget content of jobs that ended longer ago than `ttl`, oldest first, a batch at a time.
+
+    Content of unfinished jobs is passed over, however much of it is the oldest.
+
+    Parameters
+    ----------
+    enough
+        Pieces after which to stop; by default all go.
+
+    Returns
+    -------
+    int
+        How many pieces were forgotten.
+    """
+    forgotten = 0
+    after: KeptPiece | None = None
+    while (enough is None or forgotten < enough) and (old := await store.older_than(ttl, after)):
+        owners, job_ids = [piece.owner for piece in old], [piece.job_id for piece in old]
+        ended = {row["job_id"] for row in await jobs.fetch(_ENDED_LONG_AGO, owners, job_ids, ttl)}
+        refs = [piece.ref for piece in old if piece.job_id in ended]
+        forgotten += await store.forget(refs) if refs else 0
+        after = old[-1]
+    return forgotten
 
 
 async def purge_idempotency_keys(jobs: asyncpg.Pool, age: datetime) -> None:

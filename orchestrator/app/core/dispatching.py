@@ -6,6 +6,7 @@ Claim, commit, then call: no transaction is open during HTTP, and what a crash l
 import asyncio
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 
 import asyncpg
 from opentelemetry import trace
@@ -13,14 +14,15 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from app.core import metrics
-from app.core.claims import claim, give_back, note_dispatch, queued, reject
-from app.core.content import ContentStore
+from app.core.claims import answered, claim, give_back, note_dispatch, queued, reject
+from app.core.content import PURGE_BATCH, ContentStore, purge
 from app.core.hand_outs import HandOut
 from app.core.pipeline import StageDefinition, definition_of
 from app.core.stage_calls import Accepted, Answered, Outcome, Rejected, StageClient, Unavailable, Unknown
-from app.core.transitions import CONTENT_MISSING, Limits, Transition, complete, progress
+from app.core.transitions import CONTENT_MISSING, Limits, complete, progress
 from ml_shared import attributes
-from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, ProgressReport, StageCallback
+from ml_shared.contracts.jobs import CallbackStatus, JobStatus, ProgressPhase, ProgressReport, StageCallback
+from ml_shared.errors import ServiceError
 from ml_shared.names import Stage
 
 PAUSE_BASE_SECONDS = 1.0
@@ -82,7 +84,7 @@ class Dispatcher:
             How many jobs were handed out, and which stages to look at next.
         """
         definition = definition_of(stage)
-        if await self._content.total_bytes() >= self._policy.high_water_bytes and definition.by_host:
+        if definition.by_host and await self._content_is_full():
             metrics.HIGH_WATER.labels(stage).inc()
             return Pass(0, frozenset())
         claimed = await claim(
@@ -95,11 +97,27 @@ class Dispatcher:
         if not claimed:
             return Pass(0, frozenset())
         this_pass = trace.get_current_span().get_span_context()
-        moved = await asyncio.gather(*(self._hand_out(definition, job, this_pass) for job in claimed))
-        nudge = {following for following in moved if following is not None}
+        moved = await asyncio.gather(
+            *(self._hand_out(definition, job, this_pass) for job in claimed), return_exceptions=True
+        )
+        nudge: set[Stage] = set()
+        for job, following in zip(claimed, moved, strict=True):
+            if isinstance(following, BaseException):
+                # its lease brings the job back; the others of the pass were not to be cut off for it
+                logger.error("hand_out_broke", exc_info=following, extra=_fields(job, "internal_error"))
+            elif following is not None:
+                nudge.add(following)
         if definition.read_answer is not None:
             nudge.add(stage)  # its slots are free again
         return Pass(len(claimed), frozenset(nudge))
+
+    async def _content_is_full(self) -> bool:
+        """Say whether new pages have to wait; what ended jobs left behind is given up before that."""
+        most = self._policy.high_water_bytes
+        if await self._content.total_bytes() < most:
+            return False
+        await purge(self._pool, self._content, timedelta(0), enough=PURGE_BATCH)
+        return await self._content.total_bytes() >= most
 
     async def _hand_out(self, definition: StageDefinition, job: HandOut, this_pass: SpanContext) -> Stage | None:
         links = [Link(context) for context in (this_pass, _span_context(job.earlier_traceparent)) if context]
@@ -132,7 +150,8 @@ class Dispatcher:
             case Rejected(code, message):
                 span.set_attribute(attributes.ERROR_CODE, code)
                 span.set_attribute(attributes.FAILED_STAGE, job.stage)
-                await reject(self._pool, job, code=code, message=message)
+                if await reject(self._pool, job, code=code, message=message):
+                    metrics.JOBS_ENDED.labels(JobStatus.FAILED).inc()
                 logger.error("stage_rejected_job", extra=_fields(job, code))
             case Unknown(reason):
                 logger.warning("hand_out_unanswered", extra={**_fields(job, "unknown"), "reason": reason})
@@ -152,11 +171,25 @@ class Dispatcher:
 
     async def _run_here(self, definition: StageDefinition, job: HandOut, span: Span) -> Stage | None:
         """Run a stage whose answer is its result; this pass is its worker, and reports as any worker does."""
-        attempt_id = str(job.attempt_id)
-        report = ProgressReport(attempt_id=attempt_id, stage=job.stage, phase=ProgressPhase.STARTED)
-        answer, _ = await progress(self._pool, job.job_id, definition, report, self._limits)
-        if answer is None:
-            return None
+        report = ProgressReport(attempt_id=str(job.attempt_id), stage=job.stage, phase=ProgressPhase.STARTED)
+        answer, moved = await progress(self._pool, job.job_id, definition, report, self._limits)
+        if answer is not None:
+            try:
+                callback = await self._work_here(definition, job, span)
+            except ServiceError as error:
+                # what was kept is spoilt, or its chunks are too long to keep: it would be so again
+                callback = _failed(job, error.code, error.detail)
+            if callback.status is not CallbackStatus.SUCCESS:
+                span.set_attribute(attributes.FAILED_STAGE, job.stage)
+                span.set_attribute(attributes.ERROR_CODE, callback.error_code or "")
+                logger.warning("stage_not_done", extra=_fields(job, callback.error_code or ""))
+            moved = await complete(self._pool, job.job_id, definition, callback, self._limits)
+        if moved.ended is not None:
+            metrics.JOBS_ENDED.labels(moved.ended).inc()
+        return moved.next_stage
+
+    async def _work_here(self, definition: StageDefinition, job: HandOut, span: Span) -> StageCallback:
+        """Call the stage with the page, keep its answer, and return what a worker would report."""
         page = await self._content.get(job.content_ref or "")
         outcome: Outcome | None = None
         if page is not None:
@@ -164,38 +197,37 @@ class Dispatcher:
             metrics.HAND_OUTS.labels(job.stage, type(outcome).__name__.lower()).inc()
         match outcome:
             case Answered(body, stats):
+                await answered(self._pool, job.stage)
                 stored = await self._content.put(job.owner, job.job_id, job.attempt_id, job.stage, body)
                 span.set_attribute(attributes.CHUNK_COUNT, stats["chunks"])
-                callback = StageCallback(
-                    attempt_id=attempt_id,
+                return StageCallback(
+                    attempt_id=str(job.attempt_id),
                     stage=job.stage,
                     status=CallbackStatus.SUCCESS,
                     content_ref=stored.content_ref,
                     stats=stats,
                 )
             case None:
-                callback = _deferred(job, CONTENT_MISSING, "the page's text is no longer kept")
+                return _deferred(job, CONTENT_MISSING, "the page's text is no longer kept")
             case Unavailable(reason, retry_after):
                 await self._pause(job, reason)
-                callback = _deferred(job, STAGE_UNAVAILABLE, reason, retry_after or PAUSE_BASE_SECONDS)
+                return _deferred(job, STAGE_UNAVAILABLE, reason, retry_after or PAUSE_BASE_SECONDS)
             case Rejected(code, message):
-                callback = StageCallback(
-                    attempt_id=attempt_id,
-                    stage=job.stage,
-                    status=CallbackStatus.FAILED,
-                    error_code=code,
-                    error_message=message,
-                )
+                return _failed(job, code, message)
             case Unknown(reason):
-                callback = _deferred(job, "upstream_error", reason)
+                return _deferred(job, "upstream_error", reason)
             case _:
                 raise TypeError(f"not an answer of a synchronous stage: {outcome!r}")
-        if callback.status is not CallbackStatus.SUCCESS:
-            span.set_attribute(attributes.FAILED_STAGE, job.stage)
-            span.set_attribute(attributes.ERROR_CODE, callback.error_code or "")
-            logger.warning("stage_not_done", extra=_fields(job, callback.error_code or ""))
-        moved: Transition = await complete(self._pool, job.job_id, definition, callback, self._limits)
-        return moved.next_stage
+
+
+def _failed(job: HandOut, code: str, message: str) -> StageCallback:
+    return StageCallback(
+        attempt_id=str(job.attempt_id),
+        stage=job.stage,
+        status=CallbackStatus.FAILED,
+        error_code=code,
+        error_message=message,
+    )
 
 
 def _deferred(job: HandOut, code: str, message: str, retry_after_seconds: float | None = None) -> StageCallback:

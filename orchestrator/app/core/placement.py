@@ -1,8 +1,10 @@
 """Where an unfinished job is, and moving it: each function is part of a transaction that its caller has open.
 
-Rows are locked in one order everywhere, so that no two transactions wait for each other: jobs, then owners, then lanes.
+Rows are locked in one order everywhere, so that no two transactions wait for each other: jobs, then owners, then lanes,
+then stages. Whoever moves several jobs in one transaction takes them `by_lane`, and ends none.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +34,11 @@ UPDATE jobs SET
     ended_at = now(), waiting_since = now(), error_code = $4, error_message = $5, failed_stage = $6
 WHERE owner = $1 AND id = $2
 """
+
+
+def by_lane(jobs: Iterable[Any]) -> list[Any]:
+    """Return jobs in the order in which their lanes are locked."""
+    return sorted(jobs, key=lambda job: job["host"])
 
 
 async def drop_lease(connection: Any, job: Any) -> None:

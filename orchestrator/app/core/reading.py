@@ -28,12 +28,13 @@ from ml_shared.names import Stage
 MOST_COUNTED_POSITION: Final = 1_000
 # further back the place in the queue is "about a thousand": counting all of a long queue is not worth it
 
-_COLUMNS = """
+_COLUMNS = f"""
 jobs.*, leases.phase, leases.expires_at < now() AS lease_over,
 (SELECT paused_until > now() FROM stages WHERE stages.stage = jobs.stage) AS stage_paused,
+(SELECT holder IS NOT NULL OR next_at > now() FROM lanes WHERE lanes.host = jobs.host) AS host_busy,
 CASE WHEN jobs.placement = 'ready' THEN
     (SELECT count(*) FROM (SELECT 1 FROM jobs AS earlier WHERE earlier.stage = jobs.stage
-        AND earlier.placement = 'ready' AND earlier.tag < jobs.tag LIMIT 1000) few) END AS position
+        AND earlier.placement = 'ready' AND earlier.tag < jobs.tag LIMIT {MOST_COUNTED_POSITION}) few) END AS position
 FROM jobs LEFT JOIN leases ON leases.owner = jobs.owner AND leases.job_id = jobs.id
 """
 _STAGES = """
@@ -155,7 +156,10 @@ def _waiting(row: Any) -> Waiting:
             if row["phase"] is None or row["lease_over"]:
                 reason = WaitingReason.LEASE
         case "parked":
-            reason = WaitingReason.UPSTREAM if row["stage_paused"] else WaitingReason.HOST_DELAY
+            # a host that is free to be asked is not what keeps the job: the stage has no free slot
+            reason = WaitingReason.HOST_DELAY if row["host_busy"] else WaitingReason.QUEUED
+            if row["stage_paused"]:
+                reason = WaitingReason.UPSTREAM
         case "waiting":
             reason = WaitingReason.UPSTREAM
         case _:

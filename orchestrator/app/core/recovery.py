@@ -12,14 +12,15 @@ from ml_shared.names import Stage
 logger = logging.getLogger(__name__)
 
 RECOVERY_BATCH: Final = 200
-# leases taken back in one transaction; the rest waits for the next look, seconds later
+# leases taken back at one look; the rest waits for the next, seconds later
 
-_EXPIRED = """
+_EXPIRED = "SELECT owner, job_id FROM leases WHERE expires_at < now() ORDER BY expires_at LIMIT $1"
+_TAKE_BACK = """
 SELECT jobs.owner, jobs.id, jobs.host, jobs.tag, leases.stage, leases.phase, job_stages.attempts, jobs.traceparent
 FROM leases JOIN jobs ON jobs.owner = leases.owner AND jobs.id = leases.job_id
 LEFT JOIN job_stages ON job_stages.owner = leases.owner AND job_stages.job_id = leases.job_id
     AND job_stages.stage = leases.stage
-WHERE leases.expires_at < now() LIMIT $1 FOR UPDATE OF jobs, leases SKIP LOCKED
+WHERE leases.owner = $1 AND leases.job_id = $2 AND leases.expires_at < now() FOR UPDATE OF jobs, leases SKIP LOCKED
 """
 # a holder that neither is ready nor holds a lease holds nothing: nothing in the code leaves one, a crash might
 _FREE_DEAD_LANES = """
@@ -37,16 +38,21 @@ async def recover(pool: asyncpg.Pool, limits: Limits) -> tuple[list[Any], list[A
     released, failed
         Rows of (owner, id, stage, phase).
     """
-    released, failed = [], []
-    async with pool.acquire() as connection, connection.transaction():
-        expired = await connection.fetch(_EXPIRED, RECOVERY_BATCH)
-        for job in expired:
-            if job["phase"] == "run" and (job["attempts"] or 0) >= limits.max_attempts:
-                await fail_lost(connection, job, Stage(job["stage"]), limits)
-                failed.append(job)
-            else:
-                await release(connection, job, Stage(job["stage"]))
-                released.append(job)
+    released: list[Any] = []
+    failed: list[Any] = []
+    async with pool.acquire() as connection:
+        for lease in await connection.fetch(_EXPIRED, RECOVERY_BATCH):
+            # a transaction a job: one for all would hold lanes while it waits for owners, whom a submission locks first
+            async with connection.transaction():
+                job = await connection.fetchrow(_TAKE_BACK, lease["owner"], lease["job_id"])
+                if job is None:
+                    continue
+                lost = job["phase"] == "run" and (job["attempts"] or 0) >= limits.max_attempts
+                if lost:
+                    await fail_lost(connection, job, Stage(job["stage"]), limits)
+                else:
+                    await release(connection, job, Stage(job["stage"]))
+            (failed if lost else released).append(job)
         await connection.execute(_FREE_DEAD_LANES)
     return released, failed
 

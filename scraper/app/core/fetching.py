@@ -106,7 +106,7 @@ class Answer:
             return float(value[:9])
         try:
             return max((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds(), 0.0)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):  # the last for a year or a day of twenty digits
             return None
 
 

@@ -24,6 +24,8 @@ MAX_EF_SEARCH = 1000
 # pgvector's own bounds end there; 100 is a recall@10 of 0.94 at 5 ms
 MAX_SCAN_TUPLES = 60_000
 # how far an index scan goes on past other owners' rows before it gives up
+SCAN_MEMORY_IN_WORK_MEM = 16
+# with pgvector's default of 1 it gives up at 4 MB, long before so many
 
 LEXEMES = "SELECT lexeme FROM unnest(to_tsvector('english', $1)) ORDER BY positions[1] LIMIT $2"
 
@@ -173,17 +175,19 @@ async def nearest(connection: Any, scope: Scope, vector: HalfVector, *, limit: i
     Parameters
     ----------
     exact
-        Compare every row; else ask the vector index, which may miss some.
+        Compare every row; else ask the vector index, which may miss some, and answers fewer than there are when more
+        of other owners' rows lie nearer than it passes.
     """
     conditions = scope.conditions(5)
     if not exact:
         await connection.execute(
             "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', $1, true), "
-            "set_config('hnsw.max_scan_tuples', $2, true), "
+            "set_config('hnsw.max_scan_tuples', $2, true), set_config('hnsw.scan_mem_multiplier', $3, true), "
             # a sort beside the index is what a plan would otherwise reach for, and that reads every row
             "set_config('enable_sort', 'off', true)",
             str(min(max(MIN_EF_SEARCH, limit), MAX_EF_SEARCH)),
             str(MAX_SCAN_TUPLES),
+            str(SCAN_MEMORY_IN_WORK_MEM),
         )
     statement = (NEAREST_EXACT if exact else NEAREST_BY_INDEX).format(
         distance=scope.model.distance, model_id=scope.model.id, join=conditions.join, where=conditions.where

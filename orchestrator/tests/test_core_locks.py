@@ -1,0 +1,62 @@
+"""Transactions that meet: none waits for another that waits for it, and no job is lost between them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from conftest import Core
+
+from app.core import claims
+from ml_shared.names import Stage
+
+
+@asynccontextmanager
+async def held(pool: asyncpg.Pool) -> AsyncIterator[Any]:
+    """Another transaction, open until the block ends."""
+    async with pool.acquire() as connection, connection.transaction():
+        yield connection
+
+
+async def test_a_pass_does_not_wait_for_a_parked_job_that_a_report_has_locked(core: Core) -> None:
+    """The report goes on to the lane, which the pass holds: waiting would be a deadlock."""
+    job_id = await core.submit("http://one.test/")
+    async with held(core.pool) as report:
+        await report.execute("SELECT 1 FROM jobs WHERE id = $1 FOR UPDATE", job_id)
+        async with asyncio.timeout(5):
+            assert await core.claim(Stage.SCRAPING) == []
+    (job,) = await core.claim(Stage.SCRAPING)
+    assert str(job.job_id) == job_id, "its lane still counts as occupied"
+
+
+async def test_the_recovery_holds_no_lane_while_it_waits_for_an_owner(core: Core) -> None:
+    """A submission locks its owner and then the lane."""
+    last = core.with_limits(max_attempts=1)
+    await core.submit("http://a.test/", owner="key:x")
+    await core.submit("http://b.test/", owner="key:y")
+    for job in await core.claim(Stage.SCRAPING):
+        assert await core.started(job)
+    await core.expire_leases()
+    async with held(core.pool) as submission:
+        await submission.execute("UPDATE owners SET weight = weight WHERE owner = 'key:y'")
+        recovery = asyncio.create_task(last.recover())
+        await asyncio.sleep(0.3)
+        await submission.execute("UPDATE lanes SET next_at = next_at WHERE host = 'a.test'")
+    _, failed = await recovery
+    assert len(failed) == 2
+
+
+async def test_a_wiped_queue_is_noticed_without_holding_the_stage_while_waiting_for_a_lane(core: Core) -> None:
+    """A pass locks lanes and then the stage's row."""
+    await core.submit("http://a.test/")
+    lost = await core.claim_one(Stage.SCRAPING)
+    await claims.queued(core.pool, lost, queue_epoch="before", lease_seconds=900)
+    await core.submit("http://b.test/")
+    other = await core.claim_one(Stage.SCRAPING)
+    async with held(core.pool) as one_pass:
+        await one_pass.execute("SELECT 1 FROM lanes WHERE host = 'a.test' FOR UPDATE")
+        noticing = asyncio.create_task(claims.queued(core.pool, other, queue_epoch="after", lease_seconds=900))
+        await asyncio.sleep(0.3)
+        await one_pass.execute("UPDATE stages SET virtual_time = virtual_time WHERE stage = 'scraping'")
+    assert await noticing == 1
