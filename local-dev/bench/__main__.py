@@ -1,4 +1,5 @@
-"""Measures a fleet of its own, in a folder of its own: `python -m bench [--pages 100] [--hosts 20] [--single 20]`.
+"""Measures a fleet of its own, in a folder of its own: `python -m bench [--pages 100] [--hosts 20] [--single 20]
+[--host-delay 1.0]`.
 
 Idle: one page at a time, from its submission until it can be found, on the orchestrator's clock. Loaded: all pages
 submitted at once by one client that obeys `429`.
@@ -75,12 +76,13 @@ def _percentile(values: Sequence[float], hundredth: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[hundredth - 1]
 
 
-def measure(state: Path, hosts: int, pages: int, single: int) -> None:
+def measure(state: Path, hosts: int, pages: int, single: int, host_delay: float) -> None:
     """Start a fleet, measure, and print the figures."""
     with serve_sites(hosts) as sites:
         ports = ",".join(str(site.port) for site in sites)
         began = time.monotonic()
-        with Fleet(state, overrides={"scraper": {"ALLOWED_PORTS": ports}}, tied=True) as fleet:
+        scraper = {"ALLOWED_PORTS": ports, "HOST_DELAY_SECONDS": str(host_delay)}
+        with Fleet(state, overrides={"scraper": scraper}, tied=True) as fleet:
             print(f"start of the fleet             {time.monotonic() - began:8.1f} s", flush=True)
             time.sleep(REST_SECONDS)
             memory = sum(memory_of(one.pid) for one in fleet.states())
@@ -115,10 +117,11 @@ def main() -> int:
     parser.add_argument("--hosts", type=int, default=20)
     parser.add_argument("--pages", type=int, default=100)
     parser.add_argument("--single", type=int, default=20)
+    parser.add_argument("--host-delay", type=float, default=1.0, help="seconds between two requests to a host")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ml-bench-") as folder:
         try:
-            measure(Path(folder) / "state", chosen.hosts, chosen.pages, chosen.single)
+            measure(Path(folder) / "state", chosen.hosts, chosen.pages, chosen.single, chosen.host_delay)
         except (FleetError, httpx.HTTPError) as error:
             print(error, file=sys.stderr)
             return 1

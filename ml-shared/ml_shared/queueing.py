@@ -1,12 +1,12 @@
 """Handing work to a service's own workers, bounded."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from kombu.exceptions import OperationalError
-from kombu.utils import json
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -129,9 +129,7 @@ class TaskQueue:
 
     def _full(self, why: str) -> RateLimitedError:
         QUEUE_REJECTIONS.labels(service_name(), self._queue, "queue_full").inc()
-        return RateLimitedError(
-            f"the queue is full: {why}", code="queue_full", retry_after_seconds=FULL_RETRY_SECONDS
-        )
+        return RateLimitedError(f"the queue is full: {why}", code="queue_full", retry_after_seconds=FULL_RETRY_SECONDS)
 
     def _unavailable(self) -> UnavailableError:
         QUEUE_REJECTIONS.labels(service_name(), self._queue, "unavailable").inc()

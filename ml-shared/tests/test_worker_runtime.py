@@ -173,7 +173,9 @@ def test_resources_that_hang_are_given_up(monkeypatch: pytest.MonkeyPatch) -> No
         runtime.close()
 
 
-def test_resources_that_are_given_up_and_end_slowly_are_not_taken_for_open_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resources_that_are_given_up_and_end_slowly_are_not_taken_for_open_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "OPEN_TIMEOUT_SECONDS", 0.05)
     tries: list[bool] = []
 

@@ -44,7 +44,9 @@ class Settings(ServiceSettings):
     DISPATCH_TIMEOUT_SECONDS: float = Field(default=20, gt=0, description="a stage's answer; below the dispatch lease")
 
     MAX_CONTENT_BYTES: int = Field(default=32 * 2**20, gt=0, description="longest page or list of chunks")
-    CONTENT_TTL_HOURS: float = Field(default=24, gt=0, description="how long content outlives its job")
+    CONTENT_TTL_HOURS: float = Field(
+        default=24, gt=0, description="longest that content outlives its job; it goes earlier when room is short"
+    )
 
     @field_validator("DATABASE_URL", "CONTENT_STORE_URL")
     @classmethod

@@ -39,9 +39,11 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def build(core: Core, http: httpx.AsyncClient, url: str) -> tuple[Dispatcher, PostgresContentStore]:
+def build(
+    core: Core, http: httpx.AsyncClient, url: str, high_water_bytes: int = 10**9
+) -> tuple[Dispatcher, PostgresContentStore]:
     content = PostgresContentStore(core.content_pool, max_bytes=1_000_000)
-    policy = Policy(dict.fromkeys(Stage, 4), 1000, 10**9, 30, 900)
+    policy = Policy(dict.fromkeys(Stage, 4), 1000, high_water_bytes, 30, 900)
     client = StageClient(http, dict.fromkeys(Service, url))
     return Dispatcher(core.pool, content, client, policy, core.limits), content
 
@@ -157,8 +159,7 @@ async def test_chunking_is_called_with_the_page_and_its_answer_kept(
     assert (row["status"], row["placement"], row["chunks"]) == ("embedding", "ready", 1)
     assert row["document"]["title"] == "Title"
     kept = await content.get(row["content_ref"])
-    assert kept is not None
-    assert json.loads(kept.body)["chunks"] == CHUNKS["chunks"]
+    assert json.loads(kept.body if kept else b"{}")["chunks"] == CHUNKS["chunks"]
 
 
 async def test_plain_text_is_chunked_as_text(core: Core, http: httpx.AsyncClient, stage: StageStandIn) -> None:
@@ -218,16 +219,14 @@ async def test_a_text_that_runs_out_of_time_each_time_fails_in_the_end(
     for _ in range(4):
         await dispatcher.run(Stage.CHUNKING)
         await core.time_has_come()
-    row = await core.row(job_id)
-    assert (row["status"], row["failed_stage"]) == ("failed", "chunking")
+    assert (row := await core.row(job_id))["status"] == "failed"
+    assert row["failed_stage"] == "chunking"
 
 
 async def test_too_much_content_stops_new_pages_and_nothing_else(
     core: Core, http: httpx.AsyncClient, stage: StageStandIn
 ) -> None:
-    content = PostgresContentStore(core.content_pool, max_bytes=1_000_000)
-    client = StageClient(http, dict.fromkeys(Service, stage.url))  # type: ignore[attr-defined]
-    tight = Dispatcher(core.pool, content, client, Policy(dict.fromkeys(Stage, 4), 1000, 1, 30, 900), core.limits)
+    tight, content = build(core, http, stage.url, high_water_bytes=1)  # type: ignore[attr-defined]
     await scraped(core, content)
     await core.submit("http://other.test/")
     assert (await tight.run(Stage.SCRAPING)).handed_out == 0
@@ -284,9 +283,7 @@ async def test_one_hand_out_that_breaks_leaves_the_others_of_its_pass_alone(
 async def test_content_of_ended_jobs_makes_room_before_it_stops_new_pages(
     core: Core, http: httpx.AsyncClient, stage: StageStandIn
 ) -> None:
-    content = PostgresContentStore(core.content_pool, max_bytes=1_000_000)
-    client = StageClient(http, dict.fromkeys(Service, stage.url))  # type: ignore[attr-defined]
-    tight = Dispatcher(core.pool, content, client, Policy(dict.fromkeys(Stage, 4), 1000, 1, 30, 900), core.limits)
+    tight, content = build(core, http, stage.url, high_water_bytes=1)  # type: ignore[attr-defined]
     await scraped(core, content)
     job = await core.claim_one(Stage.CHUNKING)
     await core.complete(job, status=CallbackStatus.FAILED, error_code="x")

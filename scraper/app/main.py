@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from app.api.routes import async_, health, sync
 from app.config import settings
 from app.core.logic import open_scraper
+from app.core.seats import Seats
 from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
 from ml_shared.names import Queue
 from ml_shared.problems import install_problem_handlers
@@ -19,6 +20,9 @@ from ml_shared.service import open_shared
 
 EXTRACTION_PROCESSES = 2
 # of each API process; a page takes tens of milliseconds
+SEATS = 32
+SEATS_PER_CALLER = 8
+# of each API process; a page may be 10 MiB, and is copied once or twice on its way
 
 
 @asynccontextmanager
@@ -28,6 +32,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if shared.redis is None:
             raise RuntimeError("the scraper needs REDIS_URL: the pace of every host is kept there")
         app.state.redis = shared.redis
+        app.state.seats = Seats(SEATS, per_caller=SEATS_PER_CALLER)
         scraper = open_scraper(settings, shared.redis, processes=EXTRACTION_PROCESSES)
         app.state.scraper = await stack.enter_async_context(scraper)
         yield

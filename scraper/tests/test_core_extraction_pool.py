@@ -140,3 +140,15 @@ async def test_a_process_ends_by_itself_when_its_service_is_gone() -> None:
             await asyncio.sleep(0.01)
         else:
             pytest.fail("it still runs")
+
+
+async def test_one_callers_slow_pages_do_not_hold_up_anothers() -> None:
+    async with ExtractionPool.open(size=2, timeout_seconds=30) as pool:
+        await asyncio.gather(*(pool.extract(b"<p>warm</p>", **HTML, caller=name) for name in "ab"))
+        slow = [asyncio.create_task(pool.extract(SLOW, **HTML, caller="a")) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        await pool.extract(b"<p>some text</p>", **HTML, caller="b")
+        assert not any(task.done() for task in slow)
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)

@@ -236,6 +236,8 @@ async def test_a_robots_txt_of_very_many_rules_holds_up_nobody(settings: Any, re
     async with scraper_with(settings, redis) as scraper:
         await scraper.visitor.read(Visit(site.html("/page")))
         watcher = asyncio.create_task(watch())
+        began = time.monotonic()
         await asyncio.gather(*(scraper.visitor.read(Visit(site.url("/page"))) for _ in range(3)))
+        took = time.monotonic() - began
         watcher.cancel()
-    assert max(gaps) < 0.15
+    assert max(gaps) < took / 4

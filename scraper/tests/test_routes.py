@@ -208,6 +208,23 @@ async def test_slow_pages_do_not_hold_up_others(client: httpx.AsyncClient, site:
     assert seconds < 0.9
 
 
+async def test_one_callers_slow_pages_leave_room_for_anothers(
+    client: httpx.AsyncClient, site: Site, other: Site
+) -> None:
+    slow = [site.stream(f"/{number}", [b"<p>slow words</p>"] * 5, pause=0.2) for number in range(12)]
+    waiting = [asyncio.create_task(client.post("/scrape", json={"url": url})) for url in slow]
+    await asyncio.sleep(0.3)
+    theirs = await client.post("/scrape", json={"url": other.html("/page")}, headers=OTHER)
+    assert theirs.status_code == 200
+    answers = await asyncio.gather(*waiting)
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) == 4
+    assert {problem(answer) for answer in refused} == {(429, "too_many_scrapes")}
+    assert {answer.headers["retry-after"] for answer in refused} == {"5"}
+    # seats are given back
+    assert (await client.post("/scrape", json={"url": other.url("/page")})).status_code == 200
+
+
 async def test_the_openapi_document_shows_the_contract(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     assert set(document["paths"]) >= {"/scrape", "/enqueue", "/results/{task_id}", "/health", "/metrics"}

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -25,16 +25,14 @@ from ml_shared.contracts.jobs import (
 from ml_shared.errors import InvalidError
 from ml_shared.names import Stage
 
-MOST_COUNTED_POSITION: Final = 1_000
-# further back the place in the queue is "about a thousand": counting all of a long queue is not worth it
-
-_COLUMNS = f"""
+# Further back than 1,000 the place in the queue is "about a thousand": counting all of a long queue is not worth it.
+_COLUMNS = """
 jobs.*, leases.phase, leases.expires_at < now() AS lease_over,
 (SELECT paused_until > now() FROM stages WHERE stages.stage = jobs.stage) AS stage_paused,
 (SELECT holder IS NOT NULL OR next_at > now() FROM lanes WHERE lanes.host = jobs.host) AS host_busy,
 CASE WHEN jobs.placement = 'ready' THEN
     (SELECT count(*) FROM (SELECT 1 FROM jobs AS earlier WHERE earlier.stage = jobs.stage
-        AND earlier.placement = 'ready' AND earlier.tag < jobs.tag LIMIT {MOST_COUNTED_POSITION}) few) END AS position
+        AND earlier.placement = 'ready' AND earlier.tag < jobs.tag LIMIT 1000) few) END AS position
 FROM jobs LEFT JOIN leases ON leases.owner = jobs.owner AND leases.job_id = jobs.id
 """
 _STAGES = """

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
+from weakref import WeakValueDictionary
 
 import orjson
 
@@ -48,6 +49,7 @@ class ExtractionPool:
         for worker in self._workers:
             self._idle.put_nowait(worker)
         self._timeout = timeout_seconds
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @classmethod
     @asynccontextmanager
@@ -69,8 +71,13 @@ class ExtractionPool:
         """Ids of the processes that run."""
         return [worker.pid for worker in self._workers if worker.pid is not None]
 
-    async def extract(self, page: bytes, *, url: str, media_type: str, charset: str | None) -> Extract:
+    async def extract(
+        self, page: bytes, *, url: str, media_type: str, charset: str | None, caller: str = ""
+    ) -> Extract:
         """Extract one page, as `extraction.extract` does.
+
+        A caller gets all processes but one at most, where there are several: whose pages all take the whole time
+        then holds up nobody else's.
 
         Raises
         ------
@@ -89,11 +96,12 @@ class ExtractionPool:
             "charset": charset,
             "timeout_seconds": self._timeout + _KILL_MARGIN_SECONDS,
         }
-        worker = await self._idle.get()
-        try:
-            return await worker.extract(orjson.dumps(request), page, self._timeout)
-        finally:
-            self._idle.put_nowait(worker)
+        async with self._turns.setdefault(caller, asyncio.Semaphore(max(1, len(self._workers) - 1))):
+            worker = await self._idle.get()
+            try:
+                return await worker.extract(orjson.dumps(request), page, self._timeout)
+            finally:
+                self._idle.put_nowait(worker)
 
 
 class _Worker:

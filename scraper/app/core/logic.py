@@ -105,7 +105,11 @@ async def execute_scrape(scraper: Scraper, visit: Visit) -> ScrapeResult:
         with visit_span(EXTRACT_SPAN, visit):
             answer = page.answer
             extract = await scraper.extraction.extract(
-                answer.body, url=answer.url, media_type=answer.media_type, charset=answer.charset
+                answer.body,
+                url=answer.url,
+                media_type=answer.media_type,
+                charset=answer.charset,
+                caller=visit.caller,
             )
         return _result(visit, page, extract, fetched_at)
 

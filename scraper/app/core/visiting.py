@@ -45,6 +45,8 @@ class Visit:
         Whether somebody waits for it.
     queue_name
         The Celery queue that it came through.
+    caller
+        Who waits for it.
     host_next_at
         When the submitted URL's host may be asked again; it is set whatever becomes of the visit.
     """
@@ -53,6 +55,7 @@ class Visit:
     job_id: str | None = None
     mode: RequestMode = RequestMode.SYNC
     queue_name: str | None = None
+    caller: str = ""
     host_next_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
