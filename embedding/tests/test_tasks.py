@@ -1,5 +1,7 @@
 """What the worker does with a document, for a job and without one."""
 
+import base64
+import json
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -206,7 +208,9 @@ async def test_enqueue_answers_the_task_and_queues_no_key(client: httpx.AsyncCli
     assert (await client.get(f"/results/{body['task_id']}", headers=BOB)).status_code == 404
     with Redis.from_url(redis_url) as redis:
         [message] = redis.lrange("embed_jobs", 0, -1)
-    assert b"key-of-alice" not in message
+    arguments_sent = base64.b64decode(json.loads(message)["body"])
+    assert b'"two"' in arguments_sent
+    assert b"key-of-alice" not in message + arguments_sent
 
 
 @pytest.mark.parametrize(

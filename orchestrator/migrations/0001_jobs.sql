@@ -8,6 +8,14 @@ CREATE TABLE IF NOT EXISTS owners (
     open_jobs integer          NOT NULL DEFAULT 0
 );
 
+-- The last turn that an owner's jobs got in a stage. Only a stage's own pass, one at a time, touches these.
+CREATE TABLE IF NOT EXISTS owner_turns (
+    owner     text             NOT NULL,
+    stage     text             NOT NULL,
+    last_turn double precision NOT NULL,
+    PRIMARY KEY (owner, stage)
+);
+
 -- One row a stage: virtual time of its fair order, its pause after an outage, and which life of its queue was last seen.
 CREATE TABLE IF NOT EXISTS stages (
     stage        text             PRIMARY KEY,
@@ -18,6 +26,8 @@ CREATE TABLE IF NOT EXISTS stages (
     queue_epoch  text
 );
 
+-- `tag` orders the jobs of one host, and is given when a job is submitted; `turn` orders those that can be handed out, and
+-- is given when it is a job's host's turn: a job that can't be handed out must not move the stage's virtual time.
 -- Where every unfinished job is: parked (in its host's lane), ready (can be handed out now), waiting (not before a
 -- time), leased (handed out). A pass reads ready rows only.
 CREATE TABLE IF NOT EXISTS jobs (
@@ -36,6 +46,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     stage         text             NOT NULL,
     placement     text             NOT NULL CHECK (placement IN ('parked', 'ready', 'waiting', 'leased', 'ended')),
     tag           double precision NOT NULL,
+    turn          double precision NOT NULL DEFAULT 0,
     not_before    timestamptz,
     waiting_since timestamptz      NOT NULL DEFAULT now(),
     attempt_id    uuid,
@@ -60,7 +71,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 );
 -- a callback names the job alone
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_by_id ON jobs (id);
-CREATE INDEX IF NOT EXISTS jobs_ready ON jobs (stage, tag) WHERE placement = 'ready';
+CREATE INDEX IF NOT EXISTS jobs_ready ON jobs (stage, turn) WHERE placement = 'ready';
 CREATE INDEX IF NOT EXISTS jobs_waiting ON jobs (not_before) WHERE placement = 'waiting';
 CREATE INDEX IF NOT EXISTS jobs_parked ON jobs (host, tag) WHERE placement = 'parked';
 CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, submitted_at DESC, id DESC);

@@ -133,3 +133,41 @@ async def test_the_recovery_frees_a_lane_that_nobody_holds(core: Core) -> None:
     assert await core.claim(Stage.SCRAPING) == []
     await core.recover()
     assert len(await core.claim(Stage.SCRAPING)) == 1
+
+
+async def test_one_url_of_another_owner_does_not_wait_for_a_backlog_of_many_pages_a_host(core: Core) -> None:
+    core.in_flight = 4
+    for page in range(12):
+        for host in range(10):
+            await core.submit(f"http://big{host}.test/{page}", owner="key:big")
+    for _ in range(12):
+        for job in await core.claim(Stage.SCRAPING):
+            await core.complete(job, content_ref="page")
+    await core.submit("http://small.test/", owner="key:small")
+    assert "key:small" in [job.owner for job in await core.claim(Stage.SCRAPING, high_water=10_000)]
+
+
+async def test_owners_with_work_share_the_slots_whatever_their_backlogs(core: Core) -> None:
+    core.in_flight = 6
+    for owner, hosts in (("key:big", 30), ("key:small", 12)):
+        for host in range(hosts):
+            await core.submit(f"http://{owner[4:]}{host}.test/", owner=owner)
+    for _ in range(3):
+        claimed = await core.claim(Stage.SCRAPING, high_water=10_000)
+        assert sorted(job.owner for job in claimed) == ["key:big"] * 3 + ["key:small"] * 3
+        for job in claimed:
+            await core.complete(job, content_ref="page")
+
+
+async def test_an_owner_of_twice_the_weight_gets_twice_the_slots(core: Core) -> None:
+    core.in_flight = 6
+    for owner in ("key:one", "key:two"):
+        for host in range(20):
+            await core.submit(f"http://{owner[4:]}{host}.test/", owner=owner)
+    await core.pool.execute("UPDATE owners SET weight = 2 WHERE owner = 'key:two'")
+    owners = []
+    for _ in range(3):
+        for job in await core.claim(Stage.SCRAPING, high_water=10_000):
+            owners.append(job.owner)
+            await core.complete(job, content_ref="page")
+    assert abs(owners.count("key:two") - 2 * owners.count("key:one")) <= 2

@@ -17,8 +17,8 @@ from ml_shared.names import Stage
 
 MATURE_BATCH = 500
 # how many waiting jobs one pass makes runnable at most
-LANE_ROUNDS = 20
-# how often a pass looks for further lanes where those it found were empty
+LANE_BATCH = 500
+# how many hosts' lanes one pass opens at most
 
 _STAGE_LOCK = "SELECT pg_advisory_xact_lock(hashtext('stage'), hashtext($1))"
 _MATURE = """
@@ -45,19 +45,26 @@ WITH heads AS MATERIALIZED (
         SELECT owner, id, tag FROM jobs
         WHERE placement = 'parked' AND host = free.host AND stage = $1 ORDER BY tag LIMIT 1 FOR UPDATE SKIP LOCKED
     ) head ON true
+), turns AS MATERIALIZED (
+    SELECT heads.owner, heads.id, GREATEST(coalesce(last_turn, 0), virtual_time)
+        + row_number() OVER (PARTITION BY heads.owner ORDER BY heads.tag) / weight AS turn
+    FROM heads JOIN owners ON owners.owner = heads.owner JOIN stages ON stages.stage = $1
+    LEFT JOIN owner_turns ON owner_turns.owner = heads.owner AND owner_turns.stage = $1
+), remembered AS (
+    INSERT INTO owner_turns (owner, stage, last_turn) SELECT owner, $1, max(turn) FROM turns GROUP BY owner
+    ON CONFLICT (owner, stage) DO UPDATE SET last_turn = excluded.last_turn
 ), readied AS (
-    UPDATE jobs SET placement = 'ready' FROM heads
-    WHERE jobs.owner = heads.owner AND jobs.id = heads.id AND jobs.placement = 'parked'
+    UPDATE jobs SET placement = 'ready', turn = turns.turn FROM turns
+    WHERE jobs.owner = turns.owner AND jobs.id = turns.id AND jobs.placement = 'parked'
     RETURNING jobs.id
 )
 UPDATE lanes SET holder = heads.id, head_tag = coalesce(heads.tag, head_tag),
     occupied = EXISTS (SELECT 1 FROM jobs WHERE placement = 'parked' AND host = heads.host AND stage = $1)
 FROM heads WHERE lanes.host = heads.host
-RETURNING heads.id
 """
 _CLAIM = """
 WITH picked AS MATERIALIZED (
-    SELECT owner, id FROM jobs WHERE stage = $1 AND placement = 'ready' ORDER BY tag LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT owner, id FROM jobs WHERE stage = $1 AND placement = 'ready' ORDER BY turn LIMIT $2 FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE jobs SET placement = 'leased', status = $3, attempt_id = gen_random_uuid(), attempt_open = true,
         committing = false, waiting_since = now()
@@ -67,12 +74,12 @@ WITH picked AS MATERIALIZED (
     INSERT INTO leases (owner, job_id, stage, attempt_id, phase, expires_at)
     SELECT owner, id, stage, attempt_id, 'dispatch', now() + make_interval(secs => $4) FROM claimed
 ), counted AS (
-    UPDATE stages SET virtual_time = GREATEST(virtual_time, (SELECT max(tag) FROM claimed))
+    UPDATE stages SET virtual_time = GREATEST(virtual_time, (SELECT max(turn) FROM claimed))
     WHERE stage = $1 AND EXISTS (SELECT 1 FROM claimed)
 )
 SELECT claimed.*, job_stages.trace_parent AS earlier_traceparent FROM claimed
 LEFT JOIN job_stages ON job_stages.owner = claimed.owner AND job_stages.job_id = claimed.id AND job_stages.stage = $1
-ORDER BY claimed.tag
+ORDER BY claimed.turn
 """
 _QUEUED = """
 UPDATE leases SET phase = 'queue', expires_at = now() + make_interval(secs => $3), queue_epoch = $4
@@ -132,7 +139,9 @@ async def claim(
         if free <= 0:
             return []
         if definition.by_host:
-            await _open_lanes(connection, stage, free)
+            # all that are free, not just as many as there are slots: whose turn it is shows among all of them
+            hosts = [row["host"] for row in await connection.fetch(_FREE_LANES, LANE_BATCH)]
+            await connection.execute(_OPEN_LANES, stage, hosts)
         rows = await connection.fetch(_CLAIM, stage, free, definition.status, lease_seconds)
     return [
         HandOut(
@@ -154,18 +163,6 @@ async def claim(
         )
         for row in rows
     ]
-
-
-async def _open_lanes(connection: Any, stage: Stage, wanted: int) -> None:
-    """Make the first job of up to `wanted` free lanes ready; lanes found empty are passed over."""
-    for _ in range(LANE_ROUNDS):
-        hosts = [row["host"] for row in await connection.fetch(_FREE_LANES, wanted)]
-        if not hosts:
-            return
-        opened = await connection.fetch(_OPEN_LANES, stage, hosts)
-        wanted -= sum(row["id"] is not None for row in opened)
-        if wanted <= 0:
-            return
 
 
 async def note_dispatch(pool: asyncpg.Pool, hand_out: HandOut, traceparent: str | None) -> None:

@@ -32,7 +32,7 @@ jobs.*, leases.phase, leases.expires_at < now() AS lease_over,
 (SELECT holder IS NOT NULL OR next_at > now() FROM lanes WHERE lanes.host = jobs.host) AS host_busy,
 CASE WHEN jobs.placement = 'ready' THEN
     (SELECT count(*) FROM (SELECT 1 FROM jobs AS earlier WHERE earlier.stage = jobs.stage
-        AND earlier.placement = 'ready' AND earlier.tag < jobs.tag LIMIT 1000) few) END AS position
+        AND earlier.placement = 'ready' AND earlier.turn < jobs.turn LIMIT 1000) few) END AS position
 FROM jobs LEFT JOIN leases ON leases.owner = jobs.owner AND leases.job_id = jobs.id
 """
 _STAGES = """
