@@ -96,6 +96,7 @@ class OrchestratorClient:
             headers={Header.API_KEY: settings.SERVICE_API_KEY.get_secret_value()},
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
             event_hooks={"request": [_inject_trace_context]},
+            trust_env=False,  # the fleet's own traffic goes through no proxy of the environment's
         ) as http:
             yield cls(http)
 
