@@ -267,11 +267,14 @@ async def test_one_hand_out_that_breaks_leaves_the_others_of_its_pass_alone(
     broken = await core.submit("http://broken.test/")
     other = await core.submit("http://other.test/")
     queued = claims.queued
+    has_broken = asyncio.Event()
 
     async def breaks(pool: object, job: HandOut, **more: object) -> int:
         if str(job.job_id) == broken:
+            has_broken.set()
             raise OSError("the connection was lost")
-        await asyncio.sleep(2.5)  # longer than a worker's child waits for what a body leaves behind
+        await has_broken.wait()
+        await asyncio.sleep(0.05)  # a pass that gave up at the first error would have ended by now
         return await queued(core.pool, job, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr("app.core.dispatching.queued", breaks)

@@ -19,6 +19,14 @@ async def held(pool: asyncpg.Pool) -> AsyncIterator[Any]:
         yield connection
 
 
+async def waits_for_a_lock(pool: asyncpg.Pool) -> None:
+    """Return once a transaction of this database waits for another."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(5):
+        while not await pool.fetchval(waiting):
+            await asyncio.sleep(0.01)
+
+
 async def test_a_pass_does_not_wait_for_a_parked_job_that_a_report_has_locked(core: Core) -> None:
     """The report goes on to the lane, which the pass holds: waiting would be a deadlock."""
     job_id = await core.submit("http://one.test/")
@@ -41,7 +49,7 @@ async def test_the_recovery_holds_no_lane_while_it_waits_for_an_owner(core: Core
     async with held(core.pool) as submission:
         await submission.execute("UPDATE owners SET weight = weight WHERE owner = 'key:y'")
         recovery = asyncio.create_task(last.recover())
-        await asyncio.sleep(0.3)
+        await waits_for_a_lock(core.pool)
         await submission.execute("UPDATE lanes SET next_at = next_at WHERE host = 'a.test'")
     _, failed = await recovery
     assert len(failed) == 2
@@ -57,6 +65,6 @@ async def test_a_wiped_queue_is_noticed_without_holding_the_stage_while_waiting_
     async with held(core.pool) as one_pass:
         await one_pass.execute("SELECT 1 FROM lanes WHERE host = 'a.test' FOR UPDATE")
         noticing = asyncio.create_task(claims.queued(core.pool, other, queue_epoch="after", lease_seconds=900))
-        await asyncio.sleep(0.3)
+        await waits_for_a_lock(core.pool)
         await one_pass.execute("UPDATE stages SET virtual_time = virtual_time WHERE stage = 'scraping'")
     assert await noticing == 1
