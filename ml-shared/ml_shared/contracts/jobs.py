@@ -162,7 +162,6 @@ class ProgressAnswer(PeerModel):
     """`200` of a progress report; `409` (code `abandon`) means: drop the task, with no callback."""
 
     lease_seconds: float
-    as_of: Timestamp | None = None
 
 
 class ContentStored(PeerModel):

@@ -76,8 +76,6 @@ class StageRun:
         For content; `None` for a task without a job.
     host_next_at
         The body sets it: when the host may be asked again. Sent with the final callback, whatever that says.
-    as_of
-        The orchestrator's time at which it took this attempt as started.
     """
 
     resources: Any
@@ -85,7 +83,6 @@ class StageRun:
     attempt_id: str | None = None
     orchestrator: OrchestratorClient | None = None
     host_next_at: datetime | None = None
-    as_of: datetime | None = None
     stage: Stage | None = None
 
     async def committing(self) -> None:
@@ -157,7 +154,7 @@ class Attempt:
         self.run: StageRun | None = None
         self._renew_seconds = renew_seconds
 
-    async def start(self, orchestrator: OrchestratorClient) -> datetime | None:
+    async def start(self, orchestrator: OrchestratorClient) -> None:
         """Say `started`.
 
         Raises
@@ -168,10 +165,9 @@ class Attempt:
             If that could not be said.
         """
         try:
-            answer = await orchestrator.progress(self.job_id, self._report(ProgressPhase.STARTED))
+            await orchestrator.progress(self.job_id, self._report(ProgressPhase.STARTED))
         except UnavailableError as error:
             raise NotStartedError(str(error)) from error
-        return answer.as_of
 
     async def execute(self, resources: WorkerResources, body: StageBody, limit_seconds: float) -> StageOutcome:
         """Run the body under a lease that is renewed beside it.
@@ -184,8 +180,8 @@ class Attempt:
         orchestrator = resources.orchestrator
         if orchestrator is None:
             raise NotStartedError("a task with a job needs ORCHESTRATOR_URL and SERVICE_API_KEY")
-        as_of = await self.start(orchestrator)
-        self.run = StageRun(resources, self.job_id, self.attempt_id, orchestrator, as_of=as_of, stage=self.stage)
+        await self.start(orchestrator)
+        self.run = StageRun(resources, self.job_id, self.attempt_id, orchestrator, stage=self.stage)
         work = asyncio.ensure_future(within(limit_seconds, body(self.run)))
         renewal = asyncio.create_task(self._renew(orchestrator))
         try:
