@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.fleet import Fleet
-from fleet.layout import DEFAULT_STATE
+from fleet.layout import DEFAULT_STATE, make
 
 from demo.gateway import PlatformError
 from demo.report import DemoReport
@@ -58,7 +58,7 @@ def _how_to_go_on(target: Target, corpus_name: str, report: DemoReport) -> None:
     _say("  search:")
     body = f'{{"query": "{query}", "corpus_name": "{corpus_name}", "top_k": 3}}'.replace("'", "")
     _say(f"    curl {key} {content} -d '{body}' {target.gateway_url}/api/embedding/search")
-    _say("  end it      make -C local-dev down")
+    _say(f"  end it      {make('down')}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     target = _target(chosen.state)
     if target is None:
-        print("The fleet is not running; `make -C local-dev demo` starts it first, or `make up`.", file=sys.stderr)
+        print(f"The fleet is not running; `{make('demo')}` starts it first, or `{make('up')}`.", file=sys.stderr)
         return 1
     corpus_name = chosen.corpus or (PAGES_CORPUS if chosen.url else DEMO_CORPUS)
     api_key = target.key_file.read_text().strip()
@@ -98,10 +98,10 @@ def main(arguments: list[str] | None = None) -> int:
                 say=_say,
             )
     except PlatformError as error:
-        print(f"\nThe demo stopped: {error}\n`make -C local-dev status` and `logs` say more.", file=sys.stderr)
+        print(f"\nThe demo stopped: {error}\n`{make('status')}` and `logs` say more.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted; the fleet goes on running, `make -C local-dev down` ends it", file=sys.stderr)
+        print(f"\ninterrupted; the fleet goes on running, `{make('down')}` ends it", file=sys.stderr)
         return 130
     _how_to_go_on(target, corpus_name, report)
     failed = [check.name for check in report.checks if not check.ok]

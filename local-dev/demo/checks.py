@@ -9,7 +9,7 @@ def check_all(report: DemoReport) -> list[Check]:
     checks = [_pages_indexed(report), *_pages_refused(report), *_answers(report)]
     if any(one.job.status is JobStatus.COMPLETED for one in report.outcomes):
         checks.append(_corpus(report))
-    if report.endpoint_before is not None and report.endpoint_after is not None:
+    if report.whole_site and report.endpoint_before is not None and report.endpoint_after is not None:
         checks.append(_no_passage_twice(report.endpoint_before, report.endpoint_after))
     checks.extend(_unchanged(report))
     return checks

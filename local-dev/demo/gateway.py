@@ -118,9 +118,15 @@ def _wait_seconds(answer: httpx.Response) -> float | None:
         return DEFAULT_WAIT_SECONDS
 
 
+class _Field(BaseModel):
+    field: str = ""
+    message: str = ""
+
+
 class _Problem(BaseModel):
     code: str = ""
     detail: str = ""
+    errors: list[_Field] = []
     trace_id: str | None = None
 
 
@@ -130,4 +136,5 @@ def _reason(answer: httpx.Response) -> str:
     except ValueError:
         return answer.text[:200]
     traced = f" (trace {problem.trace_id})" if problem.trace_id else ""
-    return f"{problem.code}: {problem.detail}{traced}"
+    fields = "".join(f"; {error.field}: {error.message}" for error in problem.errors)
+    return f"{problem.code}: {problem.detail}{fields}{traced}"

@@ -57,9 +57,13 @@ class DemoReport:
         The endpoint's counts around the indexing, searches left out; None where it keeps none.
     throttled
         How many requests were answered with a time to wait.
+    whole_site
+        Whether the site's own pages were indexed, which no other corpus holds; any page may be in another one too, and
+        its passages were then sent before.
     """
 
     corpus_name: str
+    whole_site: bool = True
     outcomes: list[PageOutcome] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     corpus_before: Corpus | None = None

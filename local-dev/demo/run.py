@@ -119,7 +119,7 @@ def _run(
     only_this_page: bool = False,
 ) -> DemoReport:
     started = time.monotonic()
-    report = DemoReport(corpus_name)
+    report = DemoReport(corpus_name, whole_site=not only_this_page)
     try:
         report.corpus_before = gateway.corpus(corpus_name)
         report.endpoint_before = endpoint_counts(endpoint_url)

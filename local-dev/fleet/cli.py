@@ -14,7 +14,7 @@ from types import FrameType
 from fleet.composition import PREFERRED_GATEWAY_PORT
 from fleet.errors import FleetError
 from fleet.fleet import Fleet
-from fleet.layout import DEFAULT_STATE
+from fleet.layout import DEFAULT_STATE, make
 from fleet.memory import memory_of
 from fleet.services import overrides_from_environment
 
@@ -37,7 +37,7 @@ def up(fleet: Fleet) -> int:
     _print(f"  your key  {_relative(key)}")
     _print(f"  logs      {_relative(fleet.layout.logs)}")
     _print(f'  try       curl -H "X-API-Key: $(cat {_relative(key)})" {fleet.gateway}/api/orchestrator/jobs')
-    _print("  end it    make down")
+    _print(f"  end it    {make('down')}")
     return 0
 
 
@@ -56,7 +56,7 @@ def down(fleet: Fleet) -> int:
 def status(fleet: Fleet) -> int:
     """Print a table of the fleet's processes; the exit status says whether all of them run."""
     if fleet.manager.process is None:
-        _print("The fleet is not running; `make up` starts it.")
+        _print(f"The fleet is not running; `{make('up')}` starts it.")
         return 3  # what service managers answer for "not running"
     ports = fleet.ports
     _print(f"{'PROCESS':<22}{'PID':>8}  {'STATE':<10}{'UPTIME':>10}{'MEMORY':>10}{'PORT':>8}")

@@ -11,6 +11,12 @@ REPOSITORY = LOCAL_DEV.parent
 DEFAULT_STATE = LOCAL_DEV / ".state"
 
 
+def make(target: str) -> str:
+    """Return the command of a target as it is typed where the user stands."""
+    here = Path(os.environ.get("PWD") or Path.cwd())
+    return f"make {target}" if here == LOCAL_DEV else f"make -C {os.path.relpath(LOCAL_DEV, here)} {target}"
+
+
 @dataclass(frozen=True)
 class Layout:
     """The state folder of one fleet, and what is where in it. Everything in it is readable by its owner only."""

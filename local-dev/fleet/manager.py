@@ -22,7 +22,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from fleet.cleanup import has_ended
 from fleet.errors import FleetError
-from fleet.layout import Layout, read_json, write_private
+from fleet.layout import Layout, make, read_json, write_private
 from fleet.programs import PROGRAM_VARIABLE, STATE_VARIABLE, Program, Tier
 
 LAUNCHER = Path(__file__).with_name("launch.py")
@@ -160,7 +160,7 @@ class Manager:
     def _call(self, method: str, *arguments: Any) -> Any:
         folder = self._note.get("folder")
         if folder is None:
-            raise FleetError("the fleet is not running; start it with `make up`")
+            raise FleetError(f"the fleet is not running; start it with `{make('up')}`")
         transport = SupervisorTransport(None, None, f"unix://{folder}/manager.sock")
         try:
             server: Any = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)

@@ -192,6 +192,8 @@ def test_nothing_is_left_when_the_starting_process_is_ended(tmp_path: Path, how:
         from fleet.programs import Program, Tier
         from test_fleet_life import small_fleet
         signal.signal(signal.SIGTERM, _interrupt)
+        # a shell starts what it runs in the background with SIGINT ignored, and these tests may be such
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         def endless(*given):
             print("composed", flush=True)
             return [*small_fleet(*given), Program("chunking", Tier.SERVICES, ["sleep", "99"], given[0].run,
