@@ -23,7 +23,8 @@ CREATE TABLE IF NOT EXISTS stages (
     paused_until timestamptz,
     pauses       integer          NOT NULL DEFAULT 0,
     pause_reason text,
-    queue_epoch  text
+    queue_epoch  text,
+    probed_at    timestamptz
 );
 
 -- `tag` orders the jobs of one host, and is given when a job is submitted; `turn` orders those that can be handed out, and

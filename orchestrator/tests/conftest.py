@@ -108,7 +108,7 @@ class Core:
         return await self.complete(job, status=CallbackStatus.DEFERRED, error_code=code, **fields)
 
     async def recover(self) -> tuple[list[Any], list[Any]]:
-        return await recovery.recover(self.pool, self.limits)
+        return await recovery.recover(self.pool, self.limits, queue_lease_seconds=900)
 
     async def row(self, job_id: Any) -> Any:
         return await self.pool.fetchrow("SELECT * FROM jobs WHERE id = $1", job_id)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from conftest import Core
 
 from app.core import claims
+from app.core.hand_outs import HandOut
 from app.core.reading import find, find_page
 from ml_shared.contracts.jobs import CallbackStatus, JobStatus, WaitingReason
 from ml_shared.names import Stage
@@ -117,6 +118,44 @@ async def test_a_new_queue_epoch_releases_what_the_wiped_queue_held(core: Core) 
     other = await core.claim_one(Stage.SCRAPING)
     assert await claims.queued(core.pool, other, queue_epoch="after", lease_seconds=900) == 1
     assert (await core.claim_one(Stage.SCRAPING)).job_id == lost.job_id
+
+
+async def queued_since(core: Core, seconds: int, *hosts: str) -> list[HandOut]:
+    """Hand out a page of each host; all of them have waited in the queue for so long."""
+    for host in hosts:
+        await core.submit(f"http://{host}/")
+    jobs = await core.claim(Stage.SCRAPING)
+    for job in jobs:
+        await claims.queued(core.pool, job, queue_epoch="before", lease_seconds=900 - seconds)
+    return jobs
+
+
+async def test_a_queue_that_was_wiped_while_nothing_ran_is_found_out_within_a_minute(core: Core) -> None:
+    lost = await queued_since(core, 40, "a.test", "b.test", "c.test")
+    released, _ = await core.recover()
+    assert [job["id"] for job in released] == [lost[0].job_id], "one is handed out again to see"
+    probe = await core.claim_one(Stage.SCRAPING)
+    assert await claims.queued(core.pool, probe, queue_epoch="after", lease_seconds=900) == 2
+    assert {job.job_id for job in await core.claim(Stage.SCRAPING)} == {job.job_id for job in lost[1:]}
+
+
+async def test_a_queue_that_merely_waits_is_asked_once_a_minute(core: Core) -> None:
+    await queued_since(core, 40, "a.test", "b.test")
+    assert len((await core.recover())[0]) == 1
+    probe = await core.claim_one(Stage.SCRAPING)
+    assert await claims.queued(core.pool, probe, queue_epoch="before", lease_seconds=900) == 0
+    assert (await core.recover())[0] == []
+
+
+async def test_a_queue_that_moves_is_left_alone(core: Core) -> None:
+    running, *_ = await queued_since(core, 40, "a.test", "b.test")
+    await core.started(running)
+    assert (await core.recover())[0] == []
+
+
+async def test_a_queue_that_has_not_waited_long_is_left_alone(core: Core) -> None:
+    await queued_since(core, 10, "a.test", "b.test")
+    assert (await core.recover())[0] == []
 
 
 async def test_a_rejected_job_fails_with_the_stages_reason(core: Core) -> None:

@@ -163,7 +163,9 @@ class Orchestrator:
 
     async def recover(self) -> frozenset[Stage]:
         """Take back leases that ran out; return the stages that have work again."""
-        released, failed = await recovery.recover(self.pool, self._limits)
+        released, failed = await recovery.recover(
+            self.pool, self._limits, queue_lease_seconds=self._settings.QUEUE_LEASE_SECONDS
+        )
         for job in [*released, *failed]:
             metrics.LEASES_EXPIRED.labels(job["stage"], job["phase"]).inc()
         metrics.JOBS_ENDED.labels(JobStatus.FAILED).inc(len(failed))

@@ -14,6 +14,25 @@ logger = logging.getLogger(__name__)
 RECOVERY_BATCH: Final = 200
 # leases taken back at one look; the rest waits for the next, seconds later
 
+PROBE_AFTER_SECONDS: Final = 30.0
+PROBE_INTERVAL_SECONDS: Final = 60.0
+# a stage in which everything waits and nothing runs may have lost its queue; one hand-out a minute finds that out
+
+_PROBE = """
+WITH quiet AS (
+    UPDATE stages SET probed_at = now() FROM (
+        SELECT stage FROM leases GROUP BY stage
+        HAVING bool_and(phase = 'queue') AND min(expires_at) < now() + make_interval(secs => $1)
+    ) waiting
+    WHERE stages.stage = waiting.stage
+      AND coalesce(probed_at, '-infinity') < now() - make_interval(secs => $2)
+    RETURNING stages.stage
+)
+UPDATE leases SET expires_at = now() - interval '1 second' FROM (
+    SELECT DISTINCT ON (stage) owner, job_id FROM leases JOIN quiet USING (stage) ORDER BY stage, expires_at
+) oldest
+WHERE leases.owner = oldest.owner AND leases.job_id = oldest.job_id AND phase = 'queue'
+"""
 _EXPIRED = "SELECT owner, job_id FROM leases WHERE expires_at < now() ORDER BY expires_at LIMIT $1"
 _TAKE_BACK = """
 SELECT jobs.owner, jobs.id, jobs.host, jobs.tag, leases.stage, leases.phase, job_stages.attempts, jobs.traceparent
@@ -30,8 +49,17 @@ UPDATE lanes SET holder = NULL WHERE holder IS NOT NULL AND NOT EXISTS (
 """
 
 
-async def recover(pool: asyncpg.Pool, limits: Limits) -> tuple[list[Any], list[Any]]:
+async def recover(pool: asyncpg.Pool, limits: Limits, *, queue_lease_seconds: float) -> tuple[list[Any], list[Any]]:
     """Take back leases that ran out: the job is runnable again, or failed if it had all its attempts.
+
+    A wiped queue shows at the next hand-out, by its epoch. Where every job of a stage waits in its queue there is none,
+    so the oldest one's lease ends early: handed out again, it brings the others back if the queue was wiped, and else
+    its first message is a superseded attempt, which a worker drops.
+
+    Parameters
+    ----------
+    queue_lease_seconds
+        How long a queue lease lasts; what is left of one tells since when its job waits.
 
     Returns
     -------
@@ -41,6 +69,7 @@ async def recover(pool: asyncpg.Pool, limits: Limits) -> tuple[list[Any], list[A
     released: list[Any] = []
     failed: list[Any] = []
     async with pool.acquire() as connection:
+        await connection.execute(_PROBE, queue_lease_seconds - PROBE_AFTER_SECONDS, PROBE_INTERVAL_SECONDS)
         for lease in await connection.fetch(_EXPIRED, RECOVERY_BATCH):
             # a transaction a job: one for all would hold lanes while it waits for owners, whom a submission locks first
             async with connection.transaction():
