@@ -123,8 +123,8 @@ def test_the_gateway_says_who_it_is_and_nothing_more(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("service", ["orchestrator", "scraper", "chunking", "embedding"])
-def test_each_services_documentation_works_through_the_gateway(stage: Stage, service: str) -> None:
-    page = httpx.get(f"{stage.fleet.gateway}/api/{service}/docs", timeout=10)
+def test_each_services_documentation_works_through_the_gateway(caller: Caller, service: str) -> None:
+    page = caller.request("GET", f"/api/{service}/docs")
     assert f"/api/{service}/openapi.json" in page.text
-    document = httpx.get(f"{stage.fleet.gateway}/api/{service}/openapi.json", timeout=10).json()
+    document = caller.request("GET", f"/api/{service}/openapi.json").json()
     assert document["servers"] == [{"url": f"/api/{service}"}]
