@@ -1,5 +1,6 @@
 """Finding and ending processes of a fleet whose manager, or whose parent, was killed."""
 
+import contextlib
 import os
 import signal
 import time
@@ -130,3 +131,17 @@ def _signal(processes: Iterable[psutil.Process], how: signal.Signals) -> None:
             process.send_signal(how)
         except psutil.Error:
             continue
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let an impatient second Ctrl-C not leave half of the fleet running."""
+    try:
+        earlier = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not the main thread, which is the only one that a signal reaches
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, earlier)

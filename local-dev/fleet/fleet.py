@@ -4,7 +4,6 @@ import contextlib
 import errno
 import fcntl
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Self
 
 import psutil
 
-from fleet.cleanup import end_all
+from fleet.cleanup import end_all, uninterrupted
 from fleet.composition import PORTS, Compose, compose
 from fleet.errors import BusyError, FleetError, StartError
 from fleet.keys import Keys
@@ -29,6 +28,7 @@ from ml_shared.testing.postgres_setup import PostgresSetupError
 START_TIMEOUT_SECONDS = 120.0
 LOCK_TIMEOUT_SECONDS = 90.0
 POLL_SECONDS = 0.05
+NOTICE_SECONDS = 10.0
 LOG_TAIL_LINES = 25
 DEAD_STATES = ("BACKOFF", "FATAL", "EXITED", "STOPPED", "UNKNOWN")
 
@@ -135,7 +135,7 @@ class Fleet:
                 self._start_in_order(time.monotonic() + timeout_seconds)
                 self.manager.mark_ready()
             except BaseException:
-                with _uninterrupted():
+                with uninterrupted():
                     self._end()
                 raise
             return True
@@ -145,7 +145,7 @@ class Fleet:
         if not self.layout.state.exists():
             return False
         self.layout.make()
-        with self._lock(), _uninterrupted():
+        with self._lock(), uninterrupted():
             return self._end()
 
     def _make_programs(self) -> list[Program]:
@@ -242,12 +242,20 @@ class Fleet:
         raise FleetError(f"no process is named {name!r}")
 
     def kill(self, name: str, *, children: bool = True) -> int:
-        """End a program as a crash would (SIGKILL), and return its process id. The manager starts it again."""
+        """End a program as a crash would (SIGKILL), and return its process id. The manager starts it again.
+
+        It returns once the manager has noticed, so that nobody takes what was killed for what is running.
+        """
         process = self.process(name)
         victims = [process, *(process.children(recursive=True) if children else [])]
         for victim in victims:
             with contextlib.suppress(psutil.NoSuchProcess):
                 victim.kill()
+        deadline = time.monotonic() + NOTICE_SECONDS
+        while any(state.name == name and state.pid == process.pid for state in self.states()):
+            if time.monotonic() > deadline:
+                raise FleetError(f"the manager has not noticed within {NOTICE_SECONDS} s that {name} is gone")
+            time.sleep(POLL_SECONDS)
         return int(process.pid)
 
     def stop_program(self, name: str) -> None:
@@ -279,17 +287,3 @@ class Fleet:
     def _usable(self, program: Program) -> bool:
         running = any(state.name == program.name and state.pid is not None for state in self.states())
         return running and program.ready()
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let an impatient second Ctrl-C not leave half of the fleet running."""
-    try:
-        earlier = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # not the main thread, which is the only one that a signal reaches
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, earlier)
