@@ -53,20 +53,6 @@ from app.core.logic import Embedding, open_embedding
 
 
 @pytest.fixture(scope="session")
-def fake_endpoint() -> Iterator[FakeEndpoint]:
-    """The run's endpoint; tests ask for `endpoint`."""
-    with FakeEndpoint() as fake:
-        yield fake
-
-
-@pytest.fixture
-def endpoint(fake_endpoint: FakeEndpoint) -> FakeEndpoint:
-    """An endpoint that has seen nothing and serves."""
-    fake_endpoint.reset()
-    return fake_endpoint
-
-
-@pytest.fixture(scope="session")
 def migrated_database(postgres_server: PostgresServer) -> str:
     """The DSN of a database with this service's schema."""
     from app.core.storage.models import prepare_model

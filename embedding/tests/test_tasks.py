@@ -17,6 +17,7 @@ from app.config import Settings
 from ml_shared.auth.context import hash_key
 from ml_shared.contracts.chunking import Chunk, ChunkResult, ChunkStrategy
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, StageCallback
+from ml_shared.names import Stage
 from ml_shared.testing.endpoint import EndpointMode, FakeEndpoint
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.testing.worker import WorkerProcess
@@ -106,6 +107,8 @@ async def test_a_redelivered_task_sends_nothing_to_the_endpoint_again(
 ) -> None:
     kwargs = hand_out(fake_orchestrator, "one", "two")
     run(tasks, kwargs)
+    # the orchestrator did not hear of it: the attempt is still open
+    fake_orchestrator.hand_out(Stage.EMBEDDING, job_id="job-1", attempt_id="attempt-1")
     run(tasks, kwargs)
     assert sorted(endpoint.texts) == ["one", "two"]
     assert fake_orchestrator.callbacks_for("job-1")[1].stats["reused"] == 2

@@ -13,6 +13,7 @@ from fleet.ports import HOST
 from fleet.programs import Program, Tier
 from fleet.readiness import accepts, http_ok, postgres_accepts, redis_answers, worker_listens
 from fleet.services import Addresses, Overrides, service_settings
+from ml_shared.logs import UVICORN_LOG_CONFIG
 from ml_shared.names import Queue, Service
 from ml_shared.testing.binaries import find_nginx
 from ml_shared.testing.gateway import local_variables, nginx_command, render_gateway
@@ -163,7 +164,11 @@ def _api(
     metrics = layout.metrics / service
     command = [sys.executable, "-m", "uvicorn", "app.main:app", "--host", HOST, "--port", str(ports[service])]
     command += ["--workers", str(API_PROCESSES), "--timeout-graceful-shutdown", str(API_STOP_SECONDS)]
-    own = {"API_PROCESSES": str(API_PROCESSES), "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    own = {
+        "API_PROCESSES": str(API_PROCESSES),
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        "UVICORN_LOG_CONFIG": str(UVICORN_LOG_CONFIG),
+    }
     return Program(
         name=str(service),
         tier=Tier.SERVICES,
@@ -212,7 +217,9 @@ def _beat(layout: Layout, settings: Mapping[str, str], overrides: Overrides) -> 
         command=command,
         cwd=REPOSITORY / Service.ORCHESTRATOR,
         environment=_environment(
-            settings, {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}, overrides.get("orchestrator-beat", {})
+            settings,
+            {"PROMETHEUS_MULTIPROC_DIR": str(metrics), "CELERY_QUIET": "1"},  # its banner is no line of a log
+            overrides.get("orchestrator-beat", {}),
         ),
         needs=_needs(Service.ORCHESTRATOR),
         emptied=(folder, metrics),

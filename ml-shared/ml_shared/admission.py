@@ -5,7 +5,8 @@ from typing import Any
 
 from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.base import INTERNAL_FIELDS, RequestModel
-from ml_shared.errors import ForbiddenError
+from ml_shared.contracts.queueing import StageFields
+from ml_shared.errors import ForbiddenError, InvalidError
 from ml_shared.names import Service
 from ml_shared.problems import FieldError, invalid_fields
 
@@ -44,6 +45,20 @@ def admit(payload: RequestModel, ctx: CallerContext, *, echo_job_id: bool = Fals
     unknown = list(_unknown_fields(payload, "body"))
     if unknown:
         raise invalid_fields(unknown)
+
+
+def check_hand_out(payload: StageFields) -> None:
+    """Refuse a hand-out of a job that lacks a part: its outcome would be told to nobody, or done in nobody's name.
+
+    Raises
+    ------
+    InvalidError
+        `422 incomplete_hand_out`, naming the fields.
+    """
+    given = (payload.job_id, payload.attempt_id, getattr(payload, "content_ref", None))
+    missing = [name for name in ("job_id", "attempt_id", "owner") if getattr(payload, name) is None]
+    if any(given) and missing:
+        raise InvalidError(f"a hand-out lacks {', '.join(missing)}", code="incomplete_hand_out")
 
 
 def _internal_fields(payload: RequestModel) -> set[str]:

@@ -15,7 +15,7 @@
     └── InternalError         our own fault
 
 A subclass, or an instance, carries a stable `code`. `HTTP_STATUS` alone maps a kind to HTTP, `RETRYABLE_KINDS` alone
-maps it to what a worker does.
+maps it to what a worker does. `ml_shared.testing.errors_walk` holds every class of a package to that.
 """
 
 from collections.abc import Mapping
@@ -82,6 +82,8 @@ class ServiceError(Exception):
 
     kind: ClassVar[ErrorKind] = ErrorKind.INTERNAL
     code: str = "internal_error"
+    challenge: str | None = None
+    # the answer's WWW-Authenticate, where a key, or another one, would help
 
     def __init__(
         self,
@@ -100,10 +102,18 @@ class ServiceError(Exception):
         self.retryable = self.kind in RETRYABLE_KINDS if retryable is None else retryable
         self.extra = dict(extra or {})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # pickle would call the class with `args`, which a subclass with a signature of its own does not take
+        return _unpickled, (type(self), self.detail), self.__dict__
+
     @property
     def status(self) -> int:
         """The HTTP status of this kind of error."""
         return HTTP_STATUS[self.kind]
+
+
+def _unpickled(kind: type[ServiceError], detail: str) -> ServiceError:
+    return kind.__new__(kind, detail)
 
 
 class InvalidError(ServiceError):
@@ -118,6 +128,7 @@ class UnauthorizedError(ServiceError):
 
     kind = ErrorKind.UNAUTHORIZED
     code = "invalid_api_key"
+    challenge = 'Bearer realm="cloudcix-ml"'
 
 
 class ForbiddenError(ServiceError):
@@ -188,3 +199,12 @@ class InternalError(ServiceError):
 
     kind = ErrorKind.INTERNAL
     code = "internal_error"
+
+
+CLASS_OF_KIND: Final[Mapping[ErrorKind, type[ServiceError]]] = {
+    base.kind: base
+    for base in (
+        *(InvalidError, UnauthorizedError, ForbiddenError, NotFoundError, ConflictError, TooLargeError),
+        *(UnsupportedError, RateLimitedError, UnavailableError, UpstreamError, DeadlineError, InternalError),
+    )
+}

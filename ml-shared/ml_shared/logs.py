@@ -5,34 +5,31 @@ span_id, request_id, job_id`. What looks like a key or a password is masked in t
 message's arguments, an exception's text nor an extra field can carry one out.
 """
 
+import json
 import logging
-import re
+import os
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime
+from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 from opentelemetry import trace
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.orjson import OrjsonFormatter
 
+from ml_shared.masking import masked
+
+UVICORN_LOG_CONFIG: Final = Path(__file__).parent / "uvicorn_logs.json"
+"""For uvicorn's `--log-config`, or `UVICORN_LOG_CONFIG`: its own first lines come before the application is imported."""
+
+HANDLER_NAME: Final = "ml_shared"
 JOB_ID: Final[ContextVar[str | None]] = ContextVar("ml_job_id", default=None)
 REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("ml_request_id", default=None)
 # of the job and of the request that this context works for; whoever learns of them sets them
 
-MASK: Final = "***"
-_HINTS: Final = ("key", "authorization", "bearer", "password", "passwd", "secret", "@")
-# a search for plain words decides whether the patterns, which cost ten times as much, have to run
-_NAME: Final = r"""(?: x-api-key | (?:proxy-)?authorization
-    | (?:[a-z0-9]+_)* (?: api_?key | secret_key | password | passwd | secret ) )"""
-_SECRET_NAME: Final = re.compile(_NAME, re.IGNORECASE | re.VERBOSE)
-_NAMED_SECRET: Final = re.compile(
-    rf"""( \b {_NAME} \b \\*["']? \s* [:=,] \s* (?: b?\\*["'] )? (?: (?: bearer | basic ) \s+ )? ) [^\s"'\\,;&)}}\]]+""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_BEARER: Final = re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}")
-_URL_PASSWORD: Final = re.compile(r"(?i)([a-z][a-z0-9+.-]{0,30}://)[^\s/@\"']*@")
 _QUIET: Final = (
     *("uvicorn.access", "httpx", "httpcore", "kombu"),
     *("celery.app.trace", "celery.worker.strategy", "celery.beat"),
@@ -40,28 +37,6 @@ _QUIET: Final = (
 # A line a request is the gateway's and the spans' business (uvicorn's costs a quarter of the throughput); httpx would
 # write users' URLs; Celery says "succeeded" of a task that reported a failure.
 _UVICORN: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "gunicorn.error")
-
-
-def mask_secrets(text: str) -> str:
-    """Return the text with what looks like a key, a token or a password replaced by `***`."""
-    lowered = text.lower()
-    if not any(hint in lowered for hint in _HINTS):
-        return text
-    text = _NAMED_SECRET.sub(rf"\1{MASK}", text)
-    text = _BEARER.sub(rf"\1{MASK}", text)
-    return _URL_PASSWORD.sub(rf"\1{MASK}@", text)
-
-
-def _masked(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(name): MASK if _SECRET_NAME.fullmatch(str(name)) else _masked(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_masked(item) for item in value]
-    return mask_secrets(str(value))
 
 
 @contextmanager
@@ -100,8 +75,12 @@ class ContextFilter(logging.Filter):
         return True
 
 
-class MaskingJsonFormatter(JsonFormatter):
-    """One JSON object a line, secrets masked."""
+class MaskedRecord(logging.LogRecord):
+    """A record that holds nothing more to mask."""
+
+
+class _JsonFormatter(OrjsonFormatter):
+    """One JSON object a line."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -109,40 +88,95 @@ class MaskingJsonFormatter(JsonFormatter):
             rename_fields={"levelname": "level", "name": "logger", "message": "event"},
             timestamp=True,
             reserved_attrs=[*_RESERVED, "color_message", "taskName"],
-            json_ensure_ascii=False,
         )
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Return the JSON text, also of what orjson refuses: half a surrogate pair, an integer over 64 bits."""
+        try:
+            return super().jsonify_log_record(log_data)
+        except TypeError:
+            return json.dumps(log_data, default=str)
+
+
+class MaskingJsonFormatter(_JsonFormatter):
+    """One JSON object a line, secrets masked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._masked = _JsonFormatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return self._masked.format(record) if isinstance(record, MaskedRecord) else super().format(record)
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         """Mask the values before they become JSON, so that the line stays valid JSON."""
-        masked: dict[str, Any] = _masked(log_data)
-        return masked
+        line: dict[str, Any] = masked(log_data)
+        return line
 
 
 _RESERVED: Final = [name for name in logging.makeLogRecord({}).__dict__ if name not in {"levelname", "name"}]
 
 
+def log_handler(*, service: str, version: str = "dev", environment: str = "dev", stream: Any = None) -> logging.Handler:
+    """Return the one handler that writes lines, to standard output unless a stream is given."""
+    handler = logging.StreamHandler(stream if stream is not None else sys.stdout)
+    handler.set_name(HANDLER_NAME)
+    handler.setFormatter(MaskingJsonFormatter())
+    handler.addFilter(ContextFilter(service, version, environment))
+    return handler
+
+
 def configure_logging(
     *, service: str, version: str = "dev", environment: str = "dev", level: str = "INFO", stream: Any = None
 ) -> None:
-    """Send every logger of this process through one handler, to standard output unless a stream is given.
+    """Send every logger of this process, and what ends a thread or the process, through one handler.
 
     It may be called again, after a fork or with other settings: it replaces what it set up before, and leaves alone
     handlers that are not its own (pytest's).
     """
-    handler = logging.StreamHandler(stream if stream is not None else sys.stdout)
-    handler.set_name("ml_shared")
-    handler.setFormatter(MaskingJsonFormatter())
-    handler.addFilter(ContextFilter(service, version, environment))
     root = logging.getLogger()
-    for former in [known for known in root.handlers if known.get_name() == "ml_shared"]:
+    for former in [known for known in root.handlers if known.get_name() == HANDLER_NAME]:
         root.removeHandler(former)
-    root.addHandler(handler)
+    root.addHandler(log_handler(service=service, version=version, environment=environment, stream=stream))
     root.setLevel(level)
     logging.captureWarnings(True)
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _log_the_end
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _log_the_end_of_a_thread
     for name in _UVICORN:
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.propagate = True
-    if level != "DEBUG":
-        for name in _QUIET:
-            logging.getLogger(name).setLevel(logging.WARNING)
+        # with nobody to write it uvicorn does not even put an access line together
+        logger.propagate = name != "uvicorn.access" or level == "DEBUG"
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.NOTSET if level == "DEBUG" else logging.WARNING)
+
+
+def write_line(name: str, message: str) -> None:
+    """Write a line from a signal's handler: that may have interrupted whoever holds the log handler's lock."""
+    record = logging.LogRecord(name, logging.INFO, "", 0, message, None, None)
+    for handler in _own_handlers():
+        handler.filter(record)
+        os.write(handler.stream.fileno(), f"{handler.format(record)}\n".encode())
+
+
+def _own_handlers() -> "list[logging.StreamHandler[Any]]":
+    found = [handler for handler in logging.getLogger().handlers if handler.get_name() == HANDLER_NAME]
+    return [handler for handler in found if isinstance(handler, logging.StreamHandler) and not handler.stream.closed]
+
+
+def _log_the_end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt) or not _own_handlers():
+        sys.__excepthook__(kind, error, traceback)
+        return
+    logging.getLogger(__name__).critical("process_failed", exc_info=(kind, error, traceback))
+
+
+def _log_the_end_of_a_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is None or issubclass(args.exc_type, SystemExit):
+        return
+    fields = {"thread_name": args.thread.name if args.thread else None}
+    info = (args.exc_type, args.exc_value, args.exc_traceback)
+    logging.getLogger(__name__).error("thread_failed", exc_info=info, extra=fields)

@@ -1,12 +1,14 @@
 """The files of Prometheus' multi-process mode: what ended processes leave behind.
 
 A worker that recycles its children every few hundred tasks would leave two files a child, for ever, each read at every
-scrape. Their counts have to stay (a counter that falls is a reset), so they are added up in the file of a process that
-can't exist.
+scrape; and an API process that was killed would stay in the gauges of what is alive. Their counts have to stay (a
+counter that falls is a reset), so they are added up in the file of a process that can't exist.
 """
 
 import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +37,14 @@ def _runs(pid: int) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process and thread that asks for it out of a folder. One that dies holding it lets go."""
+    with (folder / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def remove_other_processes(folder: Path) -> None:
     """Remove every file but this process' own, which are open."""
     for path, _, pid in _files(folder):
@@ -45,7 +55,7 @@ def remove_other_processes(folder: Path) -> None:
 def fold_dead_processes(folder: Path) -> None:
     """Add the counts of processes that have ended to the folded file, and remove theirs and their gauges.
 
-    One process at a time may do this in a folder, and nobody else may read it meanwhile.
+    One process at a time may do this in a folder, and nobody else may read it meanwhile: see `locked`.
     """
     for path, kind, pid in _files(folder):
         if pid == FOLDED_PID or _runs(pid):

@@ -7,8 +7,8 @@ caller or a corpus.
 
 import logging
 import os
-import threading
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, g
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from ml_shared.metric_files import fold_dead_processes, remove_other_processes
+from ml_shared.metric_files import fold_dead_processes, locked, remove_other_processes
 from ml_shared.names import Operation, RequestMode
 
 logger = logging.getLogger(__name__)
@@ -41,16 +41,29 @@ REQUEST_SECONDS: Final = Histogram(
     ["service", "route", "request_mode", "operation"],
     buckets=REQUEST_BUCKETS_SECONDS,
 )
-TASKS: Final = Counter("ml_task_outcomes", "Task runs that ended, by how.", ["service", "task", "outcome"])
+TASKS: Final = Counter(
+    "ml_task_outcomes",
+    "Task runs that ended, by how.",
+    ["service", "task", "outcome", "request_mode", "operation"],
+)
 TASK_SECONDS: Final = Histogram(
-    "ml_task_duration_seconds", "Time that a task ran.", ["service", "task"], buckets=TASK_BUCKETS_SECONDS
+    "ml_task_duration_seconds",
+    "Time that a task ran.",
+    ["service", "task", "request_mode", "operation"],
+    buckets=TASK_BUCKETS_SECONDS,
 )
 CALLBACKS: Final = Counter(
-    "ml_callback_outcomes", "Reports to the orchestrator, by how they ended.", ["service", "report", "outcome"]
+    "ml_callback_outcomes",
+    "Reports to the orchestrator, by how they ended.",
+    ["service", "report", "outcome", "request_mode", "operation"],
 )
 QUEUE_REJECTIONS: Final = Counter(
-    "ml_queue_rejections", "Tasks that were not taken in, by why.", ["service", "queue", "reason"]
+    "ml_queue_rejections",
+    "Tasks that were not taken in, by why.",
+    ["service", "queue", "reason", "request_mode", "operation"],
 )
+_QUEUED: Final = (RequestMode.ASYNC, Operation.WRITE)
+# what goes through a queue; nothing is read that way
 
 
 def service_name() -> str:
@@ -69,8 +82,40 @@ def observe_request(scope: Mapping[str, Any], status: int, seconds: float) -> No
     path = getattr(route, "path", None) or UNMATCHED_ROUTE
     mode = RequestMode.ASYNC if RequestMode.ASYNC in tags else RequestMode.SYNC
     operation = Operation.READ if method in READ_METHODS or Operation.READ in tags else Operation.WRITE
-    REQUESTS.labels(service, path, method, f"{status // 100}xx", mode, operation).inc()
-    REQUEST_SECONDS.labels(service, path, mode, operation).observe(seconds)
+    requests, durations = _request_series(service, path, method, status // 100, mode, operation)
+    requests.inc()
+    durations.observe(seconds)
+
+
+@lru_cache(maxsize=4_096)
+def _request_series(
+    service: str, path: str, method: str, hundreds: int, mode: RequestMode, operation: Operation
+) -> tuple[Counter, Histogram]:
+    # kept, because looking two children up by their labels costs as much as counting
+    return (
+        REQUESTS.labels(service, path, method, f"{hundreds}xx", mode, operation),
+        REQUEST_SECONDS.labels(service, path, mode, operation),
+    )
+
+
+def count_task(task: str, outcome: str) -> None:
+    """Count one run of a task."""
+    TASKS.labels(service_name(), task, outcome, *_QUEUED).inc()
+
+
+def observe_task(task: str, seconds: float) -> None:
+    """Keep how long one run of a task took."""
+    TASK_SECONDS.labels(service_name(), task, *_QUEUED).observe(seconds)
+
+
+def count_report(report: str, outcome: str) -> None:
+    """Count one report to the orchestrator."""
+    CALLBACKS.labels(service_name(), report, outcome, *_QUEUED).inc()
+
+
+def count_rejection(queue: str, reason: str) -> None:
+    """Count one task that was not taken in."""
+    QUEUE_REJECTIONS.labels(service_name(), queue, reason, *_QUEUED).inc()
 
 
 def multiprocess_folder() -> Path | None:
@@ -88,9 +133,7 @@ def render_metrics() -> bytes:
     folder = multiprocess_folder()
     if folder is None:
         return generate_latest(REGISTRY)
-    registry = CollectorRegistry()  # a new one a scrape: a registered collector would add the same files twice
-    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+    return generate_latest(_registry_of(folder))
 
 
 def forget_process(pid: int) -> None:
@@ -99,18 +142,23 @@ def forget_process(pid: int) -> None:
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
-class _WorkerCollector(Collector):
-    """All children of a worker, recycled ones folded into one file before each scrape."""
+class _FolderCollector(Collector):
+    """All processes that share a folder, ended ones folded into one file before each scrape."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files = MultiProcessCollector(None, path=str(folder))  # type: ignore[no-untyped-call]
-        self._lock = threading.Lock()
 
     def collect(self) -> Any:
-        with self._lock:
+        with locked(self._folder):  # several processes of an API may be scraped at once
             fold_dead_processes(self._folder)
             return list(self._files.collect())  # type: ignore[no-untyped-call]
+
+
+def _registry_of(folder: Path) -> CollectorRegistry:
+    registry = CollectorRegistry()  # of its own: the default one holds this process' metrics, which the files hold too
+    registry.register(_FolderCollector(folder))
+    return registry
 
 
 class WorkerMetricsServer:
@@ -126,10 +174,7 @@ class WorkerMetricsServer:
             remove_other_processes(folder)  # what an earlier life of this container left
         if port == 0:
             return
-        registry = REGISTRY
-        if folder is not None:
-            registry = CollectorRegistry()
-            registry.register(_WorkerCollector(folder))
+        registry = REGISTRY if folder is None else _registry_of(folder)
         try:
             self._server, _ = start_http_server(port, registry=registry)
         except OSError as error:

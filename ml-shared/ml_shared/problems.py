@@ -13,34 +13,29 @@ from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from ml_shared import attributes
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.auth.request import current_request
-from ml_shared.errors import ErrorKind, InternalError, InvalidError, ServiceError
+from ml_shared.errors import CLASS_OF_KIND, HTTP_STATUS, ErrorKind, InternalError, InvalidError, ServiceError
+from ml_shared.metrics import METHODS
 from ml_shared.names import Header
+from ml_shared.openapi import PROBLEM_MEDIA_TYPE as PROBLEM_MEDIA_TYPE
+from ml_shared.openapi import complete_document
 from ml_shared.ratelimit.enforcer import enforcer
 
-PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 MAX_FIELD_ERRORS: Final = 100
 # a body with 20,000 wrong chunks needs no answer of its own size
 FIELD_NAME_MAX_CHARACTERS: Final = 200
 
 _CODES: Final[Mapping[int, str]] = {
+    **{HTTP_STATUS[kind]: base.code for kind, base in CLASS_OF_KIND.items()},
     400: "bad_request",
-    401: "invalid_api_key",
-    403: "forbidden",
-    404: "not_found",
     405: "method_not_allowed",
     406: "not_acceptable",
-    409: "conflict",
-    413: "too_large",
-    415: "unsupported_media_type",
-    422: "invalid_request",
-    429: "rate_limited",
-    503: "unavailable",
-    504: "timeout",
 }
+# of errors that are not ours: Starlette's own, mostly
 _logger = logging.getLogger(__name__)
 
 
@@ -107,8 +102,8 @@ def problem_of(error: ServiceError, instance: str | None = None) -> Response:
     headers: dict[str, str] = {}
     if error.retry_after_seconds is not None:
         headers[Header.RETRY_AFTER] = str(max(1, math.ceil(error.retry_after_seconds)))
-    if error.kind is ErrorKind.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = 'Bearer realm="cloudcix-ml"'
+    if error.challenge is not None:
+        headers["WWW-Authenticate"] = error.challenge
     body = problem_body(status=error.status, code=error.code, detail=error.detail, instance=instance, extra=error.extra)
     return problem_response(body, headers)
 
@@ -150,11 +145,12 @@ def _without_input(error: Exception) -> Exception:
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Answer every error of an application as a problem document."""
+    """Answer every error of an application as a problem document, and say so in its OpenAPI document."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_unexpected)
+    complete_document(app)
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:
@@ -204,7 +200,25 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     code = _CODES.get(error.status_code, "internal_error" if error.status_code >= 500 else "bad_request")
     detail = error.detail if isinstance(error.detail, str) else _phrase(error.status_code)
     body = problem_body(status=error.status_code, code=code, detail=detail, instance=request.url.path)
-    return problem_response(body, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods_at(request)) or headers.get("Allow", "")
+    return problem_response(body, headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Return what the path can be asked with; Starlette names only the methods of the first route that it fits."""
+    place = {
+        "type": "http",
+        "path": request.scope["path"],
+        "root_path": request.scope.get("root_path", ""),
+        "headers": [],
+    }
+    return [
+        method
+        for method in sorted(METHODS)
+        if any(route.matches({**place, "method": method})[0] is Match.FULL for route in request.app.router.routes)
+    ]
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:

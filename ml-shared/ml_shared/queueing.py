@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.queueing import EnqueueAnswer
 from ml_shared.errors import RateLimitedError, UnavailableError
-from ml_shared.metrics import QUEUE_REJECTIONS, service_name
+from ml_shared.metrics import count_rejection
 from ml_shared.names import Queue
 from ml_shared.results import ResultStore
 from ml_shared.settings import ServiceSettings
@@ -62,7 +62,7 @@ class TaskQueue:
         Raises
         ------
         RateLimitedError
-            `queue_full`, with `Retry-After: 30`, or `results_full`.
+            `queue_full`, with `Retry-After: 30`; without a job also `too_many_tasks` and `results_full`.
         UnavailableError
             `queue_unavailable`, when Redis does not take it.
         """
@@ -80,7 +80,7 @@ class TaskQueue:
                 await self._results.reserve(task_id, ctx.owner)
             try:
                 await self._publish(task, task_id, ctx, kwargs)
-            except UnavailableError:
+            except Exception:
                 if job_id is None:
                     await self._results.release(task_id)
                 raise
@@ -128,11 +128,11 @@ class TaskQueue:
             raise self._unavailable() from error
 
     def _full(self, why: str) -> RateLimitedError:
-        QUEUE_REJECTIONS.labels(service_name(), self._queue, "queue_full").inc()
+        count_rejection(self._queue, "queue_full")
         return RateLimitedError(f"the queue is full: {why}", code="queue_full", retry_after_seconds=FULL_RETRY_SECONDS)
 
     def _unavailable(self) -> UnavailableError:
-        QUEUE_REJECTIONS.labels(service_name(), self._queue, "unavailable").inc()
+        count_rejection(self._queue, "unavailable")
         return UnavailableError(
             "the queue can't take tasks at the moment",
             code="queue_unavailable",

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -37,6 +37,24 @@ async def open_redis(url: str, *, timeout_seconds: float = 2.0) -> AsyncIterator
     )
     client = Redis(connection_pool=pool)
     instrument_redis(client)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+        await pool.disconnect()
+
+
+@asynccontextmanager
+async def open_sibling(redis: Redis, *, max_connections: int) -> AsyncIterator[Redis]:
+    """Open a lean client of the same server, for whoever bounds every wait and its number of connections by itself.
+
+    It has connections of its own, so that nobody else's commands keep it waiting. It has no timeout of its own (which
+    costs a task a command), asks no idle connection whether it is still there (the one more try mends that), and
+    leaves no spans.
+    """
+    settings = {**redis.connection_pool.connection_kwargs, "socket_timeout": None, "health_check_interval": 0}
+    pool = ConnectionPool(redis.connection_pool.connection_class, max_connections=max_connections, **settings)
+    client = Redis(connection_pool=pool)
     try:
         yield client
     finally:

@@ -16,7 +16,7 @@ from ml_shared.contracts.queueing import PendingResult
 from ml_shared.errors import NotFoundError, RateLimitedError, ServiceError, TooLargeError, UnavailableError
 from ml_shared.logs import REQUEST_ID
 from ml_shared.lua import LuaScript
-from ml_shared.metrics import QUEUE_REJECTIONS, service_name
+from ml_shared.metrics import count_rejection
 from ml_shared.names import Header
 from ml_shared.problems import PROBLEM_MEDIA_TYPE, problem_bytes
 from ml_shared.settings import ServiceSettings
@@ -30,14 +30,21 @@ RESULT_MAX_BYTES: Final = 2**20
 # of one result, compressed
 HELD_BYTES: Final = 16 * 1024
 # held from the moment a task is queued; room for any problem document, and for a small result
+OWNER_SHARE: Final = 4
+# An owner may have a quarter of the queue's tasks and of the room: one who floods `POST /enqueue` keeps neither the
+# others nor the orchestrator's hand-outs out.
 FULL_RETRY_SECONDS: Final = 60
+TOO_MANY_RETRY_SECONDS: Final = 30
 JSON: Final = "application/json"
 
-_INDEX: Final = "ml:results:index"
-_TOTAL: Final = "ml:results:bytes"
+_INDEX: Final = "ml:results:holds"
+_TOTAL: Final = "ml:results:held_bytes"
+_OWNER_BYTES: Final = "ml:results:owner_bytes"
+_OWNER_TASKS: Final = "ml:results:owner_tasks"
 _reserve = LuaScript("ml_shared", "results_reserve.lua")
 _start = LuaScript("ml_shared", "results_start.lua")
 _finish = LuaScript("ml_shared", "results_finish.lua")
+_interrupt = LuaScript("ml_shared", "results_interrupt.lua")
 _release = LuaScript("ml_shared", "results_release.lua")
 
 
@@ -52,11 +59,16 @@ class StoredResult:
 
 
 class ResultStore:
-    """Outcomes in the service's own Redis: compressed, at most 1 MiB each and `RESULTS_MAX_BYTES` in all."""
+    """Outcomes in the service's own Redis: compressed, at most 1 MiB each and `RESULTS_MAX_BYTES` in all.
+
+    One owner has at most a quarter of that room, and of `MAX_QUEUE_DEPTH` tasks that have not ended.
+    """
 
     def __init__(self, redis: Redis, settings: ServiceSettings) -> None:
         self._redis = redis
         self._max_bytes = settings.RESULTS_MAX_BYTES
+        self._owner_bytes = max(HELD_BYTES, settings.RESULTS_MAX_BYTES // OWNER_SHARE)
+        self._owner_tasks = max(1, settings.MAX_QUEUE_DEPTH // OWNER_SHARE)
 
     async def reserve(self, task_id: str, owner: str) -> None:
         """Register a task before it is queued, and hold room for its outcome.
@@ -64,12 +76,23 @@ class ResultStore:
         Raises
         ------
         RateLimitedError
-            `results_full`, when what is kept leaves no room.
+            `results_full`, when what is kept leaves no room, or what is kept for this owner; `too_many_tasks`, when
+            as many of the owner's tasks as may have not ended.
         """
         kept = await _reserve(
-            self._redis, self._keys(task_id), task_id, owner, HELD_BYTES, self._max_bytes, PENDING_SECONDS
+            self._redis,
+            self._keys(task_id),
+            task_id,
+            owner,
+            HELD_BYTES,
+            self._max_bytes,
+            PENDING_SECONDS,
+            self._owner_bytes,
+            self._owner_tasks,
         )
-        if not kept:
+        if kept == -2:
+            raise _too_many(self._owner_tasks)
+        if kept != 1:
             raise _full()
 
     async def release(self, task_id: str) -> None:
@@ -77,8 +100,12 @@ class ResultStore:
         await _release(self._redis, self._keys(task_id), task_id)
 
     async def start(self, task_id: str) -> int:
-        """Say that the task runs. Returns which delivery of it this is; 0 when nobody waits for it."""
-        return int(await _start(self._redis, [self._key(task_id)]))
+        """Say that the task runs. Returns which delivery of it this is; 0 when its outcome is kept already."""
+        return int(await _start(self._redis, [self._key(task_id)], PENDING_SECONDS))
+
+    async def interrupt(self, task_id: str) -> None:
+        """Say that the task was interrupted by its worker's stop, and waits again: that delivery does not count."""
+        await _interrupt(self._redis, [self._key(task_id)])
 
     async def finish(
         self,
@@ -96,7 +123,7 @@ class ResultStore:
         TooLargeError
             `result_too_large`, when it is over 1 MiB compressed.
         RateLimitedError
-            `results_full`, when what is kept leaves no room for more than a problem document.
+            `results_full`, when what is kept, or kept for its owner, leaves no room for more than a problem document.
         """
         packed = zlib.compress(body, 6)
         if len(packed) > RESULT_MAX_BYTES:
@@ -117,6 +144,7 @@ class ResultStore:
             status,
             media_type,
             retry_after,
+            self._owner_bytes,
         )
         if kept == 0:
             raise _full()
@@ -142,7 +170,7 @@ class ResultStore:
     async def read(self, task_id: str, owner: str) -> StoredResult | PendingResult | None:
         """Return a task's outcome, or where it stands; `None` for a task that is not there or another owner's."""
         kept = cast(dict[bytes, bytes], await self._redis.hgetall(self._key(task_id)))  # decode_responses is off
-        if not kept or kept[b"owner"].decode() != owner:
+        if b"owner" not in kept or kept[b"owner"].decode() != owner:
             return None
         if kept[b"state"] != b"done":
             return PendingResult(task_id=task_id, status=kept[b"state"].decode())
@@ -158,7 +186,7 @@ class ResultStore:
         return f"ml:results:task:{task_id}"
 
     def _keys(self, task_id: str) -> list[str]:
-        return [self._key(task_id), _INDEX, _TOTAL]
+        return [self._key(task_id), _INDEX, _TOTAL, _OWNER_BYTES, _OWNER_TASKS]
 
 
 def _problem(error: ServiceError, task_id: str) -> bytes:
@@ -168,12 +196,21 @@ def _problem(error: ServiceError, task_id: str) -> bytes:
 
 
 def _full() -> RateLimitedError:
-    QUEUE_REJECTIONS.labels(service_name(), "results", "results_full").inc()
+    count_rejection("results", "results_full")
     return RateLimitedError(
-        "there is no room to keep more results; read those that are ready, or submit with POST /jobs on the "
-        "orchestrator",
+        "there is no room to keep more results, each is kept for an hour; submit with POST /jobs on the orchestrator",
         code="results_full",
         retry_after_seconds=FULL_RETRY_SECONDS,
+    )
+
+
+def _too_many(most: int) -> RateLimitedError:
+    count_rejection("results", "too_many_tasks")
+    return RateLimitedError(
+        f"{most} of your tasks wait or are being worked on, which is the most for one caller; POST /jobs on the "
+        "orchestrator takes more",
+        code="too_many_tasks",
+        retry_after_seconds=TOO_MANY_RETRY_SECONDS,
     )
 
 

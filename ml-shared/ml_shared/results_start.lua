@@ -1,6 +1,14 @@
--- Count a delivery of a registered task. KEYS: result hash. Returns how many there have been, 0 when nobody waits.
-if redis.call('EXISTS', KEYS[1]) == 0 then
+-- Count a delivery of a task, also of one whose outcome nobody waits for.
+-- KEYS: result hash; ARGV: seconds to keep the count of such a one
+-- Returns how many there have been, 0 when the outcome is kept already.
+local state = redis.call('HGET', KEYS[1], 'state')
+if state == 'done' then
   return 0
 end
-redis.call('HSET', KEYS[1], 'state', 'running')
-return redis.call('HINCRBY', KEYS[1], 'deliveries', 1)
+local deliveries = redis.call('HINCRBY', KEYS[1], 'deliveries', 1)
+if state then
+  redis.call('HSET', KEYS[1], 'state', 'running')
+elseif deliveries == 1 then
+  redis.call('EXPIRE', KEYS[1], ARGV[1])
+end
+return deliveries

@@ -6,6 +6,7 @@ init_telemetry()  # first: what it instruments has to be imported after it
 
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -36,6 +37,23 @@ async def item(name: str, request: Request) -> dict[str, str]:
 @router.get("/jobs/metrics-report")
 async def report() -> None:
     """A path that only looks like an excluded one."""
+
+
+@router.get("/broken")
+async def broken() -> None:
+    raise RuntimeError("nobody foresaw it")
+
+
+@router.get("/thread")
+def thread() -> None:
+    """Fails where no request's handler looks."""
+
+    def fail() -> None:
+        raise RuntimeError("in a thread")
+
+    failing = threading.Thread(target=fail)
+    failing.start()
+    failing.join()
 
 
 @queued.post("/enqueue", status_code=202)

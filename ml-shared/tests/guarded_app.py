@@ -1,6 +1,7 @@
 """A small service as the real ones are built, for the tests of what surrounds every request."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any
 
@@ -12,8 +13,10 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from redis.asyncio import Redis
 
 from ml_shared.admission import admit
+from ml_shared.auth.cache import Clock
 from ml_shared.auth.context import CallerContext, hash_key
-from ml_shared.auth.membership import Authenticator, internal_only, validate_api_key
+from ml_shared.auth.guards import internal_only, requires_scope
+from ml_shared.auth.membership import Authenticator, validate_api_key
 from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware, current_request
 from ml_shared.contracts.base import RequestModel
 from ml_shared.instrumentation import EXCLUDED_URLS
@@ -21,6 +24,7 @@ from ml_shared.names import Service
 from ml_shared.problems import install_problem_handlers
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.settings import ServiceSettings
+from ml_shared.testing.membership import FakeMembership
 
 MAX_BODY_BYTES = 1_000
 ORCHESTRATOR_KEY = "orchestrator-key-0123456789"
@@ -96,6 +100,10 @@ def build_app() -> FastAPI:
     async def internal(ctx: CallerContext = Depends(internal_only(Service.ORCHESTRATOR))) -> dict[str, str | None]:
         return {"service": ctx.service}
 
+    @app.get("/narrowed")
+    async def narrowed(ctx: CallerContext = Depends(requires_scope("search", "corpora:read"))) -> dict[str, list[str]]:
+        return {"scopes": sorted(ctx.scopes)}
+
     return app
 
 
@@ -115,3 +123,30 @@ async def serving(
         await stack.enter_async_context(enforcer.opened(settings, redis))
         transport = httpx.ASGITransport(app=app)
         yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://service"))
+
+
+class SteppedClock:
+    """A clock that moves when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def authenticator_for(
+    fake: FakeMembership, redis: Redis | None = None, clock: SteppedClock | None = None, **settings: Any
+) -> AsyncIterator[Authenticator]:
+    """Open what checks keys, without an application around it."""
+    measured = Clock(clock, clock) if clock else None
+    async with Authenticator.open(settings_for(fake.url, **settings), redis, clock=measured) as opened:
+        yield opened
+
+
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Let the loop run until a condition holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)

@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
+from ml_shared.logs import UVICORN_LOG_CONFIG
 from ml_shared.testing import guard
 from ml_shared.testing.otlp import OtlpReceiver
 from ml_shared.testing.servers import RedisServer, free_port, wait_until
@@ -31,12 +34,8 @@ class Api:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """Its log lines that are JSON."""
-        found = []
-        for line in self._log.read_text().splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                found.append(json.loads(line))
-        return found
+        """Its log lines, each of them JSON."""
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
 
     def terminate(self) -> int:
         """SIGTERM, and its exit status."""
@@ -58,7 +57,14 @@ def serve(redis_url: str, tmp_path: Path) -> Serve:
     @contextlib.contextmanager
     def run(*, workers: int = 1, **env: str | None) -> Iterator[Api]:
         port = free_port()
-        values = {"REDIS_URL": redis_url, "SERVICE_NAME": "scraper", **env}
+        values = {
+            "REDIS_URL": redis_url,
+            "SERVICE_NAME": "scraper",
+            "SERVICE_VERSION": "abc",
+            "ENVIRONMENT": "test",
+            "UVICORN_LOG_CONFIG": str(UVICORN_LOG_CONFIG),
+            **env,
+        }
         log = tmp_path / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -105,12 +111,23 @@ def test_spans_arrive_when_the_api_is_stopped_and_only_those_that_are_wanted(ser
     assert request.resource["process.pid"] == int(answer.json()["pid"])
 
 
-def test_an_api_stops_within_seconds_though_no_collector_listens(serve: Serve, free_port: int) -> None:
-    endpoint = f"http://127.0.0.1:{free_port}"
-    with serve(OTEL_TRACES_EXPORTER=None, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as api:
-        for _ in range(20):
+def test_an_api_without_a_collector_says_so_once_and_stops_in_time(serve: Serve, free_port: int) -> None:
+    env = {
+        "OTEL_TRACES_EXPORTER": None,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port}",
+        "OTEL_BSP_SCHEDULE_DELAY": "20",  # dozens of exports within this test
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "0.2",
+    }
+    with serve(**env) as api:
+        began = time.monotonic()
+        while time.monotonic() < began + 1.5:
             httpx.get(f"{api.url}/items/a")
-        api.terminate()  # within 15 s, else it raises
+        stopping = time.monotonic()
+        api.terminate()
+        assert time.monotonic() - stopping < 5
+        about = [line for line in api.lines if "opentelemetry" in line["logger"] or "export" in line["logger"]]
+    assert [line["event"] for line in about] == ["spans get lost until their collector answers"]
+    assert "UNAVAILABLE" in about[0]["reason"]
 
 
 def test_a_scrape_sees_both_processes_whichever_answers(serve: Serve, tmp_path: Path) -> None:
@@ -138,6 +155,26 @@ def test_a_scrape_sees_both_processes_whichever_answers(serve: Serve, tmp_path: 
     assert "health" not in text
 
 
+def test_what_a_killed_process_has_counted_stays_and_its_files_and_gauges_do_not(serve: Serve, tmp_path: Path) -> None:
+    folder = tmp_path / "metrics"
+    counted = 'route="/items/{name}",service="scraper",status="2xx"} 20.0'
+    with serve(workers=2, PROMETHEUS_MULTIPROC_DIR=str(folder)) as api:
+        with httpx.Client(base_url=api.url, headers={"Connection": "close"}) as client:
+            pids = [client.get("/items/a").json()["pid"] for _ in range(20)]
+            assert wait_until(lambda: counted in client.get("/metrics").text, 5), (
+                "a request is counted after its answer"
+            )
+            killed = pids[0]
+            os.kill(int(killed), signal.SIGKILL)
+            assert wait_until(lambda: not psutil.pid_exists(int(killed)), 10), "uvicorn puts another in its place"
+            assert wait_until(api.answers, 10)
+            texts = [_numbers(client.get("/metrics").text) for _ in range(3)]
+    assert all(counted in text for text in texts), texts
+    names = {path.name for path in folder.iterdir()}
+    assert not [name for name in names if name.endswith(f"_{killed}.db")]
+    assert "counter_0.db" in names
+
+
 def _numbers(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if line.startswith("ml_http_requests_total"))
 
@@ -160,10 +197,27 @@ def test_health_says_what_does_not_work_and_live_goes_on(serve: Serve) -> None:
             assert httpx.get(f"{api.url}/health", timeout=10).status_code == 503
 
 
-def test_each_line_of_a_worker_process_is_json(serve: Serve) -> None:
-    with serve() as api:
-        httpx.get(f"{api.url}/items/a")
+def test_every_line_is_json_with_its_labels_from_the_first_to_the_last(serve: Serve) -> None:
+    """The parent's too, which speaks before any application is imported."""
+    with serve(workers=2) as api:
+        httpx.get(f"{api.url}/items/a", headers={"X-Request-Id": "request-0001"})
+        failed = httpx.get(f"{api.url}/broken")
+        httpx.get(f"{api.url}/thread")
         api.terminate()
         lines = api.lines
-    assert {"uvicorn.error", "item"} <= {line["logger"] for line in lines}
+    wanted = {"timestamp", "level", "logger", "event", "service", "version", "environment"}
+    assert all(line.keys() >= wanted for line in lines)
+    assert {(line["service"], line["version"], line["environment"]) for line in lines} == {("scraper", "abc", "test")}
+    events = [line["event"] for line in lines]
+    assert events[0].startswith("Uvicorn running on")
+    assert any(event.startswith("Started parent process") for event in events)
+    assert any(event.startswith("Stopping parent process") for event in events)
     assert not any(line["logger"] == "uvicorn.access" for line in lines)
+    by_logger = {line["logger"]: line for line in lines}
+    assert by_logger["item"]["request_id"] == "request-0001"
+    assert {"trace_id", "span_id"} <= by_logger["item"].keys()
+    [error] = [line for line in lines if line["event"] == "unexpected_error"]
+    assert error["trace_id"] == failed.headers["x-trace-id"]
+    assert "RuntimeError: nobody foresaw it" in error["exc_info"]
+    [thread] = [line for line in lines if line["event"] == "thread_failed"]
+    assert "in a thread" in thread["exc_info"]

@@ -1,8 +1,13 @@
 """The raw key goes to Membership and nowhere else: not to logs, spans, caches, errors, tracebacks or answers."""
 
+import asyncio
+import contextlib
+import gc
 import logging
 import traceback
 from collections.abc import AsyncIterator
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType, ModuleType
 
 import pytest
 from guarded_app import build_app, instrumented, serving, settings_for
@@ -17,6 +22,7 @@ from ml_shared.testing.membership import FakeMembership, MembershipMode
 
 KEY = "raw-key-that-must-not-show-0123456789"
 HEADERS = {"X-API-Key": KEY}
+NOT_FOLLOWED = (asyncio.AbstractEventLoop, CodeType, FrameType, FunctionType, ModuleType, type)
 
 
 @pytest.fixture
@@ -106,6 +112,57 @@ async def test_a_context_and_its_representation_hold_the_hash_alone(membership: 
         ctx = await authenticator.identify(KEY, "")
         held = repr(ctx) + repr(vars(authenticator)) + repr(vars(authenticator._cache))
     assert KEY not in held
+
+
+@pytest.mark.parametrize(
+    "mode", [mode for mode in MembershipMode if mode not in (MembershipMode.SLOW, MembershipMode.DRIP)]
+)
+async def test_once_a_request_is_over_nothing_that_checks_keys_holds_the_key(
+    membership: FakeMembership, redis: Redis, mode: MembershipMode
+) -> None:
+    membership.mode = mode
+    async with Authenticator.open(settings_for(membership.url), redis) as authenticator:
+        for known in (False, True):
+            if known:
+                membership.add(KEY)
+            with contextlib.suppress(ServiceError):
+                await authenticator.identify(KEY, "")
+        holders, looked_at = held_by(authenticator)
+    assert holders == []
+    assert looked_at > 100
+
+
+def held_by(root: object) -> tuple[list[str], int]:
+    """Say which objects within reach of one hold the key, and how many were looked at.
+
+    Code, modules and the loop are left out: through them a test would find itself.
+    """
+    found: list[str] = []
+    seen: set[int] = set()
+    waiting: list[object] = [root]
+    while waiting:
+        holder = waiting.pop()
+        for held in gc.get_referents(holder):
+            if id(held) in seen or isinstance(held, NOT_FOLLOWED):
+                continue
+            seen.add(id(held))
+            waiting.append(held)
+            if (isinstance(held, str) and KEY in held) or (
+                isinstance(held, bytes | bytearray) and KEY.encode() in held
+            ):
+                found.append(type(holder).__name__)
+    return found, len(seen)
+
+
+def test_one_module_calls_membership_and_no_other_knows_how() -> None:
+    package = Path(membership_module.__file__).parents[1]
+    knowing = {
+        "MEMBERSHIP_URL": {"settings.py", "auth/membership.py"},
+        "parse_verdict": {"auth/membership.py", "auth/verdict.py"},
+    }
+    modules = [path for path in package.rglob("*.py") if "testing" not in path.parts]
+    for name, expected in knowing.items():
+        assert {str(path.relative_to(package)) for path in modules if name in path.read_text()} == expected
 
 
 async def test_membership_leaves_no_cookie_for_the_next_callers_key(membership: FakeMembership) -> None:

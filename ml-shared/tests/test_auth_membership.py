@@ -1,19 +1,18 @@
-"""Who a key belongs to, against a Membership over real HTTP and a real Redis."""
+"""Who a key belongs to, and for how long that is remembered: a Membership over real HTTP and a real Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import orjson
 import pytest
-from guarded_app import ORCHESTRATOR_KEY, SCRAPER_KEY, settings_for
+from guarded_app import ORCHESTRATOR_KEY, SCRAPER_KEY, SteppedClock, authenticator_for, until
 from redis.asyncio import Redis
 
 from ml_shared.auth import cache as cache_module
 from ml_shared.auth import membership as membership_module
-from ml_shared.auth.cache import Clock
+from ml_shared.auth.cache import Clock, VerdictCache
 from ml_shared.auth.context import hash_key
-from ml_shared.auth.membership import Authenticator
+from ml_shared.auth.verdict import Verdict
 from ml_shared.errors import UnauthorizedError, UnavailableError
 from ml_shared.redis_client import open_redis
 from ml_shared.testing.membership import FakeMembership, MembershipMode
@@ -22,36 +21,10 @@ from ml_shared.testing.servers import RedisServer
 KEY = "user-key-0123456789"
 
 
-class SteppedClock:
-    """A clock that moves when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
     async with open_redis(redis_url) as client:
         yield client
-
-
-@pytest.fixture
-def quick_timeout(monkeypatch: pytest.MonkeyPatch) -> float:
-    seconds = 0.2
-    monkeypatch.setattr(membership_module, "MEMBERSHIP_TIMEOUT_SECONDS", seconds)
-    return seconds
-
-
-@asynccontextmanager
-async def authenticator_for(
-    fake: FakeMembership, redis: Redis | None = None, clock: SteppedClock | None = None, **settings: object
-) -> AsyncIterator[Authenticator]:
-    measured = Clock(clock, clock) if clock else None
-    async with Authenticator.open(settings_for(fake.url, **settings), redis, clock=measured) as opened:
-        yield opened
 
 
 async def test_a_key_that_membership_knows_is_a_user_with_its_tier_and_scopes(membership: FakeMembership) -> None:
@@ -90,9 +63,11 @@ async def test_an_internal_key_is_known_without_asking_membership(
     assert membership.calls == []
 
 
-async def test_every_internal_hash_is_compared_in_constant_time(
-    membership: FakeMembership, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("key", [ORCHESTRATOR_KEY, SCRAPER_KEY, KEY])
+async def test_every_internal_hash_is_compared_in_constant_time_whosever_key_it_is(
+    membership: FakeMembership, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
+    membership.add(KEY)
     compared: list[tuple[str, str]] = []
     genuine = membership_module.hmac.compare_digest
 
@@ -101,9 +76,9 @@ async def test_every_internal_hash_is_compared_in_constant_time(
         return genuine(left, right)
 
     monkeypatch.setattr(membership_module.hmac, "compare_digest", watched)
-    settings = settings_for(membership.url)
-    assert membership_module._is_internal(hash_key(SCRAPER_KEY), settings) == "scraper"
-    assert {right for _, right in compared} == set(settings.internal_callers.values())
+    async with authenticator_for(membership) as authenticator:
+        await authenticator.identify(key, "")
+    assert sorted(compared) == sorted((hash_key(key), hash_key(known)) for known in (ORCHESTRATOR_KEY, SCRAPER_KEY))
 
 
 @pytest.mark.parametrize("revoked", [False, True], ids=["401", "valid-false"])
@@ -120,7 +95,10 @@ async def test_an_invalid_key_is_refused_and_remembered_for_ten_seconds(
             assert (raised.value.status, raised.value.code) == (401, "invalid_api_key")
         assert len(membership.calls) == 1
         membership.add(KEY)
-        clock.now += cache_module.INVALID_SECONDS
+        clock.now += 9.9
+        with pytest.raises(UnauthorizedError):
+            await authenticator.identify(KEY, "")
+        clock.now += 0.1
         assert (await authenticator.identify(KEY, "")).caller_type == "user"
 
 
@@ -210,16 +188,31 @@ async def test_without_its_redis_keys_are_still_checked(membership: FakeMembersh
                 assert (await authenticator.identify(KEY, "")).caller_type == "user"
 
 
-async def test_requests_with_one_key_share_one_call(membership: FakeMembership) -> None:
+async def test_five_hundred_requests_with_one_key_are_one_call(membership: FakeMembership, redis: Redis) -> None:
     membership.add(KEY)
     membership.hold()
-    async with authenticator_for(membership) as authenticator:
-        callers = [asyncio.create_task(authenticator.identify(KEY, str(number))) for number in range(20)]
+    async with authenticator_for(membership, redis) as authenticator:
+        callers = [asyncio.create_task(authenticator.identify(KEY, str(number))) for number in range(500)]
         await until(lambda: len(membership.calls) == 1)
         membership.release()
         contexts = await asyncio.gather(*callers)
     assert len(membership.calls) == 1
-    assert {ctx.request_id for ctx in contexts} == {str(number) for number in range(20)}
+    assert {ctx.request_id for ctx in contexts} == {str(number) for number in range(500)}
+
+
+async def test_those_who_wait_share_an_outage_too_and_the_next_one_asks_again(membership: FakeMembership) -> None:
+    membership.add(KEY)
+    membership.mode = MembershipMode.DOWN
+    membership.hold()
+    async with authenticator_for(membership) as authenticator:
+        callers = [asyncio.create_task(authenticator.identify(KEY, "")) for _ in range(20)]
+        await until(lambda: len(membership.calls) == 1)
+        membership.release()
+        outcomes = await asyncio.gather(*callers, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 20
+        assert len(membership.calls) == 1
+        membership.mode = MembershipMode.OK
+        assert (await authenticator.identify(KEY, "")).caller_type == "user"
 
 
 async def test_a_caller_who_hangs_up_does_not_fail_those_who_wait_for_the_same_key(
@@ -238,86 +231,6 @@ async def test_a_caller_who_hangs_up_does_not_fail_those_who_wait_for_the_same_k
     assert len(membership.calls) == 1
 
 
-@pytest.mark.parametrize(
-    "mode",
-    [
-        MembershipMode.DOWN,
-        MembershipMode.GARBAGE,
-        MembershipMode.WRONG_TYPES,
-        MembershipMode.HUGE,
-        MembershipMode.REDIRECT,
-    ],
-)
-async def test_whatever_is_not_a_verdict_is_an_outage_and_lets_nobody_in(
-    membership: FakeMembership, mode: MembershipMode
-) -> None:
-    membership.add(KEY)
-    membership.mode = mode
-    async with authenticator_for(membership) as authenticator:
-        with pytest.raises(UnavailableError) as raised:
-            await authenticator.identify(KEY, "")
-    assert raised.value.code == "membership_unavailable"
-    assert raised.value.retry_after_seconds is not None
-    assert [call.path for call in membership.calls] == ["/auth"]
-
-
-@pytest.mark.parametrize("mode", [MembershipMode.SLOW, MembershipMode.DRIP])
-async def test_a_slow_membership_is_given_up_on(
-    membership: FakeMembership, mode: MembershipMode, quick_timeout: float
-) -> None:
-    membership.add(KEY)
-    membership.mode = mode
-    membership.state.delay_seconds = 2.0
-    async with authenticator_for(membership) as authenticator:
-        began = asyncio.get_running_loop().time()
-        with pytest.raises(UnavailableError):
-            await authenticator.identify(KEY, "")
-        assert asyncio.get_running_loop().time() - began < 1.5
-
-
-async def test_a_membership_that_is_not_there_is_an_outage(free_port: int) -> None:
-    settings = settings_for(f"http://127.0.0.1:{free_port}")
-    async with Authenticator.open(settings, None) as authenticator:
-        with pytest.raises(UnavailableError):
-            await authenticator.identify(KEY, "")
-
-
-async def test_the_breaker_stops_asking_and_closes_after_one_good_answer(membership: FakeMembership) -> None:
-    membership.add(KEY)
-    membership.mode = MembershipMode.DOWN
-    clock = SteppedClock()
-    async with authenticator_for(membership, clock=clock) as authenticator:
-        for _ in range(membership_module.BREAKER_FAILURES + 3):
-            with pytest.raises(UnavailableError) as raised:
-                await authenticator.identify(KEY, "")
-        assert len(membership.calls) == membership_module.BREAKER_FAILURES
-        assert raised.value.retry_after_seconds == pytest.approx(membership_module.BREAKER_OPEN_SECONDS)
-        clock.now += membership_module.BREAKER_OPEN_SECONDS
-        membership.mode = MembershipMode.OK
-        assert (await authenticator.identify(KEY, "")).caller_type == "user"
-
-
-async def test_a_flood_of_made_up_keys_waits_here_and_not_in_membership(
-    membership: FakeMembership, quick_timeout: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(membership_module, "MAX_CALLS_IN_FLIGHT", 2)
-    membership.hold()
-    async with authenticator_for(membership) as authenticator:
-        keys = [f"made-up-key-{number}" for number in range(20)]
-        outcomes = await asyncio.gather(*(authenticator.identify(key, "") for key in keys), return_exceptions=True)
-        assert {type(outcome) for outcome in outcomes} == {UnavailableError}
-        assert len(membership.calls) <= 4
-
-
-async def test_invalid_keys_do_not_open_the_breaker(membership: FakeMembership) -> None:
-    membership.add(KEY)
-    async with authenticator_for(membership) as authenticator:
-        for number in range(membership_module.BREAKER_FAILURES * 2):
-            with pytest.raises(UnauthorizedError):
-                await authenticator.identify(f"made-up-key-{number}", "")
-        assert (await authenticator.identify(KEY, "")).caller_type == "user"
-
-
 async def test_a_flood_of_made_up_keys_pushes_no_valid_key_out(
     membership: FakeMembership, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,9 +247,25 @@ async def test_a_flood_of_made_up_keys_pushes_no_valid_key_out(
         assert len(membership.calls) == calls
 
 
-async def until(condition: object, seconds: float = 5.0) -> None:
-    """Let the loop run until a condition holds."""
-    assert callable(condition)
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
+async def test_a_stream_of_random_keys_fills_neither_memory_nor_redis(redis: Redis) -> None:
+    cache = VerdictCache(redis, Clock())
+    asked_at = Clock().monotonic()
+    await cache.put("a valid one", Verdict(valid=True), asked_at)
+    for number in range(30_000):
+        await cache.put(f"made-up {number}", Verdict(valid=False), asked_at)
+    assert (len(cache._valid), len(cache._invalid)) == (1, 10_000)
+    assert cache.local("made-up 29999") == Verdict(valid=False)
+    assert cache.local("a valid one") == Verdict(valid=True)
+    assert await redis.keys("*") == [b"auth:verdict:a valid one"]
+
+
+async def test_valid_keys_are_bounded_in_number_too_and_the_idle_ones_go_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cache_module, "MAX_VALID_ENTRIES", 3)
+    cache = VerdictCache(None, Clock())
+    for name in ("first", "second", "third"):
+        await cache.put(name, Verdict(valid=True), Clock().monotonic())
+    cache.local("first")
+    await cache.put("fourth", Verdict(valid=True), Clock().monotonic())
+    assert [name for name in ("first", "second", "third", "fourth") if cache.local(name) is None] == ["second"]

@@ -1,14 +1,14 @@
-"""The dependencies of routes: who gets in, and what the OpenAPI document says of it."""
+"""The dependency of routes that need a key: how it may come, and what the OpenAPI document says of it."""
 
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from guarded_app import ORCHESTRATOR_KEY, SCRAPER_KEY, build_app, instrumented, serving, settings_for
+from guarded_app import build_app, instrumented, serving, settings_for
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from ml_shared.auth.context import hash_key
-from ml_shared.testing.membership import FakeMembership, MembershipMode
+from ml_shared.testing.membership import FakeMembership
 
 KEY = "user-key-0123456789"
 
@@ -67,27 +67,6 @@ async def test_an_invalid_key_is_told_apart_from_a_missing_one(client: httpx.Asy
     answer = await client.get("/whoami", headers={"X-API-Key": "unknown-key-0123"})
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_api_key")
     assert "www-authenticate" in answer.headers
-
-
-async def test_an_outage_says_when_to_try_again(client: httpx.AsyncClient, membership: FakeMembership) -> None:
-    membership.mode = MembershipMode.DOWN
-    answer = await client.get("/whoami", headers={"X-API-Key": KEY})
-    assert (answer.status_code, answer.json()["code"]) == (503, "membership_unavailable")
-    assert int(answer.headers["retry-after"]) >= 1
-
-
-@pytest.mark.parametrize(("key", "status"), [(ORCHESTRATOR_KEY, 200), (SCRAPER_KEY, 403), (KEY, 403)])
-async def test_an_internal_route_admits_only_the_services_that_it_names(
-    client: httpx.AsyncClient, key: str, status: int
-) -> None:
-    answer = await client.get("/internal", headers={"X-API-Key": key})
-    assert answer.status_code == status
-    if status == 403:
-        assert answer.json()["code"] == "internal_only"
-
-
-async def test_an_internal_route_wants_a_key_before_it_says_anything(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/internal")).status_code == 401
 
 
 async def test_the_openapi_document_offers_both_ways_to_send_a_key(client: httpx.AsyncClient) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,15 @@ from prometheus_client import REGISTRY
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 from ml_shared.metric_files import FOLDED_PID, fold_dead_processes, remove_other_processes
-from ml_shared.metrics import WorkerMetricsServer, observe_request, render_metrics
+from ml_shared.metrics import (
+    WorkerMetricsServer,
+    count_rejection,
+    count_report,
+    count_task,
+    observe_request,
+    observe_task,
+    render_metrics,
+)
 
 KEY = mmap_key("done", "done_total", ["task"], ["a"], "Done.")
 
@@ -60,6 +69,58 @@ def test_a_new_life_of_a_worker_starts_with_an_empty_folder(tmp_path: Path, ende
     _write(tmp_path, "counter", os.getpid(), 1)
     remove_other_processes(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f"counter_{os.getpid()}.db"]
+
+
+def test_many_scrapes_at_once_fold_each_process_once(tmp_path: Path) -> None:
+    """Each API process may be asked at the same moment."""
+    ended = range(5_000_000, 5_000_200)  # Linux has no process of such a number
+    for pid in ended:
+        _write(tmp_path, "counter", pid, 1)
+    script = """
+        import sys
+        from ml_shared.metrics import render_metrics
+        print("ready", flush=True)
+        sys.stdin.read()
+        print(render_metrics().decode())
+    """
+    scrapes = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script)],
+            env={"PATH": os.environ["PATH"], "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    pipes = [(scrape.stdin, scrape.stdout) for scrape in scrapes]
+    assert all(output and output.readline() == "ready\n" for _, output in pipes)
+    for begin, _ in pipes:
+        assert begin is not None
+        begin.close()
+    texts = [output.read() if output else "" for _, output in pipes]
+    assert [scrape.wait(10) for scrape in scrapes] == [0] * 4
+    for _, output in pipes:
+        assert output is not None
+        output.close()
+    assert [text.count(f'done_total{{task="a"}} {len(ended)}.0') for text in texts] == [1] * 4
+    assert _value(tmp_path / f"counter_{FOLDED_PID}.db") == len(ended)
+
+
+def test_tasks_and_what_else_goes_through_a_queue_are_asynchronous_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_NAME", "embedding")
+    count_task("embedding.embed_document", "success")
+    observe_task("embedding.embed_document", 0.2)
+    count_report("complete", "gave_up")
+    count_rejection("embed_jobs", "queue_full")
+    common = {"service": "embedding", "request_mode": "async", "operation": "write"}
+    for name, labels in {
+        "ml_task_outcomes_total": {"task": "embedding.embed_document", "outcome": "success"},
+        "ml_task_duration_seconds_count": {"task": "embedding.embed_document"},
+        "ml_callback_outcomes_total": {"report": "complete", "outcome": "gave_up"},
+        "ml_queue_rejections_total": {"queue": "embed_jobs", "reason": "queue_full"},
+    }.items():
+        assert REGISTRY.get_sample_value(name, labels | common) == 1, name
 
 
 def _count(**labels: str) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ml_shared.clients import orchestrator as module
+from ml_shared.clients import peer
 from ml_shared.clients.orchestrator import AbandonError, ContentMissingError, OrchestratorClient
 from ml_shared.contracts.jobs import CallbackAnswer, CallbackStatus, ProgressPhase, ProgressReport, StageCallback
 from ml_shared.errors import TooLargeError, UnavailableError, UpstreamError
@@ -27,7 +28,7 @@ def _settings(url: str, **more: Any) -> ServiceSettings:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(peer, "BACKOFF_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -49,9 +50,9 @@ async def test_a_callback_arrives_with_the_services_key(
 async def test_the_gateways_path_before_the_routes_is_kept() -> None:
     with FakeOrchestrator(prefix="/api/orchestrator") as gateway:
         async with OrchestratorClient.open(_settings(f"{gateway.url}/")) as client:
-            await client.complete("job-1", CALLBACK)
             stored = await client.put_content("job-1", "attempt-1", Stage.SCRAPING, b"x")
             assert await client.get_content(stored.content_ref, "attempt-1") == b"x"
+            await client.complete("job-1", CALLBACK)
         assert len(gateway.completed) == 1
 
 
@@ -101,7 +102,7 @@ async def test_a_peer_that_stays_down_is_given_up_within_seconds(
 async def test_a_peer_that_hangs_is_given_up_too(
     client: OrchestratorClient, fake_orchestrator: FakeOrchestrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "REPORT_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(module, "REPORT_TIMEOUTS", peer.Timeouts(silence_seconds=0.1, whole_seconds=0.1))
     fake_orchestrator.delay_seconds = 0.5
     assert await client.complete("job-1", CALLBACK) is None
 

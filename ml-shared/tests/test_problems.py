@@ -1,5 +1,6 @@
 """Every error is a problem document that says what is wrong and nothing that it must not."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from ml_shared.errors import ConflictError, NotFoundError, RateLimitedError, UnavailableError
 from ml_shared.problems import MAX_FIELD_ERRORS, problem_bytes
+from ml_shared.sync import within_deadline
 from ml_shared.testing.membership import FakeMembership
 
 KEY = "user-key-0123456789"
@@ -48,6 +50,13 @@ def app() -> FastAPI:
     @app.post("/many")
     async def many(items: list[int]) -> None: ...
 
+    @app.delete("/many")
+    async def delete_many() -> None: ...
+
+    @app.get("/slow")
+    async def slow() -> None:
+        await within_deadline(asyncio.sleep(60), 0.01, "POST /jobs")
+
     return app
 
 
@@ -77,6 +86,33 @@ async def test_an_unknown_path_and_method_are_problems_too(client: httpx.AsyncCl
     missing, wrong = await client.get("/nowhere"), await client.delete("/conflict")
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
     assert (wrong.status_code, wrong.json()["code"], wrong.headers["allow"]) == (405, "method_not_allowed", "GET")
+
+
+async def test_a_405_names_the_methods_of_every_route_at_its_path(client: httpx.AsyncClient) -> None:
+    """Starlette names those of the first one only."""
+    answer = await client.get("/many")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, POST")
+
+
+async def test_work_past_its_deadline_is_a_504_that_names_the_alternative(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/slow")
+    body = answer.json()
+    assert (answer.status_code, body["code"]) == (504, "sync_timeout")
+    assert "POST /jobs" in body["detail"]
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert body["trace_id"] == answer.headers["x-trace-id"]
+
+
+async def test_the_openapi_document_declares_problems_and_no_other_shape_of_an_error(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    posted = document["paths"]["/numbers"]["post"]["responses"]
+    assert set(posted) == {"200", "401", "403", "413", "422", "429", "503", "default"}
+    assert all(response["content"] == problem for status, response in posted.items() if status != "200")
+    assert set(document["paths"]["/health"]["get"]["responses"]) == {"200", "default"}
+    assert "ValidationError" not in document["components"]["schemas"]
+    assert set(document["components"]["schemas"]["Problem"]["properties"]) > MEMBERS
+    assert document == (await client.get("/openapi.json")).json()
 
 
 async def test_an_http_exception_keeps_its_status_and_headers(client: httpx.AsyncClient) -> None:

@@ -25,6 +25,7 @@ from ml_shared.testing.servers import RedisServer
 from ml_shared.worker.celery import WorkerApp, build_celery_app
 
 USER = CallerContext(caller_id="a", caller_type="user", owner="key:a", request_id="request-0001")
+OTHER = CallerContext(caller_id="b", caller_type="user", owner="key:b")
 ORCHESTRATOR = CallerContext(
     caller_id="o", caller_type="service", owner="key:o", service="orchestrator", is_internal=True
 )
@@ -103,7 +104,7 @@ async def test_what_workers_hold_counts_and_a_full_queue_says_when_to_come_back(
     with pytest.raises(RateLimitedError) as refused:
         await queue.enqueue(task, USER, kwargs={"word": "w"}, job_id=None)
     assert (refused.value.code, refused.value.retry_after_seconds) == ("queue_full", 30)
-    assert await redis.get("ml:results:bytes") == str(HELD_BYTES).encode()
+    assert await redis.get("ml:results:held_bytes") == str(HELD_BYTES).encode()
 
 
 async def test_a_queue_is_bounded_in_bytes_too_and_what_workers_hold_counts(
@@ -118,7 +119,7 @@ async def test_a_queue_is_bounded_in_bytes_too_and_what_workers_hold_counts(
     with pytest.raises(RateLimitedError) as refused:
         await queue.enqueue(task, USER, kwargs=page, job_id=None)
     assert (refused.value.code, refused.value.retry_after_seconds) == ("queue_full", 30)
-    assert await redis.get("ml:results:bytes") == str(2 * HELD_BYTES).encode()
+    assert await redis.get("ml:results:held_bytes") == str(2 * HELD_BYTES).encode()
     await queue.enqueue(task, USER, kwargs={"word": "short"}, job_id=None)
     await redis.delete("unacked")
     await queue.enqueue(task, USER, kwargs=page, job_id=None)
@@ -169,6 +170,29 @@ async def test_results_without_room_refuse_the_task(redis: Redis, redis_url: str
     await queue.enqueue(task, ORCHESTRATOR, kwargs={"word": "w"}, job_id="job-1")
 
 
+async def test_a_caller_who_floods_the_queue_leaves_room_for_others_and_for_jobs(
+    redis: Redis, redis_url: str, task: Task
+) -> None:
+    queue = TaskQueue(redis, _settings(redis_url, MAX_QUEUE_DEPTH=12), Queue.SCRAPER)
+    answers = await asyncio.gather(
+        *(queue.enqueue(task, USER, kwargs={"word": "w"}, job_id=None) for _ in range(10)), return_exceptions=True
+    )
+    refused = [answer for answer in answers if isinstance(answer, RateLimitedError)]
+    assert {error.code for error in refused} == {"too_many_tasks"}
+    assert (len(refused), await redis.llen("scraper")) == (7, 3)
+    await queue.enqueue(task, OTHER, kwargs={"word": "w"}, job_id=None)
+    for number in range(8):
+        await queue.enqueue(task, ORCHESTRATOR, kwargs={"word": "w"}, job_id=f"job-{number}")
+
+
+async def test_a_task_that_can_not_be_sent_leaves_nothing_behind(redis: Redis, redis_url: str, task: Task) -> None:
+    queue = TaskQueue(redis, _settings(redis_url), Queue.SCRAPER)
+    with pytest.raises(TypeError):
+        await queue.enqueue(task, USER, kwargs={"no": "such argument"}, job_id=None)
+    assert not await redis.keys("ml:results:task:*")
+    assert await redis.get("ml:results:held_bytes") == b"0"
+
+
 async def test_the_publishing_span_is_a_child_of_the_requests_and_the_message_carries_it(
     redis: Redis, redis_url: str, task: Task, spans: InMemorySpanExporter
 ) -> None:
@@ -214,31 +238,3 @@ def _killed(server: RedisServer) -> Any:
         server.start()
 
     return killed
-
-
-def test_a_worker_needs_a_broker_and_limits_in_order(redis_url: str) -> None:
-    with pytest.raises(ValueError, match="REDIS_URL"):
-        _app(ServiceSettings(_env_file=None, SERVICE_NAME="chunking", MEMBERSHIP_URL="http://127.0.0.1:1"))
-    with pytest.raises(ValueError, match="limit"):
-        build_celery_app(
-            _settings(redis_url),
-            queue=Queue.SCRAPER,
-            include=[],
-            resources=contextlib.nullcontext,
-            soft_time_limit_seconds=10,
-            time_limit_seconds=10,
-        )
-
-
-def test_what_must_be_set_for_tasks_to_survive_is_set(redis_url: str) -> None:
-    app = _app(_settings(redis_url))
-    conf = app.conf
-    assert conf.task_acks_late
-    assert conf.task_reject_on_worker_lost
-    assert conf.worker_prefetch_multiplier == 1
-    assert conf.task_ignore_result
-    assert conf.accept_content == ["json"]
-    assert conf.task_default_queue == "scraper"
-    assert conf.task_soft_time_limit < conf.task_time_limit
-    assert conf.broker_transport_options["visibility_timeout"] > conf.task_time_limit + 300
-    app.close()

@@ -8,12 +8,15 @@ from typing import Any
 import httpx
 import pytest
 from guarded_app import ORCHESTRATOR_KEY, build_app, serving, settings_for
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from ml_shared.auth.context import CallerContext
 from ml_shared.errors import RateLimitedError
-from ml_shared.ratelimit import enforcer as enforcer_module
+from ml_shared.ratelimit import shared_window
 from ml_shared.ratelimit.enforcer import SlidingWindowEnforcer
+from ml_shared.ratelimit.shared_window import SharedWindow
+from ml_shared.ratelimit.strategies import Limit
 from ml_shared.redis_client import open_redis
 from ml_shared.settings import ServiceSettings
 from ml_shared.testing.membership import FakeMembership
@@ -32,7 +35,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     # a busy test machine is not a failing Redis; the tests of failure set their own
-    monkeypatch.setattr(enforcer_module, "REDIS_TIMEOUT_SECONDS", 5.0)
+    monkeypatch.setattr(shared_window, "REDIS_TIMEOUT_SECONDS", 5.0)
 
 
 def limited_to(requests: int, **overrides: Any) -> ServiceSettings:
@@ -74,6 +77,25 @@ async def test_a_request_passes_again_once_the_oldest_has_left_the_window(redis:
         assert await passed(enforcer, user(), 3) == 1
 
 
+async def test_exactly_those_that_left_the_window_are_dropped_however_many_they_are(redis: Redis) -> None:
+    log = "ratelimit:{embedding}:log:a"
+    async with SharedWindow.open(redis, "embedding", 60) as window:
+        for size in (1, 2, 3, 5, 8, 33, 100):
+            for gone in {0, 1, 2, 3, size // 2, size - 1, size}:
+                if not 0 <= gone <= size:
+                    continue
+                await redis.delete(log)
+                now = int(time.time() * 1_000_000)
+                ages = [90_000_000 - place for place in range(gone)] + [
+                    30_000_000 - place for place in range(size - gone)
+                ]
+                await redis.rpush(log, *(now - age for age in ages))
+                hit = await window.hit("a", [Limit("x", 1_000)])
+                assert hit is not None
+                assert hit.remaining == 1_000 - (size - gone) - 1
+                assert await redis.llen(log) == size - gone + 1
+
+
 async def test_the_answer_says_when_a_request_will_pass(redis: Redis) -> None:
     enforcer = SlidingWindowEnforcer()
     async with enforcer.opened(limited_to(2), redis):
@@ -99,6 +121,30 @@ async def test_callers_who_are_active_share_the_capacity_and_those_who_left_do_n
         assert await passed(enforcer, user("d"), 50) == 40
 
 
+async def let_pass(redis: Redis, seconds: int) -> None:
+    """Make everything that was counted so much older, which is what a wait would do."""
+    for log in await redis.keys("ratelimit:{embedding}:log:*"):
+        for place, counted_at in enumerate(await redis.lrange(log, 0, -1)):
+            await redis.lset(log, place, int(counted_at) - seconds * 1_000_000)
+    for name in await redis.zrange("ratelimit:{embedding}:callers", 0, -1):
+        await redis.zincrby("ratelimit:{embedding}:callers", -seconds * 1_000_000, name)
+
+
+async def test_a_second_caller_halves_the_share_of_the_first_until_it_has_been_gone_for_a_window(redis: Redis) -> None:
+    enforcer = SlidingWindowEnforcer()
+    async with enforcer.opened(limited_to(1_000, RATE_LIMIT_CAPACITY=40, RATE_LIMIT_FLOOR=5), redis):
+        assert await passed(enforcer, user("a"), 50) == 40
+        await let_pass(redis, 30)
+        assert await passed(enforcer, user("b"), 50) == 20  # at once, and `a` has had more than its half already
+        assert await passed(enforcer, user("a"), 50) == 0
+        await let_pass(redis, 30)
+        assert await passed(enforcer, user("a"), 50) == 20
+        await let_pass(redis, 30)  # the window of `b` is over
+        assert await passed(enforcer, user("a"), 50) == 20
+        await let_pass(redis, 60)
+        assert await passed(enforcer, user("a"), 50) == 40
+
+
 async def test_one_service_does_not_use_up_another_ones_window(redis: Redis) -> None:
     first, second = SlidingWindowEnforcer(), SlidingWindowEnforcer()
     async with first.opened(limited_to(3), redis), second.opened(limited_to(3, SERVICE_NAME="scraper"), redis):
@@ -112,23 +158,53 @@ async def test_keys_of_one_account_have_one_share(redis: Redis) -> None:
         assert sum([await passed(enforcer, ctx, 5) for ctx in contexts]) == 3
 
 
-async def test_one_request_is_one_round_trip(redis: Redis) -> None:
+async def test_one_request_is_one_command_and_nothing_else_is_sent(redis: Redis) -> None:
     enforcer = SlidingWindowEnforcer()
     async with enforcer.opened(limited_to(50), redis):
         await enforcer.check(user())
         await redis.config_resetstat()
         for _ in range(10):
             await enforcer.check(user())
-        asked = await redis.info("commandstats")
-    sent = {name: told["calls"] for name, told in asked.items() if name in ("cmdstat_evalsha", "cmdstat_eval")}
-    assert sent == {"cmdstat_evalsha": 10}
+        asked = {
+            name.removeprefix("cmdstat_"): told["calls"] for name, told in (await redis.info("commandstats")).items()
+        }
+    within_the_script = {"time", "llen", "lindex", "rpush", "pexpire", "zremrangebyscore", "zcard", "zscore", "zadd"}
+    sent = {name: calls for name, calls in asked.items() if name not in within_the_script}
+    assert {name: calls for name, calls in sent.items() if "config" not in name} == {"evalsha": 10}
 
 
-async def test_memory_is_bounded_by_the_limit(redis: Redis) -> None:
+async def test_requests_that_come_together_share_round_trips_and_few_connections(redis: Redis) -> None:
+    enforcer = SlidingWindowEnforcer()
+    async with enforcer.opened(limited_to(50), redis):
+        await enforcer.check(user())
+        before = await redis.info()
+        assert await passed(enforcer, user(), 200) == 49
+        after = await redis.info()
+    assert after["total_reads_processed"] - before["total_reads_processed"] < 20
+    assert after["connected_clients"] - before["connected_clients"] <= shared_window.MAX_ROUND_TRIPS
+
+
+async def test_a_request_that_is_given_up_takes_no_other_with_it(redis: Redis) -> None:
+    enforcer = SlidingWindowEnforcer()
+    async with enforcer.opened(limited_to(50), redis):
+        checks = [asyncio.create_task(enforcer.check(user())) for _ in range(10)]
+        await asyncio.sleep(0)
+        checks[0].cancel()
+        outcomes = await asyncio.gather(*checks, return_exceptions=True)
+    assert isinstance(outcomes[0], asyncio.CancelledError)
+    assert outcomes[1:] == [None] * 9
+
+
+async def test_memory_of_a_caller_is_bounded_by_its_limit(redis: Redis) -> None:
     enforcer = SlidingWindowEnforcer()
     async with enforcer.opened(limited_to(1_000), redis):
-        assert sum([await passed(enforcer, user(), 50) for _ in range(22)]) == 1_000
-    assert await redis.memory_usage("ratelimit:{embedding}:log:key:a", samples=0) < 20_000
+        assert sum([await passed(enforcer, user("f" * 64), 50) for _ in range(22)]) == 1_000
+        assert await redis.memory_usage(f"ratelimit:{{embedding}}:log:key:{'f' * 64}", samples=0) < 20_000
+        await passed(enforcer, user("f" * 63 + "0"), 1)
+        alone = await redis.memory_usage("ratelimit:{embedding}:callers", samples=0)
+        for number in range(500):
+            await enforcer.check(user(f"{number:064x}"))
+        assert await redis.memory_usage("ratelimit:{embedding}:callers", samples=0) - alone < 500 * 300
 
 
 async def test_a_server_clock_set_back_by_more_than_a_window_locks_nobody_out(redis: Redis) -> None:
@@ -176,11 +252,43 @@ async def test_while_redis_is_down_the_process_decides_and_remembers_what_redis_
             assert await passed(enforcer, user(), 20) == 4
 
 
+async def test_an_outage_is_counted_told_once_and_over_within_five_seconds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", logger="ml_shared")
+    enforcer = SlidingWindowEnforcer()
+
+    def decided_in(store: str) -> float:
+        labels = {"policy": "membership-tier", "outcome": "allowed", "store": store}
+        return REGISTRY.get_sample_value("ml_ratelimit_decisions_total", labels) or 0.0
+
+    with RedisServer() as server:
+        async with open_redis(server.url) as redis, enforcer.opened(limited_to(1_000), redis):
+            await enforcer.check(user())
+            server.kill()
+            before = decided_in("memory")
+            down_until = time.monotonic() + 2.5 * shared_window.REDIS_PAUSE_SECONDS
+            checks = 0
+            while time.monotonic() < down_until:  # long enough for it to be tried again in between
+                await enforcer.check(user())
+                checks += 1
+                await asyncio.sleep(0.02)
+            assert decided_in("memory") - before == checks
+            server.start()
+            returned_at, before = time.monotonic(), decided_in("redis")
+            while decided_in("redis") == before:
+                assert time.monotonic() - returned_at < 5
+                await enforcer.check(user())
+                await asyncio.sleep(0.02)
+    told = [record.message for record in caplog.records if record.name.startswith("ml_shared")]
+    assert told == ["ratelimit_redis_failed", "ratelimit_redis_back"]
+
+
 async def test_a_redis_that_hangs_costs_one_short_wait_and_is_then_left_alone(
     redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(enforcer_module, "REDIS_TIMEOUT_SECONDS", 0.1)
-    monkeypatch.setattr(enforcer_module, "REDIS_PAUSE_SECONDS", 30.0)
+    monkeypatch.setattr(shared_window, "REDIS_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(shared_window, "REDIS_PAUSE_SECONDS", 30.0)
     enforcer = SlidingWindowEnforcer()
     async with enforcer.opened(limited_to(100), redis):
         await enforcer.check(user())
@@ -192,14 +300,26 @@ async def test_a_redis_that_hangs_costs_one_short_wait_and_is_then_left_alone(
             assert time.monotonic() - began < 1.0
             assert [record.message for record in caplog.records].count("ratelimit_redis_failed") == 1
             await other.client_unpause()
-        # the command that was given up leaves no answer behind for the next one to take
-        assert await asyncio.gather(*(redis.echo(str(number)) for number in range(30))) == [
-            str(number).encode() for number in range(30)
-        ]
+
+
+async def test_a_command_that_was_given_up_leaves_no_answer_for_the_next_one_to_take(
+    redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_window, "REDIS_PAUSE_SECONDS", 0.0)
+    async with SharedWindow.open(redis, "embedding", 60) as window, open_redis(redis_url) as other:
+        assert await window.hit("a", [Limit("x", 1_000)])
+        monkeypatch.setattr(shared_window, "REDIS_TIMEOUT_SECONDS", 0.1)
+        await other.client_pause(10_000, all=False)
+        assert await window.hit("a", [Limit("x", 1_000)]) is None
+        await other.client_unpause()
+        monkeypatch.setattr(shared_window, "REDIS_TIMEOUT_SECONDS", 5.0)
+        hits = [await window.hit(str(limit), [Limit("x", limit)]) for limit in range(1, 5)]
+        hits += await asyncio.gather(*(window.hit(str(limit), [Limit("x", limit)]) for limit in range(5, 30)))
+    assert [hit and hit.limit for hit in hits] == list(range(1, 30))
 
 
 async def test_redis_is_asked_again_after_a_pause(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enforcer_module, "REDIS_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(shared_window, "REDIS_PAUSE_SECONDS", 0.0)
     enforcer = SlidingWindowEnforcer()
     async with enforcer.opened(limited_to(100), redis):
         await redis.set("ratelimit:{embedding}:log:key:a", "of another type")

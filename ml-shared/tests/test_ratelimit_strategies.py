@@ -1,11 +1,12 @@
 """What decides a limit, and the window that one process keeps."""
 
 import random
+import sys
 
 import pytest
 
 from ml_shared.auth.context import CallerContext
-from ml_shared.ratelimit.local_window import LocalWindow
+from ml_shared.ratelimit.local_window import MAX_CALLERS, LocalWindow
 from ml_shared.ratelimit.strategies import (
     CompositeStrategy,
     FairShareStrategy,
@@ -114,8 +115,20 @@ def test_callers_who_went_away_are_forgotten() -> None:
     assert len(window._logs) == 1
 
 
+def test_memory_is_bounded_by_the_limit_of_a_caller_and_by_a_number_of_callers() -> None:
+    window = LocalWindow(10.0, parts=1)
+    for _ in range(2_000):  # more than the limit: a Redis that was wiped accepts a window's worth again
+        window.record("a", [Limit("x", 1_000), Limit("y", 2_000)])
+    log = window._logs["a"]
+    assert len(log) == 1_000
+    assert sys.getsizeof(log) + sum(map(sys.getsizeof, log)) < 36_000
+    for number in range(2 * MAX_CALLERS):
+        window.hit(str(number), [Limit("x", 1_000)])
+    assert len(window._logs) == MAX_CALLERS
+
+
 def test_what_redis_accepted_counts_when_the_process_has_to_decide_alone() -> None:
     window = LocalWindow(10.0, parts=1)
     for _ in range(3):
-        window.record("a")
+        window.record("a", [Limit("x", 3)])
     assert not window.hit("a", [Limit("x", 3)]).allowed

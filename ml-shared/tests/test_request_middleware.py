@@ -1,18 +1,23 @@
 """What surrounds every request: its ids, the limit on its body, and the answer to what nobody caught."""
 
+import asyncio
 import logging
 import re
+import socket
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
 from guarded_app import MAX_BODY_BYTES, build_app, instrumented, serving, settings_for
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
+from starlette.requests import ClientDisconnect
 
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.membership import FakeMembership
+from ml_shared.testing.servers import wait_until
 
 TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
@@ -168,3 +173,38 @@ async def test_the_documentation_finds_its_schema_below_the_gateways_path(
 async def test_a_path_that_repeats_the_gateways_prefix_leads_to_no_route(client: httpx.AsyncClient, path: str) -> None:
     headers = {"X-API-Key": KEY, "X-Forwarded-Prefix": "/api/scraper"}
     assert (await client.get(path, headers=headers)).status_code == 404
+
+
+def test_a_client_that_leaves_is_no_error_of_ours(app: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither one that leaves within its request's body, nor one that leaves within its answer."""
+    left: list[str] = []
+
+    @app.get("/endless")
+    async def endless() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"x" * 1000
+                    await asyncio.sleep(0.001)
+            finally:
+                left.append("answer")
+
+        return StreamingResponse(parts())
+
+    @app.post("/upload")
+    async def upload(request: Request) -> None:
+        try:
+            await request.body()
+        except ClientDisconnect:
+            left.append("body")
+            raise
+
+    with ThreadedServer(app) as server:
+        with socket.create_connection((server.host, server.port)) as uploading:
+            uploading.sendall(b"POST /upload HTTP/1.1\r\nHost: service\r\nContent-Length: 900\r\n\r\nthe beginning")
+        with socket.create_connection((server.host, server.port)) as reading:
+            reading.sendall(b"GET /endless HTTP/1.1\r\nHost: service\r\n\r\n")
+            assert reading.recv(10)
+        assert wait_until(lambda: sorted(left) == ["answer", "body"], 5)
+        assert httpx.get(f"{server.url}/health").status_code == 200
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

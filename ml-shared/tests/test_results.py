@@ -1,9 +1,11 @@
 """Outcomes of tasks without a job: whose they are, how much is kept, and for how long."""
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -22,10 +24,9 @@ CALLER = CallerContext(caller_id="a", caller_type="user", owner=OWNER)
 STRANGER = CallerContext(caller_id="b", caller_type="user", owner="key:b")
 
 
-def _settings(max_bytes: int = 10 * HELD_BYTES) -> ServiceSettings:
-    return ServiceSettings(
-        _env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1", RESULTS_MAX_BYTES=max_bytes
-    )
+def _settings(**more: Any) -> ServiceSettings:
+    values: dict[str, Any] = {"RESULTS_MAX_BYTES": 40 * HELD_BYTES, "MAX_QUEUE_DEPTH": 80} | more
+    return ServiceSettings(_env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1", **values)
 
 
 @pytest.fixture
@@ -40,7 +41,13 @@ def store(redis: Redis) -> ResultStore:
 
 
 async def _total(redis: Redis) -> int:
-    return int(await redis.get("ml:results:bytes") or 0)
+    return int(await redis.get("ml:results:held_bytes") or 0)
+
+
+async def _of(redis: Redis, owner: str) -> tuple[int, int]:
+    """What is counted for an owner: bytes, and tasks that have not ended."""
+    values = [await redis.hget(f"ml:results:owner_{what}", owner) for what in ("bytes", "tasks")]
+    return int(values[0] or 0), int(values[1] or 0)
 
 
 async def test_a_result_is_pending_then_running_then_there(store: ResultStore) -> None:
@@ -87,36 +94,71 @@ async def test_room_is_held_before_the_work_is_done_and_given_back_when_it_expir
     redis: Redis, store: ResultStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results, "PENDING_SECONDS", 1)
-    for number in range(10):
-        await store.reserve(f"t{number}", OWNER)
+    for number in range(40):
+        await store.reserve(f"t{number}", f"key:{number // 10}")
     with pytest.raises(RateLimitedError) as refused:
-        await store.reserve("t10", OWNER)
+        await store.reserve("t40", "key:z")
     assert refused.value.code == "results_full"
     assert refused.value.retry_after_seconds
     async with asyncio.timeout(5):
-        while await redis.exists("ml:results:task:t9"):
+        while await redis.exists("ml:results:task:t39"):
             await asyncio.sleep(0.05)
-        while True:
-            try:
-                await store.reserve("t11", OWNER)
-                break
-            except RateLimitedError:
-                await asyncio.sleep(0.05)
-    assert await _total(redis) == HELD_BYTES
+        while await _total(redis) != HELD_BYTES:
+            with contextlib.suppress(RateLimitedError):
+                await store.reserve("t41", "key:0")
+    assert [await _of(redis, owner) for owner in ("key:0", "key:1")] == [(HELD_BYTES, 1), (0, 0)]
+    assert await redis.hlen("ml:results:owner_bytes") == await redis.hlen("ml:results:owner_tasks") == 1
 
 
 async def test_a_hundred_reservations_at_once_never_hold_more_than_there_is(redis: Redis, store: ResultStore) -> None:
     answers = await asyncio.gather(
-        *(store.reserve(f"t{number}", OWNER) for number in range(100)), return_exceptions=True
+        *(store.reserve(f"t{number}", f"key:{number % 10}") for number in range(100)), return_exceptions=True
     )
-    assert sum(answer is None for answer in answers) == 10
-    assert await _total(redis) == 10 * HELD_BYTES
+    assert sum(answer is None for answer in answers) == 40
+    assert await _total(redis) == 40 * HELD_BYTES
+
+
+async def test_an_owner_has_a_quarter_of_the_room_however_many_ask_at_once(redis: Redis, store: ResultStore) -> None:
+    answers = await asyncio.gather(
+        *(store.reserve(f"t{number}", OWNER) for number in range(30)), return_exceptions=True
+    )
+    refused = [answer for answer in answers if isinstance(answer, RateLimitedError)]
+    assert (len(refused), {error.code for error in refused}) == (20, {"results_full"})
+    assert await _of(redis, OWNER) == (10 * HELD_BYTES, 10)
+    await store.reserve("another", "key:b")
+    with pytest.raises(RateLimitedError):
+        await store.finish(_granted(answers), os.urandom(HELD_BYTES + 1), 200)
+
+
+def _granted(answers: list[BaseException | None]) -> str:
+    return f"t{answers.index(None)}"
+
+
+async def test_an_owner_has_a_quarter_of_the_tasks_and_an_ended_one_makes_room(redis: Redis) -> None:
+    store = ResultStore(redis, _settings(MAX_QUEUE_DEPTH=9))
+    for task_id in ("first", "second"):
+        await store.reserve(task_id, OWNER)
+    with pytest.raises(RateLimitedError) as refused:
+        await store.reserve("third", OWNER)
+    assert refused.value.code == "too_many_tasks"
+    assert "POST /jobs" in refused.value.detail
+    assert refused.value.retry_after_seconds == 30
+    await store.finish("first", b"{}", 200)
+    await store.finish("first", b"{}", 200)  # it ran twice
+    await store.reserve("third", OWNER)
+    with pytest.raises(RateLimitedError):
+        await store.reserve("fourth", OWNER)
+    await store.release("third")
+    await store.release("third")
+    await store.reserve("fourth", OWNER)
+    assert await _of(redis, OWNER) == (3 * HELD_BYTES, 2)
 
 
 async def test_a_result_counts_what_it_takes_and_one_without_room_says_so(redis: Redis, store: ResultStore) -> None:
     await store.reserve("large", OWNER)
     await store.finish("large", os.urandom(5 * HELD_BYTES), 200)
     assert 5 * HELD_BYTES < await _total(redis) < 6 * HELD_BYTES
+    assert await _of(redis, OWNER) == (await _total(redis), 0)
     await store.reserve("second", OWNER)
     with pytest.raises(RateLimitedError) as refused:
         await store.finish("second", os.urandom(6 * HELD_BYTES), 200)
@@ -139,14 +181,41 @@ async def test_a_task_that_was_not_queued_gives_its_room_back(redis: Redis, stor
     await store.reserve("t", OWNER)
     await store.release("t")
     assert await _total(redis) == 0
+    assert await _of(redis, OWNER) == (0, 0)
     assert await store.read("t", OWNER) is None
 
 
 async def test_an_outcome_that_nobody_registered_is_not_kept(redis: Redis, store: ResultStore) -> None:
-    assert await store.start("t") == 0
     await store.finish("t", b"{}", 200)
     assert await store.read("t", OWNER) is None
     assert await redis.dbsize() == 0
+
+
+async def test_deliveries_are_counted_of_a_task_that_nobody_waits_for_too(redis: Redis, store: ResultStore) -> None:
+    """Or one that kills its worker would come again without end, once its registration has expired."""
+    assert [await store.start("t"), await store.start("t")] == [1, 2]
+    assert 0 < await redis.ttl("ml:results:task:t") <= results.PENDING_SECONDS
+    await store.finish("t", b"{}", 200)
+    assert await store.read("t", OWNER) is None
+    assert await _total(redis) == 0
+
+
+async def test_a_delivery_that_a_worker_s_stop_interrupted_does_not_count(store: ResultStore) -> None:
+    await store.reserve("t", OWNER)
+    for _ in range(10):
+        assert await store.start("t") == 1
+        await store.interrupt("t")
+    assert await store.read("t", OWNER) == PendingResult(task_id="t", status="queued")
+    await store.interrupt("never started")
+    assert await store.start("never started") == 1
+
+
+async def test_a_delivery_of_what_has_ended_is_told_so_and_hides_no_outcome(store: ResultStore) -> None:
+    await store.reserve("t", OWNER)
+    await store.start("t")
+    await store.finish("t", b"{}", 200)
+    assert await store.start("t") == 0
+    assert await store.read("t", OWNER) == StoredResult(200, b"{}")
 
 
 async def test_a_second_outcome_of_a_task_that_ran_twice_takes_no_second_room(redis: Redis, store: ResultStore) -> None:
@@ -154,7 +223,8 @@ async def test_a_second_outcome_of_a_task_that_ran_twice_takes_no_second_room(re
     await store.finish("t", b"1", 200)
     await store.finish("t", b"2", 200)
     assert await _total(redis) == HELD_BYTES
-    assert await redis.zcard("ml:results:index") == 1
+    assert await redis.zcard("ml:results:holds") == 1
+    assert await _of(redis, OWNER) == (HELD_BYTES, 0)
 
 
 async def test_a_redis_that_does_not_answer_is_an_outage_and_not_a_missing_result() -> None:

@@ -4,8 +4,9 @@ import importlib
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import ModuleType
 
 import pytest
@@ -16,7 +17,7 @@ from redis import Redis
 from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
 from ml_shared.contracts.queueing import PendingResult
-from ml_shared.errors import NotFoundError
+from ml_shared.errors import HTTP_STATUS, RETRYABLE_KINDS, ErrorKind, NotFoundError
 from ml_shared.redis_client import open_redis
 from ml_shared.results import ResultStore, StoredResult, result_response
 from ml_shared.testing.orchestrator import FakeOrchestrator
@@ -112,6 +113,24 @@ def test_a_retryable_error_of_a_job_is_deferred_once_and_not_retried_here(
     assert task_span.status.status_code is not StatusCode.ERROR
 
 
+@pytest.mark.parametrize("kind", list(ErrorKind))
+async def test_the_error_table_decides_for_every_kind_whether_it_is_tried_again(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis_url: str, redis: Redis, kind: ErrorKind
+) -> None:
+    """A job is `deferred`, for the orchestrator to retry; a task without a job is retried here, three times."""
+    passing = kind in RETRYABLE_KINDS
+    worker.stage_task.apply(kwargs={**JOB, "behaviour": f"kind={kind}"})
+    [callback] = fake_orchestrator.callbacks_for("job-1")
+    assert callback.status is (CallbackStatus.DEFERRED if passing else CallbackStatus.FAILED)
+    assert redis.llen("began") == 1
+    await _reserve(redis_url, worker, "task-1")
+    worker.stage_task.apply(task_id="task-1", kwargs={"behaviour": f"kind={kind}"})
+    assert redis.llen("began") == 1 + (4 if passing else 1)
+    kept = await _kept(redis_url, worker, "task-1", "key:a")
+    assert isinstance(kept, StoredResult)
+    assert (kept.status, json.loads(kept.body)["code"]) == (HTTP_STATUS[kind], callback.error_code)
+
+
 def test_a_lasting_error_fails_the_job_and_marks_span_and_log(
     worker: ModuleType,
     fake_orchestrator: FakeOrchestrator,
@@ -169,22 +188,40 @@ def test_an_attempt_that_is_abandoned_while_it_runs_is_cancelled_without_a_callb
     assert fake_orchestrator.callbacks_for("job-1") == []
 
 
+@contextmanager
+def _ended_when(fake: FakeOrchestrator, redis: Redis, condition: Callable[[], bool]) -> Iterator[None]:
+    """Let the body that waits end as soon as a condition holds of what the orchestrator received."""
+
+    def end() -> None:
+        with suppress(TimeoutError):
+            fake.wait_until(condition)
+        redis.rpush("go", "now")
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    yield
+    thread.join()
+    assert condition()
+
+
 def test_the_lease_is_renewed_while_a_body_runs_and_no_longer(
-    worker: ModuleType, fake_orchestrator: FakeOrchestrator
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis: Redis
 ) -> None:
-    worker.stage_task.apply(kwargs={**JOB, "behaviour": "sleep=0.55"})
+    def renewals(job_id: str) -> int:
+        return fake_orchestrator.phases_for(job_id).count(ProgressPhase.RUNNING)
+
+    with _ended_when(fake_orchestrator, redis, lambda: renewals("job-1") >= 3):
+        worker.stage_task.apply(kwargs={**JOB, "behaviour": "wait"})
     phases = fake_orchestrator.phases_for("job-1")
     assert phases[0] == ProgressPhase.STARTED
-    assert 3 <= phases.count(ProgressPhase.RUNNING) <= 6
-    worker.stage_task.apply(kwargs={**JOB, "behaviour": "sleep=0.2", "job_id": "job-2"})
+    with _ended_when(fake_orchestrator, redis, lambda: renewals("job-2") >= 2):
+        worker.stage_task.apply(kwargs={**JOB, "behaviour": "wait", "job_id": "job-2"})
     assert fake_orchestrator.phases_for("job-1") == phases
 
 
-def test_a_renewal_that_fails_does_not_end_the_attempt(worker: ModuleType, fake_orchestrator: FakeOrchestrator) -> None:
-    fake_orchestrator.failures = []
-    worker.stage_task.apply(kwargs={**JOB, "behaviour": "sleep=0.05"})
-    fake_orchestrator.completed.clear()
-
+def test_a_renewal_that_fails_does_not_end_the_attempt(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis: Redis
+) -> None:
     class FailsAfterStart(list[int]):
         """Answer `started`, then refuse two renewals."""
 
@@ -197,8 +234,11 @@ def test_a_renewal_that_fails_does_not_end_the_attempt(worker: ModuleType, fake_
         def pop(self, index: object = -1) -> int:
             return 503
 
-    fake_orchestrator.failures = FailsAfterStart()
-    worker.stage_task.apply(kwargs={**JOB, "behaviour": "sleep=0.6"})
+    fake_orchestrator.failures = failures = FailsAfterStart()
+    renewed_again = [ProgressPhase.STARTED, ProgressPhase.RUNNING]
+    with _ended_when(fake_orchestrator, redis, lambda: fake_orchestrator.phases_for("job-1")[:2] == renewed_again):
+        worker.stage_task.apply(kwargs={**JOB, "behaviour": "wait"})
+    assert failures.served > 3
     assert fake_orchestrator.callbacks_for("job-1")[0].status is CallbackStatus.SUCCESS
 
 
@@ -303,6 +343,19 @@ async def test_without_a_job_a_passing_error_is_retried_three_times_and_then_kep
     assert (response.status_code, response.media_type) == (503, "application/problem+json")
     assert json.loads(bytes(response.body))["code"] == "host_busy"
     assert response.headers["Retry-After"] == "7"
+
+
+async def test_without_a_job_a_second_delivery_of_what_has_ended_does_nothing(
+    worker: ModuleType, redis_url: str, redis: Redis
+) -> None:
+    """Its worker died, or was stopped, before Celery could take it off the queue."""
+    await _reserve(redis_url, worker, "task-1")
+    worker.stage_task.apply(task_id="task-1", kwargs={"word": "first"})
+    worker.stage_task.apply(task_id="task-1", kwargs={"word": "second"})
+    assert redis.lrange("began", 0, -1) == [":first"]
+    kept = await _kept(redis_url, worker, "task-1", "key:a")
+    assert isinstance(kept, StoredResult)
+    assert json.loads(kept.body)["word"] == "first"
 
 
 async def test_without_a_job_a_lasting_error_is_kept_at_once(worker: ModuleType, redis_url: str, redis: Redis) -> None:

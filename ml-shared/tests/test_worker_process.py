@@ -5,8 +5,9 @@ import json
 import os
 import signal
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from redis import Redis
 
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
-from ml_shared.contracts.queueing import PendingResult
 from ml_shared.names import Queue
 from ml_shared.queueing import REQUEST_ID_HEADER
 from ml_shared.redis_client import open_redis
-from ml_shared.results import ResultStore, StoredResult
+from ml_shared.results import ResultStore
 from ml_shared.settings import ServiceSettings
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.testing.otlp import OtlpReceiver
@@ -32,7 +32,8 @@ from ml_shared.worker.celery import build_celery_app
 
 FOLDER = Path(__file__).parent
 KEY = "sk-the-workers-own-key"
-Start = Callable[..., AbstractContextManager[WorkerProcess]]
+Start = Callable[..., WorkerProcess]
+Reserved = Callable[[], str]
 
 
 @pytest.fixture
@@ -68,13 +69,47 @@ def send(redis_url: str) -> Iterator[Callable[..., str]]:
     )
     app = build_celery_app(settings, queue=Queue.SCRAPER, include=[], resources=nullcontext)
 
-    def send_task(*, task_id: str | None = None, headers: dict[str, str] | None = None, **kwargs: Any) -> str:
+    def send_task(
+        *,
+        task_id: str | None = None,
+        headers: dict[str, str] | None = None,
+        countdown: float | None = None,
+        **kwargs: Any,
+    ) -> str:
         task_id = task_id or str(uuid.uuid4())
-        app.send_task("probe.stage_task", kwargs=kwargs, task_id=task_id, queue="scraper", headers=headers)
+        options = {"task_id": task_id, "queue": "scraper", "headers": headers, "countdown": countdown}
+        app.send_task("probe.stage_task", kwargs=kwargs, **options)
         return task_id
 
     yield send_task
     app.close()
+
+
+@pytest.fixture
+def reserved(redis_url: str) -> Reserved:
+    """Registers a task without a job, as its `POST /enqueue` does, and returns its id."""
+    settings = ServiceSettings(_env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1")
+
+    async def reserve(task_id: str) -> str:
+        async with open_redis(redis_url) as client:
+            await ResultStore(client, settings).reserve(task_id, "key:a")
+        return task_id
+
+    return lambda: asyncio.run(reserve(str(uuid.uuid4())))
+
+
+@pytest.fixture
+def metrics(free_port: int, tmp_path: Path) -> dict[str, str]:
+    """What makes a worker serve the metrics of all its processes."""
+    (tmp_path / "metrics").mkdir()
+    return {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"), "WORKER_METRICS_PORT": str(free_port)}
+
+
+def _count(metrics: dict[str, str], outcome: str) -> float:
+    """How often the stage's task ended so; any way for an empty one."""
+    text = httpx.get(f"http://127.0.0.1:{metrics['WORKER_METRICS_PORT']}/metrics").text
+    ours = [line for line in text.splitlines() if line.startswith("ml_task_outcomes_total{") and "stage_task" in line]
+    return sum(float(line.split()[-1]) for line in ours if f'outcome="{outcome}' in line)
 
 
 def _job(number: int = 1, **more: str) -> dict[str, str]:
@@ -130,10 +165,15 @@ def test_a_soft_limit_that_strikes_while_the_loop_waits_cancels_the_body(
         assert fake_orchestrator.wait_for_callback("job-2").status is CallbackStatus.SUCCESS
 
 
-def test_a_task_killed_at_the_hard_limit_is_told_of_by_the_main_process(
-    start: Start, send: Callable[..., str], fake_orchestrator: FakeOrchestrator, spans: InMemorySpanExporter
+def test_a_task_killed_at_the_hard_limit_is_told_of_by_the_main_process_alone(
+    start: Start,
+    send: Callable[..., str],
+    fake_orchestrator: FakeOrchestrator,
+    spans: InMemorySpanExporter,
+    metrics: dict[str, str],
 ) -> None:
-    with start(SOFT_LIMIT="1", HARD_LIMIT="2") as worker:
+    """The kill is announced by the signal that a worker's stop sends too: it must not pass for one, uncounted."""
+    with start(SOFT_LIMIT="1", HARD_LIMIT="2", **metrics) as worker:
         with trace.get_tracer("test").start_as_current_span("request") as request:
             send(**_job(1, behaviour="deaf=30"))
         callback = fake_orchestrator.wait_for_callback("job-1")
@@ -143,19 +183,51 @@ def test_a_task_killed_at_the_hard_limit_is_told_of_by_the_main_process(
         send(**_job(2))
         fake_orchestrator.wait_for_callback("job-2")
         assert len(fake_orchestrator.callbacks_for("job-1")) == 1
+        assert wait_until(lambda: _count(metrics, "success") == 1, 20)
+        assert (_count(metrics, "killed"), _count(metrics, "")) == (1, 2)
         assert worker.running
 
 
-def test_a_child_that_is_killed_runs_its_task_again_under_the_same_attempt(
+class _MoreThan(set[str]):
+    """Attempts that said `started` more often than they may: they are answered `409 abandon`."""
+
+    def __init__(self, fake: FakeOrchestrator, starts: int) -> None:
+        self._fake, self._starts = fake, starts
+
+    def __contains__(self, attempt_id: object) -> bool:
+        reports = [each.report for each in self._fake.reports if each.report.attempt_id == attempt_id]
+        return [report.phase for report in reports].count(ProgressPhase.STARTED) > self._starts
+
+
+def test_a_killed_child_s_task_runs_again_under_its_attempt_until_the_orchestrator_has_had_enough(
     start: Start, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator
 ) -> None:
-    with start():
-        send(**_job(1, behaviour="kill-once"))
-        callback = fake_orchestrator.wait_for_callback("job-1", 30)
-        assert callback.status is CallbackStatus.SUCCESS
-        assert redis.llen("began") == 2
-        assert fake_orchestrator.phases_for("job-1").count(ProgressPhase.STARTED) == 2
-        assert len(fake_orchestrator.callbacks_for("job-1")) == 1
+    """Closes the trap of `reject_on_worker_lost`, which alone has no bound on loops."""
+    fake_orchestrator.abandoned = _MoreThan(fake_orchestrator, 2)
+    with start(concurrency=2) as worker:
+        send(**_job(1, behaviour="kill-once", word="once"))
+        send(**_job(2, behaviour="kill", word="always"))
+        assert fake_orchestrator.wait_for_callback("job-1", 30).status is CallbackStatus.SUCCESS
+        assert wait_until(lambda: redis.llen("scraper") + redis.hlen("unacked") == 0, 30)
+        assert worker.running
+    began = redis.lrange("began", 0, -1)
+    assert (began.count("kill-once:once"), began.count("kill:always")) == (2, 2)
+    assert fake_orchestrator.phases_for("job-1") == [ProgressPhase.STARTED] * 2
+    assert fake_orchestrator.phases_for("job-2") == [ProgressPhase.STARTED] * 3
+    assert [len(fake_orchestrator.callbacks_for(job)) for job in ("job-1", "job-2")] == [1, 0]
+
+
+def test_a_killed_child_s_task_is_not_delivered_in_a_loop_while_the_orchestrator_is_away(
+    start: Start, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator
+) -> None:
+    with start() as worker:
+        send(**_job(1, behaviour="wait-then-kill"))
+        assert wait_until(lambda: redis.llen("began") == 1, 20)
+        fake_orchestrator.status = 503
+        redis.rpush("go", "now")
+        worker.wait_for(lambda: any(line.get("outcome") == "not_started" for line in worker.lines), 30)
+        assert wait_until(lambda: redis.llen("scraper") + redis.hlen("unacked") == 0, 10)
+    assert redis.llen("began") == 1
 
 
 @pytest.mark.parametrize(
@@ -164,34 +236,30 @@ def test_a_child_that_is_killed_runs_its_task_again_under_the_same_attempt(
     ids=["kills its worker", "passing error"],
 )
 def test_a_task_without_a_job_comes_to_an_end_and_its_outcome_is_kept(
-    start: Start, send: Callable[..., str], redis: Redis, redis_url: str, behaviour: str, runs: int, code: str
+    start: Start,
+    send: Callable[..., str],
+    reserved: Reserved,
+    redis: Redis,
+    redis_url: str,
+    behaviour: str,
+    runs: int,
+    code: str,
 ) -> None:
     """Celery queues what killed its worker without end; retries are three, by messages with a delay."""
-    task_id = str(uuid.uuid4())
-    settings = ServiceSettings(_env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1")
-
-    async def kept(reserve: bool = False) -> StoredResult | PendingResult | None:
-        async with open_redis(redis_url) as client:
-            store = ResultStore(client, settings)
-            if reserve:
-                await store.reserve(task_id, "key:a")
-            return await store.read(task_id, "key:a")
-
-    asyncio.run(kept(reserve=True))
+    key = f"ml:results:task:{(task_id := reserved())}"
     with start():
         send(behaviour=behaviour, task_id=task_id, headers={REQUEST_ID_HEADER: "request-0001"})
-        assert wait_until(lambda: isinstance(asyncio.run(kept()), StoredResult), 60, 0.1)
-    result = asyncio.run(kept())
-    assert isinstance(result, StoredResult)
-    problem = json.loads(result.body)
+        assert wait_until(lambda: redis.hget(key, "state") == "done", 60)
+    with Redis.from_url(redis_url) as raw:
+        problem = json.loads(zlib.decompress(raw.hget(key, "body") or b""))
     assert (problem["code"], problem["request_id"]) == (code, "request-0001")
     assert redis.llen("began") == runs
 
 
-def test_a_worker_killed_whole_leaves_its_task_in_redis_and_no_process_behind(
+def test_a_worker_killed_whole_leaves_no_process_and_its_task_comes_again_after_the_visibility_timeout(
     start: Start, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator
 ) -> None:
-    """Celery delivers it again after the visibility timeout; the job's lease is far quicker."""
+    """A job does not wait for that: its lease is far quicker."""
     with start() as worker:
         send(**_job(1, behaviour="once-sleep=60"))
         assert wait_until(lambda: redis.llen("began") == 1, 20)
@@ -201,6 +269,9 @@ def test_a_worker_killed_whole_leaves_its_task_in_redis_and_no_process_behind(
         assert not any(child.is_running() for child in children)
     assert redis.hlen("unacked") == 1
     assert fake_orchestrator.callbacks_for("job-1") == []
+    with start(VISIBILITY_SECONDS="1"):
+        assert fake_orchestrator.wait_for_callback("job-1").status is CallbackStatus.SUCCESS
+    assert fake_orchestrator.phases_for("job-1").count(ProgressPhase.STARTED) == 2
 
 
 def test_a_worker_survives_a_restart_of_its_redis_under_a_running_task(
@@ -218,21 +289,23 @@ def test_a_worker_survives_a_restart_of_its_redis_under_a_running_task(
 
 
 def test_spans_of_a_child_arrive_when_the_worker_is_stopped(
-    start: Start, send: Callable[..., str], fake_orchestrator: FakeOrchestrator
+    start: Start, send: Callable[..., str], fake_orchestrator: FakeOrchestrator, spans: InMemorySpanExporter
 ) -> None:
     with OtlpReceiver() as receiver:
         with start(OTEL_TRACES_EXPORTER=None, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint) as worker:
-            send(**_job(1))
+            with trace.get_tracer("test").start_as_current_span("request") as request:
+                send(**_job(1))
             fake_orchestrator.wait_for_callback("job-1")
             [child] = worker.children()
             assert worker.terminate() == 0
-        spans = receiver.wait_for(lambda all_of: any("stage_task" in span.name for span in all_of))
-    [task] = [span for span in spans if "stage_task" in span.name]
-    [callback] = [span for span in spans if "complete" in span.name]
+        arrived = receiver.wait_for(lambda all_of: any("stage_task" in span.name for span in all_of))
+    [task] = [span for span in arrived if "stage_task" in span.name]
+    [callback] = [span for span in arrived if "complete" in span.name]
+    assert task.trace_id == trace.format_trace_id(request.get_span_context().trace_id)
     assert callback.parent_id == task.span_id
     assert task.resource["process.pid"] == child.pid
     assert task.resource["service.name"] == "scraper"
-    assert {span.trace_id for span in spans} == {task.trace_id}, (
+    assert {span.trace_id for span in arrived} == {task.trace_id}, (
         "the broker's polling, or the resources' opening, is no trace of its own"
     )
 
@@ -247,33 +320,78 @@ def test_a_worker_stops_within_seconds_though_no_collector_listens(
         assert worker.terminate() == 0  # within WorkerProcess' limit of 20 s
 
 
-def test_sigquit_as_under_docker_hands_an_unfinished_task_back(
+def test_sigterm_lets_the_running_task_end_and_hands_back_what_was_only_fetched(
     start: Start, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator
 ) -> None:
-    with start(REMAP_SIGTERM="SIGQUIT") as worker:
-        send(**_job(1, behaviour="once-sleep=60"))
+    """Celery fetches tasks with a delay at once and holds them in memory."""
+    with start() as worker:
+        send(**_job(3), countdown=3600)
+        assert wait_until(lambda: redis.hlen("unacked") == 1, 20)
+        send(**_job(1, behaviour="wait"))
         assert wait_until(lambda: redis.llen("began") == 1, 20)
+        send(**_job(2))
+        worker.send_signal(signal.SIGTERM)
+        worker.wait_for(lambda: "Warm shutdown" in worker.output)
+        redis.rpush("go", "now")
+        assert worker.wait() == 0
+    assert fake_orchestrator.callbacks_for("job-1")[0].status is CallbackStatus.SUCCESS
+    assert (redis.llen("scraper"), redis.hlen("unacked"), redis.llen("began")) == (2, 0, 1)
+
+
+def test_sigquit_as_under_docker_gives_what_is_unfinished_back_uncounted(
+    start: Start, send: Callable[..., str], reserved: Reserved, redis: Redis, fake_orchestrator: FakeOrchestrator
+) -> None:
+    """A restart costs a job no attempt: it says `deferred`, and its message comes again to find that out."""
+    with start(concurrency=2, REMAP_SIGTERM="SIGQUIT", SOFT_SHUTDOWN="0.2") as worker:
+        send(**_job(1, behaviour="sleep=60", word="job"))
+        direct = send(task_id=reserved(), behaviour="once-sleep=60", word="direct")
+        assert wait_until(lambda: redis.llen("began") == 2, 20)
         worker.terminate()
-    assert redis.llen("scraper") == 1
-    with start():
-        assert fake_orchestrator.wait_for_callback("job-1").status is CallbackStatus.SUCCESS
+        [callback] = fake_orchestrator.callbacks_for("job-1")
+        assert (callback.status, callback.error_code) == (CallbackStatus.DEFERRED, "stage_unavailable")
+        assert callback.retry_after_seconds == 1
+        assert sorted(redis.lrange("cancelled", 0, -1)) == ["direct", "job"]
+        assert [line["outcome"] for line in worker.lines if line["event"] == "task ended"] == ["given_back"] * 2
+        assert redis.llen("closed") == 2
+    assert redis.llen("scraper") == 2
+    assert redis.hmget(f"ml:results:task:{direct}", "state", "deliveries") == ["queued", "0"]
+    fake_orchestrator.abandoned.add("attempt-1")
+    with start(concurrency=2):
+        assert wait_until(lambda: redis.llen("scraper") + redis.hlen("unacked") == 0, 20)
+    assert redis.lrange("began", 2, -1) == ["once-sleep=60:direct"]
+    assert redis.hget(f"ml:results:task:{direct}", "state") == "done"
+    assert len(fake_orchestrator.callbacks_for("job-1")) == 1
+
+
+def test_a_body_that_calls_exit_fails_its_task_and_not_the_worker(
+    start: Start, send: Callable[..., str], fake_orchestrator: FakeOrchestrator
+) -> None:
+    """Celery's main process ends on a task's `SystemExit`."""
+    with start() as worker:
+        for number, behaviour in enumerate(("exit", "exit-within", "cancel-itself")):
+            send(**_job(number, behaviour=behaviour))
+            callback = fake_orchestrator.wait_for_callback(f"job-{number}")
+            assert (callback.status, callback.error_code) == (CallbackStatus.FAILED, "internal_error")
+        send(**_job(9))
+        assert fake_orchestrator.wait_for_callback("job-9").status is CallbackStatus.SUCCESS
+        assert worker.running
 
 
 def test_a_worker_serves_the_metrics_of_all_its_children_recycled_ones_included(
-    start: Start, send: Callable[..., str], fake_orchestrator: FakeOrchestrator, free_port: int, tmp_path: Path
+    start: Start,
+    send: Callable[..., str],
+    redis: Redis,
+    fake_orchestrator: FakeOrchestrator,
+    metrics: dict[str, str],
+    tmp_path: Path,
 ) -> None:
-    def count() -> float:
-        text = httpx.get(f"http://127.0.0.1:{free_port}/metrics").text
-        wanted = 'ml_task_outcomes_total{outcome="success",service="scraper",task="probe.stage_task"}'
-        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(wanted))
-
-    env = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"), "WORKER_METRICS_PORT": str(free_port)}
-    (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics" / "counter_999999.db").write_bytes(b"\0" * 65536)
-    with start(concurrency=2, options=("--max-tasks-per-child=1",), **env):
+    with start(concurrency=2, options=("--max-tasks-per-child=1",), **metrics):
         for number in range(5):
             send(**_job(number))
         for number in range(5):
             fake_orchestrator.wait_for_callback(f"job-{number}")
-        assert wait_until(lambda: count() == 5, 20, 0.1)
-        assert wait_until(lambda: count() == 5 and len(list((tmp_path / "metrics").glob("counter_*"))) <= 4, 20, 0.1)
+        assert wait_until(lambda: _count(metrics, "success") == 5, 20, 0.1)
+        assert wait_until(lambda: len(list((tmp_path / "metrics").glob("counter_*"))) <= 4, 20, 0.1)
+        assert _count(metrics, "success") == 5
+        assert wait_until(lambda: redis.llen("closed") == 5, 20, 0.1), "a recycled child closes what it opened"

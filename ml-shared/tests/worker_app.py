@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +17,7 @@ from redis.asyncio import Redis
 
 from ml_shared.attributes import JobStage
 from ml_shared.clients.orchestrator import OrchestratorClient
-from ml_shared.errors import InvalidError, UnavailableError
+from ml_shared.errors import InvalidError, ServiceError, UnavailableError
 from ml_shared.names import Queue, Stage
 from ml_shared.redis_client import open_redis
 from ml_shared.results import ResultStore
@@ -66,8 +67,16 @@ app = build_celery_app(
     resources=resources,
     soft_time_limit_seconds=float(os.environ.get("SOFT_LIMIT", "60")),
     time_limit_seconds=float(os.environ.get("HARD_LIMIT", "90")),
+    beat_schedule={
+        "tick": {"task": "probe.plain_task", "schedule": 0.1, "args": ("tick",), "options": {"expires": 60}}
+    },
 )
-app.conf.broker_transport_options["visibility_timeout"] = 30
+app.conf.worker_soft_shutdown_timeout = float(os.environ.get("SOFT_SHUTDOWN", "5"))
+app.conf.broker_transport_options |= {
+    "visibility_timeout": int(os.environ.get("VISIBILITY_SECONDS", "30")),
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+}
 
 
 async def act(run: StageRun, behaviour: str, word: str) -> StageOutcome:
@@ -75,7 +84,9 @@ async def act(run: StageRun, behaviour: str, word: str) -> StageOutcome:
     redis: Redis = run.resources.redis
     await redis.rpush("began", f"{behaviour}:{word}")
     try:
-        await _behave(run, behaviour)
+        await _behave(
+            run, behaviour, first=(await redis.lrange("began", 0, -1)).count(f"{behaviour}:{word}".encode()) == 1
+        )
     except asyncio.CancelledError:
         await asyncio.sleep(0.05)  # an end that takes a moment, as closing a connection does
         await redis.rpush("cancelled", word)
@@ -84,7 +95,7 @@ async def act(run: StageRun, behaviour: str, word: str) -> StageOutcome:
     return StageOutcome(result=Probe(word=word, job_id=run.job_id), content_ref="ref-1", stats={"bytes": 3})
 
 
-async def _behave(run: StageRun, behaviour: str) -> None:
+async def _behave(run: StageRun, behaviour: str, *, first: bool) -> None:
     run.host_next_at = NEXT_AT
     kind, _, value = behaviour.partition("=")
     match kind:
@@ -96,8 +107,10 @@ async def _behave(run: StageRun, behaviour: str) -> None:
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
             time.sleep(float(value))
         case "once-sleep":
-            if await run.resources.redis.llen("began") == 1:
+            if first:
                 await asyncio.sleep(float(value))
+        case "kind":
+            raise next(each for each in ServiceError.__subclasses__() if each.kind == value)("of this kind")
         case "retryable":
             raise UnavailableError("the host is busy", code="host_busy", retry_after_seconds=7)
         case "refuse":
@@ -106,15 +119,30 @@ async def _behave(run: StageRun, behaviour: str) -> None:
             raise RuntimeError(f"X-API-Key: {SECRET}")
         case "timeout":
             raise httpx.ReadTimeout("too late")
+        case "wait":
+            await run.resources.redis.blpop(["go"])
+        case "wait-then-kill":
+            await run.resources.redis.blpop(["go"])
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            sys.exit(3)
+        case "exit-within":
+            await asyncio.gather(_exit())
+        case "cancel-itself":
+            raise asyncio.CancelledError
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         case "kill-once":
-            if await run.resources.redis.llen("began") == 1:
+            if first:
                 os.kill(os.getpid(), signal.SIGKILL)
         case "commit":
             await run.committing()
         case "stray":
             asyncio.get_running_loop().create_task(_stray(run.resources.redis), name="stray")
+
+
+async def _exit() -> None:
+    sys.exit(3)
 
 
 async def _stray(redis: Redis) -> None:

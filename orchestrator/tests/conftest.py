@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,13 +45,14 @@ from ml_shared.migrations import migrate
 from ml_shared.names import Service, Stage
 from ml_shared.testing.membership import FakeMembership
 from ml_shared.testing.servers import PostgresServer, RedisServer
+from ml_shared.testing.stages import FakeChunking, FakeEmbedding, FakeScraper
 
 
-@pytest.fixture
-def databases(postgres_server: PostgresServer) -> Iterator[tuple[str, str]]:
-    """DSNs of migrated databases: jobs, content."""
-    names = postgres_server.create_database(), postgres_server.create_database()
-    jobs, content = (postgres_server.dsn(name) for name in names)
+@contextmanager
+def migrated(postgres: PostgresServer) -> Iterator[tuple[str, str]]:
+    """DSNs of databases that have the schema and nothing else: jobs, content."""
+    names = postgres.create_database(), postgres.create_database()
+    jobs, content = (postgres.dsn(name) for name in names)
 
     async def apply() -> None:
         await migrate(jobs, MIGRATIONS)
@@ -59,7 +61,14 @@ def databases(postgres_server: PostgresServer) -> Iterator[tuple[str, str]]:
     asyncio.run(apply())
     yield jobs, content
     for name in names:
-        postgres_server.drop_database(name)
+        postgres.drop_database(name)
+
+
+@pytest.fixture
+def databases(postgres_server: PostgresServer) -> Iterator[tuple[str, str]]:
+    """DSNs of migrated databases: jobs, content."""
+    with migrated(postgres_server) as dsns:
+        yield dsns
 
 
 LIMITS = transitions.Limits(60, 3600, 86_400, 4)
@@ -125,8 +134,8 @@ class Core:
         return replace(self, limits=replace(self.limits, **limits))
 
 
-@pytest.fixture
-async def core(databases: tuple[str, str]) -> AsyncIterator[Core]:
+@asynccontextmanager
+async def open_core(databases: tuple[str, str]) -> AsyncIterator[Core]:
     async with open_databases(*databases, max_size=8) as (jobs, content):
         async with jobs.acquire() as connection:
             await claims.ensure_stages(connection, [definition.stage for definition in PIPELINE])
@@ -134,14 +143,37 @@ async def core(databases: tuple[str, str]) -> AsyncIterator[Core]:
 
 
 @pytest.fixture
-def configured(
-    databases: tuple[str, str],
-    redis_server: RedisServer,
-    redis_url: str,
-    membership: FakeMembership,
-    monkeypatch: pytest.MonkeyPatch,
+async def core(databases: tuple[str, str]) -> AsyncIterator[Core]:
+    async with open_core(databases) as opened:
+        yield opened
+
+
+@dataclass
+class Fleet:
+    """The services that run the stages."""
+
+    scraper: FakeScraper
+    chunking: FakeChunking
+    embedding: FakeEmbedding
+
+    @property
+    def addresses(self) -> dict[Service, str]:
+        return {
+            Service.SCRAPER: self.scraper.url,
+            Service.CHUNKING: self.chunking.url,
+            Service.EMBEDDING: self.embedding.url,
+        }
+
+
+@pytest.fixture
+def fleet(fake_scraper: FakeScraper, fake_chunking: FakeChunking, fake_embedding: FakeEmbedding) -> Fleet:
+    return Fleet(fake_scraper, fake_chunking, fake_embedding)
+
+
+def point_settings(
+    patch: pytest.MonkeyPatch, databases: tuple[str, str], redis_url: str, membership: FakeMembership
 ) -> Any:
-    """The app's settings, pointed at this test's servers."""
+    """Point the app's settings at servers of the tests, and return them."""
     from app.config import settings
 
     for name, value in {
@@ -152,12 +184,27 @@ def configured(
         "INTERNAL_CALLER_IDS": {Service.SCRAPER: hash_key(SCRAPER), Service.EMBEDDING: hash_key(EMBEDDING)},
         "MAX_OPEN_JOBS_PER_OWNER": 5,
     }.items():
-        monkeypatch.setattr(settings, name, value)
+        patch.setattr(settings, name, value)
     membership.add(ALICE)
     membership.add(BOB)
     from app.worker.celery_app import app as celery_app
 
-    celery_app.conf.broker_url = redis_server.url
+    celery_app.conf.broker_url = redis_url
+    return settings
+
+
+@pytest.fixture
+def configured(
+    databases: tuple[str, str],
+    redis_url: str,
+    membership: FakeMembership,
+    fleet: Fleet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    """The app's settings, pointed at this test's servers and fakes."""
+    settings = point_settings(monkeypatch, databases, redis_url, membership)
+    for service, url in fleet.addresses.items():
+        monkeypatch.setattr(settings, f"{service.upper()}_URL", url)
     return settings
 
 

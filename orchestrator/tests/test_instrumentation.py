@@ -1,11 +1,9 @@
 """The spans of the orchestrator, and the order that makes them."""
 
 from pathlib import Path
-from typing import Any
 
 import httpx
-from conftest import ALICE, Core
-from fleet_stand_in import StageStandIn
+from conftest import ALICE, Fleet
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 
@@ -34,23 +32,19 @@ async def test_health_and_metrics_make_no_span(api: httpx.AsyncClient, spans: In
 
 
 async def test_every_hand_out_is_in_its_jobs_own_trace(
-    core: Core, configured: Any, api: httpx.AsyncClient, spans: InMemorySpanExporter
+    api: httpx.AsyncClient, fleet: Fleet, spans: InMemorySpanExporter
 ) -> None:
     from app.main import app
 
-    stage = StageStandIn()
-    with stage.serve() as server:
-        accepted = await api.post("/jobs", json={"url": "http://site.test/"}, headers={"X-API-Key": ALICE})
-        client = app.state.orchestrator._dispatcher._stages
-        client._addresses = dict.fromkeys(client._addresses, server.url)
-        await app.state.orchestrator.dispatch("scraping")
+    accepted = await api.post("/jobs", json={"url": "http://site.test/"}, headers={"X-API-Key": ALICE})
+    await app.state.orchestrator.dispatch("scraping")
     (dispatch,) = [span for span in spans.get_finished_spans() if span.name == "dispatch.job"]
     assert dispatch.context is not None
     assert dispatch.attributes is not None
     assert f"{dispatch.context.trace_id:032x}" == accepted.headers["X-Trace-Id"]
     assert dispatch.attributes["job.id"] == accepted.json()["job_id"]
     assert dispatch.attributes["job.url"] == "http://site.test/"
-    assert stage.calls[0].headers["traceparent"].split("-")[1] == accepted.headers["X-Trace-Id"]
+    assert fleet.scraper.calls[0].headers["traceparent"].split("-")[1] == accepted.headers["X-Trace-Id"]
 
 
 async def test_no_span_carries_a_key(api: httpx.AsyncClient, spans: InMemorySpanExporter) -> None:

@@ -4,47 +4,41 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Core, waiting_tasks
-from fleet_stand_in import StageStandIn
+from conftest import Core, Fleet, waiting_tasks
 
 from ml_shared.names import Stage
 from ml_shared.testing.servers import RedisServer
 
 
 @pytest.fixture
-def tasks(configured: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def tasks(configured: Any) -> Iterator[Any]:
     from app.worker import tasks as module
     from app.worker.celery_app import app
 
-    stage = StageStandIn()
-    with stage.serve() as server:
-        for name in ("SCRAPER_URL", "CHUNKING_URL", "EMBEDDING_URL"):
-            monkeypatch.setattr(configured, name, server.url)
-        module.stage = stage  # type: ignore[attr-defined]
-        yield module
-        app.runtime.close()
+    yield module
+    app.runtime.close()
 
 
-async def test_a_pass_hands_out_what_is_runnable(core: Core, tasks: Any) -> None:
+async def test_a_pass_hands_out_what_is_runnable(core: Core, tasks: Any, fleet: Fleet) -> None:
     job_id = await core.submit("http://site.test/a")
     tasks.dispatch.apply(args=["scraping"]).get()
-    assert [call.body["job_id"] for call in tasks.stage.calls] == [job_id]
+    assert [call.body["job_id"] for call in fleet.scraper.calls] == [job_id]
     assert (await core.row(job_id))["status"] == "scraping"
 
 
 async def test_a_pass_that_waits_for_a_host_asks_to_be_run_again_in_time(
-    core: Core, tasks: Any, redis_server: RedisServer
+    core: Core, tasks: Any, fleet: Fleet, redis_server: RedisServer
 ) -> None:
     await core.submit("http://site.test/a")
     await core.pool.execute("UPDATE lanes SET next_at = now() + interval '1 second'")
     tasks.dispatch.apply(args=["scraping"]).get()
-    assert tasks.stage.calls == []
+    assert fleet.scraper.calls == []
     assert b"ml:nudge:scraping:later" in redis_server.command("KEYS", "ml:nudge:*")
     assert waiting_tasks(redis_server) == 1
 
 
 async def test_the_stuck_job_handler_makes_lost_work_runnable_and_asks_for_a_pass(
-    core: Core, tasks: Any, redis_server: RedisServer
+    core: Core, tasks: Any, fleet: Fleet, redis_server: RedisServer
 ) -> None:
     await core.submit("http://site.test/a")
     await core.claim_one(Stage.SCRAPING)
@@ -53,14 +47,16 @@ async def test_the_stuck_job_handler_makes_lost_work_runnable_and_asks_for_a_pas
     assert await core.pool.fetchval("SELECT placement FROM jobs") == "parked"
     assert waiting_tasks(redis_server) == 1
     tasks.dispatch.apply(args=["scraping"]).get()
-    assert len(tasks.stage.calls) == 1
+    assert len(fleet.scraper.calls) == 1
 
 
-async def test_a_job_is_found_though_redis_was_wiped(core: Core, tasks: Any, redis_server: RedisServer) -> None:
+async def test_a_job_is_found_though_redis_was_wiped(
+    core: Core, tasks: Any, fleet: Fleet, redis_server: RedisServer
+) -> None:
     await core.submit("http://site.test/a")
     redis_server.flush()
     tasks.dispatch.apply(args=["scraping"]).get()
-    assert len(tasks.stage.calls) == 1
+    assert len(fleet.scraper.calls) == 1
 
 
 async def test_a_purge_forgets_old_idempotency_keys(core: Core, tasks: Any) -> None:

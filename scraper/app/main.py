@@ -14,6 +14,7 @@ from app.config import settings
 from app.core.logic import open_scraper
 from app.core.seats import Seats
 from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
 from ml_shared.names import Queue
 from ml_shared.problems import install_problem_handlers
 from ml_shared.service import open_shared
@@ -42,6 +43,7 @@ app = FastAPI(
     title=f"CloudCIX ML — {settings.SERVICE_NAME}",
     version=settings.SERVICE_VERSION,
     lifespan=lifespan,
+    telemetry=NO_SPANS_OF_ITS_OWN,
 )
 app.add_middleware(BodyLimitMiddleware, max_bytes=settings.MAX_BODY_BYTES)
 app.add_middleware(RequestIdMiddleware)

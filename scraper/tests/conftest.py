@@ -74,10 +74,7 @@ def _fresh(surroundings: Surroundings) -> None:
     surroundings.redis.flush()
     surroundings.site.reset()
     surroundings.other.reset()
-    surroundings.orchestrator.completed.clear()
-    surroundings.orchestrator.reports.clear()
-    surroundings.orchestrator.contents.clear()
-    surroundings.orchestrator.abandoned.clear()
+    surroundings.orchestrator.reset()
 
 
 @pytest.fixture

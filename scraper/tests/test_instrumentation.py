@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from sites import Site
 
 from ml_shared.testing.orchestrator import FakeOrchestrator
+from ml_shared.testing.servers import wait_until
 
 SERVICE = Path(__file__).parents[1]
 
@@ -84,7 +85,9 @@ def test_a_sync_scrape_is_part_of_its_request(spans: InMemorySpanExporter, api: 
     response = httpx.post(f"{api}/scrape", json={"url": url}, headers={"X-API-Key": USER_KEY})
     assert response.status_code == 200
     fetch = span_named(spans, "scrape.fetch")
-    request = next(span for span in spans.get_finished_spans() if span.name == "POST /scrape")
+    # it ends just after the last byte of its answer
+    assert wait_until(lambda: "POST /scrape" in [span.name for span in spans.get_finished_spans()], 5)
+    request = span_named(spans, "POST /scrape")
     assert fetch.attributes["request.mode"] == "sync"
     assert "queue.name" not in fetch.attributes
     assert fetch.parent.span_id == request.context.span_id

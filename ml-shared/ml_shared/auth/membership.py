@@ -3,29 +3,29 @@
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import httpx
 import orjson
-from fastapi import Depends, Request, Security
+from fastapi import Request
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from opentelemetry.trace import SpanKind, StatusCode
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from ml_shared import attributes
-from ml_shared.auth.breaker import CircuitBreaker
+from ml_shared.auth.breaker import BreakerState, CircuitBreaker
 from ml_shared.auth.cache import Clock, VerdictCache
 from ml_shared.auth.context import CallerContext, hash_key
 from ml_shared.auth.request import current_request
-from ml_shared.auth.schemes import API_KEY, BEARER, presented_key
+from ml_shared.auth.schemes import presented_key
 from ml_shared.auth.verdict import Outage, Verdict, parse_verdict
-from ml_shared.errors import ForbiddenError, UnauthorizedError, UnavailableError
+from ml_shared.errors import UnauthorizedError, UnavailableError
 from ml_shared.names import Header
 from ml_shared.settings import ServiceSettings
 
@@ -41,6 +41,12 @@ BREAKER_OPEN_SECONDS: Final = 5.0
 _logger = logging.getLogger(__name__)
 _tracer = trace.get_tracer(__name__)
 _CHECKS = Counter("ml_auth_checks_total", "Requests whose key was looked at, by what came of it", ["outcome"])
+_OUTCOMES: Final = ("internal", "cached", "valid", "invalid", "unavailable")
+_BREAKER_STATE = Gauge(
+    "ml_auth_breaker_state",
+    "The breaker before Membership, where it changed last: 0 closed, 1 half open, 2 open",
+    multiprocess_mode="mostrecent",  # of a process that was killed no state stays behind
+)
 _CALL_SECONDS = Histogram(
     "ml_auth_membership_duration_seconds",
     "Calls to Membership, by how they ended",
@@ -53,13 +59,19 @@ class Authenticator:
     """Tells who calls: internal keys first, then the caches, then Membership, one call at a time a key."""
 
     def __init__(self, settings: ServiceSettings, redis: Redis | None, client: httpx.AsyncClient, clock: Clock) -> None:
-        self._settings = settings
+        self._internal_callers = settings.internal_callers
+        self._owner_source = settings.OWNER_SOURCE
         self._client = client
         self._clock = clock
         self._cache = VerdictCache(redis, clock)
         self._breaker = CircuitBreaker(
-            failures=BREAKER_FAILURES, open_seconds=BREAKER_OPEN_SECONDS, clock=clock.monotonic
+            failures=BREAKER_FAILURES,
+            open_seconds=BREAKER_OPEN_SECONDS,
+            clock=clock.monotonic,
+            on_change=_BREAKER_STATE.set,
         )
+        _BREAKER_STATE.set(BreakerState.CLOSED)
+        self._checks = {outcome: _CHECKS.labels(outcome) for outcome in _OUTCOMES}
         self._slots = asyncio.Semaphore(MAX_CALLS_IN_FLIGHT)
         self._flights: dict[str, asyncio.Task[Verdict | Outage]] = {}
 
@@ -95,9 +107,9 @@ class Authenticator:
         """
         key_hash, secret = hash_key(raw_key), SecretStr(raw_key)
         del raw_key  # so that no traceback of what follows shows it
-        name = _is_internal(key_hash, self._settings)
+        name = _is_internal(key_hash, self._internal_callers)
         if name is not None:
-            _CHECKS.labels("internal").inc()
+            self._checks["internal"].inc()
             return CallerContext(
                 caller_id=key_hash,
                 caller_type="service",
@@ -113,16 +125,16 @@ class Authenticator:
         if verdict is None:
             verdict, outcome = await self._joined(key_hash, secret), "valid"
         if isinstance(verdict, Outage):
-            _CHECKS.labels("unavailable").inc()
+            self._checks["unavailable"].inc()
             raise UnavailableError(
                 "API keys can't be checked at the moment; try again",
                 code="membership_unavailable",
                 retry_after_seconds=verdict.retry_after_seconds,
             )
         if not verdict.valid:
-            _CHECKS.labels("invalid").inc()
+            self._checks["invalid"].inc()
             raise UnauthorizedError("this API key is not valid")
-        _CHECKS.labels(outcome).inc()
+        self._checks[outcome].inc()
         return CallerContext(
             caller_id=key_hash,
             caller_type="user",
@@ -133,7 +145,7 @@ class Authenticator:
         )
 
     def _owner(self, key_hash: str, verdict: Verdict) -> str:
-        return f"acct:{verdict.account_id}" if self._settings.OWNER_SOURCE == "account" else f"key:{key_hash}"
+        return f"acct:{verdict.account_id}" if self._owner_source == "account" else f"key:{key_hash}"
 
     async def _joined(self, key_hash: str, secret: SecretStr) -> Verdict | Outage:
         """Look a key up; whoever asks for the same key meanwhile gets the same answer."""
@@ -162,13 +174,13 @@ class Authenticator:
         if isinstance(verdict, Outage):
             return verdict
         if self._ownerless(verdict):
-            _logger.error("membership_account_id_missing", extra={"owner_source": self._settings.OWNER_SOURCE})
+            _logger.error("membership_account_id_missing", extra={"owner_source": self._owner_source})
             return Outage("no_account_id")
         await self._cache.put(key_hash, verdict, asked_at)
         return verdict
 
     def _ownerless(self, verdict: Verdict) -> bool:
-        return verdict.valid and self._settings.OWNER_SOURCE == "account" and verdict.account_id is None
+        return verdict.valid and self._owner_source == "account" and verdict.account_id is None
 
     async def _guarded_call(self, secret: SecretStr) -> Verdict | Outage:
         attempt = self._breaker.begin()
@@ -194,10 +206,10 @@ def _well_formed(secret: SecretStr) -> bool:
     return len(key) <= MAX_KEY_CHARACTERS and key.isascii() and key.isprintable()
 
 
-def _is_internal(key_hash: str, settings: ServiceSettings) -> str | None:
+def _is_internal(key_hash: str, callers: Mapping[str, str]) -> str | None:
     """Return the name of the service whose key this is. Every hash is compared, whichever it is, in constant time."""
     found = None
-    for name, known_hash in settings.internal_callers.items():
+    for name, known_hash in callers.items():
         if hmac.compare_digest(key_hash, known_hash):
             found = name
     return found
@@ -258,10 +270,16 @@ def _presented_key(request: Request) -> str:
     return key
 
 
-async def validate_api_key(
-    request: Request, _key: None = Security(API_KEY), _bearer: None = Security(BEARER)
-) -> CallerContext:
-    """Identify the caller of a request: the dependency of every route that needs a key."""
+async def validate_api_key(request: Request) -> CallerContext:
+    """Identify the caller of a request: the dependency of every route that needs a key.
+
+    Raises
+    ------
+    UnauthorizedError
+        `401`, without a key or with one that is not valid.
+    UnavailableError
+        `503 membership_unavailable`.
+    """
     state = current_request()
     span = trace.get_current_span()
     span.set_attribute(attributes.CALLER_TYPE, "unknown")
@@ -272,21 +290,3 @@ async def validate_api_key(
     if state is not None:
         state.ctx = ctx
     return ctx
-
-
-def internal_only(*names: str) -> Callable[..., Coroutine[Any, Any, CallerContext]]:
-    """Return the dependency of an internal route: it admits these services and nobody else.
-
-    Raises
-    ------
-    ForbiddenError
-        From the dependency, `403 internal_only`.
-    """
-    admitted = frozenset(str(name) for name in names)
-
-    async def admit_service(ctx: CallerContext = Depends(validate_api_key)) -> CallerContext:
-        if not ctx.is_internal or ctx.service not in admitted:
-            raise ForbiddenError("this route is for services of the fleet", code="internal_only")
-        return ctx
-
-    return admit_service

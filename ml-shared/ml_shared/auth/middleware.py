@@ -3,14 +3,13 @@
 import logging
 import re
 import time
-import uuid
 from collections.abc import Mapping
+from secrets import token_hex
 from typing import Final
 
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -19,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ml_shared import attributes
 from ml_shared.auth.request import RequestState, bound_request, current_request
 from ml_shared.errors import TooLargeError
+from ml_shared.instrumentation import leave_naming_to_routing, name_span_by_route
 from ml_shared.metrics import observe_request
 from ml_shared.names import Header
 from ml_shared.problems import problem_of, trace_id, unexpected_problem
@@ -30,21 +30,32 @@ CLIENT_CLOSED_REQUEST: Final = 499
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _PREFIX: Final = re.compile(r"(/[a-z0-9-]{1,64}){1,4}")
+_REQUEST_ID_HEADER: Final = Header.REQUEST_ID.lower().encode()
+_TRACE_ID_HEADER: Final = Header.TRACE_ID.lower().encode()
+_PREFIX_HEADER: Final = Header.FORWARDED_PREFIX.lower().encode()
 _ids: Final = RandomIdGenerator()
 _logger = logging.getLogger(__name__)
 
 
+def _header(scope: Scope, name: bytes) -> str:
+    """Return the first value of a header, by its name in lower case; empty where there is none."""
+    for given, value in scope["headers"]:
+        if given == name:
+            return str(value, "latin-1")
+    return ""
+
+
 def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get(Header.REQUEST_ID, "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    given = _header(scope, _REQUEST_ID_HEADER)
+    return given if given and _REQUEST_ID.fullmatch(given) else token_hex(16)
 
 
 def _below_prefix(scope: Scope) -> Scope:
     """Return the scope with the path under which the gateway publishes this service, so that `/docs` finds its schema."""
-    prefix = Headers(scope=scope).get(Header.FORWARDED_PREFIX, "")
+    prefix = _header(scope, _PREFIX_HEADER)
     # Starlette takes the prefix off a path that still begins with it: /api/scraper/api/scraper/metrics would then
     # reach /metrics although the gateway, which reads paths as they stand, let it pass as something else
-    if not _PREFIX.fullmatch(prefix) or scope["path"].startswith(prefix):
+    if not prefix or not _PREFIX.fullmatch(prefix) or scope["path"].startswith(prefix):
         return scope
     return {**scope, "root_path": prefix}
 
@@ -76,6 +87,8 @@ class RequestIdMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                leave_naming_to_routing(scope["app"])
             await self._app(scope, receive, send)
             return
         state = RequestState(request_id=_request_id(scope))
@@ -93,14 +106,15 @@ class RequestIdMiddleware:
         began = time.monotonic()
         status = 0  # until the answer begins
         ids = [
-            (Header.REQUEST_ID.lower().encode(), state.request_id.encode()),
-            (Header.TRACE_ID.lower().encode(), (trace_id() or "").encode()),
+            (_REQUEST_ID_HEADER, state.request_id.encode()),
+            (_TRACE_ID_HEADER, (trace_id() or "").encode()),
         ]
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                name_span_by_route(scope)  # now: the span ends with the last byte of the answer
                 limits = [] if state.rate_limit is None else state.rate_limit.headers()
                 message = {**message, "headers": [*message.get("headers", ()), *ids, *limits]}
             await send(message)
@@ -147,7 +161,7 @@ class BodyLimitMiddleware:
             await self._app(scope, receive, send)
             return
         limit = self._limit(scope["path"])
-        declared = Headers(scope=scope).get("content-length", "")
+        declared = _header(scope, b"content-length")
         if declared.isdecimal() and int(declared) > limit:
             await _too_long(scope, limit)(scope, receive, send)
             return

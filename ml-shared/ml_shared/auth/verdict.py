@@ -41,13 +41,16 @@ def parse_verdict(answer: bytes) -> Verdict | Outage:
         return Outage("garbage")
     if not body["valid"]:
         return Verdict(valid=False)
-    account, tier, scopes = body.get("account_id"), body.get("tier"), body.get("scopes") or []
+    account, tier, scopes = body.get("account_id"), body.get("tier"), body.get("scopes")
     if type(account) is int:
         account = str(account)
+    if scopes is None:
+        scopes = []  # anything else that is falsy is no list, and would widen what was to be narrowed
+    # from here on it is one account's data that is odd, and no reason to stop asking about the others
     if not isinstance(scopes, list) or len(scopes) > MAX_SCOPES:
-        return Outage("garbage")
+        return Outage("garbage_account", counts=False)
     if not all(_is_name(value) for value in (account, tier) if value is not None) or not all(map(_is_name, scopes)):
-        return Outage("garbage")
+        return Outage("garbage_account", counts=False)
     return Verdict(True, account, tier or "default", tuple(scopes))
 
 

@@ -3,9 +3,12 @@
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ml_shared.ratelimit.strategies import Limit
+
+MAX_CALLERS: Final = 10_000
+# active in one window; beyond it the one who has been quiet the longest starts anew
 
 
 class Hit(NamedTuple):
@@ -20,6 +23,9 @@ class Hit(NamedTuple):
 
 class LocalWindow:
     """The rules of `sliding_window.lua`, in one process.
+
+    It keeps 32 bytes a request that was accepted in the window, never more requests of a caller than its limit, and
+    never more than `MAX_CALLERS` callers.
 
     Parameters
     ----------
@@ -50,11 +56,15 @@ class LocalWindow:
         self._add(caller, log, now)
         return Hit(True, index, limit, limit - len(log), log[0] + self._window - now)
 
-    def record(self, caller: str) -> None:
+    def record(self, caller: str, limits: Sequence[Limit]) -> None:
         """Note a request that was accepted elsewhere, so that losing Redis does not hand out a fresh window."""
         now = self._clock()
         self._forget(now)
-        self._add(caller, self._log(caller, now), now)
+        log = self._log(caller, now)
+        # a Redis that lost its data accepts more than this window has room for
+        while log and len(log) >= min(limit.requests for limit in limits):
+            log.popleft()
+        self._add(caller, log, now)
 
     def _part(self, requests: int) -> int:
         # at least one: a limit below the number of processes would otherwise shut the caller out for good
@@ -72,6 +82,8 @@ class LocalWindow:
         log.append(now)
         self._logs[caller] = log
         self._logs.move_to_end(caller)
+        if len(self._logs) > MAX_CALLERS:
+            self._logs.popitem(last=False)
 
     def _forget(self, now: float) -> None:
         while self._logs:

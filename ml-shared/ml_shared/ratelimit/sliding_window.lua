@@ -33,9 +33,12 @@ if count > 0 then
   end
 end
 
--- drop what has left the window (now - window, now]
+-- drop what has left the window (now - window, now]; from the old end in growing steps, for as a rule little has
 local edge = now - window
-local low, high = 0, count
+local low, high, step = 0, 0, 1
+while high < count and at(high) <= edge do
+  low, high, step = high + 1, math.min(count, high + step), step * 2
+end
 while low < high do
   local middle = math.floor((low + high) / 2)
   if at(middle) > edge then high = middle else low = middle + 1 end

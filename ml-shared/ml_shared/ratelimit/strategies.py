@@ -3,10 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from ml_shared.auth.context import CallerContext
 from ml_shared.names import Header
+
+_POLICY_HEADER: Final = Header.RATE_LIMIT_POLICY.lower().encode()
+_STATE_HEADER: Final = Header.RATE_LIMIT.lower().encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,6 @@ class RateLimitDecision:
         policy = f'"{self.policy}";q={self.limit};w={math.ceil(self.window_seconds)}'
         state = f'"{self.policy}";r={self.remaining};t={self.retry_after_seconds}'
         return [
-            (Header.RATE_LIMIT_POLICY.lower().encode(), policy.encode()),
-            (Header.RATE_LIMIT.lower().encode(), state.encode()),
+            (_POLICY_HEADER, policy.encode()),
+            (_STATE_HEADER, state.encode()),
         ]

@@ -1,6 +1,7 @@
 """A real HTTP server on loopback, in a thread of the test's process: what every fake of ours is served by."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 from types import TracebackType
@@ -9,6 +10,29 @@ from typing import Any, Self
 import uvicorn
 
 START_TIMEOUT_SECONDS = 10.0
+
+
+class _Server(uvicorn.Server):
+    """Ends as soon as it is told to: uvicorn's own looks every tenth of a second, which a test run pays by the fake."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)  # fills the headers that every answer has
+        await self._told.wait()
+
+    def tell_to_exit(self) -> None:
+        """End, from another thread, a server that has started."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended already
+                self._loop.call_soon_threadsafe(self._told.set)
 
 
 class ThreadedServer:
@@ -32,7 +56,7 @@ class ThreadedServer:
         self.host = host
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._thread = threading.Thread(target=self._serve, name=f"http-{self.port}", daemon=True)
 
     @property
@@ -50,12 +74,14 @@ class ThreadedServer:
         for _ in range(int(START_TIMEOUT_SECONDS / 0.01)):
             if self._server.started:
                 return self
+            if not self._thread.is_alive():
+                break
             waited.wait(0.01)
-        raise RuntimeError(f"the server on {self.url} did not start within {START_TIMEOUT_SECONDS} s")
+        raise RuntimeError(f"the server on {self.url} did not start")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._server.should_exit = True
+        self._server.tell_to_exit()
         self._thread.join(START_TIMEOUT_SECONDS)
         self._socket.close()

@@ -1,6 +1,7 @@
 """A Membership to test and develop against: stateful, and served over real HTTP."""
 
 import asyncio
+import gzip
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from ml_shared.auth.context import hash_key
 from ml_shared.testing.http_server import ThreadedServer
 
 MAX_BODY_BYTES: Final = 65_536
+HUGE_BYTES: Final = 10_000_000
 
 
 class MembershipMode(StrEnum):
@@ -25,8 +27,13 @@ class MembershipMode(StrEnum):
     DRIP = "drip"  # an answer that never ends, a byte at a time
     GARBAGE = "garbage"  # 200, but not JSON
     WRONG_TYPES = "wrong_types"  # 200 and JSON, but not what was agreed
+    NUMBER = "number"  # 200 and JSON, but 1 for true
+    NO_CONTENT = "no_content"  # 204
     HUGE = "huge"  # 200 and far too long
-    REDIRECT = "redirect"  # 307 to /elsewhere
+    ENDLESS = "endless"  # 200 and no end, until the caller hangs up
+    ENCODED = "encoded"  # 200 and compressed, which nobody asked for
+    CUT = "cut"  # 200, and the connection closed in the middle
+    REDIRECT = "redirect"  # 307 to `redirect_to`
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,8 @@ class MembershipState:
     calls: list[MembershipCall] = field(default_factory=list)
     keep_calls: bool = True
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)  # on every verdict
+    redirect_to: str = "/elsewhere"
+    sent_bytes: int = 0  # of endless answers
     gate: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -119,7 +128,7 @@ async def _route(state: MembershipState, scope: dict[str, Any], receive: _Receiv
     elif state.mode is MembershipMode.OK:
         await _judge(state, key, send)
     else:
-        await _misbehave(state, send)
+        await _misbehave(state, receive, send)
 
 
 async def _presented_key(receive: _Receive) -> str | None:
@@ -149,7 +158,7 @@ async def _judge(state: MembershipState, key: str, send: _Send) -> None:
     await _answer(send, 200, orjson.dumps(answer), state.headers)
 
 
-async def _misbehave(state: MembershipState, send: _Send) -> None:
+async def _misbehave(state: MembershipState, receive: _Receive, send: _Send) -> None:
     match state.mode:
         case MembershipMode.DOWN:
             await _answer(send, 503, b"<html>down</html>")
@@ -166,10 +175,32 @@ async def _misbehave(state: MembershipState, send: _Send) -> None:
             await _answer(send, 200, b"<html>valid</html>")
         case MembershipMode.WRONG_TYPES:
             await _answer(send, 200, b'{"valid": "yes", "account_id": {}}')
+        case MembershipMode.NUMBER:
+            await _answer(send, 200, b'{"valid": 1}')
+        case MembershipMode.NO_CONTENT:
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
         case MembershipMode.HUGE:
-            await _answer(send, 200, b'{"valid": true, "x": "' + b"x" * 1_000_000 + b'"}')
+            await _answer(send, 200, b'{"valid": true, "x": "' + b"x" * HUGE_BYTES + b'"}')
+        case MembershipMode.ENDLESS:
+            await _answer_without_end(state, receive, send)
+        case MembershipMode.ENCODED:
+            await _answer(send, 200, gzip.compress(b'{"valid": true}'), [(b"content-encoding", b"gzip")])
+        case MembershipMode.CUT:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"64")]})
+            await send({"type": "http.response.body", "body": b'{"valid": true}', "more_body": True})
         case MembershipMode.REDIRECT:
-            await _answer(send, 307, b"", [(b"location", b"/elsewhere")])
+            await _answer(send, 307, b"", [(b"location", state.redirect_to.encode())])
+
+
+async def _answer_without_end(state: MembershipState, receive: _Receive, send: _Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    hung_up = asyncio.ensure_future(receive())
+    piece = b" " * 65_536
+    while not hung_up.done():
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        state.sent_bytes += len(piece)
+        await asyncio.sleep(0)
 
 
 async def _answer(send: _Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:

@@ -1,26 +1,23 @@
 """A stand-in for the orchestrator's internal routes, which keeps what workers say and answers as it is told to."""
 
-import asyncio
 import hashlib
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
-from starlette.applications import Starlette
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from ml_shared.contracts.jobs import ProgressPhase, ProgressReport, StageCallback
-from ml_shared.names import Header
-from ml_shared.testing.http_server import ThreadedServer
+from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, ProgressReport, StageCallback
+from ml_shared.names import Header, Service, Stage
+from ml_shared.testing.fake_peer import WAIT_SECONDS, FakePeer, problem
 
 LEASE_SECONDS: Final = 60.0
-WAIT_SECONDS: Final = 20.0
+MAX_CONTENT_BYTES: Final = 32 * 2**20
+MAX_STAGE_ATTEMPTS: Final = 4
+REPORTER_OF: Final = {Stage.SCRAPING: Service.SCRAPER, Stage.EMBEDDING: Service.EMBEDDING}
 
 
 @dataclass(frozen=True)
@@ -51,13 +48,48 @@ class KeptContent:
     body: bytes
 
 
-class FakeOrchestrator:
+@dataclass
+class FakeJob:
+    """A job, as far as its workers can tell.
+
+    Attributes
+    ----------
+    stage, attempt_id
+        What it was handed out for last, and under which attempt.
+    open
+        Whether that attempt may still report.
+    starts
+        How many times a worker said `started`, by stage.
+    finished
+        The attempt that ended each stage.
+    attempts
+        Every attempt there was.
+    """
+
+    stage: Stage
+    attempt_id: str
+    open: bool = True
+    starts: dict[Stage, int] = field(default_factory=dict)
+    finished: dict[Stage, str] = field(default_factory=dict)
+    attempts: set[str] = field(default_factory=set)
+
+
+class FakeOrchestrator(FakePeer):
     """Serves `/jobs/{id}/complete`, `/jobs/{id}/progress` and `/content` on a free port until the `with` block ends.
+
+    Reports are fenced as the real one fences them. So that the test of a worker need not hand out a job first, an attempt
+    that was never heard of counts as a new hand-out of its job, unless `strict`.
 
     Parameters
     ----------
     prefix
         A path before the routes, as the gateway's `/api/orchestrator`.
+    callers
+        Raw keys, and whose each is; without it nobody is asked for a key.
+    strict
+        Whether only jobs and attempts of `hand_out` are known.
+    max_content_bytes
+        Longer content is answered `413`.
 
     Attributes
     ----------
@@ -65,60 +97,66 @@ class FakeOrchestrator:
         What arrived and was understood, in order; those answered with an error on purpose are not in it.
     contents
         Content by reference. A test puts its own with `keep`.
+    jobs
+        Every job that was handed out.
     abandoned
         Attempts that are answered `409 abandon` from now on. `abandon_at` does it by phase.
     stale
         Attempts whose callback is answered `stale`.
-    failures
-        Statuses to answer the next requests with, one each, before anything else.
-    status
-        A status to answer every request with; `None` for none.
     corrupt
         Whether content is damaged on its way, either way.
-    delay_seconds
-        How long each answer takes.
     """
 
-    def __init__(self, *, prefix: str = "") -> None:
-        self._prefix = prefix
+    def __init__(
+        self,
+        *,
+        prefix: str = "",
+        callers: Mapping[str, str] | None = None,
+        strict: bool = False,
+        max_content_bytes: int = MAX_CONTENT_BYTES,
+    ) -> None:
+        self.strict = strict
+        self.max_content_bytes = max_content_bytes
+        super().__init__(
+            [
+                ("POST", "/jobs/{job_id}/complete", self._complete),
+                ("POST", "/jobs/{job_id}/progress", self._progress),
+                ("PUT", "/content", self._put_content),
+                ("GET", "/content/{ref}", self._get_content),
+            ],
+            prefix=prefix,
+            callers=callers,
+        )
+
+    def reset(self) -> None:
+        """Forget every job, report and content, and serve."""
+        super().reset()
         self.completed: list[ReceivedCallback] = []
         self.reports: list[ReceivedProgress] = []
         self.contents: dict[str, KeptContent] = {}
+        self.jobs: dict[str, FakeJob] = {}
         self.abandoned: set[str] = set()
         self.abandon_at: set[ProgressPhase] = set()
         self.stale: set[str] = set()
-        self.unknown_jobs: set[str] = set()
-        self.failures: list[int] = []
-        self.status: int | None = None
         self.corrupt = False
-        self.delay_seconds = 0.0
-        self.requests: Counter[str] = Counter()
-        self._changed = threading.Condition()
-        routes = [
-            Route(f"{prefix}/jobs/{{job_id}}/complete", self._complete, methods=["POST"]),
-            Route(f"{prefix}/jobs/{{job_id}}/progress", self._progress, methods=["POST"]),
-            Route(f"{prefix}/content", self._put_content, methods=["PUT"]),
-            Route(f"{prefix}/content/{{ref}}", self._get_content, methods=["GET"]),
-        ]
-        self._server = ThreadedServer(Starlette(routes=routes))
 
-    @property
-    def url(self) -> str:
-        """What `ORCHESTRATOR_URL` is set to."""
-        return self._server.url + self._prefix
+    def hand_out(self, stage: Stage, *, job_id: str | None = None, attempt_id: str | None = None) -> tuple[str, str]:
+        """Hand out a job, a new one unless it is named; an earlier attempt of it is superseded.
 
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.__exit__(kind, error, traceback)
+        Returns
+        -------
+        job_id, attempt_id
+        """
+        job_id, attempt_id = job_id or str(uuid.uuid4()), attempt_id or str(uuid.uuid4())
+        with self._changed:
+            job = self.jobs.setdefault(job_id, FakeJob(stage, attempt_id))
+            job.stage, job.attempt_id, job.open = stage, attempt_id, True
+            job.attempts.add(attempt_id)
+        return job_id, attempt_id
 
     def keep(self, body: bytes, *, job_id: str = "job", attempt_id: str = "attempt", stage: str = "chunking") -> str:
         """Keep content as if a stage had put it; returns its reference."""
-        ref = hashlib.sha256(f"{job_id}/{attempt_id}/{stage}".encode()).hexdigest()[:32]
+        ref = hashlib.sha256(f"{job_id}/{attempt_id}/{stage}".encode()).hexdigest()[:40]
         self.contents[ref] = KeptContent(job_id, attempt_id, stage, body)
         return ref
 
@@ -137,80 +175,117 @@ class FakeOrchestrator:
         self.wait_until(lambda: bool(self.callbacks_for(job_id)), timeout_seconds)
         return self.callbacks_for(job_id)[0]
 
-    def wait_until(self, condition: Callable[[], bool], timeout_seconds: float = WAIT_SECONDS) -> None:
-        """Wait until what has arrived fulfils a condition.
+    def _summary(self) -> str:
+        reports = [each.report for each in self.reports]
+        return f"reports: {reports}, callbacks: {[each.callback for each in self.completed]}"
 
-        Raises
-        ------
-        TimeoutError
-            If it does not in time.
-        """
-        deadline = time.monotonic() + timeout_seconds
-        with self._changed:
-            while not condition():
-                if not self._changed.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
-                    raise TimeoutError(
-                        f"not within {timeout_seconds} s; reports: {[each.report for each in self.reports]}, "
-                        f"callbacks: {[each.callback for each in self.completed]}"
-                    )
+    def _current(self, job_id: str, stage: Stage, attempt_id: str) -> FakeJob | None:
+        """Return the job whose open attempt at a stage this is."""
+        known = self.jobs.get(job_id)
+        if not self.strict and (known is None or attempt_id not in known.attempts):
+            self.hand_out(stage, job_id=job_id, attempt_id=attempt_id)
+        job = self.jobs.get(job_id)
+        if job is None or not job.open or (job.stage, job.attempt_id) != (stage, attempt_id):
+            return None
+        return job
 
-    async def _refusal(self, request: Request) -> Response | None:
-        self.requests[request.url.path] += 1
-        await asyncio.sleep(self.delay_seconds)
-        status = self.failures.pop(0) if self.failures else self.status
-        return None if status is None else _problem(status, "made_to_fail")
-
-    async def _complete(self, request: Request) -> Response:
-        if refusal := await self._refusal(request):
+    def _complete(self, request: Request, body: bytes, caller: str) -> Response:
+        if caller and caller not in REPORTER_OF.values():
+            return _internal_only()
+        try:
+            callback = StageCallback.model_validate_json(body)
+        except ValidationError:
+            return _invalid()
+        if refusal := _wrong_stage(caller, callback.stage):
             return refusal
         job_id = request.path_params["job_id"]
-        callback = StageCallback.model_validate_json(await request.body())
-        if job_id in self.unknown_jobs:
-            return _problem(404, "not_found")
-        earlier = [each.callback.attempt_id for each in self.completed if each.job_id == job_id]
-        with self._changed:
-            self.completed.append(ReceivedCallback(job_id, callback, dict(request.headers)))
-            self._changed.notify_all()
+        job = self._current(job_id, callback.stage, callback.attempt_id)
+        if job_id not in self.jobs:
+            return problem(404, "job_not_found", "there is no such job")
+        self.completed.append(ReceivedCallback(job_id, callback, dict(request.headers)))
         if callback.attempt_id in self.stale:
             return JSONResponse({"stale": True})
-        return JSONResponse({"duplicate": True} if callback.attempt_id in earlier else {})
+        if job is None:
+            ended = self.jobs[job_id].finished.get(callback.stage) == callback.attempt_id
+            return JSONResponse({"duplicate": True} if ended else {"stale": True})
+        job.open = False
+        job.finished[callback.stage] = callback.attempt_id
+        if callback.status is CallbackStatus.DEFERRED:
+            job.starts[callback.stage] = max(job.starts.get(callback.stage, 0) - 1, 0)  # most are given back
+        return JSONResponse({})
 
-    async def _progress(self, request: Request) -> Response:
-        if refusal := await self._refusal(request):
+    def _progress(self, request: Request, body: bytes, caller: str) -> Response:
+        if caller and caller not in REPORTER_OF.values():
+            return _internal_only()
+        try:
+            report = ProgressReport.model_validate_json(body)
+        except ValidationError:
+            return _invalid()
+        if refusal := _wrong_stage(caller, report.stage):
             return refusal
         job_id = request.path_params["job_id"]
-        report = ProgressReport.model_validate_json(await request.body())
-        with self._changed:
-            self.reports.append(ReceivedProgress(job_id, report, dict(request.headers)))
-            self._changed.notify_all()
-        if job_id in self.unknown_jobs:
-            return _problem(404, "not_found")
-        if report.attempt_id in self.abandoned or report.phase in self.abandon_at:
-            return _problem(409, "abandon")
+        self.reports.append(ReceivedProgress(job_id, report, dict(request.headers)))
+        job = self._current(job_id, report.stage, report.attempt_id)
+        if job is None or report.attempt_id in self.abandoned or report.phase in self.abandon_at:
+            return _abandon()
+        if report.phase is ProgressPhase.STARTED:
+            job.starts[report.stage] = job.starts.get(report.stage, 0) + 1
+            if job.starts[report.stage] > MAX_STAGE_ATTEMPTS:
+                job.open = False  # it has failed with `stage_timeout`
+                return _abandon()
         return JSONResponse({"lease_seconds": LEASE_SECONDS})
 
-    async def _put_content(self, request: Request) -> Response:
-        if refusal := await self._refusal(request):
+    def _put_content(self, request: Request, body: bytes, caller: str) -> Response:
+        if caller not in ("", Service.SCRAPER):
+            return _internal_only()
+        try:
+            job_id, attempt_id = request.query_params["job_id"], request.query_params["attempt_id"]
+            stage = Stage(request.query_params["stage"])
+        except (KeyError, ValueError):
+            return _invalid()
+        if refusal := _wrong_stage(caller, stage):
             return refusal
-        parameters = request.query_params
-        if parameters["attempt_id"] in self.abandoned:
-            return _problem(409, "abandon")
-        body = await request.body() + (b"damaged" if self.corrupt else b"")
-        ref = self.keep(
-            body, job_id=parameters["job_id"], attempt_id=parameters["attempt_id"], stage=parameters["stage"]
-        )
+        if len(body) > self.max_content_bytes:
+            return problem(413, "too_large", f"{self.max_content_bytes} bytes is the most")
+        if self._current(job_id, stage, attempt_id) is None or attempt_id in self.abandoned:
+            return _abandon()
+        body += b"damaged" if self.corrupt else b""
+        ref = self.keep(body, job_id=job_id, attempt_id=attempt_id, stage=stage)
         return JSONResponse({"content_ref": ref, "sha256": hashlib.sha256(body).hexdigest()})
 
-    async def _get_content(self, request: Request) -> Response:
-        if refusal := await self._refusal(request):
-            return refusal
+    def _get_content(self, request: Request, body: bytes, caller: str) -> Response:
+        if caller not in ("", Service.EMBEDDING):
+            return _internal_only()
+        if "attempt_id" not in request.query_params:
+            return _invalid()
         kept = self.contents.get(request.path_params["ref"])
-        if kept is None:
-            return _problem(404, "content_missing")
+        if kept is None or not self._may_read(kept, request.query_params["attempt_id"]):
+            return problem(404, "content_not_found", "there is no such content for this attempt")
         digest = hashlib.sha256(kept.body).hexdigest()
-        body = kept.body + (b"damaged" if self.corrupt else b"")
-        return Response(body, media_type="application/octet-stream", headers={str(Header.CONTENT_SHA256): digest})
+        sent = kept.body + (b"damaged" if self.corrupt else b"")
+        return Response(sent, media_type="application/json", headers={Header.CONTENT_SHA256: digest})
+
+    def _may_read(self, kept: KeptContent, attempt_id: str) -> bool:
+        job = self.jobs.get(kept.job_id)
+        if job is not None and attempt_id in job.attempts:
+            return job.open and job.attempt_id == attempt_id
+        return not self.strict
 
 
-def _problem(status: int, code: str) -> Response:
-    return JSONResponse({"status": status, "code": code}, status, media_type="application/problem+json")
+def _wrong_stage(caller: str, stage: Stage) -> Response | None:
+    """Return what a service is told that reports of another one's stage."""
+    if caller and REPORTER_OF.get(stage) != caller:
+        return problem(403, "wrong_stage", f"the stage {stage} is not run by {caller}")
+    return None
+
+
+def _internal_only() -> Response:
+    return problem(403, "internal_only", "this route is for services of the fleet")
+
+
+def _abandon() -> Response:
+    return problem(409, "abandon", "this attempt is no longer the job's; drop the task")
+
+
+def _invalid() -> Response:
+    return problem(422, "invalid_request", "the request does not fit the contract")

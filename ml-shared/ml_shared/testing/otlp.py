@@ -47,14 +47,17 @@ def _attributes(pairs: Any) -> dict[str, Any]:
 
 
 class OtlpReceiver(TraceServiceServicer):
-    """Listens on a free port until the `with` block ends; `endpoint` is for `OTEL_EXPORTER_OTLP_ENDPOINT`."""
+    """Listens until the `with` block ends, on a free port or on the one given; `endpoint` is for
+    `OTEL_EXPORTER_OTLP_ENDPOINT`, and `headers` keeps what came beside each batch.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        self.headers: list[dict[str, str | bytes]] = []
         self._spans: list[ReceivedSpan] = []
         self._changed = threading.Condition()
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
         add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
-        self.port: int = self._server.add_insecure_port("127.0.0.1:0")
+        self.port: int = self._server.add_insecure_port(f"127.0.0.1:{port}")
 
     @property
     def endpoint(self) -> str:
@@ -90,6 +93,7 @@ class OtlpReceiver(TraceServiceServicer):
             for span in scope.spans
         ]
         with self._changed:
+            self.headers.append(dict(context.invocation_metadata()))
             self._spans.extend(arrived)
             self._changed.notify_all()
         return ExportTraceServiceResponse()

@@ -18,11 +18,17 @@ from ml_shared.testing.servers import free_port as find_free_port
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+    from ml_shared.testing.endpoint import FakeEndpoint
     from ml_shared.testing.membership import FakeMembership
     from ml_shared.testing.orchestrator import FakeOrchestrator
+    from ml_shared.testing.stages import FakeChunking, FakeEmbedding, FakeScraper
+
+# their assertions are to say what was and what should have been, as those of a test module do
+pytest.register_assert_rewrite("ml_shared.testing.orchestrator_contract", "ml_shared.testing.stages_contract")
 
 os.environ.setdefault("OTEL_TRACES_EXPORTER", "none")
 os.environ.setdefault("PYROSCOPE_SERVER_ADDRESS", "")
+os.environ.setdefault("ML_AUDIT_STRICT", "true")
 
 Found = TypeVar("Found")
 
@@ -77,13 +83,80 @@ def membership() -> "Iterator[FakeMembership]":
         yield fake
 
 
-@pytest.fixture
-def fake_orchestrator() -> "Iterator[FakeOrchestrator]":
-    """An orchestrator that keeps what workers report."""
+@pytest.fixture(scope="session")
+def _orchestrator_server() -> "Iterator[FakeOrchestrator]":
     from ml_shared.testing.orchestrator import FakeOrchestrator
 
     with FakeOrchestrator() as fake:
         yield fake
+
+
+@pytest.fixture
+def fake_orchestrator(_orchestrator_server: "FakeOrchestrator") -> "FakeOrchestrator":
+    """An orchestrator that keeps what workers report, and has heard nothing yet."""
+    _orchestrator_server.reset()
+    return _orchestrator_server
+
+
+@pytest.fixture(scope="session")
+def _scraper_server() -> "Iterator[FakeScraper]":
+    from ml_shared.testing.stages import FakeScraper
+
+    with FakeScraper() as fake:
+        yield fake
+
+
+@pytest.fixture
+def fake_scraper(_scraper_server: "FakeScraper") -> "FakeScraper":
+    """A scraper that queues what it is asked, and works when the test says so."""
+    _scraper_server.reset()
+    return _scraper_server
+
+
+@pytest.fixture(scope="session")
+def _chunking_server() -> "Iterator[FakeChunking]":
+    from ml_shared.testing.stages import FakeChunking
+
+    with FakeChunking() as fake:
+        yield fake
+
+
+@pytest.fixture
+def fake_chunking(_chunking_server: "FakeChunking") -> "FakeChunking":
+    """A chunking service that cuts by words."""
+    _chunking_server.reset()
+    return _chunking_server
+
+
+@pytest.fixture(scope="session")
+def _embedding_server() -> "Iterator[FakeEmbedding]":
+    from ml_shared.testing.stages import FakeEmbedding
+
+    with FakeEmbedding() as fake:
+        yield fake
+
+
+@pytest.fixture
+def fake_embedding(_embedding_server: "FakeEmbedding") -> "FakeEmbedding":
+    """An embedding service that queues what it is asked, and works when the test says so."""
+    _embedding_server.reset()
+    return _embedding_server
+
+
+@pytest.fixture(scope="session")
+def fake_endpoint() -> "Iterator[FakeEndpoint]":
+    """The run's embedding endpoint, for what has to know its address early; tests ask for `endpoint`."""
+    from ml_shared.testing.endpoint import FakeEndpoint
+
+    with FakeEndpoint() as fake:
+        yield fake
+
+
+@pytest.fixture
+def endpoint(fake_endpoint: "FakeEndpoint") -> "FakeEndpoint":
+    """An OpenAI-compatible embedding endpoint that has seen nothing and serves."""
+    fake_endpoint.reset()
+    return fake_endpoint
 
 
 @pytest.fixture(scope="session")
@@ -106,10 +179,14 @@ def _span_exporter() -> "InMemorySpanExporter":
 
 @pytest.fixture
 def spans(_span_exporter: "InMemorySpanExporter") -> "Iterator[InMemorySpanExporter]":
-    """The spans that ended during this test: `spans.get_finished_spans()`."""
+    """The spans that ended during this test: `spans.get_finished_spans()`. None has an attribute of nobody's."""
+    from ml_shared.testing.attributes_walk import foreign_attributes
+
     _span_exporter.clear()
     yield _span_exporter
+    foreign = foreign_attributes(_span_exporter.get_finished_spans())
     _span_exporter.clear()
+    assert not foreign, f"attributes that ml_shared.attributes does not list: {foreign}"
 
 
 @pytest.fixture

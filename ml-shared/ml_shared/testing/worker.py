@@ -137,10 +137,18 @@ class WorkerProcess:
 
     def terminate(self) -> int:
         """Send SIGTERM, wait until it has ended, and return its exit status."""
+        self.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def send_signal(self, number: int) -> None:
+        """Send the main process a signal."""
+        os.kill(self.pid, number)
+
+    def wait(self, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> int:
+        """Wait until it has ended, and return its exit status."""
         if self._process is None:
             raise WorkerError("the worker does not run")
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(STOP_TIMEOUT_SECONDS)
+        return self._process.wait(timeout_seconds)
 
     def stop(self) -> None:
         """End it and its children, by force where they don't end by themselves."""

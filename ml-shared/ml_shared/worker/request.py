@@ -12,7 +12,7 @@ from opentelemetry import context, propagate
 from ml_shared.clients.orchestrator import AbandonError, OrchestratorClient
 from ml_shared.errors import DeadlineError, ServiceError
 from ml_shared.logs import REQUEST_ID
-from ml_shared.metrics import TASKS, service_name
+from ml_shared.metrics import count_task
 from ml_shared.queueing import REQUEST_ID_HEADER
 from ml_shared.redis_client import open_redis
 from ml_shared.results import ResultStore
@@ -21,6 +21,8 @@ from ml_shared.worker.task import StageTask
 
 logger = logging.getLogger(__name__)
 
+KILLED: Final = "killed"
+# the outcome of a task at its hard limit
 TRACE_HEADERS: Final = ("traceparent", "tracestate")
 
 
@@ -36,7 +38,7 @@ class WorkerRequest(Request):  # type: ignore[misc]
         super().on_timeout(soft, timeout)
         if soft or state.should_terminate:
             return
-        TASKS.labels(service_name(), self.name, "killed").inc()
+        count_task(self.name, KILLED)
         task = self.task
         if isinstance(task, StageTask):
             error = DeadlineError(f"the task did not end within {timeout:g} s and was killed", code="task_timeout")

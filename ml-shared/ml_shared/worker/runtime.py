@@ -15,8 +15,9 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
+from billiard.common import terminate_handler_fired
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,14 @@ OPEN_TIMEOUT_SECONDS: Final = 15.0
 CLOSE_TIMEOUT_SECONDS: Final = 5.0
 LEFTOVER_GRACE_SECONDS: Final = 2.0
 # a cancelled body leaves shielded clean-ups behind (a pool taking a connection back); they get this long to end
+
+
+class BodyEndedError(Exception):
+    """A body ended by what is not an error of a task: `SystemExit`, or a cancellation that nobody asked for.
+
+    Celery takes neither for the task's failure: the one ends the worker with all its children, the other is told to
+    nobody.
+    """
 
 
 class ResourcesError(Exception):
@@ -71,13 +80,21 @@ class ChildRuntime:
 
         Whatever ends it early, Celery's `SoftTimeLimitExceeded` included, cancels it and waits until it has ended: a
         coroutine that is merely left would go on during the next task.
+
+        Raises
+        ------
+        BodyEndedError
+            If it called `exit()`.
         """
         self._start(own_thread=True)
         if self._thread is not None and threading.current_thread() is self._thread:
             body.close()
             raise RuntimeError("a task body can't run another task and wait for it: it would wait for itself")
         with self._turn:
-            return self._execute(body)
+            try:
+                return self._execute(body)
+            except SystemExit as error:
+                tell_apart(error)
 
     def run_body(self, body: Callable[[Any], Awaitable[T]]) -> T:
         """Run `body(resources)` as `run` does.
@@ -189,6 +206,13 @@ class ChildRuntime:
                 await self._holder
         await asyncio.get_running_loop().shutdown_asyncgens()
         await asyncio.get_running_loop().shutdown_default_executor()
+
+
+def tell_apart(error: SystemExit) -> NoReturn:
+    """Raise it again if it is this worker's own end, which billiard's signal handler began; else say what it is."""
+    if terminate_handler_fired():
+        raise error
+    raise BodyEndedError(f"the body called exit({error.code!r})") from error
 
 
 async def _start(body: Coroutine[Any, Any, T], context: contextvars.Context, created: "list[asyncio.Task[T]]") -> T:

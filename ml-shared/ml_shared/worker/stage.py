@@ -17,7 +17,7 @@ from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, ProgressRepo
 from ml_shared.errors import DeadlineError, InternalError, ServiceError, UnavailableError, UpstreamError
 from ml_shared.names import Stage
 from ml_shared.results import ResultStore
-from ml_shared.worker.runtime import ResourcesError
+from ml_shared.worker.runtime import BodyEndedError, ResourcesError, tell_apart
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ INTERNAL_MESSAGE: Final = "the worker failed in a way that nobody foresaw; its l
 # never the exception's own text: it may quote a key, an address or a stranger's page
 RENEWAL_ATTEMPTS: Final = 1
 # the next renewal is the next attempt
+GIVEN_BACK_RETRY_SECONDS: Final = 1.0
 
 
 class WorkerResources(Protocol):
@@ -134,7 +135,14 @@ def failure_callback(
 
 
 async def within(seconds: float, work: Awaitable[StageOutcome]) -> StageOutcome:
-    """Await the work, and say `task_timeout` when it takes longer than the task may."""
+    """Await the work, and say `task_timeout` when it takes longer than the task may.
+
+    Raises
+    ------
+    BodyEndedError
+        If it ended by what is not an error.
+    """
+    current = asyncio.current_task()
     try:
         async with asyncio.timeout(seconds) as limit:
             return await work
@@ -142,6 +150,12 @@ async def within(seconds: float, work: Awaitable[StageOutcome]) -> StageOutcome:
         if limit.expired():
             raise DeadlineError(f"the task did not end within {seconds:g} s", code="task_timeout") from error
         raise
+    except SystemExit as error:
+        tell_apart(error)
+    except asyncio.CancelledError as error:
+        if current is None or current.cancelling():
+            raise
+        raise BodyEndedError("the body cancelled itself") from error
 
 
 class Attempt:
@@ -153,6 +167,14 @@ class Attempt:
         self.attempt_id = attempt_id
         self.run: StageRun | None = None
         self._renew_seconds = renew_seconds
+
+    @property
+    def given_back(self) -> StageCallback:
+        """What is said when this worker is stopped under the attempt: another takes it up at once, and uncounted."""
+        told = UnavailableError(
+            "the worker was stopped", code="stage_unavailable", retry_after_seconds=GIVEN_BACK_RETRY_SECONDS
+        )
+        return failure_callback(told, self.attempt_id, self.stage, self.run.host_next_at if self.run else None)
 
     async def start(self, orchestrator: OrchestratorClient) -> None:
         """Say `started`.

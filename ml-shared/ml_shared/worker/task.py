@@ -1,6 +1,8 @@
 """The base of every Celery task of ours: it owns trace attributes, retries, outcomes and the final callback."""
 
+import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
@@ -48,6 +50,12 @@ RESOURCES_RETRY_SECONDS: Final = 15
 LIMIT_MARGIN: Final = 0.1
 LIMIT_MARGIN_MAX_SECONDS: Final = 20.0
 # a body's own limit lies this much below Celery's soft one, so that the callback still fits
+LAST_WORD_SECONDS: Final = 2.0
+# a child that is being stopped has this long to say so, of the ten seconds that a container gets
+
+
+class AlreadyEndedError(Exception):
+    """The task was delivered again although its outcome is kept: its worker died before it could say that it ended."""
 
 
 class TransientError(Exception):
@@ -71,10 +79,24 @@ class AsyncTask(Task):  # type: ignore[misc]
         self.request.ml_outcome = outcome
 
     @property
+    def interrupted(self) -> bool:
+        """Whether a `SystemExit` of billiard's signal handler is the worker's stop.
+
+        The same signal precedes the kill at the hard limit. A task that overran its soft limit is ended for its own
+        sake, which counts, and of which the main process tells.
+        """
+        return time.perf_counter() - float(self.request.ml_began) < self.soft_limit_seconds
+
+    @property
     def body_limit_seconds(self) -> float:
         """Seconds that a body may take: less than Celery's soft limit, which is the net under it."""
-        soft = float(self.soft_time_limit or self.app.conf.task_soft_time_limit)
+        soft = self.soft_limit_seconds
         return soft - min(LIMIT_MARGIN_MAX_SECONDS, soft * LIMIT_MARGIN)
+
+    @property
+    def soft_limit_seconds(self) -> float:
+        """Celery's soft limit of this task."""
+        return float(self.soft_time_limit or self.app.conf.task_soft_time_limit)
 
 
 class StageTask(AsyncTask):
@@ -131,6 +153,10 @@ class StageTask(AsyncTask):
         except ResourcesError as error:
             self._defer_without_resources(attempt, error)
             return
+        except SystemExit:
+            if attempt.run is not None and self.interrupted:
+                self._last_word(lambda resources: resources.orchestrator.complete(job_id, attempt.given_back))
+            raise
         except Exception as error:  # noqa: BLE001 - a worker's edge: whatever it was, it is logged and told
             callback = self._failure(error, attempt)
         else:
@@ -143,7 +169,23 @@ class StageTask(AsyncTask):
                 host_next_at=attempt.run.host_next_at if attempt.run else None,
             )
         self.note_outcome(str(callback.status))
-        self.run_async(lambda resources: resources.orchestrator.complete(job_id, callback))
+        try:
+            self.run_async(lambda resources: resources.orchestrator.complete(job_id, callback))
+        except SystemExit:  # stopped while it was said: said again, since a second one of an attempt does no harm
+            self._last_word(lambda resources: resources.orchestrator.complete(job_id, callback))
+            raise
+
+    def _last_word(self, say: Callable[[Any], Awaitable[Any]]) -> None:
+        """Say something before this child ends. The message is delivered again whether it was heard or not."""
+
+        async def briefly(resources: Any) -> None:
+            async with asyncio.timeout(LAST_WORD_SECONDS):
+                await say(resources)
+
+        try:
+            self.run_async(briefly)
+        except Exception:
+            logger.warning("the interruption by this worker's stop could not be told", exc_info=True)
 
     def _failure(self, error: Exception, attempt: Attempt) -> StageCallback:
         told = self._tell_of(error)
@@ -176,13 +218,22 @@ class StageTask(AsyncTask):
         retries: int = self.request.retries
 
         async def work(resources: Any) -> StageOutcome:
-            deliveries = await resources.results.start(task_id) if resources.results is not None else 0
-            if deliveries - retries > MAX_LOST_DELIVERIES:
-                raise InternalError("the task ended the worker that ran it, several times", code="worker_lost")
+            if resources.results is not None:
+                deliveries = await resources.results.start(task_id)
+                if deliveries == 0:
+                    raise AlreadyEndedError
+                if deliveries - retries > MAX_LOST_DELIVERIES:
+                    raise InternalError("the task ended the worker that ran it, several times", code="worker_lost")
             return await within(self.body_limit_seconds, body(StageRun(resources, stage=self.stage)))
 
         try:
             outcome = self.run_async(work)
+        except AlreadyEndedError:
+            self.note_outcome("duplicate")
+        except SystemExit:
+            if self.interrupted:
+                self._last_word(lambda resources: resources.results.interrupt(task_id))
+            raise
         except Exception as error:
             told = self._tell_of(error)
             if told.retryable and retries < self.max_retries:

@@ -5,14 +5,17 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from ml_shared.contracts.chunking import ChunkResult, TextFormat
-from ml_shared.contracts.scraping import ScrapeResult
+from ml_shared.contracts.chunking import ChunkRequest, ChunkResult, TextFormat
+from ml_shared.contracts.embedding import Document, EnqueueEmbed
+from ml_shared.contracts.scraping import EnqueueScrape, ScrapeResult
 from ml_shared.names import Stage
 
 _DOCUMENT_FIELDS: Final = {
     "title", "final_url", "canonical_url", "content_type", "language", "author", "published_at", "content_hash",
     "fetched_at",
 }  # fmt: skip
+
+_NO_ATTEMPT: Final = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +39,24 @@ class HandOut:
     earlier_traceparent: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class StageRequest:
-    """What a stage is asked: a path of its service, and a JSON body."""
-
-    path: str
-    body: dict[str, Any]
+StageRequest = EnqueueScrape | ChunkRequest | EnqueueEmbed
+"""What a stage is asked, as its service's contract has it."""
 
 
-def scrape_request(job: HandOut, _page: bytes) -> StageRequest:
+def attempt_of(text: str) -> UUID:
+    """Return an attempt's id as the database has it; of what is no id of ours, one that no attempt has."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return _NO_ATTEMPT
+
+
+def scrape_request(job: HandOut, _page: bytes) -> EnqueueScrape:
     """Queue a fetch."""
-    return StageRequest("/enqueue", {"url": job.url, **_stage_fields(job)})
+    return EnqueueScrape(url=job.url, **_stage_fields(job))
 
 
-def chunk_request(job: HandOut, page: bytes) -> StageRequest:
+def chunk_request(job: HandOut, page: bytes) -> ChunkRequest:
     """Cut a page's text, here and now.
 
     Raises
@@ -59,37 +66,40 @@ def chunk_request(job: HandOut, page: bytes) -> StageRequest:
     """
     scraped = ScrapeResult.model_validate_json(page)
     plain = scraped.content_type == "text/plain"
-    body = {
-        "text": scraped.content,
-        "format": TextFormat.TEXT if plain else TextFormat.MARKDOWN,
-        "job_id": str(job.job_id),
+    return ChunkRequest(
+        text=scraped.content,
+        format=TextFormat.TEXT if plain else TextFormat.MARKDOWN,
+        job_id=str(job.job_id),
         **job.chunking,
-    }
-    return StageRequest("/chunk", body)
+    )
 
 
-def chunk_stats(answer: bytes, page: bytes) -> dict[str, Any]:
+def chunk_stats(result: ChunkResult, page: bytes) -> dict[str, Any]:
     """Return what the job keeps of chunking: counts, and what the page says of itself.
 
     Raises
     ------
     pydantic.ValidationError
-        If the answer is not a `ChunkResult`.
+        If the kept page is not a `ScrapeResult`.
     """
-    result = ChunkResult.model_validate_json(answer)
     document = ScrapeResult.model_validate_json(page).model_dump(mode="json", include=_DOCUMENT_FIELDS)
     return {"chunks": len(result.chunks), "tokens": result.token_total, "document": document}
 
 
-def embed_request(job: HandOut, _page: bytes) -> StageRequest:
-    """Queue the embedding of chunks that the orchestrator keeps."""
-    body = {
-        "corpus_name": job.corpus_name,
-        "document": {**job.document, "url": job.url, "metadata": job.metadata},
-        "content_ref": job.content_ref,
+def embed_request(job: HandOut, _page: bytes) -> EnqueueEmbed:
+    """Queue the embedding of chunks that the orchestrator keeps.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If what the page says of itself is more than a corpus keeps of a document.
+    """
+    return EnqueueEmbed(
+        corpus_name=job.corpus_name,
+        document=Document.model_validate({**job.document, "url": job.url, "metadata": job.metadata}),
+        content_ref=job.content_ref,
         **_stage_fields(job),
-    }
-    return StageRequest("/enqueue", body)
+    )
 
 
 def _stage_fields(job: HandOut) -> dict[str, Any]:

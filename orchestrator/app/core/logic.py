@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-import httpx
+from pydantic import SecretStr
 
 from app.config import Settings
 from app.core import content as contents
@@ -18,8 +18,9 @@ from app.core.content import ContentStore, PostgresContentStore, StoredContent
 from app.core.database import open_databases
 from app.core.dispatching import Dispatcher, Pass, Policy
 from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
+from app.core.hand_outs import attempt_of
 from app.core.pipeline import FIRST, PIPELINE, StageDefinition, definition_of
-from app.core.stage_calls import StageClient
+from app.core.stage_calls import open_stages
 from app.core.transitions import Limits, Transition
 from ml_shared.contracts.jobs import (
     ContentStored,
@@ -32,7 +33,7 @@ from ml_shared.contracts.jobs import (
     ProgressReport,
     StageCallback,
 )
-from ml_shared.names import Header, Service, Stage
+from ml_shared.names import Service, Stage
 
 IDEMPOTENCY_HOURS: Final = 24
 
@@ -138,7 +139,7 @@ class Orchestrator:
             If the attempt is not the job's any more.
         """
         _stage_of(service, stage)
-        job, attempt = _uuid(job_id), _uuid(attempt_id)
+        job, attempt = _uuid(job_id), attempt_of(attempt_id)
         current = await contents.owner_of_attempt(self.pool, job, attempt)
         if current is None or current[1] is not stage:
             raise AbandonError
@@ -152,8 +153,8 @@ class Orchestrator:
         ContentNotFoundError
             If there is none, or the attempt is not that job's.
         """
-        found = await self._content.get(ref)
-        if found is None or await contents.owner_of_attempt(self.pool, found.job_id, _uuid(attempt_id)) is None:
+        found, attempt = await self._content.get(ref), attempt_of(attempt_id)
+        if found is None or await contents.owner_of_attempt(self.pool, found.job_id, attempt) is None:
             raise ContentNotFoundError
         return found
 
@@ -207,20 +208,19 @@ async def open_orchestrator(settings: Settings) -> AsyncIterator[Orchestrator]:
         Service.CHUNKING: settings.CHUNKING_URL,
         Service.EMBEDDING: settings.EMBEDDING_URL,
     }
-    key = settings.SERVICE_API_KEY.get_secret_value() if settings.SERVICE_API_KEY else ""
+    key = settings.SERVICE_API_KEY or SecretStr("")
     async with (
         open_databases(settings.DATABASE_URL, settings.CONTENT_STORE_URL) as (pool, content_pool),
-        httpx.AsyncClient(
-            headers={Header.API_KEY: key},
-            timeout=httpx.Timeout(settings.DISPATCH_TIMEOUT_SECONDS, connect=3.0),
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
-            follow_redirects=False,
-            trust_env=False,
-        ) as http,
+        open_stages(
+            addresses,
+            key,
+            timeout_seconds=settings.DISPATCH_TIMEOUT_SECONDS,
+            max_answer_bytes=settings.MAX_CONTENT_BYTES,
+        ) as stages,
     ):
         await ensure_stages(pool, [definition.stage for definition in PIPELINE])
         content = PostgresContentStore(content_pool, max_bytes=settings.MAX_CONTENT_BYTES)
-        dispatcher = Dispatcher(pool, content, StageClient(http, addresses), policy, limits)
+        dispatcher = Dispatcher(pool, content, stages, policy, limits)
         yield Orchestrator(pool, content, dispatcher, limits, settings)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.core.hand_outs import HandOut, StageRequest, chunk_request, chunk_stats, embed_request, scrape_request
+from ml_shared.contracts.chunking import ChunkResult
 from ml_shared.contracts.jobs import JobStatus
 from ml_shared.names import Service, Stage
 
@@ -32,7 +33,7 @@ class StageDefinition:
     service: Service
     request: Callable[[HandOut, bytes], StageRequest]
     by_host: bool = False
-    read_answer: Callable[[bytes, bytes], dict[str, Any]] | None = None
+    read_answer: Callable[[ChunkResult, bytes], dict[str, Any]] | None = None
 
     @property
     def status(self) -> JobStatus:

@@ -1,19 +1,25 @@
 """Calling a stage, and what its answer means for the job and for the stage."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-import httpx
-import orjson
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
-from app.core.hand_outs import HandOut, StageRequest
+from app.core.hand_outs import HandOut
 from app.core.pipeline import StageDefinition
+from ml_shared.clients.stages import (
+    ChunkAnswer,
+    ChunkingClient,
+    EmbeddingClient,
+    ScraperClient,
+    StageRejectedError,
+    StageUnansweredError,
+    StageUnavailableError,
+)
 from ml_shared.contracts.queueing import EnqueueAnswer
-from ml_shared.names import Header, Service
-
-_GIVEN_BACK_STATUSES: Final = frozenset({401, 403, 404, 408, 429})
-# the stage would refuse any job like this: it is set up wrongly, or busy
+from ml_shared.names import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +63,20 @@ class Unknown:
 Outcome = Accepted | Answered | Unavailable | Rejected | Unknown
 
 
+StageCall = Callable[[Any], Awaitable[EnqueueAnswer | ChunkAnswer]]
+
+
 class StageClient:
-    """Hands jobs to the stages' own addresses.
+    """Hands jobs to the stages, and says of each what became of it.
 
     Parameters
     ----------
-    http
-        Pooled, with this service's key among its headers, timeouts set, and no redirects followed.
-    addresses
-        Base URL of each stage's service.
+    calls
+        How each stage's service is asked.
     """
 
-    def __init__(self, http: httpx.AsyncClient, addresses: dict[Service, str]) -> None:
-        self._http = http
-        self._addresses = addresses
+    def __init__(self, calls: Mapping[Service, StageCall]) -> None:
+        self._calls = calls
 
     async def hand_out(self, definition: StageDefinition, job: HandOut, page: bytes = b"") -> Outcome:
         """Send a job to its stage.
@@ -79,52 +85,61 @@ class StageClient:
         ----------
         page
             The content that the stage before kept, for a stage whose answer is its result.
+
+        Raises
+        ------
+        ml_shared.errors.TooLargeError
+            If the stage's answer is longer than what is kept.
         """
         try:
             request = definition.request(job, page)
         except ValidationError:
-            return Rejected("content_corrupt", "the page that was kept cannot be read")
-        answer = await self._post(definition, request)
-        if not isinstance(answer, httpx.Response):
-            return answer
+            return Rejected("content_corrupt", "what was kept of the page does not fit the next stage's contract")
         try:
-            if definition.read_answer is not None:
-                return Answered(answer.content, definition.read_answer(answer.content, page))
-            return Accepted(EnqueueAnswer.model_validate_json(answer.content).queue_epoch)
-        except ValidationError:
-            return Unknown("its answer was not what its contract says")
+            answer = await self._calls[definition.service](request)
+        except StageUnavailableError as error:
+            return Unavailable(error.detail, error.retry_after_seconds)
+        except StageRejectedError as error:
+            return Rejected(error.code, error.detail)
+        except StageUnansweredError as error:
+            return Unknown(error.detail)
+        if isinstance(answer, EnqueueAnswer):
+            return Accepted(answer.queue_epoch)
+        stats = definition.read_answer(answer.result, page) if definition.read_answer is not None else {}
+        return Answered(answer.body, stats)
 
-    async def _post(
-        self, definition: StageDefinition, request: StageRequest
-    ) -> httpx.Response | Unavailable | Rejected | Unknown:
-        try:
-            answer = await self._http.post(
-                self._addresses[definition.service] + request.path,
-                content=orjson.dumps(request.body),
-                headers={"Content-Type": "application/json"},
+
+@asynccontextmanager
+async def open_stages(
+    addresses: Mapping[Service, str], key: SecretStr, *, timeout_seconds: float, max_answer_bytes: int
+) -> AsyncIterator[StageClient]:
+    """Open a client of every stage's service.
+
+    Parameters
+    ----------
+    addresses
+        Base URL of each: the services' own, not the gateway's.
+    timeout_seconds
+        For a whole answer.
+    max_answer_bytes
+        Longest result of a stage that answers at once.
+    """
+    async with AsyncExitStack() as stack:
+        scraper = await stack.enter_async_context(
+            ScraperClient.open(addresses[Service.SCRAPER], key, timeout_seconds=timeout_seconds)
+        )
+        chunking = await stack.enter_async_context(
+            ChunkingClient.open(
+                addresses[Service.CHUNKING], key, timeout_seconds=timeout_seconds, max_answer_bytes=max_answer_bytes
             )
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return Unavailable(f"not reached ({type(error).__name__})")
-        except httpx.HTTPError as error:
-            return Unknown(f"no answer ({type(error).__name__})")
-        if answer.status_code < 300:
-            return answer
-        if answer.status_code in _GIVEN_BACK_STATUSES or answer.status_code >= 500 or answer.status_code < 400:
-            if answer.status_code == 504 and definition.read_answer is not None:
-                return Unknown("it ran out of time")
-            return Unavailable(f"answered {answer.status_code} {_problem(answer)[0]}", _retry_after(answer))
-        return Rejected(*_problem(answer))
-
-
-def _problem(answer: httpx.Response) -> tuple[str, str]:
-    """Return code and detail of a problem document, or something to go by where it is not one."""
-    try:
-        problem = answer.json()
-        return str(problem["code"])[:64], str(problem["detail"])[:1000]
-    except (ValueError, KeyError, TypeError):
-        return "stage_rejected", f"the stage answered {answer.status_code}"
-
-
-def _retry_after(answer: httpx.Response) -> float | None:
-    value = answer.headers.get(Header.RETRY_AFTER, "")
-    return float(value) if value.isdigit() else None
+        )
+        embedding = await stack.enter_async_context(
+            EmbeddingClient.open(addresses[Service.EMBEDDING], key, timeout_seconds=timeout_seconds)
+        )
+        yield StageClient(
+            {
+                Service.SCRAPER: scraper.enqueue,
+                Service.CHUNKING: chunking.chunk,
+                Service.EMBEDDING: embedding.enqueue,
+            }
+        )

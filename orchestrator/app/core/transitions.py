@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from app.core.errors import JobNotFoundError
+from app.core.hand_outs import attempt_of
 from app.core.pipeline import FIRST, StageDefinition, after
 from app.core.placement import drop_lease, end, leave_lane, make_runnable, make_wait
 from ml_shared.contracts.jobs import (
@@ -147,7 +148,7 @@ async def complete(
     JobNotFoundError
         If there is no such job.
     """
-    stage, attempt_id = definition.stage, UUID(callback.attempt_id)
+    stage, attempt_id = definition.stage, attempt_of(callback.attempt_id)
     async with pool.acquire() as connection, connection.transaction():
         job = await connection.fetchrow(_CLOSE_ATTEMPT, job_id, stage, attempt_id)
         if job is None:
@@ -252,7 +253,7 @@ async def progress(
     answer, transition
         `None` as the answer tells the worker to abandon; the transition says whether that ended the job.
     """
-    stage, attempt_id = definition.stage, UUID(report.attempt_id)
+    stage, attempt_id = definition.stage, attempt_of(report.attempt_id)
     async with pool.acquire() as connection, connection.transaction():
         job = await connection.fetchrow(_OPEN_ATTEMPT, job_id, stage, attempt_id)
         if job is None:

@@ -6,14 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from app.worker.tasks import embed_document_task
-from ml_shared.admission import admit
+from ml_shared.admission import admit, check_hand_out
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.contracts.base import Identifier
 from ml_shared.contracts.embedding import EnqueueEmbed, IndexResult
 from ml_shared.contracts.queueing import EnqueueAnswer, PendingResult
-from ml_shared.errors import InvalidError
 from ml_shared.names import Operation
 from ml_shared.queueing import TaskQueue
 from ml_shared.ratelimit.enforcer import enforcer
@@ -35,8 +34,7 @@ async def embed_async(
 ) -> EnqueueAnswer:
     await enforcer.check(ctx)
     admit(payload, ctx)
-    if (payload.job_id, payload.content_ref) != (None, None):
-        _check_hand_out(payload)
+    check_hand_out(payload)
     normalise_url(payload.document.url)  # another scheme than http is refused now, not in an hour
     now = datetime.now(UTC)
     kwargs = payload.model_dump(mode="json", include=set(EnqueueEmbed.model_fields)) | {
@@ -55,13 +53,6 @@ async def embed_async(
         corpus_name=payload.corpus_name,
     )
     return answer
-
-
-def _check_hand_out(payload: EnqueueEmbed) -> None:
-    names = ("job_id", "attempt_id", "owner")
-    missing = [name for name in names if getattr(payload, name) is None]
-    if missing:
-        raise InvalidError(f"a hand-out lacks {', '.join(missing)}", code="incomplete_hand_out")
 
 
 @router.get(

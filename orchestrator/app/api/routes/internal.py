@@ -6,11 +6,18 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.core.logic import Orchestrator
 from app.core.pipeline import reporters
-from ml_shared.audit.logger import AuditEvent, emit
+from ml_shared.audit.logger import AuditEvent, Outcome, emit
 from ml_shared.auth.context import CallerContext
-from ml_shared.auth.membership import internal_only
+from ml_shared.auth.guards import internal_only
 from ml_shared.contracts.base import Identifier
-from ml_shared.contracts.jobs import CallbackAnswer, ContentStored, ProgressAnswer, ProgressReport, StageCallback
+from ml_shared.contracts.jobs import (
+    CallbackAnswer,
+    ContentStored,
+    JobStatus,
+    ProgressAnswer,
+    ProgressReport,
+    StageCallback,
+)
 from ml_shared.names import Header, Service, Stage
 from ml_shared.ratelimit.enforcer import enforcer
 
@@ -39,8 +46,9 @@ async def complete_stage(
         emit(
             AuditEvent.JOB_ENDED,
             ctx,
-            outcome=moved.ended,
+            outcome=Outcome.SUCCESS if moved.ended is JobStatus.COMPLETED else Outcome.FAILURE,
             job_id=job_id,
+            status=moved.ended,
             stage=payload.stage,
             error_code=payload.error_code,
         )

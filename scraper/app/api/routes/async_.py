@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from app.api.schemas import EnqueueAnswer, EnqueueScrape, PendingResult, ScrapeResult
 from app.worker.tasks import scrape_task
-from ml_shared.admission import admit
+from ml_shared.admission import admit, check_hand_out
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
@@ -28,6 +28,7 @@ async def scrape_async(
 ) -> EnqueueAnswer:
     await enforcer.check(ctx)
     admit(payload, ctx)
+    check_hand_out(payload)
     kwargs = payload.model_dump(mode="json", include=set(EnqueueScrape.model_fields))
     answer: EnqueueAnswer = await request.app.state.tasks.enqueue(
         scrape_task, ctx, kwargs=kwargs, job_id=payload.job_id

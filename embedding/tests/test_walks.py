@@ -1,0 +1,36 @@
+"""Every error, every route and every span attribute of the service, held to what the library promises of them."""
+
+import pytest
+
+import app as service
+from app.config import Settings
+from app.core.errors import CorpusNotFoundError, InvalidVectorError
+from ml_shared.testing import attributes_walk, errors_walk
+from ml_shared.testing.http_server import ThreadedServer
+from ml_shared.testing.routes_walk import RouteWalk
+from tests.conftest import ALICE, ORCHESTRATOR_KEY
+
+
+@pytest.mark.usefixtures("_broker")
+def test_every_error_keeps_the_promises_of_the_tree() -> None:
+    errors_walk.walk(
+        service,
+        made={CorpusNotFoundError: lambda: CorpusNotFoundError("a", "b")},
+        against_its_kind={InvalidVectorError},
+    )
+
+
+def test_every_route_answers_what_is_wrong_with_a_problem(
+    configured: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.main import app
+
+    # the tests of one process share its telemetry, which a service that stops would end
+    monkeypatch.setattr("ml_shared.service.shutdown_telemetry", lambda: None)
+    with ThreadedServer(app) as server, RouteWalk(app, server.url, ALICE["X-API-Key"], [ORCHESTRATOR_KEY]) as walk:
+        walk.everything()
+
+
+@pytest.mark.usefixtures("_broker")
+def test_every_attribute_that_the_service_sets_is_of_the_vocabulary() -> None:
+    assert attributes_walk.walk(service) >= 10

@@ -1,0 +1,83 @@
+"""What is worth a line in the audit trail, and what each line may say."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import UnionType
+from typing import Final
+from uuid import UUID
+
+
+class AuditEvent(StrEnum):
+    """What was done."""
+
+    SCRAPE_SYNC_COMPLETE = "scrape_sync_complete"
+    SCRAPE_ENQUEUED = "scrape_enqueued"
+    CHUNK_COMPLETE = "chunk_complete"
+    EMBED_SYNC_COMPLETE = "embed_sync_complete"
+    EMBED_ENQUEUED = "embed_enqueued"
+    OPENAI_EMBED_COMPLETE = "openai_embed_complete"
+    SEARCH_COMPLETE = "search_complete"
+    JOB_SUBMITTED = "job_submitted"
+    BATCH_SUBMITTED = "batch_submitted"
+    JOB_READ = "job_read"
+    JOBS_LISTED = "jobs_listed"
+    BATCH_READ = "batch_read"
+    JOB_CANCELLED = "job_cancelled"
+    JOB_RETRIED = "job_retried"
+    JOB_ENDED = "job_ended"
+    STAGE_REPORTED = "stage_reported"
+    CONTENT_STORED = "content_stored"
+    CONTENT_READ = "content_read"
+    RESULT_READ = "result_read"
+    MODELS_LISTED = "models_listed"
+    CORPORA_LISTED = "corpora_listed"
+    CORPUS_READ = "corpus_read"
+    CORPUS_DELETED = "corpus_deleted"
+    DOCUMENTS_LISTED = "documents_listed"
+    DOCUMENT_DELETED = "document_deleted"
+
+
+class Outcome(StrEnum):
+    """How it went."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    DENIED = "denied"
+
+
+Fields = Mapping[str, type | UnionType]
+_TASK: Final[Fields] = {"task_id": str, "job_id": str}
+_JOB: Final[Fields] = {"job_id": str}
+_BATCH: Final[Fields] = {"batch_id": str, "jobs": int}
+_CONTENT: Final[Fields] = {"job_id": str, "stage": str, "content_ref": str, "bytes": int}
+_CORPUS: Final[Fields] = {"corpus_name": str}
+_EMBEDDED: Final[Fields] = {"job_id": str, "texts": int, "tokens": int}
+
+FIELDS: Final[Mapping[AuditEvent, Fields]] = {
+    AuditEvent.SCRAPE_SYNC_COMPLETE: {**_JOB, "url": str, "bytes": int},
+    AuditEvent.SCRAPE_ENQUEUED: {**_TASK, "url": str},
+    AuditEvent.CHUNK_COMPLETE: {**_JOB, "chunk_count": int, "token_total": int},
+    AuditEvent.EMBED_SYNC_COMPLETE: _EMBEDDED,
+    AuditEvent.EMBED_ENQUEUED: {**_TASK, "url": str, "corpus_name": str},
+    AuditEvent.OPENAI_EMBED_COMPLETE: _EMBEDDED,
+    AuditEvent.SEARCH_COMPLETE: {**_JOB, "mode": str, "top_k": int, "results": int},
+    AuditEvent.JOB_SUBMITTED: {**_JOB, "url": str, "corpus_name": str},
+    AuditEvent.BATCH_SUBMITTED: {**_BATCH, "corpus_name": str},
+    AuditEvent.JOB_READ: _JOB,
+    AuditEvent.JOBS_LISTED: {"results": int},
+    AuditEvent.BATCH_READ: _BATCH,
+    AuditEvent.JOB_CANCELLED: _JOB,
+    AuditEvent.JOB_RETRIED: {**_JOB, "retry_of": str},
+    AuditEvent.JOB_ENDED: {**_JOB, "stage": str, "status": str, "error_code": str},
+    AuditEvent.STAGE_REPORTED: {**_JOB, "stage": str, "status": str, "error_code": str},
+    AuditEvent.CONTENT_STORED: _CONTENT,
+    AuditEvent.CONTENT_READ: _CONTENT,
+    AuditEvent.RESULT_READ: {**_TASK, "status": int},
+    AuditEvent.MODELS_LISTED: {},
+    AuditEvent.CORPORA_LISTED: {},
+    AuditEvent.CORPUS_READ: _CORPUS,
+    AuditEvent.CORPUS_DELETED: _CORPUS,
+    AuditEvent.DOCUMENTS_LISTED: _CORPUS,
+    AuditEvent.DOCUMENT_DELETED: {**_CORPUS, "document_id": str | UUID},
+}
+# by event: what a line may say beyond who did it, when, where and with what outcome; any of them may be left out

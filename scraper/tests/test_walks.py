@@ -1,0 +1,23 @@
+"""Every error, every route and every span attribute of the service, held to what the library promises of them."""
+
+from conftest import ORCHESTRATOR_KEY, USER_KEY
+
+import app as service
+from app.core.errors import HttpStatusError
+from ml_shared.testing import attributes_walk, errors_walk
+from ml_shared.testing.routes_walk import RouteWalk
+
+
+def test_every_error_keeps_the_promises_of_the_tree() -> None:
+    errors_walk.walk(service, made={HttpStatusError: lambda: HttpStatusError(503, retry_after_seconds=3)})
+
+
+def test_every_route_answers_what_is_wrong_with_a_problem(api: str) -> None:
+    from app.main import app
+
+    with RouteWalk(app, api, USER_KEY, [ORCHESTRATOR_KEY]) as walk:
+        walk.everything()
+
+
+def test_every_attribute_that_the_service_sets_is_of_the_vocabulary() -> None:
+    assert attributes_walk.walk(service) >= 2
