@@ -28,7 +28,7 @@ ATTEMPT: Final = "job.attempt"  # int: the attempt's number within its stage
 
 
 class JobStage:
-    """Values of `job.stage`. (Callbacks and `failed.stage` use `names.Stage`.)"""
+    """Values of `job.stage`; callbacks and `failed.stage` use `names.Stage`."""
 
     SCRAPE: Final = "scrape"
     CHUNK: Final = "chunk"

@@ -86,6 +86,7 @@ class RequestIdMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, as ASGI has it."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 leave_naming_to_routing(scope["app"])
@@ -157,6 +158,7 @@ class BodyLimitMiddleware:
         return self._max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, as ASGI has it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

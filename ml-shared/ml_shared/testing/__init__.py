@@ -1,0 +1,1 @@
+"""Real servers, and fakes of what a service talks to."""

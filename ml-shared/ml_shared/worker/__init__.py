@@ -1,0 +1,1 @@
+"""Celery workers whose tasks are coroutines."""

@@ -1,0 +1,1 @@
+"""Documents and vectors in PostgreSQL: the only place with SQL."""
