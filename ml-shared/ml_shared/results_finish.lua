@@ -28,7 +28,7 @@ end
 redis.call('HSET', KEYS[1], 'state', 'done', 'held', counted, 'body', ARGV[5], 'status', ARGV[6],
   'media_type', ARGV[7], 'retry_after', ARGV[8])
 redis.call('EXPIRE', KEYS[1], keep)
-redis.call('ZADD', KEYS[2], now + keep, counted .. ':0' .. named)
+redis.call('ZADD', KEYS[2], now + keep + 1, counted .. ':0' .. named)
 redis.call('INCRBY', KEYS[3], more)
 redis.call('HINCRBY', KEYS[4], owner, more)
 return 1

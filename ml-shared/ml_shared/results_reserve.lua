@@ -32,7 +32,8 @@ end
 local keep = tonumber(ARGV[5])
 redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'state', 'queued', 'held', held)
 redis.call('EXPIRE', KEYS[1], keep)
-redis.call('ZADD', KEYS[2], now + keep, held .. ':1:' .. ARGV[1] .. ':' .. ARGV[2])
+-- a second after the hash, whose time is exact: a task that still has its hash is counted here
+redis.call('ZADD', KEYS[2], now + keep + 1, held .. ':1:' .. ARGV[1] .. ':' .. ARGV[2])
 redis.call('INCRBY', KEYS[3], held)
 redis.call('HINCRBY', KEYS[4], ARGV[2], held)
 redis.call('HINCRBY', KEYS[5], ARGV[2], 1)

@@ -1,7 +1,9 @@
 """What a test can make the fakes do beside what the real services do."""
 
+import asyncio
 import subprocess
 import sys
+import threading
 
 import pytest
 from pydantic import SecretStr
@@ -10,6 +12,7 @@ from ml_shared.clients.orchestrator import AbandonError, OrchestratorClient
 from ml_shared.clients.stages import ScraperClient
 from ml_shared.contracts.jobs import CallbackAnswer, CallbackStatus, ProgressPhase, ProgressReport, StageCallback
 from ml_shared.contracts.scraping import EnqueueScrape, ScrapeResult
+from ml_shared.errors import UnavailableError
 from ml_shared.names import Stage
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.testing.stages import FakeScraper
@@ -60,6 +63,22 @@ async def test_a_fakes_worker_reports_as_a_real_one(
     assert fake_orchestrator.callbacks_for("job-1")[0].error_code == "robots_disallowed"
     assert fake_orchestrator.callbacks_for("job-3")[0].retry_after_seconds == 5
     assert fake_orchestrator.completed[0].headers["x-api-key"] == "key-of-the-scraper"
+
+
+async def test_a_request_that_is_made_to_fail_is_waited_for_too(fake_orchestrator: FakeOrchestrator) -> None:
+    fake_orchestrator.status = 422
+    looked = threading.Event()
+
+    def arrived() -> bool:
+        looked.set()
+        return fake_orchestrator.requests.total() == 1
+
+    waiting = asyncio.create_task(asyncio.to_thread(fake_orchestrator.wait_until, arrived, 3))
+    await asyncio.to_thread(looked.wait)
+    async with OrchestratorClient.connect(fake_orchestrator.url, KEY) as worker:
+        with pytest.raises(UnavailableError):
+            await worker.progress("job", started("attempt"))
+    await waiting
 
 
 def test_neither_plugin_nor_fakes_import_what_telemetry_has_to_come_before() -> None:

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from ml_shared.clients.peer import UNSENT_ONLY, Call, ExchangeError, Loss, Peer, Timeouts, open_peer
 from ml_shared.testing.http_server import ThreadedServer
 
-TIMES = Timeouts(silence_seconds=0.5, whole_seconds=0.6)
+TIMES = Timeouts(silence_seconds=20, whole_seconds=20)
+BRIEF = Timeouts(silence_seconds=0.5, whole_seconds=0.6)
 
 
 @dataclass
@@ -62,7 +63,7 @@ async def peer(odd: _Odd, odd_server: tuple[_Odd, str]) -> AsyncIterator[Peer]:
 
 
 def call(path: str) -> Call:
-    return Call("GET", path, TIMES, UNSENT_ONLY, max_answer_bytes=20_000)
+    return Call("GET", path, BRIEF if path == "/drips" else TIMES, UNSENT_ONLY, max_answer_bytes=20_000)
 
 
 async def test_calls_one_after_the_other_share_a_connection(peer: Peer, odd: _Odd) -> None:

@@ -110,6 +110,24 @@ async def test_room_is_held_before_the_work_is_done_and_given_back_when_it_expir
     assert await redis.hlen("ml:results:owner_bytes") == await redis.hlen("ml:results:owner_tasks") == 1
 
 
+async def test_a_task_that_ends_just_before_it_expires_is_counted_as_it_is_kept(
+    redis: Redis, store: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hash expires to the millisecond; what is swept by whole seconds must not go before it."""
+    monkeypatch.setattr(results, "PENDING_SECONDS", 1)
+    async with asyncio.timeout(5):
+        while not 0.5 < (await redis.time())[1] / 1e6 < 0.7:
+            await asyncio.sleep(0.02)
+        await store.reserve("t", OWNER)
+        second = (await redis.time())[0]
+        while (await redis.time())[0] == second:
+            await asyncio.sleep(0.02)
+    await store.reserve("another", "key:b")  # sweeps
+    await store.finish("t", b"{}", 200)
+    held = [int(member.split(b":")[0]) for member in await redis.zrange("ml:results:holds", 0, -1)]
+    assert await _total(redis) == sum(held)
+
+
 async def test_a_hundred_reservations_at_once_never_hold_more_than_there_is(redis: Redis, store: ResultStore) -> None:
     answers = await asyncio.gather(
         *(store.reserve(f"t{number}", f"key:{number % 10}") for number in range(100)), return_exceptions=True

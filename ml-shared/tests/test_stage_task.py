@@ -15,9 +15,11 @@ from opentelemetry.trace import StatusCode
 from redis import Redis
 
 from ml_shared.auth.context import CallerContext
+from ml_shared.clients import peer
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
 from ml_shared.contracts.queueing import PendingResult
 from ml_shared.errors import HTTP_STATUS, RETRYABLE_KINDS, ErrorKind, NotFoundError
+from ml_shared.names import Stage
 from ml_shared.redis_client import open_redis
 from ml_shared.results import ResultStore, StoredResult, result_response
 from ml_shared.testing.orchestrator import FakeOrchestrator
@@ -260,6 +262,20 @@ def test_an_orchestrator_that_can_not_be_told_of_the_start_means_that_nothing_ru
     worker.stage_task.apply(kwargs=JOB)
     assert redis.llen("began") == 0
     assert any("not started" in record.message for record in caplog.records)
+
+
+def test_a_start_whose_answer_is_lost_is_said_again_as_the_same_and_another_delivery_s_as_another(
+    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer, "BACKOFF_SECONDS", 0.01)
+    fake_orchestrator.loses_answers = True
+    worker.stage_task.apply(kwargs=JOB)
+    assert redis.llen("began") == 0
+    assert len(fake_orchestrator.reports) > 1
+    assert fake_orchestrator.jobs["job-1"].starts[Stage.SCRAPING] == 1
+    fake_orchestrator.loses_answers = False
+    worker.stage_task.apply(kwargs={**JOB, "behaviour": "refuse"})
+    assert fake_orchestrator.jobs["job-1"].starts[Stage.SCRAPING] == 2
 
 
 def test_a_body_that_takes_too_long_is_ended_and_deferred(

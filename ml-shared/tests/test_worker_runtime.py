@@ -1,6 +1,7 @@
 """The loop of a child: what runs on it ends there, and nothing of it goes on in the next task."""
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import threading
@@ -81,6 +82,32 @@ def test_a_signal_that_strikes_the_waiting_loop_ends_the_body_before_the_error_g
         assert runtime.run(next_body()) == 2  # itself, and what keeps the resources open
     finally:
         runtime.close()
+
+
+def test_a_cancellation_that_is_lost_is_sent_again(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python 3.11's `asyncio.wait_for` loses one that comes just as what it waits for ends."""
+    monkeypatch.setattr(module, "CANCEL_AGAIN_SECONDS", 0.05)
+
+    @asynccontextmanager
+    async def resources() -> AsyncIterator[None]:
+        yield None
+
+    async def body() -> None:
+        asyncio.get_running_loop().call_later(0.05, _raise_in_select, asyncio.get_running_loop())
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        log.append("went on")
+        await asyncio.sleep(3)
+        log.append("to its end")
+
+    runtime = ChildRuntime(resources)
+    runtime.open()
+    try:
+        with pytest.raises(SoftTimeLimitExceeded):
+            runtime.run(body())
+    finally:
+        runtime.close()
+    assert log == ["went on"]
 
 
 def _raise_in_select(loop: asyncio.AbstractEventLoop) -> None:

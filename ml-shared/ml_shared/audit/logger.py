@@ -7,7 +7,6 @@ import re
 import sys
 from typing import Any, Final
 
-from opentelemetry import trace
 from prometheus_client import Counter
 
 from ml_shared.audit.events import FIELDS, AuditEvent, Outcome
@@ -70,7 +69,7 @@ def emit(event: AuditEvent, ctx: CallerContext, /, *, outcome: Outcome = Outcome
         place = (frame.f_code.co_filename, frame.f_lineno)
         said = event.value if isinstance(event, AuditEvent) else _text(event, NAME_MAX_CHARACTERS)
         record = MaskedRecord(_audit.name, logging.INFO, *place, said, None, None, frame.f_code.co_name)
-        record.__dict__.update(line)
+        record.fields = line
         _audit.handle(record)
     except AuditSchemaError:
         raise  # there is none unless `strict`
@@ -116,9 +115,6 @@ def _who(ctx: CallerContext) -> dict[str, str]:
         "caller_service": ctx.service,
         "request_id": ctx.request_id,
     }
-    span = trace.get_current_span().get_span_context()
-    if span.is_valid:
-        who["trace_id"] = trace.format_trace_id(span.trace_id)
     return {name: _bounded(value, NAME_MAX_CHARACTERS) for name, value in who.items() if value is not None}
 
 

@@ -69,7 +69,7 @@ class Timeouts:
     silence_seconds
         The longest pause of the peer while it reads or answers.
     whole_seconds
-        From the request's first byte to the answer's last; a peer that drips is not waited for.
+        From asking for a connection to the answer's last byte; a peer that drips is not waited for.
     """
 
     silence_seconds: float

@@ -154,6 +154,9 @@ class ProgressReport(RequestModel):
     attempt_id: Identifier
     stage: Stage
     phase: ProgressPhase
+    start_id: Identifier | None = Field(
+        default=None, description="of `started`, one a delivery of the task: the same again is the same start"
+    )
     done: Annotated[int, Field(ge=0)] | None = None
     total: Annotated[int, Field(ge=0)] | None = None
 

@@ -127,7 +127,9 @@ class FakePeer:
     def _guarded(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             life = self._lives
-            self.requests[request.url.path] += 1
+            with self._changed:  # told of at once: what is made to fail has arrived too
+                self.requests[request.url.path] += 1
+                self._changed.notify_all()
             body = await request.body()  # before the delay, after which the caller may have gone
             await asyncio.sleep(self.delay_seconds)
             status = self.failures.pop(0) if self.failures else self.status

@@ -60,6 +60,8 @@ class FakeJob:
         Whether that attempt may still report.
     starts
         How many times a worker said `started`, by stage.
+    start_id
+        The last of those; the same again is not another one.
     finished
         The attempt that ended each stage.
     attempts
@@ -70,6 +72,7 @@ class FakeJob:
     attempt_id: str
     open: bool = True
     starts: dict[Stage, int] = field(default_factory=dict)
+    start_id: str | None = None
     finished: dict[Stage, str] = field(default_factory=dict)
     attempts: set[str] = field(default_factory=set)
 
@@ -228,7 +231,8 @@ class FakeOrchestrator(FakePeer):
         job = self._current(job_id, report.stage, report.attempt_id)
         if job is None or report.attempt_id in self.abandoned or report.phase in self.abandon_at:
             return _abandon()
-        if report.phase is ProgressPhase.STARTED:
+        if report.phase is ProgressPhase.STARTED and (report.start_id is None or report.start_id != job.start_id):
+            job.start_id = report.start_id
             job.starts[report.stage] = job.starts.get(report.stage, 0) + 1
             if job.starts[report.stage] > MAX_STAGE_ATTEMPTS:
                 job.open = False  # it has failed with `stage_timeout`

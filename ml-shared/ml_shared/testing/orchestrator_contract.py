@@ -53,10 +53,13 @@ def success(attempt_id: str, stage: Stage = Stage.SCRAPING, **fields: Any) -> St
 
 
 def report(
-    attempt_id: str, phase: ProgressPhase = ProgressPhase.STARTED, stage: Stage = Stage.SCRAPING
+    attempt_id: str,
+    phase: ProgressPhase = ProgressPhase.STARTED,
+    stage: Stage = Stage.SCRAPING,
+    start_id: str | None = None,
 ) -> ProgressReport:
     """A sign of life."""
-    return ProgressReport(attempt_id=attempt_id, stage=stage, phase=phase)
+    return ProgressReport(attempt_id=attempt_id, stage=stage, phase=phase, start_id=start_id)
 
 
 async def every_route(peer: OrchestratorUnderTest, key: str | None) -> list[httpx.Response]:
@@ -142,6 +145,16 @@ class OrchestratorContract:
         with pytest.raises(AbandonError):
             await scraper.progress(job_id, report(attempt_id))
         assert await scraper.complete(job_id, success(attempt_id)) == CallbackAnswer(stale=True)
+
+    async def test_a_start_that_is_said_again_counts_once_a_delivery(
+        self, peer: OrchestratorUnderTest, scraper: OrchestratorClient
+    ) -> None:
+        job_id, attempt_id = await peer.hand_out(Stage.SCRAPING)
+        for delivery in range(4):
+            for _ in range(3):
+                await scraper.progress(job_id, report(attempt_id, start_id=f"delivery-{delivery}"))
+        with pytest.raises(AbandonError):
+            await scraper.progress(job_id, report(attempt_id, start_id="delivery-4"))
 
     @pytest.mark.parametrize("job_id", [str(uuid.UUID(int=7)), "not-an-id-of-ours"])
     async def test_a_job_that_nobody_knows_is_final(

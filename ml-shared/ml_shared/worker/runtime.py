@@ -13,7 +13,7 @@ import contextvars
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -28,6 +28,8 @@ OPEN_TIMEOUT_SECONDS: Final = 15.0
 CLOSE_TIMEOUT_SECONDS: Final = 5.0
 LEFTOVER_GRACE_SECONDS: Final = 2.0
 # a cancelled body leaves shielded clean-ups behind (a pool taking a connection back); they get this long to end
+CANCEL_AGAIN_SECONDS: Final = 5.0
+# longer than a clean-up takes, which the next cancellation would cut short; well within Celery's 30 s from limit to kill
 
 
 class BodyEndedError(Exception):
@@ -201,7 +203,7 @@ class ChildRuntime:
             self._closing.set()
             await asyncio.wait({self._holder}, timeout=CLOSE_TIMEOUT_SECONDS)
             if not self._holder.done():
-                self._holder.cancel()
+                await cancel_and_wait({self._holder})
             with contextlib.suppress(asyncio.CancelledError):
                 await self._holder
         await asyncio.get_running_loop().shutdown_asyncgens()
@@ -220,11 +222,23 @@ async def _start(body: Coroutine[Any, Any, T], context: contextvars.Context, cre
     return await created[0]
 
 
+async def cancel_and_wait(tasks: "Iterable[asyncio.Task[Any]]") -> None:
+    """Cancel tasks until they have ended.
+
+    Once may not do: Python 3.11's `asyncio.wait_for`, by which redis-py sends, loses a cancellation that comes just as
+    what it waits for ends.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
+
+
 async def _settle(task: "asyncio.Task[Any]", known: "set[Any]") -> None:
     """Wait until a task that was left early has ended, and whatever it started as well."""
     if not task.done():
-        task.cancel()
-        await asyncio.wait({task})
+        await cancel_and_wait({task})
     if not task.cancelled():
         task.exception()  # seen: it is either on its way to the caller, or came after what the caller gets
     current = asyncio.current_task()
@@ -234,6 +248,4 @@ async def _settle(task: "asyncio.Task[Any]", known: "set[Any]") -> None:
     _, pending = await asyncio.wait(left, timeout=LEFTOVER_GRACE_SECONDS)
     for other in pending:
         logger.warning("a task body left a task of its own running: cancelled", extra={"left": repr(other.get_name())})
-        other.cancel()
-    if pending:
-        await asyncio.wait(pending)
+    await cancel_and_wait(pending)

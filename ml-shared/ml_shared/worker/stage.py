@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +18,7 @@ from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, ProgressRepo
 from ml_shared.errors import DeadlineError, InternalError, ServiceError, UnavailableError, UpstreamError
 from ml_shared.names import Stage
 from ml_shared.results import ResultStore
-from ml_shared.worker.runtime import BodyEndedError, ResourcesError, tell_apart
+from ml_shared.worker.runtime import BodyEndedError, ResourcesError, cancel_and_wait, tell_apart
 
 logger = logging.getLogger(__name__)
 
@@ -167,6 +168,7 @@ class Attempt:
         self.attempt_id = attempt_id
         self.run: StageRun | None = None
         self._renew_seconds = renew_seconds
+        self._start_id = uuid.uuid4().hex  # a `started` whose answer was lost is said again, and counts once
 
     @property
     def given_back(self) -> StageCallback:
@@ -187,7 +189,8 @@ class Attempt:
             If that could not be said.
         """
         try:
-            await orchestrator.progress(self.job_id, self._report(ProgressPhase.STARTED))
+            started = self._report(ProgressPhase.STARTED, start_id=self._start_id)
+            await orchestrator.progress(self.job_id, started)
         except UnavailableError as error:
             raise NotStartedError(str(error)) from error
 
@@ -212,12 +215,10 @@ class Attempt:
                 await renewal  # it ends by AbandonError only
             return await work
         finally:
-            for task in (work, renewal):
-                task.cancel()
-            await asyncio.wait({work, renewal})
+            await cancel_and_wait({work, renewal})
 
-    def _report(self, phase: ProgressPhase) -> ProgressReport:
-        return ProgressReport(attempt_id=self.attempt_id, stage=self.stage, phase=phase)
+    def _report(self, phase: ProgressPhase, start_id: str | None = None) -> ProgressReport:
+        return ProgressReport(attempt_id=self.attempt_id, stage=self.stage, phase=phase, start_id=start_id)
 
     async def _renew(self, orchestrator: OrchestratorClient) -> None:
         while True:

@@ -216,14 +216,17 @@ class StageTask(AsyncTask):
     def _run_direct(self, body: StageBody) -> None:
         task_id: str = self.request.id
         retries: int = self.request.retries
+        counted = False
 
         async def work(resources: Any) -> StageOutcome:
+            nonlocal counted
             if resources.results is not None:
                 deliveries = await resources.results.start(task_id)
                 if deliveries == 0:
                     raise AlreadyEndedError
                 if deliveries - retries > MAX_LOST_DELIVERIES:
                     raise InternalError("the task ended the worker that ran it, several times", code="worker_lost")
+                counted = True
             return await within(self.body_limit_seconds, body(StageRun(resources, stage=self.stage)))
 
         try:
@@ -231,7 +234,7 @@ class StageTask(AsyncTask):
         except AlreadyEndedError:
             self.note_outcome("duplicate")
         except SystemExit:
-            if self.interrupted:
+            if counted and self.interrupted:  # or it would take back the count of an earlier delivery
                 self._last_word(lambda resources: resources.results.interrupt(task_id))
             raise
         except Exception as error:

@@ -74,13 +74,15 @@ INSERT INTO job_stages AS s (owner, job_id, stage, attempts, started_at) VALUES 
 ON CONFLICT (owner, job_id, stage) DO UPDATE SET attempts = s.attempts + 1, started_at = now(), ended_at = NULL
 RETURNING attempts
 """
+_SAID_BEFORE = "SELECT EXISTS (SELECT 1 FROM leases WHERE attempt_id = $1 AND phase = 'run' AND start_id = $2)"
 _RUN_LEASE = """
-INSERT INTO leases AS l (owner, job_id, stage, attempt_id, phase, expires_at, deadline_at)
-SELECT $1, $2, $3, $4, 'run', LEAST(now() + make_interval(secs => $5), deadline), deadline
+INSERT INTO leases AS l (owner, job_id, stage, attempt_id, phase, expires_at, deadline_at, start_id)
+SELECT $1, $2, $3, $4, 'run', LEAST(now() + make_interval(secs => $5), deadline), deadline, $7
 FROM (SELECT started_at + make_interval(secs => $6) AS deadline FROM job_stages
       WHERE owner = $1 AND job_id = $2 AND stage = $3) started WHERE deadline > now()
 ON CONFLICT (owner, job_id) DO UPDATE SET
-    phase = 'run', attempt_id = excluded.attempt_id, expires_at = excluded.expires_at, deadline_at = excluded.deadline_at
+    phase = 'run', attempt_id = excluded.attempt_id, expires_at = excluded.expires_at,
+    deadline_at = excluded.deadline_at, start_id = excluded.start_id
 """
 _RENEW = """
 UPDATE leases SET expires_at = LEAST(now() + make_interval(secs => $2), deadline_at)
@@ -258,16 +260,20 @@ async def progress(
         job = await connection.fetchrow(_OPEN_ATTEMPT, job_id, stage, attempt_id)
         if job is None:
             return None, Transition(CallbackAnswer())
-        if report.phase is ProgressPhase.STARTED:
+        starts = report.phase is ProgressPhase.STARTED and not await connection.fetchval(
+            _SAID_BEFORE, attempt_id, report.start_id
+        )
+        if starts:
             attempts = await connection.fetchval(_COUNT_START, job["owner"], job_id, stage)
             if attempts > limits.max_attempts:
                 await fail_lost(connection, job, stage, limits)
                 return None, Transition(CallbackAnswer(), ended=JobStatus.FAILED)
-        if report.phase is ProgressPhase.STARTED or job["placement"] != "leased":
+        if starts or job["placement"] != "leased":
             # a lease that ran out, but that nobody took over, is taken up again
             leased = await connection.execute(
                 _RUN_LEASE,
                 *(job["owner"], job_id, stage, attempt_id, limits.run_lease_seconds, limits.stage_deadline_seconds),
+                report.start_id,
             )
             if leased == "INSERT 0 0":
                 return None, Transition(CallbackAnswer())
