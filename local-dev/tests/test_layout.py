@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 TOP = {"ml-shared", "orchestrator", "scraper", "chunking", "embedding", "gateway-vm", "local-dev", "README.md"}
@@ -93,6 +95,52 @@ def test_the_example_has_no_value_for_a_secret(service: str) -> None:
         name, _, value = line.lstrip("#").partition("=")
         if re.fullmatch(r"[A-Z_]*(PASSWORD|API_KEY|SECRET[A-Z_]*)", name):
             assert value == "" or value.startswith("<"), line
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_writes_json_from_uvicorns_first_line_on_and_stops_before_it_is_killed(service: str) -> None:
+    image, compose = image_settings(service), containers(service)
+    dockerfile = (REPOSITORY / service / "Dockerfile").read_text()
+    assert image["UVICORN_LOG_CONFIG"] == "/app/uvicorn_logs.json"
+    assert "\nWORKDIR /app\n" in dockerfile
+    assert "\nCOPY --from=ml-shared ml_shared/uvicorn_logs.json .\n" in dockerfile
+    assert (REPOSITORY / "ml-shared" / "ml_shared" / "uvicorn_logs.json").is_file()
+    # beyond the requests, the lifespan's end: three seconds for the last spans, and the pools
+    assert seconds(compose[service]["stop_grace_period"]) >= int(image["UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN"]) + 5
+
+
+@pytest.mark.parametrize("service", [service for service in SERVICES if service != "chunking"])
+def test_a_worker_hands_back_what_it_holds_before_it_is_killed(service: str) -> None:
+    worker = containers(service)[f"{service}-worker"]
+    assert worker["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
+    assert seconds(worker["stop_grace_period"]) == 30
+
+
+def test_celery_prints_no_banner_between_the_json_lines() -> None:
+    printing = {
+        (service, name)
+        for service in SERVICES
+        for name, container in containers(service).items()
+        if str(container.get("command")).startswith("celery ")
+        and "CELERY_QUIET" not in image_settings(service) | container["environment"]
+    }
+    assert printing == set()
+    assert "orchestrator-beat" in containers("orchestrator")
+
+
+def containers(service: str) -> dict[str, dict[str, Any]]:
+    compose = yaml.safe_load((REPOSITORY / service / "docker-compose.yml").read_text())
+    return {name: found for name, found in compose["services"].items() if found["image"].startswith("cloudcix/")}
+
+
+def image_settings(service: str) -> dict[str, str]:
+    last_stage = (REPOSITORY / service / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    lines = re.findall(r"^ENV (.+)$", last_stage, re.MULTILINE)
+    return dict(setting.split("=", 1) for line in lines for setting in line.split())
+
+
+def seconds(duration: str) -> int:
+    return int(duration.removesuffix("s"))
 
 
 @pytest.mark.parametrize("service", SERVICES)

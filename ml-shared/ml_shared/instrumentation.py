@@ -7,18 +7,23 @@ each child, after the fork: an exporter made before a fork is shared by processe
 import logging
 import os
 import threading
-from collections.abc import MutableMapping
+import traceback
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import propagate, trace
 from opentelemetry.instrumentation import asgi
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.semconv._incubating.attributes.http_attributes import HTTP_URL
+from opentelemetry.semconv.attributes.exception_attributes import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE
 from opentelemetry.semconv.attributes.http_attributes import HTTP_ROUTE
+from opentelemetry.semconv.attributes.url_attributes import URL_QUERY
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.http import sanitize_method
 
 from ml_shared.logs import configure_logging, log_handler
+from ml_shared.masking import MASK, mask_secrets, text_of
 from ml_shared.profiling import start_profiling, tie_profiles_to_spans
 from ml_shared.telemetry_settings import TelemetrySettings
 
@@ -32,6 +37,23 @@ EXCLUDED_URLS: Final = "/health$,/health/live$,/metrics$"
 SHUTDOWN_TIMEOUT_SECONDS: Final = 3.0
 NO_SPANS_OF_ITS_OWN: "Final[TelemetryConfig]" = {"tracing": False, "metrics": False, "logs": False}
 """For `FastAPI(telemetry=…)`: its spans would be a second one a request, or the only ones where ours are not in place."""
+
+
+def hide_query(span: trace.Span, scope: MutableMapping[str, Any]) -> None:
+    """Keep the query off a request's span: somebody's key may stand in it, under whatever name they gave it."""
+    if scope.get("query_string") and span.is_recording():
+        span.set_attribute(URL_QUERY, MASK)
+        recorded: Mapping[str, Any] = getattr(span, "attributes", None) or {}
+        if HTTP_URL in recorded:  # of the names that OTEL_SEMCONV_STABILITY_OPT_IN can still ask for
+            span.set_attribute(HTTP_URL, str(recorded[HTTP_URL]).partition("?")[0])
+
+
+FASTAPI_OPTIONS: Final[Mapping[str, Any]] = {
+    "excluded_urls": EXCLUDED_URLS,
+    "exclude_spans": ["receive", "send"],
+    "server_request_hook": hide_query,
+}
+"""What `FastAPIInstrumentor` is told."""
 
 _initialised_pid: int | None = None
 _exporting: SpanProcessor | None = None
@@ -128,7 +150,7 @@ def _instrument_libraries(*, worker: bool) -> None:
         from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
         asgi.asgi_getter = _HeaderGetter()
-        _instrument_once(FastAPIInstrumentor(), excluded_urls=EXCLUDED_URLS, exclude_spans=["receive", "send"])
+        _instrument_once(FastAPIInstrumentor(), **FASTAPI_OPTIONS)
 
 
 class _HeaderGetter(asgi.ASGIGetter):
@@ -166,6 +188,14 @@ def name_span_by_route(scope: MutableMapping[str, Any]) -> None:
     if path is not None and span.is_recording():
         span.update_name(f"{sanitize_method(scope['method'])} {path}")
         span.set_attribute(HTTP_ROUTE, path)
+
+
+def record_error(span: trace.Span, error: BaseException) -> None:
+    """Put an error on a span, its text and its traceback masked as in a log line."""
+    if span.is_recording():
+        trail = "".join(traceback.format_exception(error))
+        masked = {EXCEPTION_MESSAGE: mask_secrets(text_of(error)), EXCEPTION_STACKTRACE: mask_secrets(trail)}
+        span.record_exception(error, attributes=masked)
 
 
 def _instrument_once(instrumentor: Any, **options: Any) -> None:

@@ -55,7 +55,7 @@ _RULES: Final = (
             *("token=", "token:", "token =", "token :", 'token"', "token'", "token\\"),  # and not `token_count`
         ),
         re.compile(
-            rf"""( {_NAME} {_OPENS} (?: (?i: bearer | basic | digest | aws4-hmac-sha256 ) \s+ | v1a?, )? )
+            rf"""( {_NAME} {_OPENS} (?: (?i: bearer | basic | digest | negotiate | token | api-?key | aws4-hmac-sha256 ) \s+ | v1a?, )? )
             (?: {_QUOTED} | [^\s"'\\,;&)}}\]]+ )""",
             re.VERBOSE,
         ),
@@ -63,7 +63,7 @@ _RULES: Final = (
     ),
     _Rule(("bearer ",), re.compile(r"(?i)\b(bearer\s+)[a-z0-9._~+/=-]{6,}"), rf"\1{MASK}"),
     _Rule(("key=", "sig="), re.compile(r"""(?i)([?&](?:key|sig)=)[^\s&"'<>\\#]+"""), rf"\1{MASK}"),
-    _Rule(("@",), re.compile(r"""(?i)\b([a-z][a-z0-9+.-]{0,30}://)[^\s/@"']*@"""), rf"\1{MASK}@"),
+    _Rule(("@",), re.compile(r"""(?i)\b([a-z][a-z0-9+.-]{0,30}://)[^\s/"']*@"""), rf"\1{MASK}@"),
     _Rule(("eyj",), re.compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*"), MASK),
     _Rule(
         ("sk-", "sk_", "ghp_", "github_pat_", "hf_", "whsec_", "xox", "aiza", "akia", "asia"),

@@ -60,7 +60,7 @@ def fold_dead_processes(folder: Path) -> None:
     for path, kind, pid in _files(folder):
         if pid == FOLDED_PID or _runs(pid):
             continue
-        if kind in _ADDED_UP:
+        if kind in _ADDED_UP and path.stat().st_size:  # empty: killed just as it made the file
             _add(path, folder / f"{kind}_{FOLDED_PID}.db")
         path.unlink(missing_ok=True)
 

@@ -19,6 +19,7 @@ from ml_shared import attributes
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.auth.request import current_request
 from ml_shared.errors import CLASS_OF_KIND, HTTP_STATUS, ErrorKind, InternalError, InvalidError, ServiceError
+from ml_shared.instrumentation import record_error
 from ml_shared.metrics import METHODS
 from ml_shared.names import Header
 from ml_shared.openapi import PROBLEM_MEDIA_TYPE as PROBLEM_MEDIA_TYPE
@@ -129,7 +130,7 @@ def unexpected_problem(error: Exception, instance: str | None = None) -> Respons
     _logger.error("unexpected_error", exc_info=(type(safe), safe, safe.__traceback__), extra={"path": instance})
     span = trace.get_current_span()
     if span.is_recording():
-        span.record_exception(safe)
+        record_error(span, safe)
         span.set_status(StatusCode.ERROR, type(error).__name__)
         span.set_attribute(attributes.ERROR_CODE, InternalError.code)
     detail = "something went wrong on our side; the trace id finds it in our logs"

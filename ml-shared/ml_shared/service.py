@@ -58,7 +58,7 @@ async def open_shared(
     app.state.results = results
     app.state.tasks = tasks
     await stack.enter_async_context(enforcer.opened(settings, redis))
-    _spare_the_garbage_collector()
+    _spare_the_garbage_collector(stack)
     return Shared(redis=redis, tasks=tasks, results=results)
 
 
@@ -76,13 +76,15 @@ def shared_lifespan(
     return lifespan
 
 
-def _spare_the_garbage_collector() -> None:
+def _spare_the_garbage_collector(stack: AsyncExitStack) -> None:
     """Keep the collector from going over what start-up made, which is no garbage, every few hundred requests.
 
     It costs a seventh of the requests a second otherwise (`local-dev/bench/overhead`).
     """
     if gc.get_freeze_count():
         return  # another application of this process
+    stack.callback(gc.set_threshold, *gc.get_threshold())
+    stack.callback(gc.unfreeze)
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)

@@ -19,7 +19,7 @@ from ml_shared.auth.guards import internal_only, requires_scope
 from ml_shared.auth.membership import Authenticator, validate_api_key
 from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware, current_request
 from ml_shared.contracts.base import RequestModel
-from ml_shared.instrumentation import EXCLUDED_URLS
+from ml_shared.instrumentation import FASTAPI_OPTIONS
 from ml_shared.names import Service
 from ml_shared.problems import install_problem_handlers
 from ml_shared.ratelimit.enforcer import enforcer
@@ -109,7 +109,7 @@ def build_app() -> FastAPI:
 
 def instrumented(app: FastAPI) -> FastAPI:
     """Trace an application as `init_telemetry` does; that one has to come before FastAPI is imported."""
-    FastAPIInstrumentor.instrument_app(app, excluded_urls=EXCLUDED_URLS, exclude_spans=["receive", "send"])
+    FastAPIInstrumentor.instrument_app(app, **FASTAPI_OPTIONS)
     return app
 
 

@@ -63,6 +63,12 @@ def test_counts_of_ended_processes_are_folded_into_one_file_and_stay(tmp_path: P
     assert _value(tmp_path / f"counter_{FOLDED_PID}.db") == 7
 
 
+def test_a_process_killed_as_it_made_its_file_breaks_no_scrape(tmp_path: Path, ended_pid: int) -> None:
+    (tmp_path / f"counter_{ended_pid}.db").touch()
+    fold_dead_processes(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_new_life_of_a_worker_starts_with_an_empty_folder(tmp_path: Path, ended_pid: int) -> None:
     _write(tmp_path, "counter", ended_pid, 3)
     _write(tmp_path, "counter", FOLDED_PID, 3)

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from guarded_app import MAX_BODY_BYTES, build_app, instrumented, serving, settings_for
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 from starlette.requests import ClientDisconnect
 
 from ml_shared.testing.http_server import ThreadedServer
@@ -98,6 +98,18 @@ async def test_an_unforeseen_error_is_logged_with_its_trace_and_told_to_nobody(
     (span,) = spans.get_finished_spans()
     assert span.status.status_code is StatusCode.ERROR
     assert [event.name for event in span.events] == ["exception"]
+    assert "secret" not in span.to_json()
+    assert "postgresql://***@10.0.0.7/db is gone" in span.to_json()
+
+
+@pytest.mark.parametrize("path", ["/whoami", "/nowhere"])
+async def test_a_key_in_a_query_is_not_on_the_span(
+    client: httpx.AsyncClient, spans: InMemorySpanExporter, path: str
+) -> None:
+    await client.get(path, params={"k": KEY}, headers={"X-API-Key": KEY})
+    server = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
+    assert len(server) == 1
+    assert KEY not in server[0].to_json()
 
 
 def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(app: FastAPI) -> None:

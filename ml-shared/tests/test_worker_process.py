@@ -208,6 +208,8 @@ def test_a_killed_child_s_task_runs_again_under_its_attempt_until_the_orchestrat
         send(**_job(1, behaviour="kill-once", word="once"))
         send(**_job(2, behaviour="kill", word="always"))
         assert fake_orchestrator.wait_for_callback("job-1", 30).status is CallbackStatus.SUCCESS
+        fake_orchestrator.wait_until(lambda: len(fake_orchestrator.phases_for("job-2")) == 3, 30)
+        # not before: on its way back to the queue a task is for a moment in neither place
         assert wait_until(lambda: redis.llen("scraper") + redis.hlen("unacked") == 0, 30)
         assert worker.running
     began = redis.lrange("began", 0, -1)

@@ -6,6 +6,7 @@ What it takes to run them (configuration, commands, how root runs PostgreSQL) is
 
 import contextlib
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -28,6 +29,9 @@ from ml_shared.testing.redis_setup import ping, redis_command, redis_reply, writ
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 10.0
 POLL_SECONDS = 0.01
+_PORTS = range(12_000, 30_000)
+# below those that Linux and macOS give to outgoing connections
+_PORT_ATTEMPTS = 100
 START_ATTEMPTS = 3
 # a free port can be taken by another process between our look and the server's start
 
@@ -37,11 +41,12 @@ class ServerError(RuntimeError):
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nothing listens on at this moment, nor any connection going out will take before it is used."""
+    for port in random.sample(_PORTS, _PORT_ATTEMPTS):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind((host, port))
+            return port
+    raise ServerError(f"no free port on {host} in {_PORT_ATTEMPTS} attempts")
 
 
 def wait_until(condition: Callable[[], bool], timeout_seconds: float, poll_seconds: float = POLL_SECONDS) -> bool:

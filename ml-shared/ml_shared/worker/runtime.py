@@ -28,8 +28,8 @@ OPEN_TIMEOUT_SECONDS: Final = 15.0
 CLOSE_TIMEOUT_SECONDS: Final = 5.0
 LEFTOVER_GRACE_SECONDS: Final = 2.0
 # a cancelled body leaves shielded clean-ups behind (a pool taking a connection back); they get this long to end
-CANCEL_AGAIN_SECONDS: Final = 5.0
-# longer than a clean-up takes, which the next cancellation would cut short; well within Celery's 30 s from limit to kill
+CANCEL_AGAIN_SECONDS: Final = 2.0
+# a clean-up that takes longer is cut short; often enough for the 30 s between Celery's soft limit and the kill
 
 
 class BodyEndedError(Exception):

@@ -16,6 +16,7 @@ from ml_shared import attributes
 from ml_shared.clients.orchestrator import AbandonError, OrchestratorClient
 from ml_shared.contracts.jobs import CallbackStatus, StageCallback
 from ml_shared.errors import InternalError, ServiceError, UnavailableError
+from ml_shared.instrumentation import record_error
 from ml_shared.names import RequestMode, Stage
 from ml_shared.queueing import CALLER_TYPE_HEADER, REQUEST_ID_HEADER
 from ml_shared.redis_client import open_redis
@@ -268,7 +269,7 @@ class StageTask(AsyncTask):
         if told is error:
             logger.error("the task failed: %s", told.detail, extra=fields)
         else:
-            span.record_exception(error)
+            record_error(span, error)
             logger.error("the task failed unforeseen", extra=fields, exc_info=error)
         return told
 
