@@ -31,8 +31,8 @@ RESULT_MAX_BYTES: Final = 2**20
 HELD_BYTES: Final = 16 * 1024
 # held from the moment a task is queued; room for any problem document, and for a small result
 OWNER_SHARE: Final = 4
-# An owner may have a quarter of the queue's tasks and of the room: one who floods `POST /enqueue` keeps neither the
-# others nor the orchestrator's hand-outs out.
+# An owner may have a quarter of the queue's tasks and of the room: one who floods `POST /enqueue` with tasks keeps
+# neither the others nor the orchestrator's hand-outs out. (The queue's bytes have no such share.)
 FULL_RETRY_SECONDS: Final = 60
 TOO_MANY_RETRY_SECONDS: Final = 30
 JSON: Final = "application/json"

@@ -220,3 +220,26 @@ def test_a_client_that_leaves_is_no_error_of_ours(app: FastAPI, caplog: pytest.L
         assert wait_until(lambda: sorted(left) == ["answer", "body"], 5)
         assert httpx.get(f"{server.url}/health").status_code == 200
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_request_that_the_stopping_server_cuts_off_is_told_so_in_a_problem(app: FastAPI) -> None:
+    reached = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    @app.get("/slow")
+    async def slow() -> None:
+        loop.call_soon_threadsafe(reached.set)
+        await asyncio.Event().wait()
+
+    server = ThreadedServer(app).__enter__()
+    try:
+        async with httpx.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client:
+            asked = asyncio.create_task(client.get("/slow"))
+            await asyncio.wait_for(reached.wait(), 20)
+            await asyncio.to_thread(server.__exit__, None, None, None)
+            answer = await asked
+    finally:
+        server.__exit__(None, None, None)
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert (answer.json()["code"], answer.headers["retry-after"]) == ("stopping", "1")
+    assert answer.json()["trace_id"] == answer.headers["x-trace-id"]

@@ -1,5 +1,6 @@
 """Around every request: its ids, the headers that every answer carries, and the limit on its body. Pure ASGI."""
 
+import asyncio
 import logging
 import re
 import time
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ml_shared import attributes
 from ml_shared.auth.request import RequestState, bound_request, current_request
-from ml_shared.errors import TooLargeError
+from ml_shared.errors import TooLargeError, UnavailableError
 from ml_shared.instrumentation import leave_naming_to_routing, name_span_by_route
 from ml_shared.metrics import observe_request
 from ml_shared.names import Header
@@ -124,6 +125,10 @@ class RequestIdMiddleware:
             await self._app(scope, receive, send_with_headers)
         except ClientDisconnect:
             _logger.debug("client_disconnected")
+        except asyncio.CancelledError:
+            if not status:  # the server stops, and has waited as long as it may; its own answer would be a plain 500
+                await problem_of(_stopping(), scope["path"])(scope, receive, send_with_headers)
+            raise
         except Exception as error:  # a transport's edge
             answer = unexpected_problem(error, scope["path"])
             if status:
@@ -168,6 +173,10 @@ class BodyLimitMiddleware:
             await _too_long(scope, limit)(scope, receive, send)
             return
         await _Counted(scope, receive, send, limit).run(self._app)
+
+
+def _stopping() -> UnavailableError:
+    return UnavailableError("this server is being stopped; try again", code="stopping", retry_after_seconds=1)
 
 
 def _too_long(scope: Scope, limit: int) -> Response:
