@@ -1,6 +1,5 @@
 """The endpoint's client: what it sends, what it takes, and what it makes of everything else."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -142,9 +141,8 @@ async def test_a_failed_batch_stops_the_others(client: EmbeddingEndpoint, endpoi
     endpoint.behave(EndpointMode.ZERO, times=1)
     with pytest.raises(InvalidVectorError):
         await embed(client, *(f"text {n}" for n in range(400)))
-    seen = len(endpoint.bodies)
-    await asyncio.sleep(0.2)
-    assert len(endpoint.bodies) == seen < 50
+    await embed(client, "afterwards")  # by then what was on its way has arrived, as would more have
+    assert len(endpoint.bodies) < 25  # of 50
 
 
 def test_batches_hold_texts_of_like_length_and_every_text_once() -> None:

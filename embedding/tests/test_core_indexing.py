@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -153,13 +154,20 @@ async def test_what_a_deleted_corpus_job_brings_later_is_not_written(service: Em
     assert (corpus["documents"], corpus["chunks"]) == (1, 1)
 
 
+async def _waits_for_a_lock(service: Embedding, write: "asyncio.Task[Any]") -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with asyncio.timeout(20):
+        while not await service.pool.fetchval(waiting):
+            assert not write.done()
+            await asyncio.sleep(0.01)
+
+
 async def test_a_write_that_waited_for_a_deletion_does_not_bring_the_corpus_back(service: Embedding) -> None:
     await index(service, "words")
     async with service.pool.acquire() as deleting, deleting.transaction():
         await deleting.execute("SELECT 1 FROM corpora FOR UPDATE")
         write = asyncio.create_task(index(service, "late", url="https://example.com/late"))
-        await asyncio.sleep(0.3)
-        assert not write.done()
+        await _waits_for_a_lock(service, write)
         await deleting.execute("DELETE FROM documents")
         await deleting.execute("UPDATE corpora SET live = false, deleted_at = clock_timestamp()")
     assert (await write).superseded
@@ -210,7 +218,7 @@ async def test_a_connection_that_is_lost_in_the_write_is_a_passing_failure_and_w
     async with service.pool.acquire() as holding, holding.transaction():
         await holding.execute("SELECT 1 FROM corpora FOR UPDATE")
         write = asyncio.create_task(index(service, "other", as_of=at(1)))
-        await asyncio.sleep(0.3)
+        await _waits_for_a_lock(service, write)
         await holding.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%corpora%'"
         )
