@@ -189,6 +189,10 @@ def test_an_image_writes_json_from_uvicorns_first_line_on_and_stops_before_it_is
     assert image["UVICORN_LOG_CONFIG"] == "/venv/uvicorn_logs.json"
     assert '/uvicorn_logs.json" /venv' in (REPOSITORY / service / "Dockerfile").read_text()
     assert (REPOSITORY / "ml-shared" / "ml_shared" / "uvicorn_logs.json").is_file()
+    if service != "orchestrator":  # it has no synchronous work: its routes read and write rows
+        longest = settings_of(service)["SYNC_TIMEOUT_SECONDS"]
+        assert longest is not None
+        assert int(image["UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN"]) > float(longest)
     # beyond the requests, the lifespan's end: three seconds for the last spans, and the pools
     assert seconds(stack[service]["stop_grace_period"]) >= int(image["UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN"]) + 5
 
