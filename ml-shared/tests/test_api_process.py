@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from ml_shared import probe
 from ml_shared.logs import UVICORN_LOG_CONFIG
 from ml_shared.testing import guard
 from ml_shared.testing.otlp import OtlpReceiver
@@ -99,6 +100,7 @@ def test_spans_arrive_when_the_api_is_stopped_and_only_those_that_are_wanted(ser
             answer = httpx.get(f"{api.url}/items/a", headers={"baggage": "secret=1"})
             for path in ("/health", "/health/live", "/metrics", "/jobs/metrics-report"):
                 assert httpx.get(api.url + path).status_code == 200
+            assert probe.main(["api", api.url.rpartition(":")[2]]) == 0
             api.terminate()
             [line] = [line for line in api.lines if line.get("logger") == "item"]
         spans = receiver.wait_for(lambda all_of: any(span.name == "GET /items/{name}" for span in all_of))

@@ -23,6 +23,7 @@ from ml_shared.redis_client import open_redis
 from ml_shared.results import ResultStore
 from ml_shared.settings import ServiceSettings
 from ml_shared.worker.celery import build_celery_app
+from ml_shared.worker.heartbeat import HeartbeatStep
 from ml_shared.worker.task import AsyncTask, StageOutcome, StageRun, StageTask
 
 SECRET = "sk-a-key-that-nobody-may-see"
@@ -71,10 +72,11 @@ app = build_celery_app(
         "tick": {"task": "probe.plain_task", "schedule": 0.1, "args": ("tick",), "options": {"expires": 60}}
     },
 )
+HeartbeatStep.every_seconds = 0.2
 app.conf.worker_soft_shutdown_timeout = float(os.environ.get("SOFT_SHUTDOWN", "5"))
 app.conf.broker_transport_options |= {
     "visibility_timeout": int(os.environ.get("VISIBILITY_SECONDS", "30")),
-    "unacked_restore_interval": 1,
+    "unacked_restore_interval": int(os.environ.get("RESTORE_SECONDS", "1")),
     "unacked_restore_throttle": 1,
 }
 

@@ -4,6 +4,7 @@ import getpass
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 _VARIABLE: Final = re.compile(r"\$\{(GATEWAY_[A-Z0-9_]+)\}")
+_EXAMPLE: Final = re.compile(r"^#?(GATEWAY_[A-Z0-9_]+)=(.*)$", re.MULTILINE)
 SERVICES: Final = ("orchestrator", "scraper", "chunking", "embedding")
 START_TIMEOUT_SECONDS: Final = 10.0
 
@@ -45,9 +47,8 @@ def render_gateway(template_path: Path, variables: Mapping[str, str]) -> str:
 
 
 def example_variables(example_path: Path) -> dict[str, str]:
-    """Return the `GATEWAY_…` lines of the gateway's `.env.example`: the defaults of a deployment."""
-    lines = (line.partition("=") for line in example_path.read_text().splitlines() if line.startswith("GATEWAY_"))
-    return {name: value for name, _, value in lines}
+    """Return the `GATEWAY_…` lines of the gateway's `.env.example`, where a default is commented out."""
+    return dict(_EXAMPLE.findall(example_path.read_text()))
 
 
 def local_variables(
@@ -75,6 +76,7 @@ def local_variables(
         **example_variables(gateway_folder / ".env.example"),
         **{f"GATEWAY_{name.upper()}_SERVERS": f"server {upstreams[name]};" for name in SERVICES},
         "GATEWAY_LISTEN": listen,
+        "GATEWAY_HTTPS_PORT": "443",
         # started by root, nginx would serve as `nobody`, who may not enter the state folder
         "GATEWAY_MAIN_DIRECTIVES": f"user {getpass.getuser()};" if os.geteuid() == 0 else "",
         "GATEWAY_FLEET_ALLOW": "allow 127.0.0.0/8;",
@@ -122,9 +124,10 @@ class GatewayServer:
         self.variables = local_variables(
             gateway_folder, state_folder, listen=f"127.0.0.1:{self.port}", upstreams=upstreams, **overrides
         )
-        configuration = state_folder / "nginx.conf"
-        configuration.write_text(render_gateway(gateway_folder / "nginx" / "nginx.conf.template", self.variables))
-        self._command = nginx_command(nginx, state_folder, configuration)
+        self._template = gateway_folder / "nginx" / "nginx.conf.template"
+        self._configuration = state_folder / "nginx.conf"
+        self._render()
+        self._command = nginx_command(nginx, state_folder, self._configuration)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -141,6 +144,19 @@ class GatewayServer:
     def error_log(self) -> Path:
         """nginx's own complaints."""
         return self.state_folder / "logs" / "error.log"
+
+    def reload(self, **overrides: str) -> None:
+        """Have nginx read its configuration anew, with these variables changed; its new workers are a moment away."""
+        if self._process is None:
+            raise RuntimeError("nginx is not running")
+        self.variables |= overrides
+        self._render()
+        self._process.send_signal(signal.SIGHUP)
+
+    def _render(self) -> None:
+        new = self._configuration.with_suffix(".new")
+        new.write_text(render_gateway(self._template, self.variables))
+        new.replace(self._configuration)  # at once: nginx may still be reading for the reload before
 
     def __enter__(self) -> Self:
         output = (self.state_folder / "nginx.out").open("wb")

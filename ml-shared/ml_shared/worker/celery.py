@@ -14,9 +14,11 @@ from ml_shared.instrumentation import init_telemetry, instrument_celery, shutdow
 from ml_shared.logs import JOB_ID, REQUEST_ID
 from ml_shared.metrics import WorkerMetricsServer, count_task, forget_process, observe_task
 from ml_shared.names import Queue
+from ml_shared.probe import HEARTBEAT_SECONDS
 from ml_shared.queueing import REQUEST_ID_HEADER
 from ml_shared.settings import ServiceSettings
 from ml_shared.worker.console import speak_json
+from ml_shared.worker.heartbeat import HeartbeatScheduler, HeartbeatStep
 from ml_shared.worker.request import KILLED
 from ml_shared.worker.runtime import ChildRuntime
 from ml_shared.worker.task import RETRY_MAX_SECONDS, AsyncTask
@@ -119,8 +121,10 @@ def build_celery_app(
         enable_utc=True,
         timezone="UTC",
         beat_schedule=dict(beat_schedule or {}),
-        beat_scheduler="celery.beat:Scheduler",  # in memory: its file would be one more thing to place and to clean up
+        beat_scheduler=f"{HeartbeatScheduler.__module__}:{HeartbeatScheduler.__qualname__}",
+        beat_max_loop_interval=HEARTBEAT_SECONDS,  # however seldom something is due, its heartbeat is fresh
     )
+    app.steps["consumer"].add(HeartbeatStep)
     _connect_process_signals(app)
     return app
 
