@@ -1,13 +1,17 @@
 """The settings that every service has. One field a variable; a secret has no default."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 HEX_SHA256 = r"^[0-9a-f]{64}$"
+PLACEHOLDER: Final = re.compile(r"<[a-z][a-z0-9-]*>")
+MAX_KEYS_OF_A_CALLER: Final = 4
+# two while a key is changed
 
 
 def postgres_dsn(url: str) -> str:
@@ -38,11 +42,14 @@ class ServiceSettings(BaseSettings):
     OWNER_SOURCE: Literal["account", "key"] = Field(
         default="key", description="who owns what a key makes: the key's account, or the key; alike on every VM"
     )
-    INTERNAL_CALLER_IDS: Annotated[dict[str, str], NoDecode] = Field(
+    INTERNAL_CALLER_IDS: Annotated[dict[str, tuple[str, ...]], NoDecode] = Field(
         default_factory=dict,
-        description="services that may call internal routes: name=<sha256 of its key>, comma-separated",
+        description="services that may call internal routes: name=<sha256 of its key>, comma-separated; a name stands "
+        "twice while its key is changed",
     )
-    ORCHESTRATOR_KEY_HASH: str = Field(default="", description="SHA-256 of the orchestrator's SERVICE_API_KEY")
+    ORCHESTRATOR_KEY_HASH: str = Field(
+        default="", description="SHA-256 of the orchestrator's SERVICE_API_KEY; two by comma while it is changed"
+    )
     SERVICE_API_KEY: SecretStr | None = Field(
         default=None, description="this service's own key, for calls to its peers"
     )
@@ -81,26 +88,43 @@ class ServiceSettings(BaseSettings):
     PYROSCOPE_SERVER_ADDRESS: str = Field(default="http://alloy:4040", description="where profiles go; empty: none")
     WORKER_METRICS_PORT: int = Field(default=9100, ge=0, le=65535, description="a Celery worker's /metrics; 0: none")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_placeholder(cls, value: Any) -> Any:
+        if isinstance(value, str) and PLACEHOLDER.search(value):
+            raise ValueError("this is still the placeholder of .env.example; put a value in the place of <…>")
+        return value
+
     @field_validator("INTERNAL_CALLER_IDS", mode="before")
     @classmethod
     def _named_hashes(cls, value: Any) -> Any:
-        named = _pairs(value)
-        for name, digest in named.items():
-            if len(digest) != 64 or any(character not in "0123456789abcdef" for character in digest):
-                raise ValueError(f"the value of {name!r} is not a SHA-256 in 64 lower-case hexadecimal digits")
-        return named
+        if isinstance(value, Mapping):
+            pairs = [
+                (name, one) for name, given in value.items() for one in ([given] if isinstance(given, str) else given)
+            ]
+        else:
+            pairs = _pairs(value)
+        named: dict[str, list[str]] = {}
+        for name, digest in pairs:
+            named.setdefault(name, []).append(digest)
+        return {name: _hashes(digests, f"the value of {name!r}") for name, digests in named.items()}
 
     @field_validator("RATE_LIMIT_TIERS", mode="before")
     @classmethod
     def _named_limits(cls, value: Any) -> Any:
-        return _pairs(value)
+        if not isinstance(value, str):
+            return value  # pydantic's to judge
+        named: dict[str, str] = {}
+        for name, limit in _pairs(value):
+            if name in named:
+                raise ValueError(f"{name!r} is named twice")
+            named[name] = limit
+        return named
 
     @field_validator("ORCHESTRATOR_KEY_HASH")
     @classmethod
-    def _hash_or_nothing(cls, value: str) -> str:
-        if value and (len(value) != 64 or any(character not in "0123456789abcdef" for character in value)):
-            raise ValueError("not a SHA-256 in 64 lower-case hexadecimal digits")
-        return value
+    def _hashes_or_nothing(cls, value: str) -> str:
+        return ",".join(_hashes(_parts(value), "this"))
 
     @field_validator("MEMBERSHIP_URL", "ORCHESTRATOR_URL")
     @classmethod
@@ -109,23 +133,43 @@ class ServiceSettings(BaseSettings):
 
     @property
     def internal_callers(self) -> Mapping[str, str]:
-        """Name to SHA-256 of the key, of every service that this one admits to internal routes."""
-        named = dict(self.INTERNAL_CALLER_IDS)
-        if self.ORCHESTRATOR_KEY_HASH:
-            named.setdefault("orchestrator", self.ORCHESTRATOR_KEY_HASH)
-        return named
+        """SHA-256 of a key to the name of the service whose key it is, for each that internal routes admit.
+
+        Raises
+        ------
+        ValueError
+            If two services have the same key.
+        """
+        named = {"orchestrator": tuple(_parts(self.ORCHESTRATOR_KEY_HASH))} | self.INTERNAL_CALLER_IDS
+        callers: dict[str, str] = {}
+        for name, digests in named.items():
+            for digest in digests:
+                if callers.setdefault(digest, name) != name:
+                    raise ValueError(f"{callers[digest]} and {name} have the same key: each service needs its own")
+        return callers
 
 
-def _pairs(value: Any) -> Any:
-    """Parse `name=value, name=value`; whatever is not a string is pydantic's to judge."""
-    if not isinstance(value, str):
-        return value
-    named: dict[str, str] = {}
-    for item in filter(None, (part.strip() for part in value.split(","))):
-        name, separator, right = item.partition("=")
-        if not separator or not name.strip() or not right.strip():
+def _parts(value: str) -> list[str]:
+    return [part for part in (one.strip() for one in value.split(",")) if part]
+
+
+def _hashes(digests: Iterable[str], what: str) -> tuple[str, ...]:
+    found = tuple(digests)
+    if len(found) > MAX_KEYS_OF_A_CALLER:
+        raise ValueError(
+            f"{what} has {len(found)} hashes; two are enough to change a key, {MAX_KEYS_OF_A_CALLER} the most"
+        )
+    if not all(isinstance(digest, str) and re.match(HEX_SHA256, digest) for digest in found):
+        raise ValueError(f"{what} is not a SHA-256 in 64 lower-case hexadecimal digits")
+    return found
+
+
+def _pairs(value: Any) -> list[tuple[str, str]]:
+    """Parse `name=value, name=value`."""
+    pairs = []
+    for item in _parts(value) if isinstance(value, str) else [""]:
+        name, separator, right = (part.strip() for part in item.partition("="))
+        if not separator or not name or not right:
             raise ValueError("not of the form name=value,name=value")
-        if name.strip() in named:
-            raise ValueError(f"{name.strip()!r} is named twice")
-        named[name.strip()] = right.strip()
-    return named
+        pairs.append((name, right))
+    return pairs

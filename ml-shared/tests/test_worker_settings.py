@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from celery.backends.base import DisabledBackend
+from celery.beat import PersistentScheduler, Scheduler
+from kombu.utils.imports import symbol_by_name
 
 from ml_shared.names import Queue
 from ml_shared.settings import ServiceSettings
@@ -112,7 +114,9 @@ def test_trap_logging_that_celery_takes_over(app: WorkerApp) -> None:
 
 
 def test_beat_keeps_no_file(app: WorkerApp) -> None:
-    assert app.conf.beat_scheduler == "celery.beat:Scheduler"
+    scheduler = symbol_by_name(app.conf.beat_scheduler)
+    assert issubclass(scheduler, Scheduler)
+    assert not issubclass(scheduler, PersistentScheduler)
     assert app.conf.timezone == "UTC"
 
 

@@ -209,7 +209,7 @@ def _well_formed(secret: SecretStr) -> bool:
 def _is_internal(key_hash: str, callers: Mapping[str, str]) -> str | None:
     """Return the name of the service whose key this is. Every hash is compared, whichever it is, in constant time."""
     found = None
-    for name, known_hash in callers.items():
+    for known_hash, name in callers.items():
         if hmac.compare_digest(key_hash, known_hash):
             found = name
     return found
