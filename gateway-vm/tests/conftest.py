@@ -1,8 +1,10 @@
 """Real nginx, with the deployment's own template, in front of small real servers."""
 
+import asyncio
 import json
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,14 +31,26 @@ class Received:
     path: str
     headers: dict[str, str]
     body_bytes: int
+    client_port: int
 
 
 @dataclass
 class Upstream:
-    """An ASGI application that notes each request; some paths answer in a way of their own."""
+    """An ASGI application that notes each request; some paths answer in a way of their own.
+
+    `/held` and `/events` wait, the latter after its first event, until the test says `release()`.
+    """
 
     service: str
     received: list[Received] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def release(self) -> None:
+        self.released.set()
+
+    async def _release(self) -> None:
+        while not self.released.is_set():
+            await asyncio.sleep(0.01)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -51,7 +65,8 @@ class Upstream:
             more = message.get("more_body", False)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         path = scope["raw_path"].decode()
-        self.received.append(Received(self.service, scope["method"], path, headers, body_bytes))
+        port = scope["client"][1]
+        self.received.append(Received(self.service, scope["method"], path, headers, body_bytes, port))
         answer = [(b"x-trace-id", b"0af7651916cd43dd8448eb211c80319c"), (b"x-request-id", b"the-services-own-id")]
         status, body = 200, json.dumps({"service": self.service}).encode()
         if path.endswith("/problem"):
@@ -60,7 +75,12 @@ class Upstream:
         if path.endswith("/onward"):
             status, body = 307, b""
             answer.append((b"location", f"http://{headers['host']}/jobs?x=1".encode()))
+        if path.endswith("/held"):
+            await self._release()
         await send({"type": "http.response.start", "status": status, "headers": answer})
+        if path.endswith("/events"):
+            await send({"type": "http.response.body", "body": b"id: 1\n\n", "more_body": True})
+            await self._release()
         await send({"type": "http.response.body", "body": body})
 
 
@@ -70,6 +90,10 @@ class Gateway:
     def __init__(self, server: GatewayServer, upstreams: dict[str, Upstream], client: httpx.Client) -> None:
         self.server, self.upstreams, self.client = server, upstreams, client
         self.get, self.post, self.put = client.get, client.post, client.put
+
+    @property
+    def port(self) -> int:
+        return self.server.port
 
     def last(self, service: str) -> Received:
         return self.upstreams[service].received[-1]
@@ -96,7 +120,13 @@ def nginx() -> str:
 @pytest.fixture(scope="session")
 def start_gateway(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> StartGateway:
     @contextmanager
-    def start(*, dead: tuple[str, ...] = (), **overrides: str) -> Iterator[Gateway]:
+    def start(
+        *,
+        dead: tuple[str, ...] = (),
+        folder: Path = GATEWAY_FOLDER,
+        server_files: Mapping[str, str] | None = None,
+        **overrides: str,
+    ) -> Iterator[Gateway]:
         with ExitStack() as stack:
             upstreams = {name: Upstream(name) for name in SERVICES}
             addresses = {}
@@ -107,8 +137,12 @@ def start_gateway(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> Start
                     server._socket.close()
                 else:
                     stack.enter_context(server)
+                    stack.callback(upstreams[name].release)
             state = tmp_path_factory.mktemp("gateway")
-            gateway = stack.enter_context(GatewayServer(nginx, GATEWAY_FOLDER, state, upstreams=addresses, **overrides))
+            (state / "server.d").mkdir()
+            for name, text in (server_files or {}).items():
+                (state / "server.d" / name).write_text(text)
+            gateway = stack.enter_context(GatewayServer(nginx, folder, state, upstreams=addresses, **overrides))
             client = stack.enter_context(httpx.Client(base_url=gateway.url, timeout=30))
             yield Gateway(gateway, upstreams, client)
 

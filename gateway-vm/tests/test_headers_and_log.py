@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 
 import pytest
 from conftest import Gateway
@@ -38,7 +39,7 @@ def test_an_answer_of_nginx_itself_carries_the_request_id_too(gateway: Gateway) 
     assert answer.json()["request_id"] == "my-own-id"
 
 
-@pytest.mark.parametrize("path", ["/api/orchestrator/jobs", "/api/embedding/search", "/api/orchestrator/jobs/a/events"])
+@pytest.mark.parametrize("path", ["/api/orchestrator/jobs", "/api/embedding/search", "/api/orchestrator/batches/a/x"])
 def test_trace_context_from_outside_is_dropped(gateway: Gateway, path: str) -> None:
     gateway.get(path, headers=TRACE)
     assert not TRACE.keys() & gateway.last(path.split("/")[2]).headers.keys()
@@ -73,7 +74,7 @@ def test_every_log_line_is_json_with_the_services_trace_id(gateway: Gateway) -> 
 def test_no_api_key_is_written_down_or_answered(gateway: Gateway) -> None:
     secret = "sk-never-seen-4711"
     headers = {"X-API-Key": secret, "Authorization": f"Bearer {secret}", "X-Request-Id": "key-nowhere-1"}
-    for path in ("/api/scraper/x", f"/api/scraper/x?api_key={secret}&b=1", "/nothing", "/api/orchestrator/content"):
+    for path in ("/api/scraper/x", f"/api/scraper/x?user_token={secret}&b=1", "/nothing", "/api/orchestrator/content"):
         answer = gateway.get(path, headers=headers)
         assert secret not in answer.text + str(answer.headers)
     assert gateway.last("scraper").headers["x-api-key"] == secret
@@ -81,3 +82,50 @@ def test_no_api_key_is_written_down_or_answered(gateway: Gateway) -> None:
     gateway.log_line("key-nowhere-2")
     assert secret not in gateway.server.access_log.read_text()
     assert secret not in gateway.server.error_log.read_text()
+
+
+@pytest.mark.parametrize("name", ["api_key", "API-Key", "apikey", "x-api-key", "access_token", "authorization"])
+@pytest.mark.parametrize("where", ["/api/scraper/x?{}&b=1", "/api/embedding/held?a=1&{}", "/health?{}", "/nothing?{}"])
+def test_a_key_in_the_query_is_refused_and_written_nowhere(gateway: Gateway, name: str, where: str) -> None:
+    secret = "sk-in-the-query-4711"
+    seen = [len(upstream.received) for upstream in gateway.upstreams.values()]
+    answer = gateway.get(where.format(f"{name}={secret}"))
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert (body["status"], body["code"]) == (400, "invalid_request")
+    assert "X-API-Key header" in body["detail"]
+    assert secret not in answer.text + str(answer.headers)
+    assert gateway.log_line(answer.headers["x-request-id"])["uri"].endswith("?(masked)")
+    assert [len(upstream.received) for upstream in gateway.upstreams.values()] == seen
+    assert secret not in gateway.server.access_log.read_text() + gateway.server.error_log.read_text()
+
+
+def test_a_key_in_the_query_reaches_no_error_log_where_the_request_would_fail(outside: Gateway) -> None:
+    secret = "sk-in-an-error-4711"
+    for path, size, status in (("/api/scraper/x", 2**30, 413), ("/api/orchestrator/content", 0, 404)):
+        assert _status_of(outside, f"{path}?query=told", size) == status
+        assert _status_of(outside, f"{path}?api_key={secret}", size) == 400
+    said = outside.server.error_log.read_text()
+    # so the key would be there
+    assert "too large body" in said
+    assert "access forbidden by rule" in said
+    assert said.count("query=told") >= 2
+    assert secret not in said
+
+
+def _status_of(gateway: Gateway, path: str, size: int) -> int:
+    """Say that a body is on its way, and send none."""
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+        return int(connection.recv(4096).split(b" ")[1])
+
+
+@pytest.mark.parametrize("query", ["key=a", "q=api_key", "my_api_keys=a", "cursor=api_key", "stage=x;y=authorization"])
+def test_a_query_that_only_looks_like_a_keys_passes(gateway: Gateway, query: str) -> None:
+    assert gateway.get(f"/api/scraper/x?{query}").status_code == 200
+
+
+def test_no_answer_says_which_nginx_it_is(gateway: Gateway) -> None:
+    for path in ("/api/scraper/x", "/nothing", "/health", "/api/scraper/x?api_key=a"):
+        assert gateway.get(path).headers.get_list("server") == ["nginx"]

@@ -1,6 +1,9 @@
 """What nginx answers by itself: rates, sizes, and services that are not there."""
 
 import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -45,6 +48,45 @@ def test_a_key_has_one_limit_whichever_header_carries_it(start_gateway: StartGat
         assert [gateway.get("/api/scraper/x").status_code for _ in range(4)] == [200] * 4
 
 
+def test_an_address_with_too_many_requests_open_is_told_so_and_the_others_are_served(
+    start_gateway: StartGateway,
+) -> None:
+    with start_gateway(GATEWAY_CONNECTIONS_PER_IP="2", **UNLIMITED) as gateway, ExitStack() as stack:
+        upstream = gateway.upstreams["orchestrator"]
+        opened = []
+        for path in ("/api/orchestrator/jobs/a1/events", "/api/orchestrator/held"):  # a stream counts too
+            opened.append(stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=10)))
+            opened[-1].sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            _wait(lambda: len(upstream.received) == len(opened))
+        answer = problem(gateway.get("/api/scraper/x"), 429, "rate_limited")
+        assert answer.headers["retry-after"] == "1"
+        assert gateway.log_line(answer.headers["x-request-id"])["limit_conn_status"] == "REJECTED"
+        # health, callbacks and another address are none of it
+        assert gateway.get("/health").status_code == 200
+        assert gateway.post("/api/orchestrator/jobs/a1/complete").status_code == 200
+        if _is_here("127.0.0.2"):
+            with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2")) as other:
+                assert other.get(f"{gateway.server.url}/api/scraper/x").status_code == 200
+        upstream.release()
+        _wait(lambda: gateway.get("/api/scraper/x").status_code == 200)
+
+
+def _wait(until: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _is_here(address: str) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:  # macOS has 127.0.0.1 alone
+            return False
+        return True
+
+
 @pytest.mark.parametrize(
     ("path", "size"),
     [
@@ -80,6 +122,8 @@ def test_a_service_that_is_down_is_a_problem_with_retry_after(start_gateway: Sta
         (b"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 9000 + b"\r\n\r\n", 400),
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET / HTTP/9.9\r\nHost: x\r\n\r\n", 505),
+        (b"POST /api/scraper/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: nonsense\r\n\r\n", 501),
         (b"TRACE /api/scraper/x HTTP/1.1\r\nHost: x\r\n\r\n", 405),
     ],
 )

@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from conftest import PROBLEM, Gateway
+from conftest import PROBLEM, UNLIMITED, Gateway, StartGateway
 
 INTERNAL = [
     ("POST", "/jobs/a1/complete"),
@@ -100,6 +100,19 @@ def test_a_body_as_large_as_the_contracts_allow_passes(gateway: Gateway, path: s
     assert gateway.last(path.split("/")[2]).body_bytes == megabytes * 2**20
 
 
-def test_events_are_handed_on_as_they_come(gateway: Gateway) -> None:
-    assert gateway.get("/api/orchestrator/jobs/a1/events").status_code == 200
-    assert gateway.last("orchestrator").path == "/jobs/a1/events"
+def test_the_fleet_is_told_from_others_by_address_and_by_nothing_a_client_says(start_gateway: StartGateway) -> None:
+    with start_gateway(GATEWAY_FLEET_ALLOW="allow 127.0.0.1;", **UNLIMITED) as gateway:
+        with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.1")) as vm:
+            assert vm.post(f"{gateway.server.url}/api/orchestrator/jobs/a1/complete").status_code == 200
+        claims = dict.fromkeys(("X-Forwarded-For", "X-Real-IP", "Forwarded", "Client-IP"), "127.0.0.1")
+        try:
+            with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2"), headers=claims) as stranger:
+                for method, path in INTERNAL:
+                    answer = stranger.request(method, f"{gateway.server.url}/api/orchestrator{path}")
+                    assert answer.status_code == 404
+                assert stranger.get(f"{gateway.server.url}/api/embedding/metrics").status_code == 404
+                assert stranger.get(f"{gateway.server.url}/api/embedding/x").status_code == 200
+        except httpx.ConnectError as error:
+            pytest.skip(f"127.0.0.2 is no address of this machine: {error}")
+        assert gateway.last("embedding").headers["x-forwarded-for"] == "127.0.0.2"
+        assert len(gateway.upstreams["orchestrator"].received) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import GATEWAY_FOLDER
 
-from ml_shared.testing.gateway import GatewayTemplateError, example_variables, local_variables, render_gateway
+from ml_shared.testing.gateway import GatewayTemplateError, local_variables, render_gateway
 
 TEMPLATE = GATEWAY_FOLDER / "nginx" / "nginx.conf.template"
 UPSTREAMS = dict.fromkeys(("orchestrator", "scraper", "chunking", "embedding"), "127.0.0.1:9")
@@ -15,30 +15,6 @@ UPSTREAMS = dict.fromkeys(("orchestrator", "scraper", "chunking", "embedding"), 
 
 def _named_in_template() -> set[str]:
     return set(re.findall(r"\$\{?(GATEWAY_[A-Z_]+)", TEMPLATE.read_text()))
-
-
-def _compose() -> dict[str, str]:
-    lines = re.findall(
-        r'^      (GATEWAY_[A-Z_]+): "?(.*?)"?$', (GATEWAY_FOLDER / "docker-compose.yml").read_text(), re.M
-    )
-    return dict(lines)
-
-
-def test_compose_sets_every_variable_of_the_template_and_no_other() -> None:
-    assert _compose().keys() == _named_in_template()
-
-
-def test_the_example_and_compose_have_the_same_defaults() -> None:
-    defaults = {
-        name: match[2]
-        for name, value in _compose().items()
-        if (match := re.fullmatch(r"\$\{([A-Z_]+):?[-?](.*)\}", value))
-    }
-    example = example_variables(GATEWAY_FOLDER / ".env.example")
-    assert example.keys() == defaults.keys()
-    for name, value in example.items():
-        if not name.endswith("_SERVERS"):
-            assert defaults[name] == value
 
 
 def test_a_variable_that_is_not_set_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ NO_TESTS = 5
 # pytest's exit status when it found nothing to run, as with `-k` and a word of another folder
 PARALLEL = ("-n", "auto")
 END_TO_END = "local-dev/tests/e2e"
+IGNORED = ("--ignore", "tests/e2e", "--ignore", "tests/compose")
+# the second needs Docker and minutes: `make test-compose`
 # one fleet after the other: two at once would take twice the memory, and each other's time
 
 
@@ -34,7 +36,7 @@ def suites(folders: list[str]) -> list[Suite]:
             found += [Suite(folder, folder)] if (REPOSITORY / folder / "tests").is_dir() else []
             continue
         # a fleet is dear to start: the tests of one file share theirs
-        found.append(Suite("local-dev", folder, (*PARALLEL, "--dist", "loadfile", "--ignore", "tests/e2e")))
+        found.append(Suite("local-dev", folder, (*PARALLEL, "--dist", "loadfile", *IGNORED)))
         if (REPOSITORY / END_TO_END).is_dir():
             found.append(Suite("end to end", folder, ("tests/e2e",)))
     return found
