@@ -181,7 +181,7 @@ def point_settings(
         "CONTENT_STORE_URL": databases[1],
         "REDIS_URL": redis_url,
         "MEMBERSHIP_URL": membership.url,
-        "INTERNAL_CALLER_IDS": {Service.SCRAPER: hash_key(SCRAPER), Service.EMBEDDING: hash_key(EMBEDDING)},
+        "INTERNAL_CALLER_IDS": {Service.SCRAPER: (hash_key(SCRAPER),), Service.EMBEDDING: (hash_key(EMBEDDING),)},
         "MAX_OPEN_JOBS_PER_OWNER": 5,
     }.items():
         patch.setattr(settings, name, value)

@@ -2,6 +2,7 @@
 
 import ast
 import ipaddress
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ SERVICE = Path(__file__).parents[1]
 
 
 def test_the_example_names_every_setting_and_no_other(settings: Any) -> None:
-    lines = (SERVICE / ".env.example").read_text().splitlines()
-    named = {line.lstrip("# ").partition("=")[0] for line in lines if "=" in line and line.lstrip("# ")[:1].isupper()}
-    assert named == set(type(settings).model_fields)
+    named = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", (SERVICE / ".env.example").read_text(), re.MULTILINE))
+    in_compose = set(re.findall(r"\$\{([A-Z0-9_]+)", (SERVICE / "docker-compose.yml").read_text()))
+    assert named == set(type(settings).model_fields) | in_compose
 
 
 def test_lists_are_written_with_commas(settings: Any) -> None:

@@ -1,5 +1,6 @@
 """One fleet of five Docker Compose projects for all tests here, started when the first one needs it."""
 
+import fcntl
 import signal
 import tempfile
 import time
@@ -39,7 +40,18 @@ def say(pytestconfig: pytest.Config) -> Say:
 
 
 @pytest.fixture(scope="session")
-def fleet(request: pytest.FixtureRequest, say: Say) -> Iterator[ComposeFleet]:
+def only_run() -> Iterator[None]:
+    """Two runs on one engine would remove each other's containers."""
+    with (Path(tempfile.gettempdir()) / "ml-compose-tests.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            pytest.fail(f"another run of these tests holds {lock.name}; wait for its end", pytrace=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def fleet(request: pytest.FixtureRequest, say: Say, only_run: None) -> Iterator[ComposeFleet]:
     """The five stacks, up and healthy."""
     # a polite end, as after Ctrl-C, so that nothing of ours goes on running
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
