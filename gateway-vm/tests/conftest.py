@@ -31,7 +31,6 @@ class Received:
     path: str
     headers: dict[str, str]
     body_bytes: int
-    client_port: int
 
 
 @dataclass
@@ -65,8 +64,7 @@ class Upstream:
             more = message.get("more_body", False)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         path = scope["raw_path"].decode()
-        port = scope["client"][1]
-        self.received.append(Received(self.service, scope["method"], path, headers, body_bytes, port))
+        self.received.append(Received(self.service, scope["method"], path, headers, body_bytes))
         answer = [(b"x-trace-id", b"0af7651916cd43dd8448eb211c80319c"), (b"x-request-id", b"the-services-own-id")]
         status, body = 200, json.dumps({"service": self.service}).encode()
         if path.endswith("/problem"):

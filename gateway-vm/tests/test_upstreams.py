@@ -3,12 +3,15 @@
 import re
 import shutil
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
-from conftest import GATEWAY_FOLDER, UNLIMITED, Gateway, StartGateway, Upstream
+from conftest import GATEWAY_FOLDER, UNLIMITED, StartGateway, Upstream
 
 from ml_shared.testing.http_server import ThreadedServer
 
@@ -37,8 +40,12 @@ def test_a_server_that_is_down_costs_no_request_and_is_left_out_after_three(
         lines = f"{SERVERS.format(down)} {SERVERS.format(f'127.0.0.1:{server.port}')}"
         # a day, so that no slow machine tries it again meanwhile
         lines = lines.replace("fail_timeout=5s", "fail_timeout=1d")
-        with start_gateway(GATEWAY_CHUNKING_SERVERS=lines, **UNLIMITED) as gateway:
-            answers = [gateway.client.request(method, "/api/chunking/x") for _ in range(20)]
+        with start_gateway(GATEWAY_CHUNKING_SERVERS=lines, **UNLIMITED) as gateway, ExitStack() as stack:
+            # connections made at once are spread over nginx's workers, which know of each other's failures
+            clients = [stack.enter_context(httpx.Client(base_url=gateway.server.url)) for _ in range(20)]
+            with ThreadPoolExecutor(len(clients)) as pool:
+                list(pool.map(lambda client: client.get("/health"), clients))
+            answers = [client.request(method, "/api/chunking/x") for client in clients]
             assert [answer.status_code for answer in answers] == [200] * 20
             tried = [gateway.log_line(answer.headers["x-request-id"])["upstream_addr"] for answer in answers]
     assert sum(down in addresses for addresses in tried) == 3
@@ -63,27 +70,62 @@ def test_a_post_that_was_sent_is_not_sent_again(start_gateway: StartGateway) -> 
                 breaking.accept()
 
 
-def test_a_connection_to_a_service_is_used_again(gateway: Gateway) -> None:
-    for _ in range(5):
-        gateway.get("/api/embedding/x")
-    last = gateway.upstreams["embedding"].received[-5:]
-    assert len({one.client_port for one in last}) == 1
-    assert "connection" not in last[-1].headers
+def test_a_connection_to_a_service_is_used_again(start_gateway: StartGateway) -> None:
+    connections = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            connections.append(self.client_address)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        try:
+            with start_gateway(GATEWAY_EMBEDDING_SERVERS=f"server 127.0.0.1:{server.server_port};") as gateway:
+                assert [gateway.get("/api/embedding/x").status_code for _ in range(5)] == [204] * 5
+        finally:
+            server.shutdown()
+            serving.join()
+    assert len(connections) == 5
+    assert len(set(connections)) == 1
 
 
 @pytest.mark.parametrize("path", ["/jobs/a1/events", "/batches/b1/events"])
 def test_an_event_reaches_the_client_before_the_next_is_made(start_gateway: StartGateway, path: str) -> None:
-    with start_gateway(**UNLIMITED) as gateway:
-        headers = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Last-Event-ID": "7"}
-        with gateway.client.stream("GET", f"/api/orchestrator{path}", headers=headers, timeout=10) as answer:
-            events = answer.iter_bytes()
-            assert next(events) == b"id: 1\n\n"
-            gateway.upstreams["orchestrator"].release()
-            assert b"".join(events) == b'{"service": "orchestrator"}'
-        received = gateway.last("orchestrator")
-        assert received.path == path
-        assert received.headers["last-event-id"] == "7"
-        assert "traceparent" not in received.headers
+    # its end is the connection's: what comes in chunks, nginx hands on even from a buffer
+    stream = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(10)
+        servers = f"server 127.0.0.1:{listening.getsockname()[1]};"
+        with (
+            start_gateway(GATEWAY_ORCHESTRATOR_SERVERS=servers, **UNLIMITED) as gateway,
+            socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client,
+        ):
+            client.sendall(
+                f"GET /api/orchestrator{path} HTTP/1.0\r\nHost: x\r\nLast-Event-ID: 7\r\n"
+                "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n".encode()
+            )
+            service, _ = listening.accept()
+            with service:
+                asked = service.recv(4096)
+                assert asked.startswith(f"GET {path} HTTP/1.1\r\n".encode())
+                assert b"\r\nLast-Event-ID: 7\r\n" in asked
+                assert b"traceparent" not in asked
+                service.sendall(stream)
+                for number in range(3):
+                    event = f"id: {number}\n\n".encode()
+                    service.sendall(event)
+                    said = b""
+                    while event not in said:
+                        said += (more := client.recv(4096))
+                        assert more
 
 
 @pytest.mark.parametrize("service", TIMEOUTS_SECONDS)

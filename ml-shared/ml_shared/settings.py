@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from ml_shared.environment import EnvironmentSettings
 
 HEX_SHA256 = r"^[0-9a-f]{64}$"
 PLACEHOLDER: Final = re.compile(r"<[a-z][a-z0-9-]*>")
@@ -28,10 +30,8 @@ def without_password(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(EnvironmentSettings):
     """Base of each service's `Settings`."""
-
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
 
     SERVICE_NAME: str = Field(description="this service: orchestrator, scraper, chunking or embedding")
     SERVICE_VERSION: str = Field(default="dev", description="what is deployed, the image's git commit")
@@ -131,21 +131,23 @@ class ServiceSettings(BaseSettings):
     def _no_trailing_slash(cls, value: str) -> str:
         return value.rstrip("/")
 
+    @model_validator(mode="after")
+    def _a_key_each(self) -> Self:
+        _ = self.internal_callers
+        return self
+
     @property
     def internal_callers(self) -> Mapping[str, str]:
-        """SHA-256 of a key to the name of the service whose key it is, for each that internal routes admit.
-
-        Raises
-        ------
-        ValueError
-            If two services have the same key.
-        """
+        """SHA-256 of a key to the name of the service whose key it is, for each that internal routes admit."""
         named = {"orchestrator": tuple(_parts(self.ORCHESTRATOR_KEY_HASH))} | self.INTERNAL_CALLER_IDS
         callers: dict[str, str] = {}
         for name, digests in named.items():
             for digest in digests:
                 if callers.setdefault(digest, name) != name:
-                    raise ValueError(f"{callers[digest]} and {name} have the same key: each service needs its own")
+                    raise ValueError(
+                        f"{callers[digest]} and {name} have the same key in INTERNAL_CALLER_IDS and ORCHESTRATOR_KEY_HASH: "
+                        "each service needs its own"
+                    )
         return callers
 
 

@@ -7,7 +7,8 @@ work as OpenTelemetry documents them.
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ml_shared.environment import EnvironmentSettings
 
 EXPORT_TIMEOUT_SECONDS: Final = 2
 # without a collector a full queue takes this long a batch, and a stopping process has to wait for it
@@ -31,10 +32,8 @@ Choice = Annotated[str, AfterValidator(_lowered)]
 """One of the standard's words, however it is written."""
 
 
-class TelemetrySettings(BaseSettings):
+class TelemetrySettings(EnvironmentSettings):
     """What telemetry needs, read where `ServiceSettings` reads it; that one is not made yet when telemetry starts."""
-
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
 
     SERVICE_NAME: str = "unknown"
     SERVICE_VERSION: str = "dev"

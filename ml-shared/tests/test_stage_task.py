@@ -1,9 +1,6 @@
 """A stage's task, run within this process (`task.apply`) against a real Redis and an orchestrator over HTTP."""
 
-import importlib
-import json
 import logging
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -14,42 +11,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 from redis import Redis
 
-from ml_shared.auth.context import CallerContext
 from ml_shared.clients import peer
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
-from ml_shared.contracts.queueing import PendingResult
-from ml_shared.errors import HTTP_STATUS, RETRYABLE_KINDS, ErrorKind, NotFoundError
 from ml_shared.names import Stage
-from ml_shared.redis_client import open_redis
-from ml_shared.results import ResultStore, StoredResult, result_response
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.worker.runtime import ChildRuntime
 
 JOB = {"job_id": "job-1", "attempt_id": "attempt-1"}
-KEY = "sk-the-workers-own-key"
-
-
-@pytest.fixture
-def worker(
-    monkeypatch: pytest.MonkeyPatch, redis_url: str, fake_orchestrator: FakeOrchestrator
-) -> Iterator[ModuleType]:
-    """The worker app, imported afresh with this test's servers."""
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    monkeypatch.setenv("ORCHESTRATOR_URL", fake_orchestrator.url)
-    monkeypatch.setenv("SERVICE_API_KEY", KEY)
-    monkeypatch.setenv("LEASE_RENEW_SECONDS", "0.1")
-    monkeypatch.syspath_prepend(__file__.rpartition("/")[0])
-    sys.modules.pop("worker_app", None)
-    module = importlib.import_module("worker_app")
-    yield module
-    module.app.runtime.close()
-    sys.modules.pop("worker_app", None)
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator["Redis"]:
-    with Redis.from_url(redis_url, decode_responses=True) as client:
-        yield client
 
 
 def test_a_job_gets_started_and_exactly_one_callback(worker: ModuleType, fake_orchestrator: FakeOrchestrator) -> None:
@@ -63,7 +31,7 @@ def test_a_job_gets_started_and_exactly_one_callback(worker: ModuleType, fake_or
     )
     assert callback.stats == {"bytes": 3}
     assert callback.host_next_at == worker.NEXT_AT
-    assert fake_orchestrator.completed[0].headers["x-api-key"] == KEY
+    assert fake_orchestrator.completed[0].headers["x-api-key"] == worker.settings.SERVICE_API_KEY.get_secret_value()
 
 
 async def test_a_task_can_be_applied_within_a_running_loop(
@@ -113,24 +81,6 @@ def test_a_retryable_error_of_a_job_is_deferred_once_and_not_retried_here(
     [task_span] = [span for span in spans.get_finished_spans() if "stage_task" in span.name]
     assert (task_span.attributes or {})["error.code"] == "host_busy"
     assert task_span.status.status_code is not StatusCode.ERROR
-
-
-@pytest.mark.parametrize("kind", list(ErrorKind))
-async def test_the_error_table_decides_for_every_kind_whether_it_is_tried_again(
-    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis_url: str, redis: Redis, kind: ErrorKind
-) -> None:
-    """A job is `deferred`, for the orchestrator to retry; a task without a job is retried here, three times."""
-    passing = kind in RETRYABLE_KINDS
-    worker.stage_task.apply(kwargs={**JOB, "behaviour": f"kind={kind}"})
-    [callback] = fake_orchestrator.callbacks_for("job-1")
-    assert callback.status is (CallbackStatus.DEFERRED if passing else CallbackStatus.FAILED)
-    assert redis.llen("began") == 1
-    await _reserve(redis_url, worker, "task-1")
-    worker.stage_task.apply(task_id="task-1", kwargs={"behaviour": f"kind={kind}"})
-    assert redis.llen("began") == 1 + (4 if passing else 1)
-    kept = await _kept(redis_url, worker, "task-1", "key:a")
-    assert isinstance(kept, StoredResult)
-    assert (kept.status, json.loads(kept.body)["code"]) == (HTTP_STATUS[kind], callback.error_code)
 
 
 def test_a_lasting_error_fails_the_job_and_marks_span_and_log(
@@ -320,83 +270,6 @@ def test_a_child_without_its_resources_hands_the_job_back(
     assert (callback.status, callback.error_code) == (CallbackStatus.DEFERRED, "endpoint_unavailable")
     assert "database" not in callback.model_dump_json()
     assert redis.llen("began") == 0
-
-
-async def _kept(url: str, worker: ModuleType, task_id: str, owner: str) -> StoredResult | PendingResult | None:
-    async with open_redis(url) as client:
-        return await ResultStore(client, worker.settings).read(task_id, owner)
-
-
-async def _reserve(url: str, worker: ModuleType, task_id: str) -> None:
-    async with open_redis(url) as client:
-        await ResultStore(client, worker.settings).reserve(task_id, "key:a")
-
-
-async def test_without_a_job_the_outcome_is_kept_as_the_sync_route_would_answer(
-    worker: ModuleType, redis_url: str, fake_orchestrator: FakeOrchestrator
-) -> None:
-    await _reserve(redis_url, worker, "task-1")
-    worker.stage_task.apply(task_id="task-1", kwargs={"word": "hello"})
-    kept = await _kept(redis_url, worker, "task-1", "key:a")
-    assert isinstance(kept, StoredResult)
-    assert (kept.status, json.loads(kept.body)) == (200, {"word": "hello", "job_id": None})
-    assert await _kept(redis_url, worker, "task-1", "key:b") is None
-    assert not fake_orchestrator.requests
-
-
-async def test_without_a_job_a_passing_error_is_retried_three_times_and_then_kept(
-    worker: ModuleType, redis_url: str, redis: Redis
-) -> None:
-    await _reserve(redis_url, worker, "task-1")
-    worker.stage_task.apply(task_id="task-1", kwargs={"behaviour": "retryable"})
-    assert redis.llen("began") == 4
-    ctx = CallerContext(caller_id="a", caller_type="user", owner="key:a", request_id="request-0001")
-    async with open_redis(redis_url) as client:
-        store = ResultStore(client, worker.settings)
-        response = await result_response(store, "task-1", ctx)
-        with pytest.raises(NotFoundError):
-            await result_response(store, "task-1", CallerContext(caller_id="b", caller_type="user", owner="key:b"))
-    assert (response.status_code, response.media_type) == (503, "application/problem+json")
-    assert json.loads(bytes(response.body))["code"] == "host_busy"
-    assert response.headers["Retry-After"] == "7"
-
-
-async def test_without_a_job_a_second_delivery_of_what_has_ended_does_nothing(
-    worker: ModuleType, redis_url: str, redis: Redis
-) -> None:
-    """Its worker died, or was stopped, before Celery could take it off the queue."""
-    await _reserve(redis_url, worker, "task-1")
-    worker.stage_task.apply(task_id="task-1", kwargs={"word": "first"})
-    worker.stage_task.apply(task_id="task-1", kwargs={"word": "second"})
-    assert redis.lrange("began", 0, -1) == [":first"]
-    kept = await _kept(redis_url, worker, "task-1", "key:a")
-    assert isinstance(kept, StoredResult)
-    assert json.loads(kept.body)["word"] == "first"
-
-
-async def test_without_a_job_a_lasting_error_is_kept_at_once(worker: ModuleType, redis_url: str, redis: Redis) -> None:
-    await _reserve(redis_url, worker, "task-1")
-    worker.stage_task.apply(task_id="task-1", kwargs={"behaviour": "crash"}, headers={"ml_request_id": "request-0001"})
-    assert redis.llen("began") == 1
-    kept = await _kept(redis_url, worker, "task-1", "key:a")
-    assert isinstance(kept, StoredResult)
-    problem = json.loads(kept.body)
-    assert (kept.status, problem["code"], problem["request_id"]) == (500, "internal_error", "request-0001")
-    assert worker.SECRET not in kept.body.decode()
-
-
-async def test_without_a_job_it_is_kept_that_the_child_lacks_its_resources(worker: ModuleType, redis_url: str) -> None:
-    @asynccontextmanager
-    async def resources() -> AsyncIterator[None]:
-        raise ConnectionRefusedError("no database")
-        yield
-
-    worker.app.runtime = ChildRuntime(resources)
-    await _reserve(redis_url, worker, "task-1")
-    worker.stage_task.apply(task_id="task-1", kwargs={"word": "hello"})
-    kept = await _kept(redis_url, worker, "task-1", "key:a")
-    assert isinstance(kept, StoredResult)
-    assert (kept.status, json.loads(kept.body)["code"]) == (503, "endpoint_unavailable")
 
 
 def test_a_plain_task_runs_on_the_same_loop(worker: ModuleType, redis: Redis) -> None:

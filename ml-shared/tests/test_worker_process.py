@@ -37,12 +37,6 @@ Reserved = Callable[[], str]
 
 
 @pytest.fixture
-def redis(redis_url: str) -> Iterator["Redis"]:
-    with Redis.from_url(redis_url, decode_responses=True) as client:
-        yield client
-
-
-@pytest.fixture
 def start(redis_url: str, fake_orchestrator: FakeOrchestrator, tmp_path: Path) -> Start:
     def start_worker(*, concurrency: int = 1, options: tuple[str, ...] = (), **env: str | None) -> WorkerProcess:
         values = {

@@ -99,9 +99,6 @@ class Stack:
         found = json.loads(docker("inspect", *ids)) if ids else []
         return {one["Config"]["Labels"][f"{label}.service"]: one for one in found}
 
-    def logs(self, *services: str) -> str:
-        return self.compose("logs", "--no-color", "--no-log-prefix", *services).stdout
-
     def sql(self, service: str, statement: str) -> list[list[str]]:
         """Run a statement in a database's container and return its rows."""
         # over TCP and with the password, so that neither the socket's place nor the image's trust in it matters

@@ -6,8 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ml_shared.names import Header
-from ml_shared.testing.http_server import ThreadedServer
+from ml_shared.testing.http_server import ServedFake, ThreadedServer
 
 WAIT_SECONDS: Final = 20.0
 USER: Final = "user"
@@ -26,7 +25,7 @@ Handler = Callable[[Request, bytes, str], Response]
 """Answers a request with a body of a caller: the name of a service, or `USER`; `""` where nobody is asked for a key."""
 
 
-class FakePeer:
+class FakePeer(ServedFake):
     """One of our services on a free port, until the `with` block ends.
 
     Parameters
@@ -75,15 +74,6 @@ class FakePeer:
     def url(self) -> str:
         """Its base URL, without a slash at the end."""
         return self._server.url + self._prefix
-
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.__exit__(kind, error, traceback)
 
     def reset(self) -> None:
         """Forget everything, and serve. A request that is being answered belongs to the life before."""

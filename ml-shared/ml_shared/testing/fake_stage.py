@@ -1,5 +1,6 @@
 """What the stand-ins of the stages have in common: who may send which field, and a record of what was taken."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -25,7 +26,7 @@ class ReceivedRequest(Generic[Body]):
     request: Body
 
 
-class FakeStage(FakePeer, Generic[Body]):
+class FakeStage(FakePeer, ABC, Generic[Body]):
     """A service that runs a stage, in front of what the stage does.
 
     Attributes
@@ -72,8 +73,9 @@ class FakeStage(FakePeer, Generic[Body]):
             return _invalid(unknown)
         return None
 
+    @abstractmethod
     def _answer(self, asked: Any) -> Response:
-        raise NotImplementedError
+        """Do what the stage does with a request that may be made."""
 
 
 def _unknown_fields(value: Any, place: str) -> Iterator[str]:

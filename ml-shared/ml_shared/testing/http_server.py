@@ -85,3 +85,18 @@ class ThreadedServer:
         self._server.tell_to_exit()
         self._thread.join(START_TIMEOUT_SECONDS)
         self._socket.close()
+
+
+class ServedFake:
+    """A fake with a server of its own, which runs until the `with` block ends."""
+
+    _server: ThreadedServer
+
+    def __enter__(self) -> Self:
+        self._server.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.__exit__(kind, error, traceback)

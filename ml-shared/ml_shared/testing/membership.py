@@ -6,13 +6,12 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import orjson
 
 from ml_shared.auth.context import hash_key
-from ml_shared.testing.http_server import ThreadedServer
+from ml_shared.testing.http_server import ServedFake, ThreadedServer
 
 MAX_BODY_BYTES: Final = 65_536
 HUGE_BYTES: Final = 10_000_000
@@ -210,7 +209,7 @@ async def _answer(send: _Send, status: int, body: bytes, headers: Sequence[tuple
     await send({"type": "http.response.body", "body": body})
 
 
-class FakeMembership:
+class FakeMembership(ServedFake):
     """Membership on a free port of loopback, until the `with` block ends."""
 
     def __init__(self) -> None:
@@ -246,12 +245,6 @@ class FakeMembership:
         """Answer again."""
         self.state.gate.set()
 
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *ended: Any) -> None:
         self.release()
-        self._server.__exit__(kind, error, traceback)
+        super().__exit__(*ended)

@@ -3,6 +3,7 @@
 import re
 import secrets
 import uuid
+from abc import abstractmethod
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Generic, TypeVar
@@ -97,9 +98,9 @@ class _FakeQueue(FakeStage[Handed]):
             await self._say(client, task, ProgressPhase.STARTED)
             return await client.complete(job_id, self._callback(task, status, **fields))
 
+    @abstractmethod
     async def _work(self, client: OrchestratorClient, task: FakeTask[Handed], made: dict[str, Any]) -> dict[str, Any]:
         """Do the stage's work; return what the callback says of it."""
-        raise NotImplementedError
 
     async def _say(self, client: OrchestratorClient, task: FakeTask[Handed], phase: ProgressPhase) -> None:
         report = ProgressReport(attempt_id=_attempt_of(task), stage=self.stage, phase=phase)

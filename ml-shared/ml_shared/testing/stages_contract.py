@@ -4,6 +4,7 @@ A test module inherits from `ScraperContract`, `EmbeddingContract` or `ChunkingC
 """
 
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -74,16 +75,16 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
-class _QueueContract:
+class _QueueContract(ABC):
     client_type: ClassVar[type[ScraperClient] | type[EmbeddingClient]]
 
+    @abstractmethod
     def request(self, **fields: Any) -> Any:
         """Return a hand-out of this stage."""
-        raise NotImplementedError
 
+    @abstractmethod
     def users_body(self) -> dict[str, Any]:
         """Return what a user may send to the same route."""
-        raise NotImplementedError
 
     @pytest.fixture
     async def stage(self, peer: QueueUnderTest) -> AsyncIterator[Any]:
