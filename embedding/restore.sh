@@ -73,6 +73,12 @@ if [ -n "$stopped" ]; then
     compose stop $stopped
     refuse_to_overwrite # what came in until now
 fi
+for _ in 1 2 3 4 5; do
+    users=$(sql postgres "SELECT count(*) FROM pg_stat_activity WHERE datname = '$DATABASE' AND usename IS NOT NULL")
+    if [ "$users" = 0 ]; then break; fi
+    sleep 1 # whoever was stopped is gone soon
+done
+[ "$users" = 0 ] || refuse "$users connections to $DATABASE are open, so it can't be swapped: stop what runs on other VMs"
 say "reading $file into $new"
 sql postgres "DROP DATABASE IF EXISTS $new WITH (FORCE)"
 sql postgres "CREATE DATABASE $new TEMPLATE template0"
