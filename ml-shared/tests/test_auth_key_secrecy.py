@@ -42,7 +42,7 @@ async def test_no_answer_of_membership_makes_the_key_show(
     mode: MembershipMode,
     known: bool,
 ) -> None:
-    monkeypatch.setattr(membership_module, "MEMBERSHIP_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(membership_module, "MEMBERSHIP_TIMEOUT_SECONDS", 0.5)
     for name in ("httpx", "httpcore"):
         monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
     membership.mode = mode
@@ -67,7 +67,7 @@ async def test_no_answer_of_membership_makes_the_key_show(
 async def test_an_error_carries_no_key_in_its_chain_nor_in_its_frames(
     membership: FakeMembership, monkeypatch: pytest.MonkeyPatch, mode: MembershipMode
 ) -> None:
-    monkeypatch.setattr(membership_module, "MEMBERSHIP_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(membership_module, "MEMBERSHIP_TIMEOUT_SECONDS", 0.5)
     membership.mode = mode
     membership.state.delay_seconds = 1.0
     async with Authenticator.open(settings_for(membership.url), None) as authenticator:

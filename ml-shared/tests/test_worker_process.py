@@ -167,7 +167,7 @@ def test_a_task_killed_at_the_hard_limit_is_told_of_by_the_main_process_alone(
     metrics: dict[str, str],
 ) -> None:
     """The kill is announced by the signal that a worker's stop sends too: it must not pass for one, uncounted."""
-    with start(SOFT_LIMIT="1", HARD_LIMIT="2", **metrics) as worker:
+    with start(SOFT_LIMIT="3", HARD_LIMIT="5", **metrics) as worker:
         with trace.get_tracer("test").start_as_current_span("request") as request:
             send(**_job(1, behaviour="deaf=30"))
         callback = fake_orchestrator.wait_for_callback("job-1")
