@@ -34,6 +34,7 @@ class Platform:
     right_pages: dict[str, str] = field(default_factory=dict)
     stuck: bool = False
     sends_twice: bool = False
+    shared_passages: int = 0
     chunks_doubled: bool = False
     jobs: dict[str, list[Any]] = field(default_factory=dict)
     indexed: dict[str, int] = field(default_factory=dict)
@@ -79,6 +80,9 @@ class Platform:
             if url not in self.indexed or self.sends_twice:
                 self.texts += 2
                 self.distinct += 0 if url in self.indexed else 2
+                if self.shared_passages:
+                    self.shared_passages -= 1
+                    self.distinct -= 1
             self.indexed[url] = 2
             stages = [{"stage": name, "attempts": 1, "duration_seconds": 0.25} for name in STEPS[1:4]]
             return JSONResponse({**view, "status": "completed", "counts": {"chunks": 2}, "stages": stages})
@@ -198,6 +202,13 @@ def test_a_passage_sent_twice_fails_the_demo(platform: Platform, url: str, site:
     demo(url, site)
     platform.sends_twice = True
     assert any("no passage twice" in name for name in failed(demo(url, site)))
+
+
+def test_a_passage_of_two_pages_that_is_sent_for_both_at_once_fails_nothing(
+    platform: Platform, url: str, site: str
+) -> None:
+    platform.shared_passages = 1
+    assert failed(demo(url, site)) == []
 
 
 def test_doubled_chunks_fail_the_demo(platform: Platform, url: str, site: str) -> None:
