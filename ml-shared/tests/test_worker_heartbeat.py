@@ -125,3 +125,21 @@ def test_without_the_variable_there_is_no_heartbeat(monkeypatch: pytest.MonkeyPa
     heartbeat = Heartbeat()
     heartbeat.touch()
     assert not heartbeat.wanted
+
+
+def test_a_worker_whose_redis_went_away_during_its_last_seconds_ends_by_itself(
+    start: Callable[..., WorkerProcess],
+) -> None:
+    with RedisServer() as server, Redis.from_url(server.url) as redis:
+        settings = ServiceSettings(
+            _env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1", REDIS_URL=server.url
+        )
+        # longer than two of Celery's own event heartbeats are apart
+        with start(REDIS_URL=server.url, SOFT_SHUTDOWN="4") as worker:
+            with build_celery_app(settings, queue=Queue.SCRAPER, include=[], resources=nullcontext) as app:
+                app.send_task("probe.stage_task", kwargs={"behaviour": "sleep=60"}, queue="scraper")
+            assert wait_until(lambda: redis.llen("began") == 1, 20)
+            worker.send_signal(signal.SIGTERM)
+            worker.wait_for(lambda: "Soft Shutdown" in worker.output)
+            server.stop()
+            assert worker.wait() in (0, 1)  # 1: it could not give its task back

@@ -18,7 +18,7 @@ from ml_shared.probe import HEARTBEAT_SECONDS
 from ml_shared.queueing import REQUEST_ID_HEADER
 from ml_shared.settings import ServiceSettings
 from ml_shared.worker.console import speak_json
-from ml_shared.worker.heartbeat import HeartbeatScheduler, HeartbeatStep
+from ml_shared.worker.heartbeat import HeartbeatScheduler, HeartbeatStep, PromptEvents
 from ml_shared.worker.request import KILLED
 from ml_shared.worker.runtime import ChildRuntime
 from ml_shared.worker.task import RETRY_MAX_SECONDS, AsyncTask
@@ -44,6 +44,7 @@ class WorkerApp(Celery):  # type: ignore[misc]
 
     service_settings: ServiceSettings
     runtime: ChildRuntime
+    events_cls = PromptEvents
 
     if TYPE_CHECKING:  # Celery has no types; without this each task would be an untyped function
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
+from celery.app.events import Events
 from celery.beat import Scheduler
+from celery.events.dispatcher import EventDispatcher
 
 from ml_shared.probe import HEARTBEAT_FILE, HEARTBEAT_SECONDS
 
@@ -38,6 +40,32 @@ class Heartbeat:
             self._failing = True
         else:
             self._failing = False
+
+
+class PromptDispatcher(EventDispatcher):  # type: ignore[misc]
+    """Celery's worker events, each published once.
+
+    Celery's own retries without end and with a lock held. A worker whose Redis went away would neither see that in its
+    loop nor, when it is told to stop, come past its last event: it would wait until it is killed.
+    """
+
+    def send(self, type: str, *args: Any, **options: Any) -> Any:  # noqa: A002
+        """Celery's hook: publish an event. Without Redis the consumer's loop gets the error, and connects anew."""
+        self.buffer_while_offline = False
+        errors = self.connection.recoverable_connection_errors
+        try:
+            return super().send(type, *args, **options | {"retry": False})
+        except errors as error:
+            if type != "worker-offline":
+                raise
+            logger.info("nobody was told that this worker ends: %s", error)
+            return None
+
+
+class PromptEvents(Events):  # type: ignore[misc]
+    """What makes Celery use it."""
+
+    dispatcher_cls = PromptDispatcher
 
 
 class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
