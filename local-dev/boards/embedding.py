@@ -1,0 +1,71 @@
+"""Embedding and GPU endpoint: the window in flight, batches, reuse, writing and searching."""
+
+from boards.model import Board, Panel, Query, Row
+from boards.queries import latest, quantiles, rate, total
+
+BOARD = Board(
+    "ml-embedding",
+    "Embedding and GPU endpoint",
+    [
+        Row(
+            "The endpoint",
+            [
+                Panel(
+                    "Batch latency, retries included",
+                    quantiles("ml_embedding_endpoint_seconds", "operation"),
+                    "s",
+                    width=6,
+                ),
+                Panel(
+                    "Batches, by outcome", [rate("ml_embedding_batches_total", "operation", "outcome")], "ops", width=6
+                ),
+                Panel("Texts in a batch", quantiles("ml_embedding_batch_texts", "operation"), width=6),
+                Panel(
+                    "In flight, and the limit",
+                    [latest("ml_embedding_in_flight"), latest("ml_embedding_in_flight_limit")],
+                    about="At the limit batches wait for their turn.",
+                    width=6,
+                ),
+                Panel("Texts", [rate("ml_embedding_texts_total", "operation")], "ops", width=6),
+                Panel("Tokens", [rate("ml_embedding_tokens_total", "operation")], "ops", width=6),
+                Panel(
+                    "Reused vectors",
+                    [rate("ml_embedding_reused_total")],
+                    "ops",
+                    "Chunks that the corpus had a vector of: they cost the GPU nothing.",
+                    width=6,
+                ),
+                Panel(
+                    "Truncated texts",
+                    [total("ml_embedding_truncations_total")],
+                    about="Texts that the model cut. Always 0, or the corpus has vectors of half passages.",
+                    kind="stat",
+                    width=6,
+                    red_above=0.5,
+                ),
+            ],
+        ),
+        Row(
+            "Corpora",
+            [
+                Panel("Search", quantiles("ml_search_query_seconds", "mode"), "s", width=6),
+                Panel("Searches", [rate("ml_search_query_seconds_count", "mode")], "ops", width=6),
+                Panel("Writing a document", quantiles("ml_vectors_write_seconds", "operation"), "s", width=6),
+                Panel("Vectors", [latest("ml_vectors_stored", "model")], width=6),
+                Panel("Size of the vectors", [latest("ml_vectors_bytes", "model")], "bytes", width=6),
+            ],
+        ),
+        Row(
+            "Logs",
+            [
+                Panel(
+                    "The endpoint's failures",
+                    [Query('{service="embedding", level=~"WARNING|ERROR"} | json')],
+                    kind="logs",
+                    width=24,
+                    height=10,
+                )
+            ],
+        ),
+    ],
+)

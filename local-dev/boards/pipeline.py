@@ -1,0 +1,95 @@
+"""Pipeline: where the jobs are, how long each stage takes, what they wait for, and whether everybody gets a turn."""
+
+from boards.model import Board, Panel, Query, Row
+from boards.queries import latest, quantile, quantiles, rate
+
+BOARD = Board(
+    "ml-pipeline",
+    "Pipeline",
+    [
+        Row(
+            "Jobs",
+            [
+                Panel("Open jobs, by state", [latest("ml_jobs_state", "status")], width=6),
+                Panel(
+                    "Submitted and ended",
+                    [
+                        Query("sum (rate(ml_jobs_submitted_total[$__rate_interval]))", "submitted"),
+                        rate("ml_jobs_ended_total", "status"),
+                    ],
+                    "ops",
+                    width=6,
+                ),
+                Panel("Submit to searchable", quantiles("ml_jobs_searchable_seconds"), "s", width=6, red_above=300),
+                Panel(
+                    "Oldest queued job",
+                    [latest("ml_jobs_oldest_queued_age_seconds")],
+                    "s",
+                    width=6,
+                    red_above=1800,
+                ),
+            ],
+        ),
+        Row(
+            "Waiting, and fairness",
+            [
+                Panel("Waiting, by reason", [latest("ml_jobs_waiting", "reason")]),
+                Panel("Owners with jobs waiting", [latest("ml_jobs_owners_waiting")]),
+                Panel(
+                    "The largest owner's share of what is in flight",
+                    [latest("ml_jobs_largest_owner_ratio")],
+                    "percentunit",
+                    "With one owner it is 100 %. With many it is near their equal share, however much one has submitted.",
+                ),
+            ],
+        ),
+        Row(
+            "Stages",
+            [
+                Panel("Duration", quantiles("ml_jobs_stage_duration_seconds", "stage"), "s", width=6),
+                Panel(
+                    "Ended, by how", [rate("ml_jobs_stage_duration_seconds_count", "stage", "outcome")], "ops", width=6
+                ),
+                Panel("Attempts", [quantile(0.95, "ml_jobs_stage_attempts", "stage")], width=6),
+                Panel("Failures, by code", [rate("ml_jobs_failed_total", "stage", "code")], "ops", width=6),
+                Panel(
+                    "Handed out, by answer", [rate("ml_dispatch_hand_outs_total", "stage", "outcome")], "ops", width=6
+                ),
+                Panel("Leases that ran out", [rate("ml_jobs_leases_expired_total", "stage", "phase")], "ops", width=6),
+                Panel(
+                    "Paused stages",
+                    [latest("ml_dispatch_stage_paused", "stage"), rate("ml_dispatch_stage_pauses_total", "stage")],
+                    about="1 while a stage that can't be used gets no work; below it how often that begins.",
+                    width=6,
+                    red_above=0.5,
+                ),
+                Panel(
+                    "Passes that found too much behind",
+                    [rate("ml_dispatch_high_water_passes_total", "stage")],
+                    "ops",
+                    width=6,
+                ),
+            ],
+        ),
+        Row(
+            "Scraping",
+            [
+                Panel("Pages, by outcome", [rate("ml_scrape_pages_total", "outcome", "request_mode")], "ops", width=6),
+                Panel("Fetching", quantiles("ml_scrape_fetch_duration_seconds", "request_mode"), "s", width=6),
+                Panel("Extracting", quantiles("ml_scrape_extract_duration_seconds", "request_mode"), "s", width=6),
+                Panel("Page size", quantiles("ml_scrape_page_bytes"), "bytes", width=6),
+                Panel("Bytes fetched", [rate("ml_scrape_bytes_total", "request_mode")], "Bps", width=6),
+                Panel("Denied by robots.txt", [rate("ml_scrape_robots_denials_total", "request_mode")], "ops", width=6),
+            ],
+        ),
+        Row(
+            "Chunking",
+            [
+                Panel("Texts, by outcome", [rate("ml_chunk_texts_total", "outcome", "request_mode")], "ops", width=6),
+                Panel("Chunks", [rate("ml_chunk_chunks_total", "request_mode")], "ops", width=6),
+                Panel("Tokens", [rate("ml_chunk_tokens_total", "request_mode")], "ops", width=6),
+                Panel("Duration", quantiles("ml_chunk_duration_seconds", "request_mode"), "s", width=6),
+            ],
+        ),
+    ],
+)
