@@ -5,7 +5,9 @@ import re
 import socket
 
 import pytest
-from conftest import Gateway
+from conftest import UNLIMITED, Gateway, StartGateway
+
+from ml_shared.testing.gateway import SERVICES
 
 TRACE = {
     "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -69,6 +71,27 @@ def test_every_log_line_is_json_with_the_services_trace_id(gateway: Gateway) -> 
     assert isinstance(line["request_time"], float)
     for text in gateway.server.access_log.read_text().splitlines():
         json.loads(text)
+
+
+def test_a_log_line_names_the_route_for_metrics(start_gateway: StartGateway) -> None:
+    routes = {
+        "/api/orchestrator/jobs/a1": "orchestrator",
+        "/api/orchestrator/jobs/events": "orchestrator",
+        "/api/orchestrator/jobs/a1/events/x": "orchestrator",
+        "/api/orchestrator/jobs/a1/events?after=3": "events",
+        "/api/orchestrator/batches/b1/events": "events",
+        "/api/scraper/jobs/a1/events": "scraper",
+        "/api/chunking/x": "chunking",
+        "/api/embedding/x?route=other": "embedding",
+        "/api/other/x": "other",
+        "/health?api_key=a": "health",
+        "/healthy": "other",
+        "/": "other",
+    }
+    # nothing behind it: no stream of events is held open
+    with start_gateway(dead=SERVICES, **UNLIMITED) as gateway:
+        written = {path: gateway.log_line(gateway.get(path).headers["x-request-id"])["route"] for path in routes}
+    assert written == routes
 
 
 def test_no_api_key_is_written_down_or_answered(gateway: Gateway) -> None:

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from ml_shared.metrics import CONTENT_TYPE, render_metrics
+from ml_shared.readings import Readings
 from ml_shared.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,9 @@ def build_health_router(settings: ServiceSettings, checks: Mapping[str, Check]) 
         return LiveAnswer()
 
     @router.get("/metrics", summary="Prometheus metrics of all this container's processes", response_class=Response)
-    async def metrics() -> Response:
-        return Response(await asyncio.to_thread(render_metrics), media_type=CONTENT_TYPE)
+    async def metrics(request: Request) -> Response:
+        readings = getattr(request.app.state, "readings", None) or Readings()  # there is none without `open_shared`
+        kept, read = await asyncio.gather(asyncio.to_thread(render_metrics), readings.render())
+        return Response(kept + read, media_type=CONTENT_TYPE)
 
     return router

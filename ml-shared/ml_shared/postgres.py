@@ -7,6 +7,8 @@ from typing import Any
 
 import asyncpg
 
+from ml_shared.pools import counted_postgres
+
 COMMAND_TIMEOUT_SECONDS = 30.0
 # longer than any statement of ours, short enough that a stuck server does not hold a request for ever
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -46,7 +48,8 @@ async def open_pool(
         max_inactive_connection_lifetime=300.0,
     )
     try:
-        yield pool
+        with counted_postgres(dsn, pool):
+            yield pool
     finally:
         try:
             await _close(pool)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -13,8 +14,10 @@ from redis.exceptions import RedisError
 from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.queueing import EnqueueAnswer
 from ml_shared.errors import RateLimitedError, UnavailableError
-from ml_shared.metrics import count_rejection
-from ml_shared.names import Queue
+from ml_shared.lua import LuaScript
+from ml_shared.metrics import count_rejection, service_name
+from ml_shared.names import Operation, Queue, RequestMode
+from ml_shared.readings import Reading, Values
 from ml_shared.results import ResultStore
 from ml_shared.settings import ServiceSettings
 
@@ -31,6 +34,18 @@ UNAVAILABLE_RETRY_SECONDS: Final = 5
 CALLER_TYPE_HEADER: Final = "ml_caller_type"
 REQUEST_ID_HEADER: Final = "ml_request_id"
 # of a task's message: who asked for it, for the worker's spans and log lines
+QUEUED_AT_HEADER: Final = "ml_queued_at"
+# Unix seconds; `queue_oldest.lua` looks for it
+
+_LABELS: Final = ("service", "queue", "request_mode", "operation")
+DEPTH: Final = Reading("ml_queue_depth", "Tasks that wait in the queue, or that a worker holds.", _LABELS)
+LIMIT: Final = Reading("ml_queue_limit", "Tasks that the queue takes in.", _LABELS)
+OLDEST: Final = Reading(
+    "ml_queue_oldest_age_seconds",
+    "How long the task that comes next has waited in the queue; 0 when none does.",
+    _LABELS,
+)
+_oldest: Final = LuaScript("ml_shared", "queue_oldest.lua")
 
 
 class TaskQueue:
@@ -100,6 +115,21 @@ class TaskQueue:
         """Return the name of this life of the queue's Redis; after a wipe it is another one."""
         _, _, epoch = await self._look()
         return epoch
+
+    async def read_gauges(self) -> Values:
+        """Return depth, limit and oldest age of the queue, for a scrape."""
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.llen(self._queue)
+            pipeline.hlen(UNACKED_KEY)
+            waiting, held = await pipeline.execute()
+        queued_at = await _oldest(self._redis, [self._queue]) if waiting else None
+        age = max(time.time() - float(queued_at), 0.0) if queued_at is not None else 0.0
+        labels = (service_name(), str(self._queue), RequestMode.ASYNC.value, Operation.WRITE.value)
+        return {
+            DEPTH: {labels: float(waiting + held)},
+            LIMIT: {labels: float(self._max_depth)},
+            OLDEST: {labels: age},
+        }
 
     async def _look(self) -> tuple[int, int, str]:
         async with self._redis.pipeline(transaction=False) as pipeline:

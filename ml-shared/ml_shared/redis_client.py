@@ -10,6 +10,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ml_shared.instrumentation import instrument_redis
+from ml_shared.pools import counted_redis
 
 MAX_CONNECTIONS: Final = 32
 # a process; the library's own pool holds 100 and raises beyond instead of waiting
@@ -38,7 +39,8 @@ async def open_redis(url: str, *, timeout_seconds: float = 2.0) -> AsyncIterator
     client = Redis(connection_pool=pool)
     instrument_redis(client)
     try:
-        yield client
+        with counted_redis(pool):
+            yield client
     finally:
         await client.aclose()
         await pool.disconnect()

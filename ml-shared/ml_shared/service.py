@@ -1,5 +1,6 @@
 """What every service opens when it starts, in one place, closed in reverse order when it stops."""
 
+import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator, Callable
@@ -14,8 +15,10 @@ from ml_shared.auth.membership import Authenticator
 from ml_shared.instrumentation import shutdown_telemetry
 from ml_shared.metrics import forget_process
 from ml_shared.names import Queue
+from ml_shared.pools import sample_pools_regularly
 from ml_shared.queueing import TaskQueue
 from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.readings import Readings
 from ml_shared.redis_client import open_redis
 from ml_shared.results import ResultStore
 from ml_shared.settings import ServiceSettings
@@ -41,7 +44,8 @@ async def open_shared(
     Parameters
     ----------
     app
-        Gets `state.settings`, `state.redis`, `state.authenticator`, `state.tasks` and `state.results`.
+        Gets `state.settings`, `state.redis`, `state.authenticator`, `state.tasks`, `state.results` and
+        `state.readings`, to which a service adds what else is read at a scrape.
     stack
         Closes everything when the lifespan ends, telemetry last.
     queue
@@ -57,6 +61,11 @@ async def open_shared(
     app.state.authenticator = await stack.enter_async_context(Authenticator.open(settings, redis))
     app.state.results = results
     app.state.tasks = tasks
+    app.state.readings = Readings()
+    if tasks is not None:
+        app.state.readings.add(tasks.read_gauges)
+    sampling = asyncio.create_task(sample_pools_regularly())
+    stack.callback(sampling.cancel)
     await stack.enter_async_context(enforcer.opened(settings, redis))
     _spare_the_garbage_collector(stack)
     return Shared(redis=redis, tasks=tasks, results=results)

@@ -35,6 +35,8 @@ class EndpointMode(StrEnum):
     WRONG_DIMENSIONS = "wrong_dimensions"  # one component too many
     NOT_FINITE = "not_finite"  # a NaN
     ZERO = "zero"  # a vector of length zero
+    TRUNCATING = "truncating"  # cuts what is over `max_tokens`, and says so by its count alone
+    TRUNCATING_OPENLY = "truncating_openly"  # and beside each vector
     SLOW = "slow"  # serves after `delay_seconds`
 
 
@@ -63,6 +65,8 @@ class FakeEndpoint(ThreadedServer):
         Answer with lists of floats although base64 was asked for, as some servers do.
     max_tokens
         A text of more words than this is a 400, as vLLM words it.
+    refusal_text
+        What that 400 says instead.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class FakeEndpoint(ThreadedServer):
         self.in_flight = 0
         self.most_in_flight = 0
         self.max_tokens = 512
+        self.refusal_text: str | None = None
         self.float_answers = False
         self.delay_seconds = 5.0
         self.retry_after_seconds = None
@@ -150,15 +155,18 @@ class FakeEndpoint(ThreadedServer):
         self.inputs.append(texts)
         vectors = self._distort(mode, [self._pinned.get(text) or vector_of(text, self.dimensions) for text in texts])
         as_base64 = body.get("encoding_format") == "base64" and not self.float_answers
-        data = [
+        data: list[dict[str, Any]] = [
             {"object": "embedding", "index": index, "embedding": _encoded(vector) if as_base64 else vector}
             for index, vector in enumerate(vectors)
         ]
         if mode is EndpointMode.WRONG_INDEX:
             data[-1]["index"] = 0
+        cut = [_tokens(text) > self.max_tokens for text in texts]
+        for item in data if mode is EndpointMode.TRUNCATING_OPENLY else ():
+            item["truncated"] = cut[item["index"]]
         # servers need not keep the order: `index` says which is which
         data.reverse()
-        tokens = sum(_tokens(text) for text in texts)
+        tokens = sum(min(_tokens(text), self.max_tokens) for text in texts)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return JSONResponse({"object": "list", "data": data, "model": self.model, "usage": usage})
 
@@ -172,8 +180,10 @@ class FakeEndpoint(ThreadedServer):
             return _problem(400, "no")
         if mode is EndpointMode.GARBAGE:
             return Response("<html>", media_type="text/html")
-        if any(_tokens(text) > self.max_tokens for text in texts):
-            return _problem(400, f"This model's maximum context length is {self.max_tokens} tokens.")
+        cutting = mode in {EndpointMode.TRUNCATING, EndpointMode.TRUNCATING_OPENLY}
+        if not cutting and any(_tokens(text) > self.max_tokens for text in texts):
+            refusal = f"This model's maximum context length is {self.max_tokens} tokens."
+            return _problem(400, self.refusal_text or refusal)
         return None
 
     def _distort(self, mode: EndpointMode, vectors: list[list[float]]) -> list[list[float]]:

@@ -14,8 +14,9 @@ from ml_shared.instrumentation import init_telemetry, instrument_celery, shutdow
 from ml_shared.logs import JOB_ID, REQUEST_ID
 from ml_shared.metrics import WorkerMetricsServer, count_task, forget_process, observe_task
 from ml_shared.names import Queue
+from ml_shared.pools import sample_pools
 from ml_shared.probe import HEARTBEAT_SECONDS
-from ml_shared.queueing import REQUEST_ID_HEADER
+from ml_shared.queueing import QUEUED_AT_HEADER, REQUEST_ID_HEADER
 from ml_shared.settings import ServiceSettings
 from ml_shared.worker.console import speak_json
 from ml_shared.worker.heartbeat import HeartbeatScheduler, HeartbeatStep, PromptEvents
@@ -165,6 +166,12 @@ def _set_up_logging(**_: Any) -> None:
     start_logging()
 
 
+@signals.before_task_publish.connect  # type: ignore[untyped-decorator]
+def _before_publish(headers: dict[str, Any], **_: Any) -> None:
+    """Let a message say since when it waits; one that is retried waits anew."""
+    headers[QUEUED_AT_HEADER] = round(time.time(), 3)
+
+
 @signals.task_prerun.connect  # type: ignore[untyped-decorator]
 def _before_task(task: CeleryTask, kwargs: dict[str, Any], **_: Any) -> None:
     request = task.request
@@ -186,6 +193,7 @@ def _after_task(task: CeleryTask, state: str | None = None, **_: Any) -> None:
         count_task(task.name, outcome)
     seconds = time.perf_counter() - getattr(request, "ml_began", time.perf_counter())
     observe_task(task.name, seconds)
+    sample_pools()
     fields = {"task": task.name, "task_id": request.id, "outcome": outcome, "duration_seconds": round(seconds, 3)}
     logger.info("task ended", extra=fields)
     for variable, token in zip((JOB_ID, REQUEST_ID), getattr(request, "ml_log_tokens", ()), strict=False):

@@ -17,7 +17,7 @@ from ml_shared.clients.orchestrator import AbandonError, OrchestratorClient
 from ml_shared.contracts.jobs import CallbackStatus, StageCallback
 from ml_shared.errors import InternalError, ServiceError, UnavailableError
 from ml_shared.instrumentation import record_error
-from ml_shared.names import RequestMode, Stage
+from ml_shared.names import Operation, RequestMode, Stage
 from ml_shared.queueing import CALLER_TYPE_HEADER, REQUEST_ID_HEADER
 from ml_shared.redis_client import open_redis
 from ml_shared.results import ResultStore
@@ -133,6 +133,7 @@ class StageTask(AsyncTask):
             attributes.JOB_STAGE: self.job_stage,
             attributes.QUEUE_NAME: delivery.get("routing_key") or self.app.conf.task_default_queue,
             attributes.REQUEST_MODE: str(RequestMode.ASYNC),
+            attributes.OPERATION: str(Operation.WRITE),
             attributes.CALLER_TYPE: headers.get(CALLER_TYPE_HEADER),
             attributes.HTTP_REQUEST_ID: headers.get(REQUEST_ID_HEADER),
         }

@@ -1,0 +1,114 @@
+"""Labels of targets: what relabelling makes of containers as Docker describes them."""
+
+import pytest
+from alloy_configs.files import EXPORTERS
+from alloy_files import CONFIGS, SERVICES, STACKS, blocks, containers, environment
+from alloy_values import Labels, final, relabelled, value_of
+
+PREFIX = "__meta_docker_container_label_com_docker_compose"
+
+
+def container(service: str, project: str = "orchestrator", port: str = "") -> Labels:
+    """Return a container as `discovery.docker` describes it."""
+    labels = {
+        "__address__": f"172.18.0.5:{port or 80}",
+        "__meta_docker_container_id": f"id-of-{service}",
+        "__meta_docker_container_name": f"/{project}-{service}-1",
+        "__meta_docker_network_ip": "172.18.0.5",
+        f"{PREFIX}_service": service,
+        f"{PREFIX}_project": project,
+    }
+    return {name: value for name, value in labels.items() if value}
+
+
+def log_labels(name: str, service: str, **environment: str) -> list[Labels]:
+    return [
+        final(target)
+        for target in relabelled(blocks(name)["discovery.relabel.logs"], [container(service)], environment)
+    ]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_services_containers_have_its_name_and_say_which_process_they_are(name: str) -> None:
+    for service in SERVICES:
+        assert log_labels(name, service) == [{"service": service, "process": "api"}]
+        assert log_labels(name, f"{service}-worker") == [{"service": service, "process": "worker"}]
+    assert log_labels(name, "orchestrator-beat") == [{"service": "orchestrator", "process": "beat"}]
+    assert log_labels(name, "embedding-migrate") == [{"service": "embedding", "process": "migrate"}]
+    assert log_labels(name, "redis-orch") == [{"service": "redis-orch"}]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_container_of_a_stack_is_read_but_alloy(stack: str) -> None:
+    unread = [one for one in containers(stack) if not log_labels(stack, one)]
+    assert unread == ["alloy"]
+
+
+def test_a_laptop_reads_its_own_projects_containers_and_not_what_stores_the_logs() -> None:
+    assert log_labels("laptop", "scraper", COMPOSE_PROJECT_NAME="somebody-elses") == []
+    assert log_labels("laptop", "scraper", COMPOSE_PROJECT_NAME="orchestrator") == [
+        {"service": "scraper", "process": "api"}
+    ]
+    assert [one for one in containers("laptop") if log_labels("laptop", one)] == []
+
+
+def test_a_container_that_compose_did_not_start_is_left_alone() -> None:
+    other = {"__address__": "172.17.0.2:80", "__meta_docker_container_name": "/other"}
+    for name in CONFIGS:
+        assert relabelled(blocks(name)["discovery.relabel.logs"], [other], {}) == []
+
+
+def test_a_laptop_scrapes_the_stack_that_it_was_started_with() -> None:
+    component = blocks("laptop")["discovery.relabel.services"]
+    given = {"COMPOSE_PROJECT_NAME": "embedding", "WORKER_METRICS_PORT": "9200"}
+    running = ["embedding", "embedding-worker", "embedding-migrate", "redis-embed", "alloy", "nginx", "nginx-exporter"]
+    found = relabelled(component, [container(one, "embedding", "8000") for one in running], given)
+    assert [(one["__address__"], final(one)) for one in found] == [
+        ("172.18.0.5:8000", {"job": "embedding", "process": "api", "instance": "embedding-embedding-1"}),
+        ("172.18.0.5:9200", {"job": "embedding", "process": "worker", "instance": "embedding-embedding-worker-1"}),
+        ("172.18.0.5:9113", {"job": "nginx", "instance": "embedding-nginx-exporter-1"}),
+    ]
+    assert relabelled(component, [container("scraper", "scraper")], given) == []
+
+
+def test_a_laptop_finds_the_same_jobs_and_processes_as_each_vm() -> None:
+    component = blocks("laptop")["discovery.relabel.services"]
+    for service in SERVICES:
+        found = relabelled(component, [container(one, service) for one in containers(service)], environment(service))
+        on_vm = value_of(blocks(service)["prometheus.scrape.services"].attributes["targets"], environment(service))
+        assert [(one["job"], one["process"]) for one in found] == [(one["job"], one["process"]) for one in on_vm]
+        ports = [[one["__address__"].rpartition(":")[2] for one in side] for side in (found, on_vm)]
+        assert ports[0] == ports[1]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_exporters_within_alloy_have_jobs_of_one_word_and_the_vms_name(name: str) -> None:
+    components = blocks(name)
+    scraped = value_of(
+        components["prometheus.scrape.exporters"].attributes["targets"],
+        {},
+        {f"discovery.relabel.{job}.output": [job] for job in EXPORTERS},
+    )
+    given = {"VM_NAME": "this-one", "REDIS_ADDRESS": "redis:6379", "POSTGRES_ADDRESS": "postgres:5432/x"}
+    target = {"__address__": "127.0.0.1:12345", "job": "integrations/of-its-own", "instance": "3f2a"}
+    for job in scraped:
+        assert components[f"discovery.relabel.{job}"].attributes["targets"].name == f"{EXPORTERS[job]}.targets"
+        (found,) = relabelled(components[f"discovery.relabel.{job}"], [target], given)
+        assert final(found) == {"job": job, "instance": "this-one"}
+    # each exporter that is there is scraped
+    assert {EXPORTERS[job] for job in scraped} == {one for one in components if one.startswith("prometheus.exporter.")}
+
+
+def test_a_laptop_asks_no_store_that_its_stack_has_not() -> None:
+    components, target = blocks("laptop"), [{"__address__": "127.0.0.1:12345"}]
+    for job in ("redis", "postgres"):
+        assert relabelled(components[f"discovery.relabel.{job}"], target, environment("chunking")) == []
+        assert len(relabelled(components[f"discovery.relabel.{job}"], target, environment("embedding"))) == 1
+    for job in ("node", "alloy"):
+        assert len(relabelled(components[f"discovery.relabel.{job}"], target, {})) == 1
+
+
+def test_nginx_is_scraped_by_its_exporter() -> None:
+    (target,) = value_of(blocks("gateway-vm")["prometheus.scrape.nginx"].attributes["targets"], {})
+    assert target == {"__address__": "nginx-exporter:9113", "job": "nginx"}
+    assert "nginx-exporter" in containers("gateway-vm")
