@@ -7,12 +7,14 @@ caller or a corpus.
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest, start_http_server
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
@@ -62,8 +64,16 @@ QUEUE_REJECTIONS: Final = Counter(
     "Tasks that were not taken in, by why.",
     ["service", "queue", "reason", "request_mode", "operation"],
 )
-_QUEUED: Final = (RequestMode.ASYNC, Operation.WRITE)
+_QUEUED: Final = (RequestMode.ASYNC.value, Operation.WRITE.value)
 # what goes through a queue; nothing is read that way
+TASK_OUTCOMES: Final = ("success", "failure", "retry", "given_back", "killed")
+STAGE_OUTCOMES: Final = ("failed", "deferred", "abandoned", "not_started", "duplicate", "retried")
+# of a stage's task also these
+REPORTS: Final = {
+    "complete": ("success", "failed", "deferred", "stale", "duplicate", "refused", "unavailable"),
+    **dict.fromkeys(("started", "running", "committing"), ("accepted", "abandon", "unavailable")),
+}
+"""How each report may end."""
 
 
 def service_name() -> str:
@@ -96,6 +106,33 @@ def _request_series(
         REQUESTS.labels(service, path, method, f"{hundreds}xx", mode, operation),
         REQUEST_SECONDS.labels(service, path, mode, operation),
     )
+
+
+def start_at_zero(metric: MetricWrapperBase, *values: Iterable[str]) -> None:
+    """Make a metric's series for every combination of its labels' known values.
+
+    A counter that appears with its first event has no increase then: a rate, and an alert, would miss that event.
+    """
+    multiprocess_folder()
+    for labels in product(*values):
+        metric.labels(*labels)
+
+
+def start_task_metrics(tasks: Mapping[str, bool]) -> None:
+    """Make the series of a worker's tasks; the value says whether it is a stage's, which also reports."""
+    service = service_name()
+    for task, is_stage in tasks.items():
+        outcomes = TASK_OUTCOMES + (STAGE_OUTCOMES if is_stage else ())
+        start_at_zero(TASKS, [service], [task], outcomes, *([value] for value in _QUEUED))
+        start_at_zero(TASK_SECONDS, [service], [task], *([value] for value in _QUEUED))
+    if any(tasks.values()):
+        for report, outcomes in REPORTS.items():
+            start_at_zero(CALLBACKS, [service], [report], outcomes, *([value] for value in _QUEUED))
+
+
+def start_rejections(queue: str, reasons: Iterable[str]) -> None:
+    """Make the series of why tasks are not taken in."""
+    start_at_zero(QUEUE_REJECTIONS, [service_name()], [queue], reasons, *([value] for value in _QUEUED))
 
 
 def count_task(task: str, outcome: str) -> None:

@@ -15,7 +15,7 @@ from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.queueing import EnqueueAnswer
 from ml_shared.errors import RateLimitedError, UnavailableError
 from ml_shared.lua import LuaScript
-from ml_shared.metrics import count_rejection, service_name
+from ml_shared.metrics import count_rejection, service_name, start_rejections
 from ml_shared.names import Operation, Queue, RequestMode
 from ml_shared.readings import Reading, Values
 from ml_shared.results import ResultStore
@@ -61,6 +61,8 @@ class TaskQueue:
         self._max_depth = settings.MAX_QUEUE_DEPTH
         self._results = ResultStore(redis, settings)
         self._arriving = self._arriving_bytes = 0
+        start_rejections(queue, ("queue_full", "unavailable"))
+        start_rejections("results", ("results_full", "too_many_tasks"))
 
     async def enqueue(
         self, task: "Task", ctx: CallerContext, *, kwargs: Mapping[str, Any], job_id: str | None

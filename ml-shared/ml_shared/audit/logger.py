@@ -13,6 +13,7 @@ from ml_shared.audit.events import FIELDS, AuditEvent, Outcome
 from ml_shared.auth.context import CallerContext
 from ml_shared.logs import MaskedRecord
 from ml_shared.masking import MASK, is_secret_name, mask_secrets, text_of
+from ml_shared.metrics import start_at_zero
 
 __all__ = ["AuditEvent", "AuditSchemaError", "Outcome", "emit"]
 
@@ -35,6 +36,7 @@ _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
 _VIOLATIONS = Counter(
     "ml_audit_violations_total", "Lines of the audit trail that broke a rule and were written all the same", ["rule"]
 )
+start_at_zero(_VIOLATIONS, ("event", "outcome", "field", "secret"))
 
 
 class AuditSchemaError(TypeError):

@@ -26,6 +26,7 @@ from ml_shared.auth.request import current_request
 from ml_shared.auth.schemes import presented_key
 from ml_shared.auth.verdict import Outage, Verdict, parse_verdict
 from ml_shared.errors import UnauthorizedError, UnavailableError
+from ml_shared.metrics import start_at_zero
 from ml_shared.names import Header
 from ml_shared.settings import ServiceSettings
 
@@ -41,7 +42,7 @@ BREAKER_OPEN_SECONDS: Final = 5.0
 _logger = logging.getLogger(__name__)
 _tracer = trace.get_tracer(__name__)
 _CHECKS = Counter("ml_auth_checks_total", "Requests whose key was looked at, by what came of it", ["outcome"])
-_OUTCOMES: Final = ("internal", "cached", "valid", "invalid", "unavailable")
+_OUTCOMES: Final = ("internal", "cached", "valid", "invalid", "unavailable", "missing")
 _BREAKER_STATE = Gauge(
     "ml_auth_breaker_state",
     "The breaker before Membership, where it changed last: 0 closed, 1 half open, 2 open",
@@ -71,6 +72,7 @@ class Authenticator:
             on_change=_BREAKER_STATE.set,
         )
         _BREAKER_STATE.set(BreakerState.CLOSED)
+        start_at_zero(_CALL_SECONDS, ("valid", "invalid", "outage"))
         self._checks = {outcome: _CHECKS.labels(outcome) for outcome in _OUTCOMES}
         self._slots = asyncio.Semaphore(MAX_CALLS_IN_FLIGHT)
         self._flights: dict[str, asyncio.Task[Verdict | Outage]] = {}

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.request import current_request
 from ml_shared.errors import RateLimitedError
+from ml_shared.metrics import start_at_zero
 from ml_shared.ratelimit.local_window import LocalWindow
 from ml_shared.ratelimit.shared_window import SharedWindow
 from ml_shared.ratelimit.strategies import (
@@ -43,6 +44,8 @@ class _Limiter:
         )
         self._local = LocalWindow(self._window_seconds, parts=settings.API_PROCESSES * settings.SERVICE_REPLICAS)
         self._shared = shared
+        policies = (FairShareStrategy.name, MembershipTierStrategy.name)
+        start_at_zero(_DECISIONS, policies, ("allowed", "refused"), ("redis", "memory"))
 
     async def decide(self, ctx: CallerContext) -> RateLimitDecision:
         # by owner, which is the key unless OWNER_SOURCE=account: an account's many keys have one share

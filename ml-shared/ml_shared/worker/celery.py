@@ -12,7 +12,7 @@ from celery import Task as CeleryTask
 
 from ml_shared.instrumentation import init_telemetry, instrument_celery, shutdown_telemetry, start_logging
 from ml_shared.logs import JOB_ID, REQUEST_ID
-from ml_shared.metrics import WorkerMetricsServer, count_task, forget_process, observe_task
+from ml_shared.metrics import WorkerMetricsServer, count_task, forget_process, observe_task, start_task_metrics
 from ml_shared.names import Queue
 from ml_shared.pools import sample_pools
 from ml_shared.probe import HEARTBEAT_SECONDS
@@ -22,7 +22,7 @@ from ml_shared.worker.console import speak_json
 from ml_shared.worker.heartbeat import HeartbeatScheduler, HeartbeatStep, PromptEvents
 from ml_shared.worker.request import KILLED
 from ml_shared.worker.runtime import ChildRuntime
-from ml_shared.worker.task import RETRY_MAX_SECONDS, AsyncTask
+from ml_shared.worker.task import RETRY_MAX_SECONDS, AsyncTask, StageTask
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +135,8 @@ def _connect_process_signals(app: WorkerApp) -> None:
     metrics = WorkerMetricsServer()
 
     def start_main(**_: Any) -> None:
+        ours = {name: task for name, task in app.tasks.items() if isinstance(task, AsyncTask)}
+        start_task_metrics({name: isinstance(task, StageTask) for name, task in ours.items()})
         metrics.start(app.service_settings.WORKER_METRICS_PORT)
 
     def stop_main(**_: Any) -> None:
