@@ -17,7 +17,7 @@ from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.queueing import PendingResult
 from ml_shared.errors import RateLimitedError, UnavailableError
 from ml_shared.names import Queue
-from ml_shared.queueing import TaskQueue
+from ml_shared.queueing import OLDEST, TaskQueue
 from ml_shared.redis_client import open_redis
 from ml_shared.results import HELD_BYTES, ResultStore
 from ml_shared.settings import ServiceSettings
@@ -75,6 +75,9 @@ async def test_a_users_task_is_queued_where_workers_listen_and_registered_for_it
     assert message["headers"]["id"] == answer.task_id
     assert message["headers"]["ml_request_id"] == "request-0001"
     assert "somebody" not in json.dumps(message["headers"])
+    gauges = await queue.read_gauges()
+    assert [value for series in gauges.values() for value in series.values()][:2] == [1.0, queue._max_depth]
+    assert 0.0 < next(iter(gauges[OLDEST].values())) < 60.0, "the message says since when it waits"
     store = ResultStore(redis, _settings(redis_url))
     assert await store.read(answer.task_id, "key:a") == PendingResult(task_id=answer.task_id, status="queued")
     assert await store.read(answer.task_id, "key:b") is None

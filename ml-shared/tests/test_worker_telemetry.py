@@ -114,6 +114,14 @@ def test_four_children_have_one_true_sum(told: Told) -> None:
     assert f"ml_task_duration_seconds_count{{{LABELS}}} {TASKS}.0" in told.metrics
 
 
+def test_what_has_not_happened_yet_is_0_and_no_gap(told: Told) -> None:
+    for outcome in ("killed", "abandoned", "failed"):
+        labels = LABELS.replace('"write",', f'"write",outcome="{outcome}",')
+        assert f"ml_task_outcomes_total{{{labels}}} 0.0" in told.metrics
+    report = 'operation="write",outcome="unavailable",report="complete",request_mode="async",service="scraper"'
+    assert f"ml_callback_outcomes_total{{{report}}} 0.0" in told.metrics
+
+
 def test_no_span_is_lost_though_the_children_were_forked_and_are_stopped(told: Told) -> None:
     runs = [span for span in told.spans if span.name == "run/probe.stage_task"]
     assert len(runs) == TASKS

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from app.api.routes import async_, health, internal, sync
 from app.config import settings
 from app.core.logic import open_orchestrator
+from app.core.standing import KEPT_SECONDS, read_gauges
 from app.worker.nudging import Nudger
 from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
@@ -24,7 +25,8 @@ from ml_shared.service import open_shared
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         shared = await open_shared(app, settings, stack, queue=Queue.ORCHESTRATION)
-        app.state.orchestrator = await stack.enter_async_context(open_orchestrator(settings))
+        orchestrator = app.state.orchestrator = await stack.enter_async_context(open_orchestrator(settings))
+        app.state.readings.add(lambda: read_gauges(orchestrator.pool), kept_seconds=KEPT_SECONDS)
         app.state.nudger = Nudger(shared.redis)
         yield
 

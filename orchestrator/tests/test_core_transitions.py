@@ -31,7 +31,8 @@ async def test_a_job_walks_through_every_stage_and_ends_completed(core: Core) ->
     await core.started(embedding)
     assert await core.started(embedding, ProgressPhase.COMMITTING)
     moved = await core.complete(embedding, stats={"chunks": 3, "tokens": 46})
-    assert moved.ended is JobStatus.COMPLETED
+    assert moved.ended is not None
+    assert moved.ended.status is JobStatus.COMPLETED
 
     job = await find(core.pool, "key:a", (await core.row(job_id))["id"])
     assert job.status is JobStatus.COMPLETED
@@ -111,7 +112,7 @@ async def test_a_job_whose_worker_dies_each_time_fails_after_the_last_attempt(co
         assert await core.started(job)
         await core.expire_leases()
         _, failed = await core.recover()
-    assert [str(row["id"]) for row in failed] == [job_id]
+    assert [str(row["id"]) for row, _ in failed] == [job_id]
     row = await core.row(job.job_id)
     assert (row["status"], row["error_code"], row["failed_stage"]) == ("failed", "stage_timeout", "scraping")
 

@@ -11,7 +11,7 @@ import asyncpg
 
 from app.core.hand_outs import HandOut
 from app.core.pipeline import StageDefinition, behind
-from app.core.placement import by_lane, drop_lease, end, make_runnable
+from app.core.placement import Ended, by_lane, drop_lease, end, make_runnable
 from ml_shared.contracts.jobs import JobStatus
 from ml_shared.names import Stage
 
@@ -224,11 +224,10 @@ async def give_back(
     return seconds
 
 
-async def reject(pool: asyncpg.Pool, hand_out: HandOut, *, code: str, message: str) -> bool:
-    """Fail a job that its stage will never take. Returns whether it was still this attempt's to fail."""
+async def reject(pool: asyncpg.Pool, hand_out: HandOut, *, code: str, message: str) -> Ended | None:
+    """Fail a job that its stage will never take. Returns its end, or `None` if it was not this attempt's to fail."""
     async with pool.acquire() as connection, connection.transaction():
         job = await connection.fetchrow(_STILL_DISPATCHING, hand_out.owner, hand_out.job_id, hand_out.attempt_id)
         if job is None:
-            return False
-        await end(connection, job, JobStatus.FAILED, code=code, message=message, failed_stage=hand_out.stage)
-    return True
+            return None
+        return await end(connection, job, JobStatus.FAILED, code=code, message=message, failed_stage=hand_out.stage)

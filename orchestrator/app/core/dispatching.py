@@ -21,7 +21,7 @@ from app.core.pipeline import StageDefinition, definition_of
 from app.core.stage_calls import Accepted, Answered, Outcome, Rejected, StageClient, Unavailable, Unknown
 from app.core.transitions import CONTENT_MISSING, Limits, complete, progress
 from ml_shared import attributes
-from ml_shared.contracts.jobs import CallbackStatus, JobStatus, ProgressPhase, ProgressReport, StageCallback
+from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, ProgressReport, StageCallback
 from ml_shared.errors import ServiceError
 from ml_shared.names import Stage
 
@@ -150,8 +150,9 @@ class Dispatcher:
             case Rejected(code, message):
                 span.set_attribute(attributes.ERROR_CODE, code)
                 span.set_attribute(attributes.FAILED_STAGE, job.stage)
-                if await reject(self._pool, job, code=code, message=message):
-                    metrics.JOBS_ENDED.labels(JobStatus.FAILED).inc()
+                ended = await reject(self._pool, job, code=code, message=message)
+                if ended is not None:
+                    metrics.count_ended(ended)
                 logger.error("stage_rejected_job", extra=_fields(job, code))
             case Unknown(reason):
                 logger.warning("hand_out_unanswered", extra={**_fields(job, "unknown"), "reason": reason})
@@ -184,8 +185,7 @@ class Dispatcher:
                 span.set_attribute(attributes.ERROR_CODE, callback.error_code or "")
                 logger.warning("stage_not_done", extra=_fields(job, callback.error_code or ""))
             moved = await complete(self._pool, job.job_id, definition, callback, self._limits)
-        if moved.ended is not None:
-            metrics.JOBS_ENDED.labels(moved.ended).inc()
+        metrics.count_transition(moved)
         return moved.next_stage
 
     async def _work_here(self, definition: StageDefinition, job: HandOut, span: Span) -> StageCallback:

@@ -108,8 +108,7 @@ class Orchestrator:
         """
         definition = _stage_of(service, callback.stage)
         moved = await transitions.complete(self.pool, _uuid(job_id), definition, callback, self._limits)
-        if moved.ended is not None:
-            metrics.JOBS_ENDED.labels(moved.ended).inc()
+        metrics.count_transition(moved)
         return moved
 
     async def progress(self, service: str | None, job_id: str, report: ProgressReport) -> ProgressAnswer:
@@ -122,8 +121,7 @@ class Orchestrator:
         """
         definition = _stage_of(service, report.stage)
         answer, moved = await transitions.progress(self.pool, _uuid(job_id), definition, report, self._limits)
-        if moved.ended is not None:
-            metrics.JOBS_ENDED.labels(moved.ended).inc()
+        metrics.count_transition(moved)
         if answer is None:
             raise AbandonError
         return answer
@@ -167,9 +165,10 @@ class Orchestrator:
         released, failed = await recovery.recover(
             self.pool, self._limits, queue_lease_seconds=self._settings.QUEUE_LEASE_SECONDS
         )
-        for job in [*released, *failed]:
+        for job in [*released, *(job for job, _ in failed)]:
             metrics.LEASES_EXPIRED.labels(job["stage"], job["phase"]).inc()
-        metrics.JOBS_ENDED.labels(JobStatus.FAILED).inc(len(failed))
+        for _, ended in failed:
+            metrics.count_ended(ended)
         recovery.log_recovered(released, failed)
         return frozenset(Stage(job["stage"]) for job in released)
 

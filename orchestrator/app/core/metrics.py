@@ -1,13 +1,96 @@
-"""What the orchestrator counts. Labels are stages and outcomes, never a job, a URL, a caller or a corpus."""
+"""What the orchestrator counts. Labels are stages, outcomes and codes, never a job, a URL, a caller or a corpus."""
 
-from prometheus_client import Counter
+from typing import Final
 
-HAND_OUTS = Counter("ml_dispatch_hand_outs", "Jobs handed to a stage, by what its answer was", ["stage", "outcome"])
-STAGE_PAUSES = Counter(
-    "ml_dispatch_stage_pauses", "Times that a stage was paused because it could not be used", ["stage"]
+from prometheus_client import Counter, Histogram
+
+from app.core.pipeline import PIPELINE
+from app.core.placement import Ended
+from app.core.stage_calls import Accepted, Answered, Rejected, Unavailable, Unknown
+from app.core.transitions import Transition
+from ml_shared.contracts.jobs import ENDED, CallbackStatus, JobStatus
+from ml_shared.metrics import start_at_zero
+
+PHASES: Final = ("dispatch", "queue", "run")
+OTHER: Final = "other"
+FAILURE_CODES: Final = frozenset(
+    {
+        *("blocked_address", "blocked_scheme", "blocked_port", "dns_failed", "tls_failed", "fetch_timeout"),
+        *("robots_disallowed", "robots_unreachable", "host_busy", "http_status", "too_many_redirects", "too_large"),
+        *("unsupported_content_type", "empty_content", "extraction_failed", "pacing_unavailable"),
+        *("content_missing", "content_corrupt", "max_tokens_too_large", "max_tokens_too_small", "stage_unavailable"),
+        *("input_too_long", "invalid_vector", "dimension_mismatch", "endpoint_unavailable", "endpoint_rate_limited"),
+        *("model_mismatch", "store_unavailable", "invalid_request", "internal_error", "upstream_error"),
+        *("task_timeout", "stage_timeout", "worker_lost", "timeout", "unknown_error", "forbidden", "not_found"),
+    }
 )
-HIGH_WATER = Counter(
-    "ml_dispatch_high_water_passes", "Passes that handed out nothing because too much is behind", ["stage"]
+"""What a job may fail with, as documented; anything else that a stage says counts as `other`."""
+_STAGE_BUCKETS_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_SEARCHABLE_BUCKETS_SECONDS: Final = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)
+_ATTEMPT_BUCKETS: Final = (1, 2, 3, 5, 10)
+
+HAND_OUTS: Final = Counter(
+    "ml_dispatch_hand_outs", "Jobs handed to a stage, by what its answer was.", ["stage", "outcome"]
 )
-LEASES_EXPIRED = Counter("ml_jobs_leases_expired", "Leases that ran out, by stage and phase", ["stage", "phase"])
-JOBS_ENDED = Counter("ml_jobs_ended", "Jobs that ended", ["status"])
+STAGE_PAUSES: Final = Counter(
+    "ml_dispatch_stage_pauses", "Times that a stage was paused because it could not be used.", ["stage"]
+)
+HIGH_WATER: Final = Counter(
+    "ml_dispatch_high_water_passes", "Passes that handed out nothing because too much is behind.", ["stage"]
+)
+LEASES_EXPIRED: Final = Counter(
+    "ml_jobs_leases_expired", "Leases that ran out, by stage and phase.", ["stage", "phase"]
+)
+JOBS_SUBMITTED: Final = Counter("ml_jobs_submitted", "Jobs taken in.")
+JOBS_ENDED: Final = Counter("ml_jobs_ended", "Jobs that ended, by how.", ["status"])
+JOBS_FAILED: Final = Counter("ml_jobs_failed", "Jobs that failed, by stage and error code.", ["stage", "code"])
+STAGE_SECONDS: Final = Histogram(
+    "ml_jobs_stage_duration_seconds",
+    "Time from an attempt's start in a stage to its end, by how it ended.",
+    ["stage", "outcome"],
+    buckets=_STAGE_BUCKETS_SECONDS,
+)
+STAGE_ATTEMPTS: Final = Histogram(
+    "ml_jobs_stage_attempts",
+    "Attempts that a job had in a stage when it left that for good.",
+    ["stage"],
+    buckets=_ATTEMPT_BUCKETS,
+)
+SEARCHABLE_SECONDS: Final = Histogram(
+    "ml_jobs_searchable_seconds",
+    "Time from a job's submission until its page could be searched.",
+    buckets=_SEARCHABLE_BUCKETS_SECONDS,
+)
+
+_STAGES: Final = [definition.stage.value for definition in PIPELINE]
+start_at_zero(
+    HAND_OUTS, _STAGES, [one.__name__.lower() for one in (Accepted, Answered, Rejected, Unavailable, Unknown)]
+)
+start_at_zero(STAGE_PAUSES, _STAGES)
+start_at_zero(HIGH_WATER, _STAGES)
+start_at_zero(LEASES_EXPIRED, _STAGES, PHASES)
+start_at_zero(JOBS_ENDED, sorted(ENDED))
+start_at_zero(JOBS_FAILED, _STAGES, [OTHER])  # with each code they would be a hundred, most of them never used
+start_at_zero(STAGE_SECONDS, _STAGES, [status.value for status in CallbackStatus])
+start_at_zero(STAGE_ATTEMPTS, _STAGES)
+
+
+def count_transition(moved: Transition) -> None:
+    """Count what a report did: the end of a stage's attempt, and perhaps of its job."""
+    run = moved.stage_run
+    if run is not None:
+        if run.seconds is not None:
+            STAGE_SECONDS.labels(run.stage, run.outcome).observe(run.seconds)
+        if run.outcome is not CallbackStatus.DEFERRED or moved.ended is not None:
+            STAGE_ATTEMPTS.labels(run.stage).observe(run.attempts)
+    if moved.ended is not None:
+        count_ended(moved.ended)
+
+
+def count_ended(ended: Ended) -> None:
+    """Count a job that ended."""
+    JOBS_ENDED.labels(ended.status).inc()
+    if ended.status is JobStatus.COMPLETED:
+        SEARCHABLE_SECONDS.observe(ended.seconds)
+    elif ended.status is JobStatus.FAILED:
+        JOBS_FAILED.labels(ended.failed_stage, ended.code if ended.code in FAILURE_CODES else OTHER).inc()

@@ -5,6 +5,7 @@ then stages. Whoever moves several jobs in one transaction takes them `by_lane`,
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -33,7 +34,18 @@ UPDATE jobs SET
     status = $3, placement = 'ended', not_before = NULL, attempt_open = false, committing = false,
     ended_at = now(), waiting_since = now(), error_code = $4, error_message = $5, failed_stage = $6
 WHERE owner = $1 AND id = $2
+RETURNING extract(epoch FROM now() - submitted_at)::float8 AS seconds
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a job ended, and how many seconds after it was submitted."""
+
+    status: JobStatus
+    seconds: float
+    code: str | None = None
+    failed_stage: Stage | None = None
 
 
 def by_lane(jobs: Iterable[Any]) -> list[Any]:
@@ -76,9 +88,10 @@ async def end(
     code: str | None = None,
     message: str | None = None,
     failed_stage: Stage | None = None,
-) -> None:
+) -> Ended:
     """End a job: nothing moves it afterwards."""
-    await connection.execute(_END, job["owner"], job["id"], status, code, message, failed_stage)
+    seconds = await connection.fetchval(_END, job["owner"], job["id"], status, code, message, failed_stage)
     await connection.execute("UPDATE owners SET open_jobs = open_jobs - 1 WHERE owner = $1", job["owner"])
     await drop_lease(connection, job)
     await leave_lane(connection, job)
+    return Ended(status, seconds, code, failed_stage)

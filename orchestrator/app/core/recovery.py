@@ -6,6 +6,7 @@ from typing import Any, Final
 import asyncpg
 
 from app.core.claims import release
+from app.core.placement import Ended
 from app.core.transitions import Limits, fail_lost
 from ml_shared.names import Stage
 
@@ -49,7 +50,9 @@ UPDATE lanes SET holder = NULL WHERE holder IS NOT NULL AND NOT EXISTS (
 """
 
 
-async def recover(pool: asyncpg.Pool, limits: Limits, *, queue_lease_seconds: float) -> tuple[list[Any], list[Any]]:
+async def recover(
+    pool: asyncpg.Pool, limits: Limits, *, queue_lease_seconds: float
+) -> tuple[list[Any], list[tuple[Any, Ended]]]:
     """Take back leases that ran out: the job is runnable again, or failed if it had all its attempts.
 
     A wiped queue shows at the next hand-out, by its epoch. Where every job of a stage waits in its queue there is none,
@@ -64,10 +67,10 @@ async def recover(pool: asyncpg.Pool, limits: Limits, *, queue_lease_seconds: fl
     Returns
     -------
     released, failed
-        Rows of (owner, id, stage, phase).
+        Rows of (owner, id, stage, phase); those of failed jobs with their end.
     """
     released: list[Any] = []
-    failed: list[Any] = []
+    failed: list[tuple[Any, Ended]] = []
     async with pool.acquire() as connection:
         await connection.execute(_PROBE, queue_lease_seconds - PROBE_AFTER_SECONDS, PROBE_INTERVAL_SECONDS)
         for lease in await connection.fetch(_EXPIRED, RECOVERY_BATCH):
@@ -76,21 +79,24 @@ async def recover(pool: asyncpg.Pool, limits: Limits, *, queue_lease_seconds: fl
                 job = await connection.fetchrow(_TAKE_BACK, lease["owner"], lease["job_id"])
                 if job is None:
                     continue
-                lost = job["phase"] == "run" and (job["attempts"] or 0) >= limits.max_attempts
-                if lost:
-                    await fail_lost(connection, job, Stage(job["stage"]), limits)
+                ended = None
+                if job["phase"] == "run" and (job["attempts"] or 0) >= limits.max_attempts:
+                    ended = await fail_lost(connection, job, Stage(job["stage"]), limits)
                 else:
                     await release(connection, job, Stage(job["stage"]))
-            (failed if lost else released).append(job)
+            if ended is not None:
+                failed.append((job, ended))
+            else:
+                released.append(job)
         await connection.execute(_FREE_DEAD_LANES)
     return released, failed
 
 
-def log_recovered(released: list[Any], failed: list[Any]) -> None:
+def log_recovered(released: list[Any], failed: list[tuple[Any, Ended]]) -> None:
     """Write a line for each lease that ran out: with the job's trace, so that it is found beside the job's spans."""
     for job in released:
         logger.warning("lease_expired", extra=_fields(job))
-    for job in failed:
+    for job, _ in failed:
         logger.error("attempts_lost", extra=_fields(job))
 
 

@@ -8,6 +8,7 @@ import asyncpg
 import orjson
 
 from app.core.errors import IdempotencyInProgressError, IdempotencyKeyReusedError, TooManyOpenJobsError
+from app.core.metrics import JOBS_SUBMITTED
 from app.core.pipeline import FIRST
 from app.core.placement import make_runnable
 from ml_shared.contracts.jobs import JobAccepted, JobRequest, JobStatus
@@ -106,4 +107,5 @@ async def submit(
             traceparent,
         )
         await make_runnable(connection, job, FIRST.stage)
+    JOBS_SUBMITTED.inc()
     return accepted

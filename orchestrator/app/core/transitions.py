@@ -5,7 +5,7 @@ nothing changes. The same attempt twice is a duplicate, another attempt is stale
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -15,7 +15,7 @@ import asyncpg
 from app.core.errors import JobNotFoundError
 from app.core.hand_outs import attempt_of
 from app.core.pipeline import FIRST, StageDefinition, after
-from app.core.placement import drop_lease, end, leave_lane, make_runnable, make_wait
+from app.core.placement import Ended, drop_lease, end, leave_lane, make_runnable, make_wait
 from ml_shared.contracts.jobs import (
     CallbackAnswer,
     CallbackStatus,
@@ -58,7 +58,7 @@ WHERE jobs.id = $1
 _FINISH_STAGE = """
 INSERT INTO job_stages AS s (owner, job_id, stage, ended_at, finished_attempt) VALUES ($1, $2, $3, now(), $4)
 ON CONFLICT (owner, job_id, stage) DO UPDATE SET ended_at = now(), finished_attempt = $4
-RETURNING attempts, started_at, first_deferred_at
+RETURNING attempts, started_at, extract(epoch FROM ended_at - started_at)::float8 AS seconds
 """
 _DEFER_STAGE = """
 UPDATE job_stages SET first_deferred_at = coalesce(first_deferred_at, now()), attempts = GREATEST(attempts - $4, 0)
@@ -113,6 +113,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class StageRun:
+    """An attempt that has ended: how, after how many seconds (`None` if it never said that it started), as which one."""
+
+    stage: Stage
+    outcome: CallbackStatus
+    seconds: float | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """What a report did.
 
@@ -124,11 +134,14 @@ class Transition:
         The stage that now has a job more to hand out, if one has.
     ended
         How the job ended, if it did.
+    stage_run
+        The attempt that the report ended, if it did.
     """
 
     answer: CallbackAnswer
     next_stage: Stage | None = None
-    ended: JobStatus | None = None
+    ended: Ended | None = None
+    stage_run: StageRun | None = None
 
 
 async def _answer_late(connection: Any, job_id: UUID, stage: Stage, attempt_id: UUID) -> Transition:
@@ -158,10 +171,14 @@ async def complete(
         progress = await connection.fetchrow(_FINISH_STAGE, job["owner"], job_id, stage, attempt_id)
         await drop_lease(connection, job)
         if callback.status is CallbackStatus.SUCCESS:
-            return await _succeed(connection, job, definition, callback, progress["started_at"])
-        if callback.status is CallbackStatus.DEFERRED:
-            return await _defer(connection, job, definition, callback, limits)
-        return await _fail(connection, job, stage, callback)
+            moved = await _succeed(connection, job, definition, callback, progress["started_at"])
+        elif callback.status is CallbackStatus.DEFERRED:
+            moved = await _defer(connection, job, definition, callback, limits)
+        else:
+            moved = await _fail(connection, job, stage, callback)
+        return replace(
+            moved, stage_run=StageRun(stage, callback.status, progress["seconds"], max(progress["attempts"], 1))
+        )
 
 
 async def _succeed(
@@ -170,8 +187,7 @@ async def _succeed(
     await _keep_stats(connection, job, definition.stage, callback, started_at)
     following = after(definition.stage)
     if following is None:
-        await end(connection, job, JobStatus.COMPLETED)
-        return Transition(CallbackAnswer(), ended=JobStatus.COMPLETED)
+        return Transition(CallbackAnswer(), ended=await end(connection, job, JobStatus.COMPLETED))
     await make_runnable(connection, job, following.stage)
     if definition.by_host:
         await leave_lane(connection, job, callback.host_next_at)
@@ -204,7 +220,7 @@ def _count(stats: dict[str, Any], name: str) -> int | None:
 
 
 async def _fail(connection: Any, job: Any, stage: Stage, callback: StageCallback) -> Transition:
-    await end(
+    ended = await end(
         connection,
         job,
         JobStatus.FAILED,
@@ -213,7 +229,7 @@ async def _fail(connection: Any, job: Any, stage: Stage, callback: StageCallback
         failed_stage=stage,
     )
     await leave_lane(connection, job, callback.host_next_at)
-    return Transition(CallbackAnswer(), ended=JobStatus.FAILED)
+    return Transition(CallbackAnswer(), ended=ended)
 
 
 async def _defer(
@@ -266,8 +282,7 @@ async def progress(
         if starts:
             attempts = await connection.fetchval(_COUNT_START, job["owner"], job_id, stage)
             if attempts > limits.max_attempts:
-                await fail_lost(connection, job, stage, limits)
-                return None, Transition(CallbackAnswer(), ended=JobStatus.FAILED)
+                return None, Transition(CallbackAnswer(), ended=await fail_lost(connection, job, stage, limits))
         if starts or job["placement"] != "leased":
             # a lease that ran out, but that nobody took over, is taken up again
             leased = await connection.execute(
@@ -287,9 +302,9 @@ async def progress(
     return ProgressAnswer(lease_seconds=limits.run_lease_seconds), Transition(CallbackAnswer())
 
 
-async def fail_lost(connection: Any, job: Any, stage: Stage, limits: Limits) -> None:
+async def fail_lost(connection: Any, job: Any, stage: Stage, limits: Limits) -> Ended:
     """End a job whose attempts were all lost."""
-    await end(
+    return await end(
         connection,
         job,
         JobStatus.FAILED,

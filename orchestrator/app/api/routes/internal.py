@@ -46,9 +46,9 @@ async def complete_stage(
         emit(
             AuditEvent.JOB_ENDED,
             ctx,
-            outcome=Outcome.SUCCESS if moved.ended is JobStatus.COMPLETED else Outcome.FAILURE,
+            outcome=Outcome.SUCCESS if moved.ended.status is JobStatus.COMPLETED else Outcome.FAILURE,
             job_id=job_id,
-            status=moved.ended,
+            status=moved.ended.status,
             stage=payload.stage,
             error_code=payload.error_code,
         )
