@@ -36,6 +36,7 @@ def test_chunk_split_sets_the_required_attributes(client: httpx.Client, spans: I
         attributes.JOB_ID: "job-123",
         attributes.JOB_STAGE: "chunk",
         attributes.REQUEST_MODE: "sync",
+        attributes.OPERATION: "write",
         attributes.CHUNK_COUNT: 1,
     }
     request = finished["POST /chunk"]

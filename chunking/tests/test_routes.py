@@ -49,6 +49,18 @@ def test_a_job_id_is_echoed_and_nothing_more(client: httpx.Client) -> None:
     assert client.post("/chunk", json={"text": "x", "job_id": "job-1"}).json()["job_id"] == "job-1"
 
 
+def test_a_cut_is_one_line_of_the_audit_trail_without_its_text(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="audit"):
+        client.post("/chunk", json={"text": "of nobodys business", "job_id": "job-1"})
+    [record] = [record for record in caplog.records if record.name == "audit"]
+    fields: dict[str, Any] = record.fields  # type: ignore[attr-defined]
+    assert (record.msg, fields["job_id"], fields["chunk_count"]) == ("chunk_complete", "job-1", 1)
+    assert fields["token_total"] > 1
+    assert "nobodys" not in str(record.__dict__)
+
+
 @pytest.mark.parametrize("text", ["", "   \n "])
 def test_blank_text_has_no_chunks(client: httpx.Client, text: str) -> None:
     answer = client.post("/chunk", json={"text": text})

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 
 from app.api.routes import async_, corpora, health, openai, sync
 from app.config import settings
-from app.core.logic import open_embedding
+from app.core.logic import open_embedding, read_gauges
+from app.core.metrics import VECTORS_KEPT_SECONDS
 from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
 from ml_shared.names import Queue
@@ -25,9 +26,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         shared = await open_shared(app, settings, stack, queue=Queue.EMBED_JOBS)
         app.state.redis = shared.redis
-        app.state.embedding = await stack.enter_async_context(
+        embedding = await stack.enter_async_context(
             open_embedding(settings, command_timeout_seconds=settings.SYNC_TIMEOUT_SECONDS)
         )
+        app.state.embedding = embedding
+        app.state.readings.add(lambda: read_gauges(embedding), kept_seconds=VECTORS_KEPT_SECONDS)
         yield
 
 

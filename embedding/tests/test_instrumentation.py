@@ -2,15 +2,17 @@
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import httpx
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import REGISTRY
 
 from ml_shared import attributes
-from ml_shared.testing.endpoint import FakeEndpoint
+from ml_shared.testing.endpoint import EndpointMode, FakeEndpoint
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from tests.documents import add
 from tests.test_tasks import arguments, hand_out, rows, run
@@ -62,10 +64,15 @@ def test_batch_and_write_are_spans_of_the_tasks_trace(
         attributes.EMBEDDING_MODEL: "test-model",
         attributes.EMBEDDING_BATCH_SIZE: 2,
         attributes.EMBEDDING_TOKENS: 3,
+        attributes.JOB_ID: "job-1",
+        attributes.JOB_STAGE: "embed",
         attributes.OPERATION: "write",
+        attributes.REQUEST_MODE: "async",
     }
     assert dict(write.attributes or {}) == {
         attributes.CORPUS_NAME: "docs",
+        attributes.JOB_ID: "job-1",
+        attributes.REQUEST_MODE: "async",
         attributes.JOB_URL: "https://example.com/page",
         attributes.JOB_STAGE: "embed",
         attributes.OPERATION: "write",
@@ -120,14 +127,84 @@ async def test_a_search_is_a_read_span_below_its_request(
     assert dict(search.attributes or {}) == {
         attributes.JOB_STAGE: "read",
         attributes.OPERATION: "read",
+        attributes.REQUEST_MODE: "sync",
         attributes.CORPUS_NAME: "docs",
         attributes.EMBEDDING_MODEL: "test-model",
         attributes.SEARCH_TOP_K: 7,
         attributes.SEARCH_MODE: "hybrid",
     }
     assert trace.format_trace_id(search.context.trace_id) == PARENT.split("-")[1]
-    assert (named(spans, "embed.batch").attributes or {})[attributes.OPERATION] == "read"
+    batch, query = named(spans, "embed.batch"), named(spans, "embed.query")
+    assert (batch.attributes or {})[attributes.OPERATION] == "read"
+    assert batch.parent is not None
+    assert batch.parent.span_id == query.context.span_id
+    assert query.parent is not None
+    assert search.parent is not None
+    assert query.parent.span_id == search.parent.span_id
     assert endpoint.headers[-1]["traceparent"].split("-")[1] == PARENT.split("-")[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "span", "operation"),
+    [
+        ("POST", "/embed", {"texts": ["a"], "job_id": "mine"}, "embed.texts", "read"),
+        ("POST", "/v1/embeddings", {"input": "a", "model": "test-model"}, "embed.texts", "read"),
+        ("GET", "/corpora", None, "corpora.list", "read"),
+        ("GET", "/corpora/docs", None, "corpora.read", "read"),
+        ("GET", "/corpora/docs/documents", None, "documents.list", "read"),
+        ("DELETE", "/corpora/docs/documents/{document}", None, "document.delete", "write"),
+        ("DELETE", "/corpora/docs", None, "corpus.delete", "write"),
+    ],
+)
+async def test_every_routes_work_is_a_span_below_its_request_on_the_path_that_its_metrics_name(
+    client: httpx.AsyncClient,
+    spans: InMemorySpanExporter,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+    span: str,
+    operation: str,
+) -> None:
+    indexed = await add(client, "words")
+    spans.clear()
+    labels = {"service": "embedding", "request_mode": "sync", "operation": operation, "method": method}
+    labels |= {"route": path.replace("/docs", "/{name}").replace("{document}", "{document_id}"), "status": "2xx"}
+    before = REGISTRY.get_sample_value("ml_http_requests_total", labels) or 0
+    answer = await client.request(
+        method, path.format(document=indexed.document_id), json=body, headers={"traceparent": PARENT}
+    )
+    assert answer.is_success, answer.text
+    work = named(spans, span)
+    found = work.attributes or {}
+    assert (found[attributes.OPERATION], found[attributes.REQUEST_MODE]) == (operation, "sync")
+    assert found.get(attributes.JOB_ID) == (body or {}).get("job_id")
+    assert found.get(attributes.CORPUS_NAME) == ("docs" if "/docs" in path else None)
+    assert trace.format_trace_id(work.context.trace_id) == PARENT.split("-")[1]
+    assert REGISTRY.get_sample_value("ml_http_requests_total", labels) == before + 1
+
+
+async def test_a_corpus_that_is_not_there_is_a_code_on_the_span_that_looked(
+    client: httpx.AsyncClient, spans: InMemorySpanExporter
+) -> None:
+    assert (await client.delete("/corpora/none")).status_code == 404
+    found = dict(named(spans, "corpus.delete").attributes or {})
+    assert found[attributes.ERROR_CODE] == "corpus_not_found"
+
+
+def test_a_batch_that_fails_for_good_names_the_stage_and_one_that_may_pass_does_not(
+    tasks: ModuleType, fake_orchestrator: FakeOrchestrator, endpoint: FakeEndpoint, spans: InMemorySpanExporter
+) -> None:
+    endpoint.behave(EndpointMode.NOT_FINITE)
+    run(tasks, hand_out(fake_orchestrator, "one"))
+    for span in (named(spans, "embed.batch"), task_span(spans)):
+        found = span.attributes or {}
+        assert (found[attributes.ERROR_CODE], found[attributes.FAILED_STAGE]) == ("invalid_vector", "embedding")
+    spans.clear()
+    endpoint.behave(EndpointMode.BROKEN)
+    run(tasks, hand_out(fake_orchestrator, "two", attempt="attempt-2"))
+    for span in (named(spans, "embed.batch"), task_span(spans)):
+        found = span.attributes or {}
+        assert (found[attributes.ERROR_CODE], found.get(attributes.FAILED_STAGE)) == ("endpoint_unavailable", None)
 
 
 async def test_no_span_holds_a_key(

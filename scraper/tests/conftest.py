@@ -3,8 +3,9 @@
 They are started once a run, because settings are read when `app.config` is imported.
 """
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from ml_shared.redis_client import open_redis
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.membership import FakeMembership
 from ml_shared.testing.orchestrator import FakeOrchestrator
-from ml_shared.testing.servers import RedisServer
+from ml_shared.testing.servers import RedisServer, wait_until
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -114,6 +115,11 @@ async def scraper_with(
 
     async with open_scraper(settings.model_copy(update=changes), redis, processes=1, resolver=resolver) as scraper:
         yield scraper
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition while this loop goes on with what it has to do."""
+    assert await asyncio.to_thread(wait_until, condition, 20), "it never came"
 
 
 @pytest.fixture(scope="session")

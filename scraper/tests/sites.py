@@ -1,6 +1,7 @@
 """Websites on loopback that do as a test says, and remember who asked."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -58,6 +59,18 @@ class Site:
     def html(self, path: str, text: str = "Some words of a page that says something.") -> str:
         """Serve a small page of HTML; returns its URL."""
         return self.page(path, f"<html lang=en><head><title>Page</title></head><body><p>{text}</p></body></html>")
+
+    def held(self, path: str, body: str, until: threading.Event) -> str:
+        """Serve a page whose body comes when an event is set; returns its URL."""
+
+        async def handler(send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+            while not until.is_set():
+                await asyncio.sleep(0.01)
+            await send({"type": "http.response.body", "body": body.encode()})
+
+        self.pages[path] = handler
+        return self.url(path)
 
     def redirect(self, path: str, target: str, status: int = 302) -> str:
         """Redirect; returns the URL that does."""

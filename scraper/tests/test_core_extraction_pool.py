@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import psutil
 import pytest
+from conftest import until
 from pages import DOCUMENTATION
 
 from app.core import extraction_pool
@@ -16,6 +17,13 @@ from app.core.extraction_pool import ExtractionPool
 
 HTML = {"url": "https://docs.example/a", "media_type": "text/html", "charset": None}
 SLOW = ("<table>" + "<tr><td>cell</td><td>value</td></tr>" * 150_000 + "</table>").encode()
+AT_WORK_SECONDS = 0.05
+# of CPU time: a small page takes less, this one seconds
+
+
+def cpu_seconds(pool: ExtractionPool) -> float:
+    """Return how long the processes have worked, all of them together."""
+    return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pool.pids)
 
 
 @pytest.fixture
@@ -72,8 +80,9 @@ async def test_a_process_kills_itself_even_if_nobody_else_does(
 async def test_a_process_that_dies_costs_one_page_and_no_more(pool: ExtractionPool) -> None:
     await pool.extract(b"<p>warm</p>", **HTML)
     [pid] = pool.pids
+    idle = cpu_seconds(pool)
     reading = asyncio.create_task(pool.extract(SLOW, **HTML))
-    await asyncio.sleep(0.3)
+    await until(lambda: cpu_seconds(pool) > idle + AT_WORK_SECONDS)
     os.kill(pid, signal.SIGSEGV)
     with pytest.raises(ExtractionError):
         await reading
@@ -82,11 +91,9 @@ async def test_a_process_that_dies_costs_one_page_and_no_more(pool: ExtractionPo
 
 async def test_a_process_that_died_while_idle_costs_nothing(pool: ExtractionPool) -> None:
     await pool.extract(b"<p>warm</p>", **HTML)
-    os.kill(pool.pids[0], signal.SIGKILL)
-    for _ in range(100):
-        if not psutil.pid_exists(pool.pids[0]):
-            break
-        await asyncio.sleep(0.01)
+    [pid] = pool.pids
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not psutil.pid_exists(pid))
     await pool.extract(b"<p>some text</p>", **HTML)
 
 
@@ -134,19 +141,15 @@ async def test_a_process_ends_by_itself_when_its_service_is_gone() -> None:
         await pool.extract(b"<p>some text</p>", **HTML)
         process = psutil.Process(pool.pids[0])
         pool._workers[0]._process.stdin.close()  # type: ignore[union-attr]
-        for _ in range(200):
-            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-                break
-            await asyncio.sleep(0.01)
-        else:
-            pytest.fail("it still runs")
+        await until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
 
 
 async def test_one_callers_slow_pages_do_not_hold_up_anothers() -> None:
     async with ExtractionPool.open(size=2, timeout_seconds=30) as pool:
         await asyncio.gather(*(pool.extract(b"<p>warm</p>", **HTML, caller=name) for name in "ab"))
+        idle = cpu_seconds(pool)
         slow = [asyncio.create_task(pool.extract(SLOW, **HTML, caller="a")) for _ in range(3)]
-        await asyncio.sleep(0.1)
+        await until(lambda: cpu_seconds(pool) > idle + AT_WORK_SECONDS)
         await pool.extract(b"<p>some text</p>", **HTML, caller="b")
         assert not any(task.done() for task in slow)
         for task in slow:

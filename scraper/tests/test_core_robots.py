@@ -168,7 +168,9 @@ async def test_a_robots_txt_is_read_again_when_its_time_is_up(settings: Any, red
     url = site.html("/page")
     async with scraper_with(settings, redis, ROBOTS_TTL_SECONDS=1) as scraper:
         await scraper.visitor.read(Visit(url))
-        await asyncio.sleep(1.1)
+        async with asyncio.timeout(20):
+            while await redis.keys("scraper:robots:*"):
+                await asyncio.sleep(0.05)
         site.robots("User-agent: *\nDisallow: /")
         with pytest.raises(RobotsDisallowedError):
             await scraper.visitor.read(Visit(url))

@@ -8,18 +8,12 @@ from typing import Final
 
 from app.core import boundaries
 from app.core.cancellation import Cancellation
+from app.core.errors import CharacterTooLongError
 from app.core.splitting import Span
 from app.core.tokenising import Tokenizer
-from ml_shared.errors import InvalidError
 
 SAFETY: Final = 0.95
 # of the length that proportion would allow: most pieces then fit at once
-
-
-class CharacterTooLongError(InvalidError):
-    """A single character has more tokens than a chunk may have."""
-
-    code = "max_tokens_too_small"
 
 
 def fitted(

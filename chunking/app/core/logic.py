@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-
-from opentelemetry import trace
+from typing import Final
 
 from app.config import Settings
 from app.core.cancellation import Cancellation
+from app.core.errors import ModelLimitError
 from app.core.fitting import fitted
+from app.core.metrics import count_result, counted
 from app.core.paths import heading_paths
 from app.core.pool import WorkPool
 from app.core.splitting import Limits, Splitter
@@ -16,16 +17,10 @@ from app.core.structure import scan_markdown, scan_text, with_plain_line_ends
 from app.core.tokenising import Tokenizer
 from ml_shared import attributes
 from ml_shared.contracts.chunking import Chunk, ChunkRequest, ChunkResult, ChunkStrategy, TextFormat
-from ml_shared.errors import InvalidError
-from ml_shared.names import RequestMode
+from ml_shared.names import Operation, RequestMode, Stage
+from ml_shared.spans import work_span
 
-tracer = trace.get_tracer(__name__)
-
-
-class ModelLimitError(InvalidError):
-    """More tokens were asked for than the serving model reads."""
-
-    code = "max_tokens_too_large"
+SPLIT_SPAN: Final = "chunk.split"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +61,26 @@ async def execute_chunk(request: ChunkRequest, chunker: Chunker) -> ChunkResult:
     BusyError
         If no thread is free and no more texts may wait for one.
     """
-    if request.max_tokens > chunker.model_max_tokens:
-        raise ModelLimitError(
-            f"max_tokens is {request.max_tokens}, and the embedding model reads at most {chunker.model_max_tokens} tokens"
-        )
-    with tracer.start_as_current_span("chunk.split") as span:
-        if request.job_id is not None:
-            span.set_attribute(attributes.JOB_ID, request.job_id)
-        span.set_attribute(attributes.JOB_STAGE, attributes.JobStage.CHUNK)
-        span.set_attribute(attributes.REQUEST_MODE, RequestMode.SYNC)
+    known = {
+        attributes.JOB_STAGE: attributes.JobStage.CHUNK,
+        attributes.REQUEST_MODE: RequestMode.SYNC.value,
+        attributes.OPERATION: Operation.WRITE.value,
+    }
+    with work_span(SPLIT_SPAN, attributes=known, stage=Stage.CHUNKING) as span, counted():
+        _check_limit(request, chunker)
         result = await chunker.pool.run(
             lambda cancellation: chunk_text(request, chunker.tokenizer, cancellation), len(request.text)
         )
         span.set_attribute(attributes.CHUNK_COUNT, len(result.chunks))
+        count_result(result)
         return result
+
+
+def _check_limit(request: ChunkRequest, chunker: Chunker) -> None:
+    if request.max_tokens > chunker.model_max_tokens:
+        raise ModelLimitError(
+            f"max_tokens is {request.max_tokens}, and the embedding model reads at most {chunker.model_max_tokens} tokens"
+        )
 
 
 def chunk_text(request: ChunkRequest, tokenizer: Tokenizer, cancellation: Cancellation) -> ChunkResult:

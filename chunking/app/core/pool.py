@@ -8,18 +8,12 @@ from contextvars import copy_context
 from typing import Final, TypeVar
 
 from app.core.cancellation import Cancellation
-from ml_shared.errors import UnavailableError
+from app.core.errors import BusyError
 
 Result = TypeVar("Result")
 
 RETRY_AFTER_SECONDS: Final = 2.0
 # a text of a usual size takes milliseconds; a queue full of the largest ones clears in some seconds
-
-
-class BusyError(UnavailableError):
-    """As many texts as may wait are waiting."""
-
-    code = "chunking_busy"
 
 
 class WorkPool:

@@ -12,7 +12,6 @@ from typing import Any, Self
 import httpx
 import numpy as np
 import orjson
-from opentelemetry import trace
 
 from app.config import Settings
 from app.core.batching import batches
@@ -22,23 +21,33 @@ from app.core.errors import (
     EndpointUnavailableError,
     InputTooLongError,
 )
-from app.core.metrics import ENDPOINT_SECONDS, ENDPOINT_TEXTS
+from app.core.metrics import (
+    ENDPOINT_TEXTS,
+    ENDPOINT_TOKENS,
+    IN_FLIGHT,
+    IN_FLIGHT_LIMIT,
+    TRUNCATIONS,
+    batch_counted,
+)
 from app.core.vectors import Vectors, parse_vectors
 from ml_shared import attributes
-from ml_shared.names import Operation
+from ml_shared.names import Operation, RequestMode, Stage
+from ml_shared.spans import Value, work_span
 
 logger = logging.getLogger(__name__)
-tracer = trace.get_tracer(__name__)
 
+BATCH_SPAN = "embed.batch"
 ATTEMPTS = 3
 # a restart of one replica behind the endpoint's balancer is survived; more is the orchestrator's or the caller's to do
 BACKOFF_SECONDS = 0.25
 MAX_WAIT_SECONDS = 3.0
 # a worker's slot does not sleep longer; a later Retry-After is passed on
 CONNECT_TIMEOUT_SECONDS = 5.0
-CONNECTIONS_PER_CALL_SLOT = 8
-# a search's one text does not wait behind a document's batches
+REQUESTS_AT_ONCE = 8
+# of one process that have all their calls in flight: a search's one text does not wait behind a document's batches
 _ABOUT_LENGTH = re.compile(r"\btokens?\b|context length|too long|input length", re.IGNORECASE)
+_ABOUT_CUTTING = re.compile(r"\b(was|were|been|inputs?) (truncated|cut)\b", re.IGNORECASE)
+# what was done, not what could be asked for: vLLM's refusals name an option for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +70,15 @@ class EmbeddingEndpoint:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator[Self]:
-        """Open a pooled client on the running loop."""
-        slots = settings.EMBEDDING_CONCURRENCY * CONNECTIONS_PER_CALL_SLOT
+    async def open(cls, settings: Settings, *, requests_at_once: int = REQUESTS_AT_ONCE) -> AsyncIterator[Self]:
+        """Open a pooled client on the running loop.
+
+        Parameters
+        ----------
+        requests_at_once
+            How many requests, or documents, may have all their calls in flight; what is beyond waits.
+        """
+        slots = settings.EMBEDDING_CONCURRENCY * requests_at_once
         async with httpx.AsyncClient(
             base_url=settings.EMBEDDING_API_BASE_URL,
             headers={
@@ -74,9 +89,15 @@ class EmbeddingEndpoint:
             limits=httpx.Limits(max_connections=slots, max_keepalive_connections=slots, keepalive_expiry=30.0),
             trust_env=False,
         ) as client:
-            yield cls(client, settings)
+            IN_FLIGHT_LIMIT.inc(slots)
+            try:
+                yield cls(client, settings)
+            finally:
+                IN_FLIGHT_LIMIT.dec(slots)
 
-    async def embed(self, texts: Sequence[str], *, operation: Operation) -> Embedded:
+    async def embed(
+        self, texts: Sequence[str], *, operation: Operation, token_counts: Sequence[int] | None = None
+    ) -> Embedded:
         """Return a vector a text.
 
         Parameters
@@ -85,6 +106,8 @@ class EmbeddingEndpoint:
             Sent as they are: nothing is truncated, here or there.
         operation
             `read` for a query, `write` for documents; on the span and the metrics.
+        token_counts
+            What the model's own tokenizer counted of each text, if that is known: an endpoint that counts fewer has cut.
 
         Raises
         ------
@@ -101,7 +124,8 @@ class EmbeddingEndpoint:
 
         async def work(waiting: Iterator[list[int]]) -> None:
             for positions in waiting:
-                embedded = await self._batch([texts[position] for position in positions], operation)
+                counts = [token_counts[position] for position in positions] if token_counts is not None else []
+                embedded = await self._batch([texts[position] for position in positions], counts, operation)
                 vectors[positions] = embedded.vectors
                 tokens.append(embedded.tokens)
 
@@ -113,19 +137,26 @@ class EmbeddingEndpoint:
             raise failures.exceptions[0] from None
         return Embedded(vectors, sum(tokens))
 
-    async def _batch(self, texts: list[str], operation: Operation) -> Embedded:
+    async def _batch(self, texts: list[str], token_counts: Sequence[int], operation: Operation) -> Embedded:
+        writes = operation is Operation.WRITE
+        known: dict[str, Value] = {
+            attributes.EMBEDDING_MODEL: self._model,
+            attributes.EMBEDDING_BATCH_SIZE: len(texts),
+            attributes.JOB_STAGE: attributes.JobStage.EMBED if writes else attributes.JobStage.READ,
+            attributes.OPERATION: operation.value,
+            attributes.REQUEST_MODE: RequestMode.ASYNC.value if writes else RequestMode.SYNC.value,
+        }
         with (
-            tracer.start_as_current_span("embed.batch") as span,
-            ENDPOINT_SECONDS.labels(operation=operation).time(),
+            work_span(BATCH_SPAN, attributes=known, stage=Stage.EMBEDDING if writes else None) as span,
+            batch_counted(operation, len(texts)),
         ):
-            span.set_attribute(attributes.EMBEDDING_MODEL, self._model)
-            span.set_attribute(attributes.EMBEDDING_BATCH_SIZE, len(texts))
-            span.set_attribute(attributes.OPERATION, operation)
             answer = await self._ask(orjson.dumps({"model": self._model, "input": texts, "encoding_format": "base64"}))
             vectors = parse_vectors(answer.get("data"), count=len(texts), dimensions=self._dimensions)
             tokens = _tokens(answer)
             span.set_attribute(attributes.EMBEDDING_TOKENS, tokens)
-        ENDPOINT_TEXTS.labels(operation=operation).inc(len(texts))
+        ENDPOINT_TEXTS[operation].inc(len(texts))
+        ENDPOINT_TOKENS[operation].inc(tokens)
+        _count_cut(max(said_cut(answer["data"]), texts_cut(tokens, token_counts)), self._model)
         return Embedded(vectors, tokens)
 
     async def _ask(self, body: bytes) -> dict[str, Any]:
@@ -142,11 +173,14 @@ class EmbeddingEndpoint:
 
     async def _ask_once(self, body: bytes) -> dict[str, Any]:
         try:
-            response = await self._client.post("/embeddings", content=body)
+            with IN_FLIGHT.track_inprogress():
+                response = await self._client.post("/embeddings", content=body)
         except httpx.TransportError as error:
             # the error's own text may name an internal address
             raise EndpointUnavailableError(f"the embedding endpoint did not answer ({type(error).__name__})") from error
         if response.status_code != httpx.codes.OK:
+            if _ABOUT_CUTTING.search(response.text):
+                _count_cut(1, self._model)
             raise _refusal(response)
         try:
             answer = orjson.loads(response.content)
@@ -174,9 +208,43 @@ def _refusal(
         return EndpointUnavailableError(
             f"the embedding endpoint answered {status}: its address, key or model is not what is configured here"
         )
-    if _ABOUT_LENGTH.search(response.text):
+    if _ABOUT_LENGTH.search(response.text) or _ABOUT_CUTTING.search(response.text):
         return InputTooLongError("a text has more tokens than the model takes; split it with POST /chunk first")
     return EndpointAnswerError(f"the embedding endpoint refused the request with {status}", retryable=False)
+
+
+def said_cut(items: Sequence[Any]) -> int:
+    """Return of how many texts the endpoint itself says that it cut them, as some do beside the vector."""
+    return sum(isinstance(item, dict) and item.get("truncated") is True for item in items)
+
+
+def texts_cut(counted: int, token_counts: Sequence[int]) -> int:
+    """Return how many texts have been cut by an endpoint that counted fewer tokens than they have.
+
+    Parameters
+    ----------
+    counted
+        What the endpoint counted of all of them; 0 if it counts nothing.
+    token_counts
+        What each has, none if that is not known.
+
+    Returns
+    -------
+    int
+        Exact if it cuts every text at the same length; at least 1 if anything is missing.
+    """
+    left = counted
+    for index, tokens in enumerate(sorted(token_counts)) if counted > 0 else ():
+        if tokens * (len(token_counts) - index) > left:
+            return len(token_counts) - index  # the length at which they add up is less than what this one has
+        left -= tokens
+    return 0
+
+
+def _count_cut(texts: int, model: str) -> None:
+    if texts:
+        TRUNCATIONS.inc(texts)
+        logger.error("embedding_endpoint_truncates", extra={"texts": texts, "model": model})
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -1,23 +1,28 @@
 """Making a document searchable: embed what is new, then replace its rows."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Final
 
 import asyncpg
-from opentelemetry import trace
+from opentelemetry.trace import Span
 from pgvector import HalfVector
 
 from app.core.difference import NewChunk, Piece, new_chunks
 from app.core.endpoint import EmbeddingEndpoint
 from app.core.errors import InputTooLongError
-from app.core.metrics import WRITE_SECONDS
+from app.core.metrics import REUSED, WRITE_SECONDS
 from app.core.storage.documents import DocumentWrite, known_vectors, replace_document
 from app.core.storage.models import Model
 from ml_shared import attributes
+from ml_shared.contracts.chunking import Chunk
 from ml_shared.contracts.embedding import IndexResult
-from ml_shared.names import Operation
+from ml_shared.names import Operation, RequestMode, Stage
+from ml_shared.spans import Value, work_span
 
-tracer = trace.get_tracer(__name__)
+WRITE_SPAN: Final = "vectors.write"
+REUSE_SPAN: Final = "vectors.reuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +54,17 @@ class Indexer:
         """
         wanted = new_chunks(chunks)
         self._check_lengths(wanted)
-        vectors, sent = await self._vectors(write, wanted)
+        # a caller's own counts say nothing of the endpoint: they may be anything
+        counted = all(isinstance(chunk, Chunk) for chunk in chunks)
+        vectors, sent = await self._vectors(write, wanted, counted=counted)
+        reused = sum(chunk.text_hash not in sent for chunk in wanted)
+        REUSED.inc(reused)
         if before_write is not None:
             await before_write()
         with (
-            tracer.start_as_current_span("vectors.write") as span,
-            WRITE_SECONDS.labels(operation=Operation.WRITE).time(),
+            self._span(WRITE_SPAN, write) as span,
+            WRITE_SECONDS.time(),
         ):
-            span.set_attribute(attributes.CORPUS_NAME, write.corpus)
-            span.set_attribute(attributes.JOB_URL, write.url)
-            span.set_attribute(attributes.JOB_STAGE, attributes.JobStage.EMBED)
-            span.set_attribute(attributes.OPERATION, Operation.WRITE)
-            span.set_attribute(attributes.EMBEDDING_MODEL, self.model.name)
             written = await replace_document(self.pool, write, self.model, wanted, vectors)
             span.set_attribute(attributes.CHUNK_COUNT, len(written.change.added))
         return IndexResult(
@@ -68,7 +72,7 @@ class Indexer:
             chunks=len(wanted),
             tokens=sum(chunk.token_count for chunk in wanted),
             embedded=len(sent),
-            reused=sum(chunk.text_hash not in sent for chunk in wanted),
+            reused=reused,
             superseded=written.document_id is None,
             model=self.model.name,
         )
@@ -81,14 +85,31 @@ class Indexer:
                     f"{self.max_tokens}; split with max_tokens={self.max_tokens}"
                 )
 
+    def _span(self, name: str, write: DocumentWrite) -> AbstractContextManager[Span]:
+        known: dict[str, Value] = {
+            attributes.CORPUS_NAME: write.corpus,
+            attributes.JOB_ID: write.job_id,
+            attributes.JOB_URL: write.url,
+            attributes.JOB_STAGE: attributes.JobStage.EMBED,
+            attributes.OPERATION: Operation.WRITE.value,
+            attributes.REQUEST_MODE: RequestMode.ASYNC.value,
+            attributes.EMBEDDING_MODEL: self.model.name,
+        }
+        return work_span(name, attributes=known, stage=Stage.EMBEDDING)
+
     async def _vectors(
-        self, write: DocumentWrite, chunks: Sequence[NewChunk]
+        self, write: DocumentWrite, chunks: Sequence[NewChunk], *, counted: bool
     ) -> tuple[dict[bytes, HalfVector], frozenset[bytes]]:
         """Return a vector for each text, by its hash, and the hashes of those that were sent for."""
-        texts = {chunk.text_hash: chunk.text for chunk in chunks}
-        vectors = await known_vectors(self.pool, write.owner, write.corpus, self.model, list(texts))
+        texts = {chunk.text_hash: chunk for chunk in chunks}
+        with self._span(REUSE_SPAN, write):
+            vectors = await known_vectors(self.pool, write.owner, write.corpus, self.model, list(texts))
         new = [text_hash for text_hash in texts if text_hash not in vectors]
         if new:
-            embedded = await self.endpoint.embed([texts[text_hash] for text_hash in new], operation=Operation.WRITE)
+            embedded = await self.endpoint.embed(
+                [texts[text_hash].text for text_hash in new],
+                operation=Operation.WRITE,
+                token_counts=[texts[text_hash].token_count for text_hash in new] if counted else None,
+            )
             vectors.update(zip(new, map(HalfVector, embedded.vectors), strict=True))
         return vectors, frozenset(new)

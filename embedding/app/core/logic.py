@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -11,20 +11,26 @@ from pgvector import HalfVector
 
 from app.config import Settings
 from app.core.difference import Piece, storable
-from app.core.endpoint import Embedded, EmbeddingEndpoint
+from app.core.endpoint import REQUESTS_AT_ONCE, Embedded, EmbeddingEndpoint
 from app.core.indexing import Indexer
+from app.core.metrics import VECTORS_BYTES, VECTORS_STORED
 from app.core.searching import Query, search
 from app.core.storage.corpora import get_corpora
 from app.core.storage.documents import DocumentWrite
-from app.core.storage.models import Model, read_model
+from app.core.storage.models import Model, read_model, read_stored_vectors
 from app.core.storage.pool import open_store
 from app.core.storage.search import Scope
+from ml_shared import attributes
 from ml_shared.contracts.base import Timestamp
 from ml_shared.contracts.embedding import Document, IndexResult, SearchMode, SearchRequest, SearchResult
-from ml_shared.names import Operation
+from ml_shared.names import Operation, RequestMode
+from ml_shared.readings import Values
+from ml_shared.spans import Value, work_span
 from ml_shared.urls import normalise_url
 
 DEFAULT_CORPUS = "default"
+TEXTS_SPAN = "embed.texts"
+QUERY_SPAN = "embed.query"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +56,15 @@ class Order:
 
 
 @asynccontextmanager
-async def open_embedding(settings: Settings, *, command_timeout_seconds: float) -> AsyncIterator[Embedding]:
+async def open_embedding(
+    settings: Settings, *, command_timeout_seconds: float, requests_at_once: int = REQUESTS_AT_ONCE
+) -> AsyncIterator[Embedding]:
     """Open the database and the endpoint's client on the running loop.
+
+    Parameters
+    ----------
+    requests_at_once
+        How many requests, or documents, may have all their calls to the endpoint in flight.
 
     Raises
     ------
@@ -66,7 +79,7 @@ async def open_embedding(settings: Settings, *, command_timeout_seconds: float) 
             max_size=settings.DATABASE_POOL_SIZE,
             command_timeout_seconds=command_timeout_seconds,
         ) as pool,
-        EmbeddingEndpoint.open(settings) as endpoint,
+        EmbeddingEndpoint.open(settings, requests_at_once=requests_at_once) as endpoint,
     ):
         model = await read_model(pool, settings.EMBEDDING_MODEL, settings.EMBEDDING_DIMENSIONS)
         yield Embedding(settings, pool, endpoint, model)
@@ -74,7 +87,10 @@ async def open_embedding(settings: Settings, *, command_timeout_seconds: float) 
 
 async def execute_embed(service: Embedding, texts: Sequence[str]) -> Embedded:
     """Turn texts into vectors, in their order; nothing is kept."""
-    return await service.endpoint.embed(texts, operation=Operation.READ)
+    with _read_span(TEXTS_SPAN, service) as span:
+        embedded = await service.endpoint.embed(texts, operation=Operation.READ)
+        span.set_attribute(attributes.EMBEDDING_TOKENS, embedded.tokens)
+        return embedded
 
 
 async def execute_index(
@@ -121,7 +137,8 @@ async def execute_search(service: Embedding, owner: str, request: SearchRequest)
     vector = None
     if request.mode is not SearchMode.TEXT:
         text = service.settings.EMBEDDING_QUERY_PREFIX + request.query
-        embedded = await service.endpoint.embed([text], operation=Operation.READ)
+        with _read_span(QUERY_SPAN, service):
+            embedded = await service.endpoint.embed([text], operation=Operation.READ)
         vector = HalfVector(embedded.vectors[0])
     results = await search(
         service.pool,
@@ -132,6 +149,25 @@ async def execute_search(service: Embedding, owner: str, request: SearchRequest)
     )
     took_ms = round((time.perf_counter() - started) * 1000, 3)
     return SearchResult(results=results, model=service.model.name, mode=request.mode, took_ms=took_ms)
+
+
+async def read_gauges(service: Embedding) -> Values:
+    """Return what a scrape reads from the database."""
+    stored = await read_stored_vectors(service.pool)
+    return {
+        VECTORS_STORED: {(of.model,): float(of.vectors) for of in stored},
+        VECTORS_BYTES: {(of.model,): float(of.bytes) for of in stored},
+    }
+
+
+def _read_span(name: str, service: Embedding) -> AbstractContextManager[trace.Span]:
+    known: dict[str, Value] = {
+        attributes.JOB_STAGE: attributes.JobStage.READ,
+        attributes.OPERATION: Operation.READ.value,
+        attributes.REQUEST_MODE: RequestMode.SYNC.value,
+        attributes.EMBEDDING_MODEL: service.model.name,
+    }
+    return work_span(name, attributes=known)
 
 
 def _trace_id() -> str | None:

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
-from opentelemetry import trace
 from pgvector import HalfVector
 
 from app.core.metrics import SEARCH_SECONDS
@@ -14,9 +13,10 @@ from app.core.storage import search as storage
 from app.core.storage.search import Scope
 from ml_shared import attributes
 from ml_shared.contracts.embedding import SearchHit, SearchMode
-from ml_shared.names import Operation
+from ml_shared.names import Operation, RequestMode
+from ml_shared.spans import Value, work_span
 
-tracer = trace.get_tracer(__name__)
+SEARCH_SPAN: Final = "search.query"
 
 MIN_CANDIDATES = 50
 CANDIDATES_PER_RESULT = 3
@@ -47,16 +47,16 @@ async def search(pool: asyncpg.Pool, scope: Scope, query: Query, *, rows: int, e
         Up to this many chunks, after the filters, are compared one by one: that is exact, and faster than an index
         scan that skips other owners' rows.
     """
-    with (
-        tracer.start_as_current_span("search.query") as span,
-        SEARCH_SECONDS.labels(operation=Operation.READ, mode=query.mode).time(),
-    ):
-        span.set_attribute(attributes.JOB_STAGE, attributes.JobStage.READ)
-        span.set_attribute(attributes.OPERATION, Operation.READ)
-        span.set_attribute(attributes.CORPUS_NAME, ",".join(scope.corpora))
-        span.set_attribute(attributes.EMBEDDING_MODEL, scope.model.name)
-        span.set_attribute(attributes.SEARCH_TOP_K, query.top_k)
-        span.set_attribute(attributes.SEARCH_MODE, query.mode)
+    known: dict[str, Value] = {
+        attributes.JOB_STAGE: attributes.JobStage.READ,
+        attributes.OPERATION: Operation.READ.value,
+        attributes.REQUEST_MODE: RequestMode.SYNC.value,
+        attributes.CORPUS_NAME: ",".join(scope.corpora),
+        attributes.EMBEDDING_MODEL: scope.model.name,
+        attributes.SEARCH_TOP_K: query.top_k,
+        attributes.SEARCH_MODE: query.mode.value,
+    }
+    with work_span(SEARCH_SPAN, attributes=known), SEARCH_SECONDS[query.mode].time():
         async with storage.snapshot(pool) as connection:
             rows = await storage.count_rows(connection, scope, rows)
             rankings = await _rankings(connection, scope, query, rows, exact=rows <= exact_max_rows)

@@ -13,7 +13,7 @@ from app.worker.celery_app import app
 from ml_shared import attributes
 from ml_shared.attributes import JobStage
 from ml_shared.contracts.embedding import ChunkIn, Document
-from ml_shared.names import Operation, Stage, TaskName
+from ml_shared.names import Stage, TaskName
 from ml_shared.urls import normalise_url
 from ml_shared.worker.stage import StageOutcome, StageRun
 from ml_shared.worker.task import StageTask
@@ -46,9 +46,7 @@ def embed_document_task(
     url = normalise_url(order.document.url)
 
     async def body(run: StageRun) -> StageOutcome:
-        trace.get_current_span().set_attributes(
-            {attributes.CORPUS_NAME: corpus_name, attributes.OPERATION: Operation.WRITE.value}
-        )
+        trace.get_current_span().set_attribute(attributes.CORPUS_NAME, corpus_name)
         pieces: Sequence[Piece] = [ChunkIn.model_validate(chunk) for chunk in chunks or ()]
         if content_ref is not None:
             pieces = await read_chunks(run, content_ref)

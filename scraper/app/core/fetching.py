@@ -28,10 +28,17 @@ _CIPHERTEXT_SLACK_BYTES: Final = 65_536
 
 
 class Budget:
-    """Time on the network for one page, shared by everything that is fetched on its behalf."""
+    """Time on the network for one page, shared by everything that is fetched on its behalf; it keeps count of that.
+
+    Attributes
+    ----------
+    bytes_received
+        Of bodies, as they were sent.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self.bytes_received = 0
         self._left = seconds
 
     @asynccontextmanager
@@ -182,7 +189,7 @@ class Fetcher:
         async with budget.spend():
             addresses = await self._guard.candidates(host, port)
             try:
-                return await self._exchange(url, parts.netloc, addresses, rule)
+                return await self._exchange(url, parts.netloc, addresses, rule, budget)
             except httpcore.TimeoutException as error:
                 raise FetchTimeoutError(f"{parts.netloc} did not answer in time") from error
             except httpcore.ConnectError as error:
@@ -190,7 +197,9 @@ class Fetcher:
             except (httpcore.NetworkError, httpcore.ProtocolError) as error:
                 raise UpstreamError(f"the connection to {parts.netloc} broke before the page was complete") from error
 
-    async def _exchange(self, url: str, netloc: str, addresses: Sequence[str], rule: BodyRule) -> Answer:
+    async def _exchange(
+        self, url: str, netloc: str, addresses: Sequence[str], rule: BodyRule, budget: Budget
+    ) -> Answer:
         target = httpcore.URL(url)
         connection = httpcore.AsyncHTTPConnection(
             origin=target.origin, ssl_context=self._ssl_context, network_backend=_PinnedBackend(addresses)
@@ -204,7 +213,7 @@ class Fetcher:
             if not 200 <= answer.status < 300:
                 return answer
             _check_headers(answer, rule)
-            body = await _read(response.aiter_stream(), answer.headers.get("content-encoding", ""), rule)
+            body = await _read(response.aiter_stream(), answer.headers.get("content-encoding", ""), rule, budget)
         return Answer(url, answer.status, answer.headers, body)
 
 
@@ -241,13 +250,14 @@ def _too_large(rule: BodyRule) -> PageTooLargeError:
     return PageTooLargeError(f"the page is longer than {rule.max_bytes} bytes")
 
 
-async def _read(stream: AsyncIterator[bytes], content_encoding: str, rule: BodyRule) -> bytes:
+async def _read(stream: AsyncIterator[bytes], content_encoding: str, rule: BodyRule, budget: Budget) -> bytes:
     """Return the decoded body. Both forms are counted: one that never decodes to anything ends as well."""
     decoder = Decoder(content_encoding)
     body = bytearray()
     received = 0
     async for data in stream:
         received += len(data)
+        budget.bytes_received += len(data)
         for part in decoder.feed(data):
             body += part
             if len(body) > rule.max_bytes:

@@ -16,9 +16,8 @@ from app.core.extraction_result import Extract
 from app.core.fetching import Fetcher
 from app.core.pacing import Pacer
 from app.core.robots_store import RobotsStore
-from app.core.telemetry import EXTRACT_SPAN, FETCH_SPAN, counted, observe_bytes, visit_span
+from app.core.telemetry import counted, extracting, fetched, fetching
 from app.core.visiting import Page, Visit, Visitor
-from ml_shared import attributes
 from ml_shared.contracts.scraping import ScrapeResult
 
 if TYPE_CHECKING:
@@ -97,12 +96,11 @@ async def execute_scrape(scraper: Scraper, visit: Visit) -> ScrapeResult:
         With the codes of the scraper's contract.
     """
     with counted(visit.mode):
-        with visit_span(FETCH_SPAN, visit) as span:
+        with fetching(visit) as span:
             page = await scraper.visitor.read(visit)
-            span.set_attribute(attributes.SCRAPE_RESPONSE_BYTES, len(page.answer.body))
-            observe_bytes(visit.mode, len(page.answer.body))
+            fetched(span, visit, len(page.answer.body))
         fetched_at = datetime.now(UTC)
-        with visit_span(EXTRACT_SPAN, visit):
+        with extracting(visit):
             answer = page.answer
             extract = await scraper.extraction.extract(
                 answer.body,

@@ -1,34 +1,92 @@
 """Spans and metrics of a scrape."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from opentelemetry import trace
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import Span
 from prometheus_client import Counter, Histogram
 
-from app.core.visiting import Visit
+from app.core import errors
+from app.core.errors import RobotsDisallowedError
 from ml_shared import attributes
-from ml_shared.errors import ServiceError
-from ml_shared.names import Operation, RequestMode
+from ml_shared.errors import InternalError, UnavailableError, UpstreamError
+from ml_shared.metrics import start_at_zero
+from ml_shared.names import Operation, RequestMode, Stage
 from ml_shared.settings import without_password
+from ml_shared.spans import CANCELLED, Value, failure_code, work_span
+from ml_shared.urls import InvalidUrlError
+
+if TYPE_CHECKING:
+    from app.core.visiting import Visit
+
+Metric = TypeVar("Metric", Counter, Histogram)
 
 FETCH_SPAN: Final = "scrape.fetch"
+ROBOTS_SPAN: Final = "scrape.robots"
+WAIT_SPAN: Final = "scrape.wait"
+REQUEST_SPAN: Final = "scrape.request"
 EXTRACT_SPAN: Final = "scrape.extract"
-SUCCESS: Final = "success"
+# a fetch is made of the three before the last: leave, a turn and a request for each hop
 
+SUCCESS: Final = "success"
+OTHER: Final = "other"
+OUTCOMES: Final = (
+    SUCCESS,
+    CANCELLED,
+    OTHER,
+    "blocked_scheme",
+    *(error.code for error in (InternalError, UnavailableError, UpstreamError, InvalidUrlError)),
+    *sorted(error.code for error in vars(errors).values() if getattr(error, "__module__", "") == errors.__name__),
+)
+"""What can become of a page."""
+
+_LABELS: Final = ["request_mode", "operation"]
 PAGES: Final = Counter(
     "ml_scrape_pages", "Pages that were asked for, by what became of them.", ["outcome", "request_mode", "operation"]
 )
 PAGE_BYTES: Final = Histogram(
     "ml_scrape_page_bytes",
     "Size of the pages that were fetched, decoded.",
-    ["request_mode", "operation"],
+    _LABELS,
     buckets=(1_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000),
 )
+BYTES: Final = Counter(
+    "ml_scrape_bytes",
+    "Bytes of bodies that arrived from sites, as they were sent: of pages and robots.txt, used or not.",
+    _LABELS,
+)
+FETCH_SECONDS: Final = Histogram(
+    "ml_scrape_fetch_duration_seconds",
+    "Time to fetch a page or to fail to, its robots.txt, its redirects and the waits for its host's pace included.",
+    _LABELS,
+    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
+)
+EXTRACT_SECONDS: Final = Histogram(
+    "ml_scrape_extract_duration_seconds",
+    "Time to turn a page into text or to fail to, the wait for a process included.",
+    _LABELS,
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
+)
+ROBOTS_DENIALS: Final = Counter(
+    "ml_scrape_robots_denials", "Pages that were not fetched because the site's robots.txt asks not to.", _LABELS
+)
 
-_tracer = trace.get_tracer("scraper")
+
+@lru_cache(maxsize=256)
+def _pages(outcome: str, mode: RequestMode) -> Counter:
+    return PAGES.labels(outcome if outcome in OUTCOMES else OTHER, mode, Operation.WRITE)
+
+
+@lru_cache(maxsize=32)
+def _of(metric: Metric, mode: RequestMode) -> Metric:
+    return metric.labels(mode, Operation.WRITE)
+
+
+start_at_zero(PAGES, OUTCOMES, RequestMode, [Operation.WRITE])
+for _metric in (PAGE_BYTES, BYTES, FETCH_SECONDS, EXTRACT_SECONDS, ROBOTS_DENIALS):
+    start_at_zero(_metric, RequestMode, [Operation.WRITE])
 
 
 def shown_url(url: str) -> str:
@@ -39,47 +97,52 @@ def shown_url(url: str) -> str:
         return "invalid"
 
 
-@contextmanager
-def visit_span(name: str, visit: Visit) -> Iterator[Span]:
-    """Open a span that carries what is known of a visit. An expected failure is a code on it, not a stack trace."""
-    known = {
+def visit_span(name: str, visit: "Visit") -> AbstractContextManager[Span]:
+    """Open a span that carries what is known of a visit."""
+    known: dict[str, Value] = {
         attributes.JOB_ID: visit.job_id,
         attributes.JOB_URL: shown_url(visit.url),
         attributes.JOB_STAGE: attributes.JobStage.SCRAPE,
-        attributes.REQUEST_MODE: str(visit.mode),
+        attributes.OPERATION: Operation.WRITE.value,
+        attributes.REQUEST_MODE: visit.mode.value,
         attributes.QUEUE_NAME: visit.queue_name,
     }
-    with _tracer.start_as_current_span(
-        name,
-        attributes={key: value for key, value in known.items() if value is not None},
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
+    return work_span(name, attributes=known, stage=Stage.SCRAPING)
+
+
+@contextmanager
+def fetching(visit: "Visit") -> Iterator[Span]:
+    """Tell of fetching a page: a span, the time, and what came over the network whatever became of it."""
+    with visit_span(FETCH_SPAN, visit) as span, _of(FETCH_SECONDS, visit.mode).time():
         try:
             yield span
-        except ServiceError as error:
-            span.set_attribute(attributes.ERROR_CODE, error.code)
-            span.set_status(Status(StatusCode.ERROR, error.code))
-            raise
+        finally:
+            _of(BYTES, visit.mode).inc(visit.bytes_received)
+
+
+def fetched(span: Span, visit: "Visit", size: int) -> None:
+    """Tell how long the page is that was fetched, decoded."""
+    span.set_attribute(attributes.SCRAPE_RESPONSE_BYTES, size)
+    _of(PAGE_BYTES, visit.mode).observe(size)
+
+
+@contextmanager
+def extracting(visit: "Visit") -> Iterator[None]:
+    """Tell of turning a page into text."""
+    with visit_span(EXTRACT_SPAN, visit), _of(EXTRACT_SECONDS, visit.mode).time():
+        yield
 
 
 @contextmanager
 def counted(mode: RequestMode) -> Iterator[None]:
     """Count a page by how it ended."""
-    outcome = "cancelled"
+    outcome = SUCCESS
     try:
         yield
-        outcome = SUCCESS
-    except ServiceError as error:
-        outcome = error.code
-        raise
-    except Exception:
-        outcome = "internal_error"
+    except BaseException as error:
+        outcome = failure_code(error)
+        if isinstance(error, RobotsDisallowedError):
+            _of(ROBOTS_DENIALS, mode).inc()
         raise
     finally:
-        PAGES.labels(outcome, mode, Operation.WRITE).inc()
-
-
-def observe_bytes(mode: RequestMode, size: int) -> None:
-    """Count the bytes of a page that was fetched."""
-    PAGE_BYTES.labels(mode, Operation.WRITE).observe(size)
+        _pages(outcome, mode).inc()

@@ -5,13 +5,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
+
+from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE
+from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS
 
 from app.core.errors import HostBusyError, HttpStatusError, TooManyRedirectsError
 from app.core.fetching import Answer, BodyRule, Budget, Fetcher, origin_of
 from app.core.pacing import Pacer
 from app.core.robots import ROBOTS_MAX_BYTES, RobotsRules
 from app.core.robots_store import RobotsStore
+from app.core.telemetry import REQUEST_SPAN, ROBOTS_SPAN, WAIT_SPAN, visit_span
 from ml_shared.contracts.scraping import RobotsVerdict
 from ml_shared.errors import UpstreamError
 from ml_shared.names import RequestMode
@@ -49,6 +53,8 @@ class Visit:
         Who waits for it.
     host_next_at
         When the submitted URL's host may be asked again; it is set whatever becomes of the visit.
+    bytes_received
+        What came of bodies for it, as they were sent, robots.txt included; it is set whatever becomes of the visit.
     """
 
     url: str
@@ -57,6 +63,7 @@ class Visit:
     queue_name: str | None = None
     caller: str = ""
     host_next_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    bytes_received: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,10 +118,14 @@ class Visitor:
 
         async def ask_leave(url: str) -> float | None:
             nonlocal verdict
-            verdict = await self._verdict(walk, url)
+            with visit_span(ROBOTS_SPAN, visit):
+                verdict = await self._verdict(walk, url)
             return verdict.crawl_delay
 
-        answer = await self._follow(walk, normalise_url(visit.url), self._page_rule, self._max_redirects, ask_leave)
+        try:
+            answer = await self._follow(walk, normalise_url(visit.url), self._page_rule, self._max_redirects, ask_leave)
+        finally:
+            visit.bytes_received = walk.budget.bytes_received
         if not 200 <= answer.status < 300 or verdict is None:
             raise HttpStatusError(answer.status, retry_after_seconds=answer.retry_after_seconds)
         return Page(answer, verdict)
@@ -140,11 +151,15 @@ class Visitor:
         for _ in range(redirects + 1):
             delay = await ask_leave(url) if ask_leave is not None else None
             host = host_of(url)
-            await self._wait_for_turn(walk, host, delay, insist=host in asked or host in walk.visited)
+            with visit_span(WAIT_SPAN, walk.visit):
+                await self._wait_for_turn(walk, host, delay, insist=host in asked or host in walk.visited)
             asked.add(host)
             if ask_leave is not None:
                 walk.visited.add(host)
-            answer = await self._fetcher.get(url, walk.budget, rule)
+            with visit_span(REQUEST_SPAN, walk.visit) as span:
+                span.set_attribute(SERVER_ADDRESS, urlsplit(url).hostname or "")
+                answer = await self._fetcher.get(url, walk.budget, rule)
+                span.set_attribute(HTTP_RESPONSE_STATUS_CODE, answer.status)
             await self._heed(walk, host, answer)
             if answer.status not in _REDIRECTS:
                 return answer
@@ -178,12 +193,12 @@ class _Walk:
     def __init__(self, visit: Visit, budget: Budget) -> None:
         self.budget = budget
         self.visited: set[str] = set()
-        self._visit = visit
+        self.visit = visit
         self._host = host_of(normalise_url(visit.url))
 
     def note(self, host: str, seconds: float) -> None:
         if host == self._host:
-            self._visit.host_next_at = datetime.now(UTC) + timedelta(seconds=seconds)
+            self.visit.host_next_at = datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 def _target(answer: Answer) -> str:

@@ -10,7 +10,9 @@ from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.contracts.chunking import ChunkRequest, ChunkResult
+from ml_shared.names import Stage
 from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.spans import direct_work
 from ml_shared.sync import within_deadline
 
 router = APIRouter(tags=["sync"])
@@ -28,9 +30,10 @@ async def chunk_sync(
 ) -> Response:
     await enforcer.check(ctx)
     admit(payload, ctx, echo_job_id=True)
-    result = await within_deadline(
-        execute_chunk(payload, request.app.state.chunker), settings.SYNC_TIMEOUT_SECONDS, ALTERNATIVE
-    )
+    with direct_work(Stage.CHUNKING, payload.job_id):
+        result = await within_deadline(
+            execute_chunk(payload, request.app.state.chunker), settings.SYNC_TIMEOUT_SECONDS, ALTERNATIVE
+        )
     emit(
         AuditEvent.CHUNK_COMPLETE,
         ctx,

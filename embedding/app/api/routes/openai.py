@@ -15,13 +15,19 @@ from ml_shared.admission import admit
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
+from ml_shared.names import Operation
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.sync import within_deadline
 
 router = APIRouter(prefix="/v1", tags=["sync", "openai"])
 
 
-@router.post("/embeddings", response_model=OpenAiEmbeddingAnswer, summary="Turn texts into vectors, as OpenAI has it")
+@router.post(
+    "/embeddings",
+    response_model=OpenAiEmbeddingAnswer,
+    tags=[Operation.READ],
+    summary="Turn texts into vectors, as OpenAI has it",
+)
 async def embed_openai(
     payload: OpenAiEmbeddingRequest, service: Service, ctx: CallerContext = Depends(validate_api_key)
 ) -> Response:
@@ -54,7 +60,7 @@ def _check_model(payload: OpenAiEmbeddingRequest, service: Embedding) -> None:
         )
 
 
-@router.get("/models", summary="The model that is served", tags=["read"])
+@router.get("/models", summary="The model that is served", tags=[Operation.READ])
 async def list_models(service: Service, ctx: CallerContext = Depends(validate_api_key)) -> OpenAiModels:
     await enforcer.check(ctx)
     emit(AuditEvent.MODELS_LISTED, ctx)

@@ -11,6 +11,7 @@ from ml_shared.admission import admit
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
+from ml_shared.logs import job_context
 from ml_shared.names import Operation
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.sync import within_deadline
@@ -21,6 +22,7 @@ router = APIRouter(tags=["sync"])
 @router.post(
     "/embed",
     response_model=EmbedAnswer,
+    tags=[Operation.READ],
     summary="Turn texts into vectors",
     description="Vectors come in the order of the texts. A text with more tokens than the model takes is refused with "
     "`422 input_too_long`; nothing is truncated.",
@@ -28,10 +30,11 @@ router = APIRouter(tags=["sync"])
 async def embed_sync(payload: EmbedBody, service: Service, ctx: CallerContext = Depends(validate_api_key)) -> Response:
     await enforcer.check(ctx)
     admit(payload, ctx, echo_job_id=True)
-    embedded = await within_deadline(
-        execute_embed(service, payload.texts), settings.SYNC_TIMEOUT_SECONDS, "POST /enqueue"
-    )
-    emit(AuditEvent.EMBED_SYNC_COMPLETE, ctx, texts=len(payload.texts), tokens=embedded.tokens)
+    with job_context(payload.job_id):
+        embedded = await within_deadline(
+            execute_embed(service, payload.texts), settings.SYNC_TIMEOUT_SECONDS, "POST /enqueue"
+        )
+    emit(AuditEvent.EMBED_SYNC_COMPLETE, ctx, job_id=payload.job_id, texts=len(payload.texts), tokens=embedded.tokens)
     answer = {
         "embeddings": embedded.vectors,
         "model": service.model.name,
@@ -57,8 +60,18 @@ async def search_sync(
 ) -> SearchAnswer:
     await enforcer.check(ctx)
     admit(payload, ctx, echo_job_id=True)
-    result = await within_deadline(
-        execute_search(service, ctx.owner, payload), settings.SYNC_TIMEOUT_SECONDS, "POST /search with a smaller top_k"
+    with job_context(payload.job_id):
+        result = await within_deadline(
+            execute_search(service, ctx.owner, payload),
+            settings.SYNC_TIMEOUT_SECONDS,
+            "POST /search with a smaller top_k",
+        )
+    emit(
+        AuditEvent.SEARCH_COMPLETE,
+        ctx,
+        job_id=payload.job_id,
+        mode=payload.mode,
+        top_k=payload.top_k,
+        results=len(result.results),
     )
-    emit(AuditEvent.SEARCH_COMPLETE, ctx, mode=payload.mode, top_k=payload.top_k, results=len(result.results))
     return SearchAnswer(**dict(result), job_id=payload.job_id)

@@ -1,13 +1,18 @@
 """Reading and deleting corpora and documents. A deletion leaves a tombstone."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+from opentelemetry.trace import Span
 
 from app.core.errors import CorpusNotFoundError, DocumentNotFoundError
 from app.core.storage.pool import store_errors
+from ml_shared import attributes
+from ml_shared.names import Operation, RequestMode
+from ml_shared.spans import Value, work_span
 
 _CORPUS = """
 SELECT corpora.name, document_count AS documents, chunk_count AS chunks, token_count AS tokens, models.name AS model,
@@ -55,9 +60,19 @@ WHERE owner = $1 AND name = $2
 """
 
 
+def _span(name: str, operation: Operation, corpus: str | None = None) -> AbstractContextManager[Span]:
+    known: dict[str, Value] = {
+        attributes.OPERATION: operation.value,
+        attributes.REQUEST_MODE: RequestMode.SYNC.value,
+        attributes.CORPUS_NAME: corpus,
+        attributes.JOB_STAGE: attributes.JobStage.READ if operation is Operation.READ else None,
+    }
+    return work_span(name, attributes=known)
+
+
 async def list_corpora(pool: asyncpg.Pool, owner: str, *, after: str, limit: int) -> list[dict[str, Any]]:
     """Return an owner's corpora by name, those after `after`."""
-    with store_errors():
+    with _span("corpora.list", Operation.READ), store_errors():
         return [dict(row) for row in await pool.fetch(LIST_CORPORA, owner, after, limit)]
 
 
@@ -69,11 +84,11 @@ async def get_corpora(pool: asyncpg.Pool, owner: str, names: Sequence[str]) -> l
     CorpusNotFoundError
         If one is not there, or another owner's; it names those.
     """
-    with store_errors():
+    with _span("corpora.read", Operation.READ, ",".join(names)), store_errors():
         rows = await pool.fetch(GET_CORPORA, owner, list(names))
-    missing = sorted(set(names) - {row["name"] for row in rows})
-    if missing:
-        raise CorpusNotFoundError(*missing)
+        missing = sorted(set(names) - {row["name"] for row in rows})
+        if missing:
+            raise CorpusNotFoundError(*missing)
     return [dict(row) for row in rows]
 
 
@@ -87,8 +102,8 @@ async def list_documents(
     CorpusNotFoundError
         If the corpus is not there, or another owner's.
     """
-    await get_corpora(pool, owner, [corpus])
-    with store_errors():
+    with _span("documents.list", Operation.READ, corpus), store_errors():
+        await get_corpora(pool, owner, [corpus])
         return [dict(row) for row in await pool.fetch(LIST_DOCUMENTS, owner, corpus, after, limit)]
 
 
@@ -100,7 +115,7 @@ async def delete_corpus(pool: asyncpg.Pool, owner: str, corpus: str) -> None:
     CorpusNotFoundError
         If it is not there, or another owner's.
     """
-    with store_errors():
+    with _span("corpus.delete", Operation.WRITE, corpus), store_errors():
         async with pool.acquire() as connection, connection.transaction():
             if await connection.fetchval(LOCK_CORPUS, owner, corpus) is None:
                 raise CorpusNotFoundError(corpus)
@@ -117,7 +132,7 @@ async def delete_document(pool: asyncpg.Pool, owner: str, corpus: str, document_
     CorpusNotFoundError, DocumentNotFoundError
         If it is not there, or another owner's.
     """
-    with store_errors():
+    with _span("document.delete", Operation.WRITE, corpus), store_errors():
         async with pool.acquire() as connection, connection.transaction():
             if await connection.fetchval(SHARE_CORPUS, owner, corpus) is None:
                 raise CorpusNotFoundError(corpus)

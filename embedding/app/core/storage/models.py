@@ -12,6 +12,17 @@ HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 128
 # recall@10 of 0.94 at ef_search 100, and 98 s to build for 200,000 rows of 1,024 dimensions on two cores
 
+HALF_FLOAT_BYTES = 2
+VECTOR_HEADER_BYTES = 8
+# what a `halfvec` takes: 2 * dimensions + 8
+
+# the corpora's own counts, a row each: counting chunks would read all of them
+STORED_VECTORS = """
+SELECT models.name, models.dimensions, coalesce(sum(corpora.chunk_count), 0)::bigint AS vectors
+FROM models LEFT JOIN corpora ON corpora.model_id = models.id AND corpora.live
+GROUP BY models.name, models.dimensions
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -73,3 +84,24 @@ async def read_model(pool: asyncpg.Pool, name: str, dimensions: int) -> Model:
     if row is None:
         raise ModelNotPreparedError(f"the database does not know the model {name!r}; run: python -m app.migrate")
     return _checked(row, dimensions)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVectors:
+    """How many vectors of a model are stored, and their bytes without the index."""
+
+    model: str
+    vectors: int
+    bytes: int
+
+
+async def read_stored_vectors(pool: asyncpg.Pool) -> list[StoredVectors]:
+    """Return how much of each model is stored. A corpus counts whole as its latest document's model."""
+    return [
+        StoredVectors(row["name"], row["vectors"], row["vectors"] * _vector_bytes(row["dimensions"]))
+        for row in await pool.fetch(STORED_VECTORS)
+    ]
+
+
+def _vector_bytes(dimensions: int) -> int:
+    return HALF_FLOAT_BYTES * dimensions + VECTOR_HEADER_BYTES

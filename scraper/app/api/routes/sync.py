@@ -10,8 +10,9 @@ from ml_shared.admission import admit
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
-from ml_shared.names import RequestMode
+from ml_shared.names import RequestMode, Stage
 from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.spans import direct_work
 from ml_shared.sync import within_deadline
 
 router = APIRouter(tags=["sync"])
@@ -32,9 +33,9 @@ async def scrape_sync(
     await enforcer.check(ctx)
     admit(payload, ctx, echo_job_id=True)
     visit = Visit(payload.url, payload.job_id, RequestMode.SYNC, caller=ctx.owner)
-    with request.app.state.seats.taken(ctx.owner):
+    with direct_work(Stage.SCRAPING, payload.job_id), request.app.state.seats.taken(ctx.owner):
         result = await within_deadline(
             execute_scrape(request.app.state.scraper, visit), settings.SYNC_TIMEOUT_SECONDS, "POST /enqueue"
         )
-    emit(AuditEvent.SCRAPE_SYNC_COMPLETE, ctx, job_id=payload.job_id, url=payload.url)
+    emit(AuditEvent.SCRAPE_SYNC_COMPLETE, ctx, job_id=payload.job_id, url=payload.url, bytes=result.bytes_fetched)
     return result
