@@ -57,7 +57,7 @@ BOARD = Board(
             [
                 Panel(
                     "Refusals and failures",
-                    [Query('{service="nginx", log="access"} | json | status >= 429')],
+                    [Query('{service="nginx", log="access"} | status >= 429')],
                     kind="logs",
                     width=12,
                     height=10,

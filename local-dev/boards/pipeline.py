@@ -88,7 +88,7 @@ BOARD = Board(
                 Panel("Texts, by outcome", [rate("ml_chunk_texts_total", "outcome", "request_mode")], "ops", width=6),
                 Panel("Chunks", [rate("ml_chunk_chunks_total", "request_mode")], "ops", width=6),
                 Panel("Tokens", [rate("ml_chunk_tokens_total", "request_mode")], "ops", width=6),
-                Panel("Duration", quantiles("ml_chunk_duration_seconds", "request_mode"), "s", width=6),
+                Panel("Cutting", quantiles("ml_chunk_duration_seconds", "request_mode"), "s", width=6),
             ],
         ),
     ],

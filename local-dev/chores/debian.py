@@ -26,8 +26,10 @@ PACKAGES: Final = {
     "prometheus-redis-exporter": "prometheus-redis-exporter",
     "prometheus-postgres-exporter": "prometheus-postgres-exporter",
     "prometheus-nginx-exporter": "prometheus-nginx-exporter",
+    "nginx": "nginx",  # with stub_status, which Python's wheel of it has not
 }
 """Each program's package."""
+FOLDERS: Final = ("usr/bin", "usr/sbin")
 ATTEMPTS: Final = 3
 FETCH_TIMEOUT_SECONDS: Final = 180
 
@@ -44,11 +46,17 @@ def find(program: str) -> Path:
     on_path = shutil.which(program)
     if on_path:
         return Path(on_path)
-    unpacked = CACHE / "usr" / "bin" / program
     with _alone():
-        if not unpacked.exists():
+        if _unpacked(program) is None:
             _fetch(PACKAGES[program])
-    return unpacked
+        found = _unpacked(program)
+    if found is None:
+        raise BinaryMissingError(f"Debian's package {PACKAGES[program]} has no {program}: install it on the PATH")
+    return found
+
+
+def _unpacked(program: str) -> Path | None:
+    return next((CACHE / folder / program for folder in FOLDERS if (CACHE / folder / program).exists()), None)
 
 
 def _fetch(package: str) -> None:

@@ -12,7 +12,16 @@ from chores.folders import REPOSITORY, SERVICES, chosen, environment
 TYPED = {
     "ml-shared": ("ml_shared",),
     **dict.fromkeys(SERVICES, ("app", "instrumentation.py")),
-    "local-dev": ("fleet", "standins", "demo", "chores", "alloy_configs", "bench/__main__.py", "bench/sites.py"),
+    "local-dev": (
+        "fleet",
+        "standins",
+        "demo",
+        "chores",
+        "alloy_configs",
+        "boards",
+        "bench/__main__.py",
+        "bench/sites.py",
+    ),
 }
 # tests are not in here: fixtures would need twice the annotations that they have
 AT_ONCE = 2

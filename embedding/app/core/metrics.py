@@ -42,26 +42,26 @@ _SECONDS_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 _endpoint_seconds = Histogram(
     "ml_embedding_endpoint_seconds",
-    "Time of one batch at the embedding endpoint, retries included",
+    "Time of one batch at the embedding endpoint, retries included.",
     ["operation"],
     buckets=_SECONDS_BUCKETS,
 )
-_texts = Counter("ml_embedding_texts", "Texts that the embedding endpoint turned into vectors", ["operation"])
-_tokens = Counter("ml_embedding_tokens", "Tokens that the embedding endpoint counted", ["operation"])
+_texts = Counter("ml_embedding_texts", "Texts that the embedding endpoint turned into vectors.", ["operation"])
+_tokens = Counter("ml_embedding_tokens", "Tokens that the embedding endpoint counted.", ["operation"])
 _batches = Counter(
-    "ml_embedding_batches", "Batches for the embedding endpoint, by what became of them", ["operation", "outcome"]
+    "ml_embedding_batches", "Batches for the embedding endpoint, by what became of them.", ["operation", "outcome"]
 )
 _batch_texts = Histogram(
     "ml_embedding_batch_texts",
-    "Texts in one batch for the embedding endpoint",
+    "Texts in one batch for the embedding endpoint.",
     ["operation"],
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 _write_seconds = Histogram(
-    "ml_vectors_write_seconds", "Time of one document's replace transaction", ["operation"], buckets=_SECONDS_BUCKETS
+    "ml_vectors_write_seconds", "Time of one document's replace transaction.", ["operation"], buckets=_SECONDS_BUCKETS
 )
 _search_seconds = Histogram(
-    "ml_search_query_seconds", "Time of one search in the database", ["operation", "mode"], buckets=_SECONDS_BUCKETS
+    "ml_search_query_seconds", "Time of one search in the database.", ["operation", "mode"], buckets=_SECONDS_BUCKETS
 )
 
 # what has not happened yet is 0, and no gap
@@ -75,23 +75,23 @@ BATCHES: Final = {
 WRITE_SECONDS: Final = _write_seconds.labels(Operation.WRITE)
 SEARCH_SECONDS: Final = {mode: _search_seconds.labels(Operation.READ, mode) for mode in SearchMode}
 REUSED: Final = Counter(
-    "ml_embedding_reused", "Chunks that were not sent to the endpoint, since their vector was there"
+    "ml_embedding_reused", "Chunks that were not sent to the endpoint, since their vector was there."
 )
 TRUNCATIONS: Final = Counter(
     "ml_embedding_truncations",
-    "Texts that the endpoint said it cut, or of which it counted fewer tokens than they have",
+    "Texts that the endpoint said it cut, or of which it counted fewer tokens than they have.",
 )
 IN_FLIGHT: Final = Gauge(
     "ml_embedding_in_flight",
-    "Batches that are at the endpoint, or wait for a connection to it",
+    "Batches that are at the endpoint, or wait for a connection to it.",
     multiprocess_mode="livesum",
 )
 IN_FLIGHT_LIMIT: Final = Gauge(
-    "ml_embedding_in_flight_limit", "Batches that may be at the endpoint at once", multiprocess_mode="livesum"
+    "ml_embedding_in_flight_limit", "Batches that may be at the endpoint at once.", multiprocess_mode="livesum"
 )
 
-VECTORS_STORED: Final = Reading("ml_vectors_stored", "Vectors stored, by the model that made them", ("model",))
-VECTORS_BYTES: Final = Reading("ml_vectors_bytes", "Bytes of the vectors stored, without their index", ("model",))
+VECTORS_STORED: Final = Reading("ml_vectors_stored", "Vectors stored, by the model that made them.", ("model",))
+VECTORS_BYTES: Final = Reading("ml_vectors_bytes", "Bytes of the vectors stored, without their index.", ("model",))
 VECTORS_KEPT_SECONDS: Final = 60.0
 # a row a corpus is read for them
 

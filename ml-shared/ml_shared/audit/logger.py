@@ -34,7 +34,7 @@ _logger = logging.getLogger(__name__)
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
 # six bytes each in JSON, and of no use
 _VIOLATIONS = Counter(
-    "ml_audit_violations_total", "Lines of the audit trail that broke a rule and were written all the same", ["rule"]
+    "ml_audit_violations_total", "Lines of the audit trail that broke a rule and were written all the same.", ["rule"]
 )
 start_at_zero(_VIOLATIONS, ("event", "outcome", "field", "secret"))
 

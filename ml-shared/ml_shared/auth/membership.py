@@ -41,16 +41,16 @@ BREAKER_OPEN_SECONDS: Final = 5.0
 
 _logger = logging.getLogger(__name__)
 _tracer = trace.get_tracer(__name__)
-_CHECKS = Counter("ml_auth_checks_total", "Requests whose key was looked at, by what came of it", ["outcome"])
+_CHECKS = Counter("ml_auth_checks_total", "Requests whose key was looked at, by what came of it.", ["outcome"])
 _OUTCOMES: Final = ("internal", "cached", "valid", "invalid", "unavailable", "missing")
 _BREAKER_STATE = Gauge(
     "ml_auth_breaker_state",
-    "The breaker before Membership, where it changed last: 0 closed, 1 half open, 2 open",
+    "The breaker before Membership, where it changed last: 0 closed, 1 half open, 2 open.",
     multiprocess_mode="mostrecent",  # of a process that was killed no state stays behind
 )
 _CALL_SECONDS = Histogram(
     "ml_auth_membership_duration_seconds",
-    "Calls to Membership, by how they ended",
+    "Calls to Membership, by how they ended.",
     ["outcome"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0),
 )

@@ -26,7 +26,7 @@ from ml_shared.settings import ServiceSettings
 
 _DECISIONS = Counter(
     "ml_ratelimit_decisions_total",
-    "Requests that were counted against a limit, by what decided and where the window was kept",
+    "Requests that were counted against a limit, by what decided and where the window was kept.",
     ["policy", "outcome", "store"],
 )
 _counted = lru_cache(maxsize=64)(_DECISIONS.labels)
