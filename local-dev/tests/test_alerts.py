@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
+from boards.exported import EXPORTED
 from boards.expressions import Expression, alert_expressions, family, parse, selectors
 from chores.debian import find
-from observed_series import EXPORTED
 from test_dashboards import documented
 
 from ml_shared.testing.plugin import require

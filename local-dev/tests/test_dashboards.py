@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from boards.exported import EXPORTED, SCRAPE_LABELS
 from boards.expressions import Expression, family, panel_expressions, parse, selectors, stream_labels
 from boards.files import FOLDER, render_all
 from boards.logql import logql_errors
 from boards.metric_table import written
-from observed_series import EXPORTED, SCRAPE_LABELS
 
 from ml_shared.testing.plugin import require
 
