@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import httpx
-from conftest import ALICE, Fleet
+from conftest import ALICE, SCRAPER, Fleet
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 
@@ -45,6 +45,42 @@ async def test_every_hand_out_is_in_its_jobs_own_trace(
     assert dispatch.attributes["job.id"] == accepted.json()["job_id"]
     assert dispatch.attributes["job.url"] == "http://site.test/"
     assert fleet.scraper.calls[0].headers["traceparent"].split("-")[1] == accepted.headers["X-Trace-Id"]
+
+
+async def test_submitting_is_a_span_of_its_own_with_the_job_and_its_corpus(
+    api: httpx.AsyncClient, spans: InMemorySpanExporter
+) -> None:
+    body = {"url": "http://name:word@site.test/", "corpus_name": "docs"}
+    refused = await api.post("/jobs", json=body, headers={"X-API-Key": ALICE})
+    assert refused.status_code == 422
+    accepted = await api.post("/jobs", json={**body, "url": "http://site.test/"}, headers={"X-API-Key": ALICE})
+    (span,) = [span for span in spans.get_finished_spans() if span.name == "job.submit"]
+    assert dict(span.attributes or {}) == {
+        "job.id": accepted.json()["job_id"],
+        "job.url": "http://site.test/",
+        "corpus.name": "docs",
+        "operation": "write",
+    }
+
+
+async def test_a_callback_is_a_span_that_says_with_what_and_where_the_job_failed(
+    api: httpx.AsyncClient, fleet: Fleet, spans: InMemorySpanExporter
+) -> None:
+    from app.main import app
+
+    accepted = await api.post("/jobs", json={"url": "http://site.test/"}, headers={"X-API-Key": ALICE})
+    job_id = accepted.json()["job_id"]
+    await app.state.orchestrator.dispatch("scraping")
+    report = {"attempt_id": fleet.scraper.calls[0].body["attempt_id"], "stage": "scraping"}
+    ours = {"X-API-Key": SCRAPER}
+    stored = await api.put("/content", params={**report, "job_id": job_id}, content=b"{}", headers=ours)
+    assert stored.status_code == 200, stored.text
+    failed = {**report, "status": "failed", "error_code": "http_status", "error_message": "404"}
+    assert (await api.post(f"/jobs/{job_id}/complete", json=failed, headers=ours)).status_code == 200
+    found = {span.name: dict(span.attributes or {}) for span in spans.get_finished_spans()}
+    known = {"job.id": job_id, "dispatch.stage": "scraping", "operation": "write"}
+    assert found["content.write"] == known
+    assert found["job.complete"] == known | {"error.code": "http_status", "failed.stage": "scraping"}
 
 
 async def test_no_span_carries_a_key(api: httpx.AsyncClient, spans: InMemorySpanExporter) -> None:

@@ -73,7 +73,17 @@ class AsyncTask(Task):  # type: ignore[misc]
 
     def run_async(self, body: Callable[[Any], Awaitable[T]]) -> T:
         """Run `body(resources)` on the child's loop, within the task's span, and return what it returns."""
+        trace.get_current_span().set_attributes(self._queue_attributes)
         return self.app.runtime.run_body(body)
+
+    @property
+    def _queue_attributes(self) -> dict[str, str]:
+        delivery = self.request.delivery_info or {}
+        return {
+            attributes.QUEUE_NAME: delivery.get("routing_key") or self.app.conf.task_default_queue,
+            attributes.REQUEST_MODE: RequestMode.ASYNC.value,
+            attributes.OPERATION: Operation.WRITE.value,
+        }
 
     def note_outcome(self, outcome: str) -> None:
         """Say how this run ended, where its Celery state says less."""
@@ -125,15 +135,11 @@ class StageTask(AsyncTask):
 
     def _describe(self, job_id: str | None, url: str | None) -> None:
         span = trace.get_current_span()
-        delivery = self.request.delivery_info or {}
         headers = self.request.headers or {}
-        known = {
+        known = self._queue_attributes | {
             attributes.JOB_ID: job_id,
             attributes.JOB_URL: url,
             attributes.JOB_STAGE: self.job_stage,
-            attributes.QUEUE_NAME: delivery.get("routing_key") or self.app.conf.task_default_queue,
-            attributes.REQUEST_MODE: str(RequestMode.ASYNC),
-            attributes.OPERATION: str(Operation.WRITE),
             attributes.CALLER_TYPE: headers.get(CALLER_TYPE_HEADER),
             attributes.HTTP_REQUEST_ID: headers.get(REQUEST_ID_HEADER),
         }

@@ -22,6 +22,7 @@ from app.core.hand_outs import attempt_of
 from app.core.pipeline import FIRST, PIPELINE, StageDefinition, definition_of
 from app.core.stage_calls import open_stages
 from app.core.transitions import Limits, Transition
+from ml_shared import attributes
 from ml_shared.contracts.jobs import (
     ContentStored,
     JobAccepted,
@@ -33,9 +34,14 @@ from ml_shared.contracts.jobs import (
     ProgressReport,
     StageCallback,
 )
-from ml_shared.names import Service, Stage
+from ml_shared.names import Operation, Service, Stage
+from ml_shared.settings import without_password
+from ml_shared.spans import Value, work_span
 
 IDEMPOTENCY_HOURS: Final = 24
+SUBMIT_SPAN: Final = "job.submit"
+COMPLETE_SPAN: Final = "job.complete"
+WRITE_CONTENT_SPAN: Final = "content.write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +70,22 @@ class Orchestrator:
         self, owner: str, request: JobRequest, *, traceparent: str | None, idempotency_key: str | None = None
     ) -> JobAccepted:
         """Take in a job. See `app.core.submission.submit`."""
-        return await submission.submit(
-            self.pool,
-            owner,
-            request,
-            traceparent=traceparent,
-            idempotency_key=idempotency_key,
-            max_open_jobs=self._settings.MAX_OPEN_JOBS_PER_OWNER,
-        )
+        known: dict[str, Value] = {
+            attributes.JOB_URL: without_password(request.url),
+            attributes.CORPUS_NAME: request.corpus_name,
+            attributes.OPERATION: Operation.WRITE.value,
+        }
+        with work_span(SUBMIT_SPAN, attributes=known) as span:
+            accepted = await submission.submit(
+                self.pool,
+                owner,
+                request,
+                traceparent=traceparent,
+                idempotency_key=idempotency_key,
+                max_open_jobs=self._settings.MAX_OPEN_JOBS_PER_OWNER,
+            )
+            span.set_attribute(attributes.JOB_ID, accepted.job_id)
+            return accepted
 
     async def job(self, owner: str, job_id: str) -> JobView:
         """Return an owner's job.
@@ -107,7 +121,17 @@ class Orchestrator:
             If there is no such job.
         """
         definition = _stage_of(service, callback.stage)
-        moved = await transitions.complete(self.pool, _uuid(job_id), definition, callback, self._limits)
+        known: dict[str, Value] = {
+            attributes.JOB_ID: job_id,
+            attributes.DISPATCH_STAGE: callback.stage.value,
+            attributes.OPERATION: Operation.WRITE.value,
+        }
+        with work_span(COMPLETE_SPAN, attributes=known) as span:
+            moved = await transitions.complete(self.pool, _uuid(job_id), definition, callback, self._limits)
+            if callback.error_code is not None:
+                span.set_attribute(attributes.ERROR_CODE, callback.error_code)
+            if moved.ended is not None and moved.ended.failed_stage is not None:
+                span.set_attribute(attributes.FAILED_STAGE, moved.ended.failed_stage.value)
         metrics.count_transition(moved)
         return moved
 
@@ -141,7 +165,13 @@ class Orchestrator:
         current = await contents.owner_of_attempt(self.pool, job, attempt)
         if current is None or current[1] is not stage:
             raise AbandonError
-        return await self._content.put(current[0], job, attempt, stage, body)
+        known: dict[str, Value] = {
+            attributes.JOB_ID: job_id,
+            attributes.DISPATCH_STAGE: stage.value,
+            attributes.OPERATION: Operation.WRITE.value,
+        }
+        with work_span(WRITE_CONTENT_SPAN, attributes=known):
+            return await self._content.put(current[0], job, attempt, stage, body)
 
     async def get_content(self, ref: str, attempt_id: str) -> StoredContent:
         """Return content to the current attempt of the job that it belongs to.
