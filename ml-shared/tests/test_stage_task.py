@@ -272,6 +272,22 @@ def test_a_child_without_its_resources_hands_the_job_back(
     assert redis.llen("began") == 0
 
 
-def test_a_plain_task_runs_on_the_same_loop(worker: ModuleType, redis: Redis) -> None:
+def test_a_plain_task_runs_on_the_same_loop_and_its_span_names_its_queue(
+    worker: ModuleType, redis: Redis, spans: InMemorySpanExporter
+) -> None:
     worker.plain_task.apply(kwargs={"word": "x"}, throw=True)
     assert redis.lrange("plain", 0, -1) == ["x"]
+    [span] = [span for span in spans.get_finished_spans() if "plain_task" in span.name]
+    wanted = {"queue.name": "scraper", "request.mode": "async", "operation": "write"}
+    assert dict(span.attributes or {}).items() >= wanted.items()
+
+
+def test_a_plain_task_that_succeeded_is_worth_no_line_and_one_that_failed_is(
+    worker: ModuleType, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "ml_shared.worker.celery"):
+        worker.plain_task.apply(kwargs={"word": "x"}, throw=True)
+        worker.plain_task.apply(kwargs={"word": None})
+        worker.stage_task.apply(kwargs=JOB)
+    levels = [record.levelname for record in caplog.records if record.message == "task ended"]
+    assert levels == ["DEBUG", "INFO", "INFO"]

@@ -37,6 +37,81 @@ def test_one_trace_runs_from_the_request_through_every_service_to_the_vector_row
     assert caller.search("kestrel", "traced")[0]["trace_id"] == trace_id
 
 
+def test_each_piece_of_work_is_a_span_with_what_the_vocabulary_has_for_it(stage: Stage, caller: Caller) -> None:
+    url = stage.web.add("/described", "wryneck", 9)
+    accepted = caller.submit(url, "described")
+    job_id = accepted.json()["job_id"]
+    assert caller.wait(job_id)["status"] == "completed"
+    spans = whole_trace(stage, accepted.headers["X-Trace-Id"])
+    job = {"job.id": job_id, "job.url": url}
+    tasks = {"request.mode": "async", "operation": "write"}
+    for name, wanted in {
+        "job.submit": {**job, "corpus.name": "described", "operation": "write"},
+        "dispatch.job": {**job, "operation": "write"},
+        "run/scraper.scrape_url": {**job, **tasks, "job.stage": "scrape", "queue.name": "scraper"},
+        "scrape.fetch": {**job, "job.stage": "scrape", "request.mode": "async", "scrape.response_bytes": None},
+        "scrape.extract": {**job, "job.stage": "scrape"},
+        "chunk.split": {"job.id": job_id, "job.stage": "chunk", "chunk.count": None},
+        "run/embedding.embed_document": {**job, **tasks, "job.stage": "embed", "queue.name": "embed_jobs"},
+        "embed.batch": {
+            "job.id": job_id,
+            "embedding.model": None,
+            "embedding.tokens": None,
+            "embedding.batch_size": None,
+        },
+        "vectors.write": {**job, "corpus.name": "described", "operation": "write", "chunk.count": None},
+        "job.complete": {"job.id": job_id},
+    }.items():
+        found = [span for span in spans if span.name == name]
+        assert found, f"no span {name} in {sorted({span.name for span in spans})}"
+        for span in found:
+            assert not span.error, name
+            for key, value in wanted.items():
+                assert value is None or span.attributes.get(key) == value, (name, key, span.attributes)
+                assert key in span.attributes, (name, key)
+
+
+def test_a_search_is_a_span_of_the_read_path(stage: Stage, caller: Caller) -> None:
+    caller.index(stage.web.add("/sought", "hoopoe", 10), "sought")
+    answer = caller.request(
+        "POST", "/api/embedding/search", json={"query": "hoopoe", "corpus_name": "sought", "mode": "hybrid", "top_k": 3}
+    )
+    (span,) = wait_for_spans(stage, answer.headers["X-Trace-Id"], "search.query")
+    wanted = {
+        "search.mode": "hybrid",
+        "search.top_k": 3,
+        "operation": "read",
+        "corpus.name": "sought",
+        "job.stage": "read",
+    }
+    assert span.attributes.items() >= wanted.items()
+    (query,) = wait_for_spans(stage, answer.headers["X-Trace-Id"], "embed.batch")
+    assert query.attributes["operation"] == "read"
+    assert "hoopoe" not in repr((span.attributes, query.attributes))
+
+
+def test_a_failed_page_is_told_by_the_spans_of_both_sides(stage: Stage, caller: Caller) -> None:
+    accepted = caller.submit(stage.web.url("/never-there"))
+    assert caller.wait(accepted.json()["job_id"])["status"] == "failed"
+    trace_id = accepted.headers["X-Trace-Id"]
+    for name in ("run/scraper.scrape_url", "job.complete"):
+        (span,) = wait_for_spans(stage, trace_id, name)
+        assert span.attributes["failed.stage"] == "scraping", name
+        assert span.attributes["error.code"] == "http_status", name
+    (run,) = wait_for_spans(stage, trace_id, "run/scraper.scrape_url")
+    assert run.error
+
+
+def wait_for_spans(stage: Stage, trace_id: str, name: str) -> list[ReceivedSpan]:
+    """Return the spans of a name in a trace, as soon as there is one."""
+
+    def of_that_name(spans: Sequence[ReceivedSpan]) -> list[ReceivedSpan]:
+        return [span for span in spans if span.trace_id == trace_id and span.name == name]
+
+    stage.otlp.wait_for(lambda spans: bool(of_that_name(spans)), 20.0)
+    return of_that_name(stage.otlp.spans())
+
+
 def is_callback(span: ReceivedSpan) -> bool:
     return span.resource["service.name"] == "orchestrator" and span.name == "POST /jobs/{job_id}/complete"
 
