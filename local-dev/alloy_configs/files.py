@@ -36,6 +36,11 @@ EXPORTERS: Final = {
     "node": "prometheus.exporter.unix.node",
     "alloy": "prometheus.exporter.self.alloy",
 }
+GATEWAY_EXPORTERS: Final = {
+    "node": EXPORTERS["node"],
+    "alloy": EXPORTERS["alloy"],
+    "certificate": "prometheus.exporter.blackbox.certificate",
+}
 
 
 def files() -> dict[str, str]:
@@ -72,7 +77,8 @@ def _gateway() -> str:
         _title("metrics"),
         scrapes.fixed("nginx", "nginx-exporter:9113"),
         _part("node"),
-        scrapes.exporters({name: EXPORTERS[name] for name in ("node", "alloy")}, vm),
+        _part("certificate"),
+        scrapes.exporters(GATEWAY_EXPORTERS, vm, only_with={"certificate": "TLS_PROBE_ADDRESS"}),
         _part("access_log"),
         _part("container_logs", OWN_PROJECT="", WITHOUT_LOGS="alloy|"),
         _part("remote", VM=vm),

@@ -24,7 +24,7 @@ BOARD = Board(
                 ),
                 Panel(
                     "Certificate expires in",
-                    [Query('min(probe_ssl_earliest_cert_expiry{job="gateway-tls"}) - time()', "the earliest")],
+                    [Query('min(probe_ssl_earliest_cert_expiry{job="certificate"}) - time()', "the earliest")],
                     "s",
                     "Empty without TLS.",
                     "stat",

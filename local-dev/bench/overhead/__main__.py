@@ -24,7 +24,7 @@ import psutil
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from starlette.applications import Starlette
 
-from bench.overhead.variants import BARE, EVERYTHING, VARIANTS, Variant
+from bench.overhead.variants import BARE, DISABLED, EVERYTHING, VARIANTS, Variant
 from ml_shared.names import Header
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.membership import FakeMembership
@@ -167,6 +167,19 @@ def show(figures: dict[str, dict[str, float]], variants: Sequence[Variant]) -> N
     if EVERYTHING in figures:
         kept, added = figures[EVERYTHING]["rate"] / bare["rate"], figures[EVERYTHING]["idle"] - bare["idle"]
         print(f"\neverything keeps {kept:.2f} of bare (aim: {AIM}) and adds {added * 1e3:.2f} ms idle (aim: under 1)")
+    if EVERYTHING in figures and DISABLED in figures:
+        show_telemetry(figures[EVERYTHING], figures[DISABLED])
+
+
+def show_telemetry(on: dict[str, float], off: dict[str, float]) -> None:
+    """Print telemetry's share of a whole service's request: with it, and with `OTEL_SDK_DISABLED`."""
+    print("\ntelemetry's share of a request")
+    loaded = {"loaded": (1 / on["rate"], 1 / off["rate"])}
+    for name, (with_it, without) in (loaded | {what: (on[what], off[what]) for what in ("idle", "cpu")}).items():
+        spent = with_it - without
+        print(
+            f"{name:>8}: on {with_it * 1e6:.0f} µs, off {without * 1e6:.0f} µs: {spent * 1e6:.0f} µs, {spent / with_it:.0%}"
+        )
 
 
 def main() -> int:

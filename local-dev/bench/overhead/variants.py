@@ -40,6 +40,7 @@ class Variant:
 
 BARE: Final = "bare"
 EVERYTHING: Final = "+ the rest of a service"
+DISABLED: Final = "… OTEL_SDK_DISABLED"
 VARIANTS: Final = (
     Variant(BARE),
     Variant("+ auth from cache", BARE, key=True),
@@ -47,6 +48,6 @@ VARIANTS: Final = (
     Variant("+ telemetry", "+ limits", key=True, limits=True, telemetry=True),
     Variant(EVERYTHING, "+ telemetry", key=True, limits=True, telemetry=True, service=True),
     Variant("… with FastAPI's spans", EVERYTHING, True, True, True, True, builtin_spans=True),
-    Variant("… OTEL_SDK_DISABLED", EVERYTHING, True, True, True, True, env=OFF),
+    Variant(DISABLED, EVERYTHING, True, True, True, True, env=OFF),
 )
 BY_NAME: Final = MappingProxyType({variant.name: variant for variant in VARIANTS})

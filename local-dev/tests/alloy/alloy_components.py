@@ -72,6 +72,8 @@ COMPONENTS: dict[str, Documented] = {
         "targets",
     ),
     "prometheus.exporter.self": Documented("", "", "targets"),
+    "prometheus.exporter.blackbox": Documented("config config_file probe_timeout_offset targets", "target", "targets"),
+    "prometheus.exporter.blackbox/target": Documented("name! address! module labels"),
     "discovery.docker": Documented(
         "host! port refresh_interval match_first_network host_networking_host", "filter", "targets"
     ),

@@ -1,10 +1,14 @@
 """Labels of targets: what relabelling makes of containers as Docker describes them."""
 
+import re
+
 import pytest
-from alloy_configs.files import EXPORTERS
-from alloy_files import CONFIGS, SERVICES, STACKS, blocks, containers, environment
+import yaml
+from alloy_configs.files import EXPORTERS, GATEWAY_EXPORTERS
+from alloy_files import CONFIGS, REPOSITORY, SERVICES, STACKS, blocks, containers, environment
 from alloy_values import Labels, final, relabelled, value_of
 
+EVERY_EXPORTER = EXPORTERS | GATEWAY_EXPORTERS
 PREFIX = "__meta_docker_container_label_com_docker_compose"
 
 
@@ -87,16 +91,19 @@ def test_exporters_within_alloy_have_jobs_of_one_word_and_the_vms_name(name: str
     scraped = value_of(
         components["prometheus.scrape.exporters"].attributes["targets"],
         {},
-        {f"discovery.relabel.{job}.output": [job] for job in EXPORTERS},
+        {f"discovery.relabel.{job}.output": [job] for job in EVERY_EXPORTER},
     )
     given = {"VM_NAME": "this-one", "REDIS_ADDRESS": "redis:6379", "POSTGRES_ADDRESS": "postgres:5432/x"}
+    given["TLS_PROBE_ADDRESS"] = "nginx:443"
     target = {"__address__": "127.0.0.1:12345", "job": "integrations/of-its-own", "instance": "3f2a"}
     for job in scraped:
-        assert components[f"discovery.relabel.{job}"].attributes["targets"].name == f"{EXPORTERS[job]}.targets"
+        assert components[f"discovery.relabel.{job}"].attributes["targets"].name == f"{EVERY_EXPORTER[job]}.targets"
         (found,) = relabelled(components[f"discovery.relabel.{job}"], [target], given)
         assert final(found) == {"job": job, "instance": "this-one"}
     # each exporter that is there is scraped
-    assert {EXPORTERS[job] for job in scraped} == {one for one in components if one.startswith("prometheus.exporter.")}
+    assert {EVERY_EXPORTER[job] for job in scraped} == {
+        one for one in components if one.startswith("prometheus.exporter.")
+    }
 
 
 def test_a_laptop_asks_no_store_that_its_stack_has_not() -> None:
@@ -106,6 +113,19 @@ def test_a_laptop_asks_no_store_that_its_stack_has_not() -> None:
         assert len(relabelled(components[f"discovery.relabel.{job}"], target, environment("embedding"))) == 1
     for job in ("node", "alloy"):
         assert len(relabelled(components[f"discovery.relabel.{job}"], target, {})) == 1
+
+
+def test_a_certificate_is_looked_at_where_there_is_one() -> None:
+    component, target = blocks("gateway-vm")["discovery.relabel.certificate"], [{"__address__": "127.0.0.1:12345"}]
+    assert relabelled(component, target, environment("gateway-vm")) == []
+    with_tls = (REPOSITORY / "gateway-vm" / "docker-compose.tls.yml").read_text()
+    (address,) = re.findall(r"^ +TLS_PROBE_ADDRESS: (\S+)", with_tls, re.MULTILINE)
+    (found,) = relabelled(component, target, {"TLS_PROBE_ADDRESS": address})
+    assert final(found) == {"job": "certificate", "instance": "gateway"}
+    probe = blocks("gateway-vm")["prometheus.exporter.blackbox.certificate"]
+    assert value_of(probe.one("target").attributes["address"], {"TLS_PROBE_ADDRESS": address}) == "nginx:443"
+    module = yaml.safe_load(probe.attributes["config"])["modules"][probe.one("target").attributes["module"]]
+    assert module["tcp"]["tls"] is True
 
 
 def test_nginx_is_scraped_by_its_exporter() -> None:

@@ -32,6 +32,10 @@ def test_one_trace_runs_from_the_request_through_every_service_to_the_vector_row
     callbacks = [span for span in spans if is_callback(span)]
     senders = sorted(by_id[span.parent_id].resource["service.name"] for span in callbacks)
     assert senders == ["embedding-api", "scraper"], "a callback is a child of the worker's span"
+    assert sorted(task_above(span, by_id) for span in callbacks) == [
+        "run/embedding.embed_document",
+        "run/scraper.scrape_url",
+    ]
     rows = stage.vectors_sql("SELECT DISTINCT trace_id FROM chunks WHERE corpus = 'traced'")
     assert [row["trace_id"] for row in rows] == [trace_id]
     assert caller.search("kestrel", "traced")[0]["trace_id"] == trace_id
@@ -90,6 +94,17 @@ def test_a_search_is_a_span_of_the_read_path(stage: Stage, caller: Caller) -> No
     assert "hoopoe" not in repr((span.attributes, query.attributes))
 
 
+def test_a_direct_call_is_a_span_of_its_own_request_and_of_no_job(stage: Stage, caller: Caller) -> None:
+    url = stage.web.add("/asked-for", "redstart", 12)
+    answer = caller.request("POST", "/api/scraper/scrape", json={"url": url})
+    assert answer.status_code == 200, answer.text
+    for name in ("scrape.fetch", "scrape.extract"):
+        (span,) = wait_for_spans(stage, answer.headers["X-Trace-Id"], name)
+        wanted = {"request.mode": "sync", "job.stage": "scrape", "job.url": url}
+        assert span.attributes.items() >= wanted.items(), name
+        assert not span.attributes.keys() & {"job.id", "queue.name"}, name
+
+
 def test_a_failed_page_is_told_by_the_spans_of_both_sides(stage: Stage, caller: Caller) -> None:
     accepted = caller.submit(stage.web.url("/never-there"))
     assert caller.wait(accepted.json()["job_id"])["status"] == "failed"
@@ -114,6 +129,13 @@ def wait_for_spans(stage: Stage, trace_id: str, name: str) -> list[ReceivedSpan]
 
 def is_callback(span: ReceivedSpan) -> bool:
     return span.resource["service.name"] == "orchestrator" and span.name == "POST /jobs/{job_id}/complete"
+
+
+def task_above(span: ReceivedSpan, by_id: dict[str, ReceivedSpan]) -> str:
+    """Return the name of the Celery task that a span is of."""
+    while not span.name.startswith("run/"):
+        span = by_id[span.parent_id]
+    return span.name
 
 
 def whole_trace(stage: Stage, trace_id: str) -> list[ReceivedSpan]:
