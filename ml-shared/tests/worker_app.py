@@ -108,6 +108,11 @@ async def _behave(run: StageRun, behaviour: str, *, first: bool) -> None:
         case "deaf":  # neither limit reaches it before the hard one
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
             time.sleep(float(value))
+        case "stubborn":  # nothing but a kill ends it
+            for number in (signal.SIGTERM, signal.SIGQUIT):
+                signal.signal(number, signal.SIG_IGN)
+            if first:
+                time.sleep(float(value))
         case "once-sleep":
             if first:
                 await asyncio.sleep(float(value))
@@ -147,6 +152,12 @@ async def _exit() -> None:
     sys.exit(3)
 
 
+def _fail(depth: int) -> None:
+    if depth:
+        _fail(depth - 1)
+    raise RuntimeError("deep down")
+
+
 async def _stray(redis: Redis) -> None:
     await asyncio.sleep(30)
     await redis.rpush("strayed", "yes")
@@ -167,6 +178,9 @@ def plain_task(self: AsyncTask, word: str) -> None:
     """A task that is no stage."""
 
     async def body(opened: Resources) -> Any:
-        return await opened.redis.rpush("plain", word)
+        await opened.redis.rpush("plain", word)
+        if word == "fail-deeply":
+            await opened.redis.blpop(["go"])
+            _fail(60)
 
     self.run_async(body)

@@ -19,6 +19,7 @@ from ml_shared.probe import HEARTBEAT_SECONDS
 from ml_shared.queueing import QUEUED_AT_HEADER, REQUEST_ID_HEADER
 from ml_shared.settings import ServiceSettings
 from ml_shared.worker.console import speak_json
+from ml_shared.worker.ending import EndingWorker, Failure
 from ml_shared.worker.heartbeat import HeartbeatScheduler, HeartbeatStep, PromptEvents
 from ml_shared.worker.request import KILLED
 from ml_shared.worker.runtime import ChildRuntime
@@ -27,6 +28,7 @@ from ml_shared.worker.task import RETRY_MAX_SECONDS, AsyncTask, StageTask
 logger = logging.getLogger(__name__)
 
 GIVEN_BACK: Final = "given_back"
+SUCCESS: Final = "success"
 
 SOFT_TIME_LIMIT_SECONDS: Final = 270
 TIME_LIMIT_SECONDS: Final = 300
@@ -34,7 +36,7 @@ SLACK_SECONDS: Final = 60
 CHILD_START_SECONDS: Final = 30.0
 # Celery's four are less than opening a database pool may take
 SOFT_SHUTDOWN_SECONDS: Final = 4.0
-# then about 3 s to give back what is unfinished and to close, 5 s with an orchestrator that hangs; a container gets 10
+# then about 3 s to give back what is unfinished and to close, 5 s with an orchestrator that hangs; see worker.ending
 BROKER_TIMEOUT_SECONDS: Final = 5.0
 # above kombu's blocking read of one second, which a shorter socket timeout would cut
 PUBLISH_RETRY: Final = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
@@ -46,6 +48,12 @@ class WorkerApp(Celery):  # type: ignore[misc]
     service_settings: ServiceSettings
     runtime: ChildRuntime
     events_cls = PromptEvents
+
+    @property
+    def Worker(self) -> type[EndingWorker]:  # noqa: N802
+        """Celery's hook: what `celery worker` runs."""
+        worker: type[EndingWorker] = self.subclass_with_self(EndingWorker)
+        return worker
 
     if TYPE_CHECKING:  # Celery has no types; without this each task would be an untyped function
 
@@ -182,6 +190,13 @@ def _before_task(task: CeleryTask, kwargs: dict[str, Any], **_: Any) -> None:
     request.ml_log_tokens = (JOB_ID.set(kwargs.get("job_id")), REQUEST_ID.set(headers.get(REQUEST_ID_HEADER)))
 
 
+@signals.task_failure.connect  # type: ignore[untyped-decorator]
+@signals.task_retry.connect  # type: ignore[untyped-decorator]
+def _after_failure(einfo: Any, **_: Any) -> None:
+    if einfo is not None:
+        einfo.__class__ = Failure
+
+
 def _ended_early(task: CeleryTask) -> str:
     """Return the outcome of a task without a state: its child is being ended."""
     return GIVEN_BACK if not isinstance(task, AsyncTask) or task.interrupted else KILLED
@@ -197,6 +212,8 @@ def _after_task(task: CeleryTask, state: str | None = None, **_: Any) -> None:
     observe_task(task.name, seconds)
     sample_pools()
     fields = {"task": task.name, "task_id": request.id, "outcome": outcome, "duration_seconds": round(seconds, 3)}
-    logger.info("task ended", extra=fields)
+    # what only looks whether there is something to do has looked several times a second
+    unremarkable = outcome == SUCCESS and not isinstance(task, StageTask)
+    logger.log(logging.DEBUG if unremarkable else logging.INFO, "task ended", extra=fields)
     for variable, token in zip((JOB_ID, REQUEST_ID), getattr(request, "ml_log_tokens", ()), strict=False):
         variable.reset(token)
