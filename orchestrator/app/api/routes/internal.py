@@ -42,6 +42,15 @@ async def complete_stage(
     # its slot is free again, and the stage after it may have work
     for stage in {payload.stage, moved.next_stage} - {None}:
         await request.app.state.nudger.nudge(stage)
+    if moved.stage_run is not None:
+        emit(
+            AuditEvent.STAGE_REPORTED,
+            ctx,
+            job_id=job_id,
+            stage=payload.stage,
+            status=payload.status,
+            error_code=payload.error_code,
+        )
     if moved.ended is not None:
         emit(
             AuditEvent.JOB_ENDED,

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app.api.schemas import BatchFilter, CorpusFilter, CreatedAfter, Cursor, Limit, StatusFilter
 from app.core.logic import JobFilter, Orchestrator
+from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.contracts.jobs import JobPage, JobView
@@ -16,7 +17,9 @@ router = APIRouter(tags=["jobs"])
 async def get_job(job_id: str, request: Request, ctx: CallerContext = Depends(validate_api_key)) -> JobView:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
-    return await orchestrator.job(ctx.owner, job_id)
+    job = await orchestrator.job(ctx.owner, job_id)
+    emit(AuditEvent.JOB_READ, ctx, job_id=job.job_id)
+    return job
 
 
 @router.get("/jobs", response_model=JobPage, summary="Your jobs, newest first")
@@ -38,4 +41,5 @@ async def list_jobs(
     if page.next_cursor is not None:
         following = request.url.include_query_params(cursor=page.next_cursor)
         response.headers["Link"] = f'<?{following.query}>; rel="next"'
+    emit(AuditEvent.JOBS_LISTED, ctx, results=len(page.items))
     return page
