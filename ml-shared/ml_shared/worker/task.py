@@ -73,17 +73,18 @@ class AsyncTask(Task):  # type: ignore[misc]
 
     def run_async(self, body: Callable[[Any], Awaitable[T]]) -> T:
         """Run `body(resources)` on the child's loop, within the task's span, and return what it returns."""
-        trace.get_current_span().set_attributes(self._queue_attributes)
+        self._describe_queue()
         return self.app.runtime.run_body(body)
 
-    @property
-    def _queue_attributes(self) -> dict[str, str]:
+    def _describe_queue(self) -> None:
         delivery = self.request.delivery_info or {}
-        return {
-            attributes.QUEUE_NAME: delivery.get("routing_key") or self.app.conf.task_default_queue,
-            attributes.REQUEST_MODE: RequestMode.ASYNC.value,
-            attributes.OPERATION: Operation.WRITE.value,
-        }
+        trace.get_current_span().set_attributes(
+            {
+                attributes.QUEUE_NAME: delivery.get("routing_key") or self.app.conf.task_default_queue,
+                attributes.REQUEST_MODE: RequestMode.ASYNC.value,
+                attributes.OPERATION: Operation.WRITE.value,
+            }
+        )
 
     def note_outcome(self, outcome: str) -> None:
         """Say how this run ended, where its Celery state says less."""
@@ -136,7 +137,7 @@ class StageTask(AsyncTask):
     def _describe(self, job_id: str | None, url: str | None) -> None:
         span = trace.get_current_span()
         headers = self.request.headers or {}
-        known = self._queue_attributes | {
+        known = {
             attributes.JOB_ID: job_id,
             attributes.JOB_URL: url,
             attributes.JOB_STAGE: self.job_stage,
