@@ -22,7 +22,7 @@ BOARD = Board(
                 Panel("Texts in a batch", quantiles("ml_embedding_batch_texts", "operation"), width=6),
                 Panel(
                     "In flight, and the limit",
-                    [latest("ml_embedding_in_flight"), latest("ml_embedding_in_flight_limit")],
+                    [total("ml_embedding_in_flight"), total("ml_embedding_in_flight_limit")],
                     about="At the limit batches wait for their turn.",
                     width=6,
                 ),

@@ -7,9 +7,7 @@ WINDOW = "$__rate_interval"
 
 def rate(metric: str, *by: str, where: str = "") -> Query:
     """Events a second, by some labels."""
-    labels = ", ".join(by)
-    grouping = f" by ({labels})" if by else ""
-    return Query(f"sum{grouping} (rate({metric}{_selector(where)}[{WINDOW}]))", _legend(by))
+    return Query(f"sum{_by(by)} (rate({metric}{_selector(where)}[{WINDOW}]))", _legend(by) or metric)
 
 
 def quantile(quantile: float, metric: str, *by: str, where: str = "") -> Query:
@@ -28,24 +26,23 @@ def quantiles(metric: str, *by: str, where: str = "") -> list[Query]:
 
 def latest(metric: str, *by: str, where: str = "") -> Query:
     """A gauge, the largest of its processes and VMs that have the same labels."""
-    labels = ", ".join(by)
-    grouping = f" by ({labels})" if by else ""
-    return Query(f"max{grouping} ({metric}{_selector(where)})", _legend(by))
+    return Query(f"max{_by(by)} ({metric}{_selector(where)})", _legend(by) or metric)
 
 
 def total(metric: str, *by: str, where: str = "") -> Query:
     """A gauge, added up over processes and VMs."""
-    labels = ", ".join(by)
-    grouping = f" by ({labels})" if by else ""
-    return Query(f"sum{grouping} ({metric}{_selector(where)})", _legend(by))
+    return Query(f"sum{_by(by)} ({metric}{_selector(where)})", _legend(by) or metric)
 
 
 def failed_share(metric: str, failed: str, *by: str) -> Query:
     """How many of the events that a counter counted had labels that mean failure, as a share: 0 where none had."""
-    grouping = f" by ({', '.join(by)})" if by else ""
-    every = f"sum{grouping} (rate({metric}[{WINDOW}]))"
-    wrong = f"(sum{grouping} (rate({metric}{{{failed}}}[{WINDOW}])) or 0 * {every})"
-    return Query(f"{wrong} / {every}", _legend(by))
+    every = f"sum{_by(by)} (rate({metric}[{WINDOW}]))"
+    wrong = f"(sum{_by(by)} (rate({metric}{{{failed}}}[{WINDOW}])) or 0 * {every})"
+    return Query(f"{wrong} / {every}", _legend(by) or "share")
+
+
+def _by(labels: tuple[str, ...]) -> str:
+    return f" by ({', '.join(labels)})" if labels else ""
 
 
 def _selector(where: str) -> str:
