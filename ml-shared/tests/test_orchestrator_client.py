@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from ml_shared.clients import orchestrator as module
 from ml_shared.clients import peer
@@ -158,3 +159,20 @@ async def test_a_client_needs_an_address_and_a_key(fake_orchestrator: FakeOrches
         with pytest.raises(ValueError, match="ORCHESTRATOR_URL"):
             async with OrchestratorClient.open(settings):
                 pass
+
+
+async def test_each_call_is_a_span_of_its_own_with_the_job_where_the_call_has_one(
+    client: OrchestratorClient, spans: InMemorySpanExporter
+) -> None:
+    await client.progress("job-1", STARTED)
+    stored = await client.put_content("job-1", "attempt-1", Stage.SCRAPING, b"x")
+    await client.get_content(stored.content_ref, "attempt-1")
+    await client.complete("job-1", CALLBACK)
+    ours = [span for span in spans.get_finished_spans() if span.name.startswith("orchestrator.")]  # below are httpx' own
+    found = {span.name: (span.attributes or {}).get("job.id") for span in ours}
+    assert found == {
+        "orchestrator.started": "job-1",
+        "orchestrator.put_content": "job-1",
+        "orchestrator.get_content": None,
+        "orchestrator.complete": "job-1",
+    }

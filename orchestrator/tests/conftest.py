@@ -222,3 +222,12 @@ async def api(configured: Any) -> AsyncIterator[httpx.AsyncClient]:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://orchestrator") as client:
             yield client
+
+
+@pytest.fixture
+def tasks(configured: Any) -> Iterator[Any]:
+    from app.worker import tasks as module
+    from app.worker.celery_app import app
+
+    yield module
+    app.runtime.close()

@@ -72,3 +72,20 @@ async def test_a_report_that_counts_is_a_line_and_the_jobs_end_another_and_a_rep
         for _, fields in lines:
             known = {"job_id": job_id, "stage": "scraping", "status": "failed", "error_code": "http_status"}
             assert fields.items() >= known.items()
+
+
+async def test_the_start_of_an_attempt_is_a_line_and_its_signs_of_life_are_none(
+    api: httpx.AsyncClient, fleet: Fleet, trail: Any
+) -> None:
+    from app.main import app
+
+    job_id = await submitted(api)
+    await app.state.orchestrator.dispatch("scraping")
+    report = {"attempt_id": fleet.scraper.calls[0].body["attempt_id"], "stage": "scraping"}
+    trail()
+    for phase, expected in (("started", [AuditEvent.STAGE_STARTED]), ("running", [])):
+        answer = await api.post(f"/jobs/{job_id}/progress", json={**report, "phase": phase}, headers=WORKER)
+        assert answer.status_code == 200
+        lines = trail()
+        assert [event for event, _ in lines] == expected
+        assert all(fields.items() >= {"job_id": job_id, "stage": "scraping"}.items() for _, fields in lines)

@@ -1,9 +1,11 @@
 """The spans of the orchestrator, and the order that makes them."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
-from conftest import ALICE, SCRAPER, Fleet
+import pytest
+from conftest import ALICE, SCRAPER, Core, Fleet
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 
@@ -86,3 +88,20 @@ async def test_a_callback_is_a_span_that_says_with_what_and_where_the_job_failed
 async def test_no_span_carries_a_key(api: httpx.AsyncClient, spans: InMemorySpanExporter) -> None:
     await api.post("/jobs", json={"url": "http://site.test/"}, headers={"X-API-Key": ALICE})
     assert ALICE not in "".join(span.to_json() for span in spans.get_finished_spans())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("run/orchestrator.dispatch", ["scraping"]),
+        ("run/orchestrator.recover_jobs", []),
+        ("run/orchestrator.purge", []),
+    ],
+)
+async def test_a_tasks_span_says_through_which_queue_it_came_and_that_it_writes(
+    core: Core, tasks: Any, spans: InMemorySpanExporter, name: str, arguments: list[str]
+) -> None:
+    getattr(tasks, name.rpartition(".")[2]).apply(args=arguments).get()
+    (span,) = [span for span in spans.get_finished_spans() if span.name == name]
+    found = dict(span.attributes or {})
+    assert (found["queue.name"], found["request.mode"], found["operation"]) == ("orchestration", "async", "write")

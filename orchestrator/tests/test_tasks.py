@@ -1,22 +1,11 @@
 """The orchestrator's tasks, run as Celery runs them, on real databases and against a stage that answers."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from conftest import Core, Fleet, waiting_tasks
 
 from ml_shared.names import Stage
 from ml_shared.testing.servers import RedisServer
-
-
-@pytest.fixture
-def tasks(configured: Any) -> Iterator[Any]:
-    from app.worker import tasks as module
-    from app.worker.celery_app import app
-
-    yield module
-    app.runtime.close()
 
 
 async def test_a_pass_hands_out_what_is_runnable(core: Core, tasks: Any, fleet: Fleet) -> None:

@@ -25,6 +25,7 @@ class AuditEvent(StrEnum):
     JOB_CANCELLED = "job_cancelled"
     JOB_RETRIED = "job_retried"
     JOB_ENDED = "job_ended"
+    STAGE_STARTED = "stage_started"
     STAGE_REPORTED = "stage_reported"
     CONTENT_STORED = "content_stored"
     CONTENT_READ = "content_read"
@@ -69,6 +70,7 @@ FIELDS: Final[Mapping[AuditEvent, Fields]] = {
     AuditEvent.JOB_CANCELLED: _JOB,
     AuditEvent.JOB_RETRIED: {**_JOB, "retry_of": str},
     AuditEvent.JOB_ENDED: {**_JOB, "stage": str, "status": str, "error_code": str},
+    AuditEvent.STAGE_STARTED: {**_JOB, "stage": str},
     AuditEvent.STAGE_REPORTED: {**_JOB, "stage": str, "status": str, "error_code": str},
     AuditEvent.CONTENT_STORED: _CONTENT,
     AuditEvent.CONTENT_READ: _CONTENT,

@@ -30,6 +30,7 @@ from ml_shared.metrics import start_at_zero
 from ml_shared.names import Header
 from ml_shared.settings import ServiceSettings
 
+VALIDATE_SPAN: Final = "membership.validate"
 MEMBERSHIP_TIMEOUT_SECONDS: Final = 2.0
 MAX_ANSWER_BYTES: Final = 65_536
 MAX_CALLS_IN_FLIGHT: Final = 32
@@ -223,7 +224,7 @@ async def _call_membership(client: httpx.AsyncClient, secret: SecretStr) -> Verd
     `POST {MEMBERSHIP_URL}/auth {"api_key": …}` answers `200 {"valid": true, "account_id"?, "tier"?, "scopes"?}`; 401,
     403 and `"valid": false` mean an invalid key.
     """
-    with _tracer.start_as_current_span("membership.validate", kind=SpanKind.CLIENT, record_exception=False) as span:
+    with _tracer.start_as_current_span(VALIDATE_SPAN, kind=SpanKind.CLIENT, record_exception=False) as span:
         began = asyncio.get_running_loop().time()
         try:
             # suppressed: Membership is outside, so it gets no trace context of ours

@@ -25,7 +25,14 @@ from ml_shared.clients.peer import (
     json_of,
     open_peer,
 )
-from ml_shared.contracts.jobs import CallbackAnswer, ContentStored, ProgressAnswer, ProgressReport, StageCallback
+from ml_shared.contracts.jobs import (
+    CallbackAnswer,
+    ContentStored,
+    ProgressAnswer,
+    ProgressPhase,
+    ProgressReport,
+    StageCallback,
+)
 from ml_shared.errors import TooLargeError, UnavailableError, UpstreamError
 from ml_shared.metrics import count_report
 from ml_shared.names import Header, Stage
@@ -45,6 +52,10 @@ CONTENT_MAX_BYTES: Final = 256 * 2**20
 MAX_CONNECTIONS: Final = 8
 FINAL_STATUSES: Final = frozenset({404, 409})
 JSON: Final = {"Content-Type": "application/json"}
+COMPLETE_SPAN: Final = "orchestrator.complete"
+PROGRESS_SPANS: Final = {phase: f"orchestrator.{phase}" for phase in ProgressPhase}
+PUT_CONTENT_SPAN: Final = "orchestrator.put_content"
+GET_CONTENT_SPAN: Final = "orchestrator.get_content"
 
 
 class AbandonError(Exception):
@@ -99,7 +110,7 @@ class OrchestratorClient:
         """
         path = f"/jobs/{_segment(job_id)}/complete"
         call = Call("POST", path, REPORT_TIMEOUTS, idempotent(REPORT_ATTEMPTS), content=json_of(callback), headers=JSON)
-        with tracer.start_as_current_span("orchestrator.complete") as span:
+        with tracer.start_as_current_span(COMPLETE_SPAN) as span:
             span.set_attribute(attributes.JOB_ID, job_id)
             try:
                 answer = await self._send(call, "complete")
@@ -127,7 +138,7 @@ class OrchestratorClient:
         """
         path = f"/jobs/{_segment(job_id)}/progress"
         call = Call("POST", path, REPORT_TIMEOUTS, idempotent(attempts), content=json_of(report), headers=JSON)
-        with tracer.start_as_current_span(f"orchestrator.{report.phase}") as span:
+        with tracer.start_as_current_span(PROGRESS_SPANS[report.phase]) as span:
             span.set_attribute(attributes.JOB_ID, job_id)
             answer = await self._send(call, str(report.phase))
             if answer.status in FINAL_STATUSES:
@@ -163,7 +174,7 @@ class OrchestratorClient:
             content=body,
             headers={"Content-Type": "application/octet-stream", Header.CONTENT_SHA256: digest},
         )
-        with tracer.start_as_current_span("orchestrator.put_content") as span:
+        with tracer.start_as_current_span(PUT_CONTENT_SPAN) as span:
             span.set_attribute(attributes.JOB_ID, job_id)
             answer = await self._send(call, "put_content", also_final=frozenset({413}))
         if answer.status in FINAL_STATUSES:
@@ -195,7 +206,7 @@ class OrchestratorClient:
             parameters={"attempt_id": attempt_id},
             max_answer_bytes=CONTENT_MAX_BYTES,
         )
-        with tracer.start_as_current_span("orchestrator.get_content"):
+        with tracer.start_as_current_span(GET_CONTENT_SPAN):
             answer = await self._send(call, "get_content")
         if answer.status == 404:
             raise ContentMissingError("the content is no longer kept")

@@ -23,11 +23,12 @@ from app.core.transitions import CONTENT_MISSING, Limits, complete, progress
 from ml_shared import attributes
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, ProgressReport, StageCallback
 from ml_shared.errors import ServiceError
-from ml_shared.names import Stage
+from ml_shared.names import Operation, Stage
 
 PAUSE_BASE_SECONDS = 1.0
 PAUSE_MOST_SECONDS = 60.0
 STAGE_UNAVAILABLE = "stage_unavailable"
+HAND_OUT_SPAN = "dispatch.job"
 
 logger = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -122,11 +123,11 @@ class Dispatcher:
     async def _hand_out(self, definition: StageDefinition, job: HandOut, this_pass: SpanContext) -> Stage | None:
         links = [Link(context) for context in (this_pass, _span_context(job.earlier_traceparent)) if context]
         parent = _propagator.extract({"traceparent": job.traceparent}) if job.traceparent else None
-        with tracer.start_as_current_span("dispatch.job", context=parent, kind=SpanKind.INTERNAL, links=links) as span:
+        with tracer.start_as_current_span(HAND_OUT_SPAN, context=parent, kind=SpanKind.INTERNAL, links=links) as span:
             span.set_attribute(attributes.JOB_ID, str(job.job_id))
             span.set_attribute(attributes.JOB_URL, job.url)
             span.set_attribute(attributes.DISPATCH_STAGE, job.stage)
-            span.set_attribute(attributes.OPERATION, "write")
+            span.set_attribute(attributes.OPERATION, Operation.WRITE.value)
             carrier: dict[str, str] = {}
             _propagator.inject(carrier)
             await note_dispatch(self._pool, job, carrier.get("traceparent"))

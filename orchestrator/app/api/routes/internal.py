@@ -15,6 +15,7 @@ from ml_shared.contracts.jobs import (
     ContentStored,
     JobStatus,
     ProgressAnswer,
+    ProgressPhase,
     ProgressReport,
     StageCallback,
 )
@@ -73,7 +74,10 @@ async def report_progress(
 ) -> ProgressAnswer:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
-    return await orchestrator.progress(ctx.service, job_id, payload)
+    answer = await orchestrator.progress(ctx.service, job_id, payload)
+    if payload.phase is ProgressPhase.STARTED:  # the others, some a minute, only renew a lease
+        emit(AuditEvent.STAGE_STARTED, ctx, job_id=job_id, stage=payload.stage)
+    return answer
 
 
 @router.put("/content", response_model=ContentStored, summary="Internal: keep what a stage produced")
