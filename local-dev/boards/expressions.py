@@ -37,10 +37,10 @@ class Selector:
     labels: dict[str, str]
 
 
-def panel_expressions() -> list[Expression]:
+def panel_expressions(folder: Path = FOLDER) -> list[Expression]:
     """Return the queries of all panels, as the files have them."""
     found = []
-    for path in sorted(FOLDER.glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         for panel in json.loads(path.read_text())["panels"]:
             for target in panel.get("targets", ()):
                 language: Literal["promql", "logql"] = "logql" if target["datasource"]["type"] == "loki" else "promql"

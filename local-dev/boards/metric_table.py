@@ -1,30 +1,18 @@
 """The table of all metrics in `README.md`, made from the services' code."""
 
-import json
-import os
 import re
-import subprocess
-import sys
-import tempfile
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from checklist.apps import describe
 from chores.folders import LOCAL_DEV, REPOSITORY, SERVICES
-from fleet.composition import PORTS
-from fleet.keys import Keys
-from fleet.services import Addresses, service_settings
-
-from ml_shared.names import Service
 
 README: Final = LOCAL_DEV / "README.md"
 BEGIN: Final = "<!-- metrics: written by `make boards` -->"
 END: Final = "<!-- end of metrics -->"
-TIMEOUT_SECONDS: Final = 60
-DESCRIBE: Final = Path(__file__).with_name("describe_metrics.py")
-GATEWAY: Final = REPOSITORY / "gateway-vm" / "alloy" / "config.alloy"
+GATEWAY: Final = "gateway-vm/alloy/config.alloy"
 GATEWAY_LABELS: Final = {
     "ml_gateway_requests_total": ("route", "method", "status"),
     "ml_gateway_request_duration_seconds": ("route",),
@@ -59,12 +47,12 @@ class Metric:
 
 def collect() -> list[Metric]:
     """Return every metric of ours, by name. The services' modules are imported, and nothing is connected to."""
-    found = {metric.name: metric for metric in _of_the_gateway()}
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as threads:
-        settings = service_settings(Addresses(dict.fromkeys(PORTS, 9), Keys(Path(folder))), {})
-        described = list(threads.map(lambda service: _described(service, settings[service]), Service))
-    for service, metrics in zip(Service, described, strict=True):
-        for name, kind, labels, says in metrics:
+    found = {metric.name: metric for metric in gateway_metrics(REPOSITORY)}
+    with ThreadPoolExecutor() as threads:
+        apps = list(threads.map(lambda service: describe(REPOSITORY, service), SERVICES))
+    for app in apps:
+        service = app.service
+        for name, kind, labels, says in app.metrics:
             before = found.get(name)
             services = (*before.services, service) if before else (service,)
             metric = Metric(name, kind, tuple(labels), says, services)
@@ -74,32 +62,14 @@ def collect() -> list[Metric]:
     return [found[name] for name in sorted(found)]
 
 
-def _of_the_gateway() -> list[Metric]:
+def gateway_metrics(root: Path) -> list[Metric]:
     """Return what the gateway's Alloy makes of the access log."""
     found = []
-    for kind, block in re.findall(r"metric\.(\w+) \{(.*?)\n    \}", GATEWAY.read_text(), re.DOTALL):
+    for kind, block in re.findall(r"metric\.(\w+) \{(.*?)\n    \}", (root / GATEWAY).read_text(), re.DOTALL):
         given = dict(re.findall(r'^\s*(\w+)\s*= "(.*)"$', block, re.MULTILINE))
         name = given["prefix"] + given["name"]
         found.append(Metric(name, kind, GATEWAY_LABELS[name], given["description"], ("gateway-vm",)))
     return found
-
-
-def _described(service: str, settings: Mapping[str, str]) -> list[tuple[str, str, list[str], str]]:
-    environment = {**os.environ, **settings, "OTEL_SDK_DISABLED": "true", "PYROSCOPE_SERVER_ADDRESS": ""}
-    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    done = subprocess.run(
-        [sys.executable, str(DESCRIBE)],
-        cwd=REPOSITORY / service,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{service} could not be asked for its metrics:\n{done.stderr[-3000:]}")
-    described: list[tuple[str, str, list[str], str]] = json.loads(done.stdout.splitlines()[-1])
-    return described
 
 
 def render(metrics: list[Metric]) -> str:

@@ -19,6 +19,7 @@ TYPED = {
         "chores",
         "alloy_configs",
         "boards",
+        "checklist",
         "bench/__main__.py",
         "bench/sites.py",
     ),

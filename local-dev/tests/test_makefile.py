@@ -11,7 +11,7 @@ STACKS = ("orchestrator", "scraper", "chunking", "embedding", "gateway-vm")
 OBSERVE = "docker compose -f docker-compose.yml -f ../local-dev/docker-compose.observe.yml up"
 TARGETS = {
     *("help", "dev", "dev-full", "obs", "demo", "up", "down", "status", "logs"),
-    *("alloy", "boards", "dev-observed", "bench-overhead"),
+    *("alloy", "boards", "dev-observed", "bench-overhead", "checklist", "openapi"),
     *("env", "test", "test-compose", "lint", "bench", "requirements"),
 }
 

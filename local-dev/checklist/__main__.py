@@ -1,0 +1,78 @@
+"""Answers the checklist: `python -m checklist [--since REV] [--markdown] [--only WORD]`, behind `make checklist`."""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from chores.folders import REPOSITORY
+
+from checklist.apps import DescriptionError
+from checklist.findings import Status
+from checklist.fleet import Fleet
+from checklist.items import ITEMS, RULES, differences
+from checklist.report import Answer, answer, markdown, text
+
+FAILED = 1
+UNUSABLE = 2
+GIT_TIMEOUT_SECONDS = 30
+
+
+class RevisionError(Exception):
+    """Git does not know the revision."""
+
+
+def changed_files(root: Path, since: str) -> frozenset[str]:
+    """Return what a branch has changed since it left a revision, and what is not committed yet.
+
+    Raises
+    ------
+    RevisionError
+        If there is no such revision.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        done = subprocess.run(
+            command, cwd=root, capture_output=True, text=True, check=False, timeout=GIT_TIMEOUT_SECONDS
+        )
+        if done.returncode:
+            raise RevisionError(f"--since {since}: {done.stderr.strip().splitlines()[0]}")
+        return done.stdout
+
+    if since.startswith("-"):
+        raise RevisionError(f"--since {since}: not a revision; a branch, a tag or a commit is")
+    base = git("merge-base", since, "HEAD").strip()
+    names = git("diff", "--name-only", "--no-renames", "-z", base) + git(
+        "ls-files", "-z", "--others", "--exclude-standard"
+    )
+    return frozenset(name for name in names.split("\0") if name)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run every rule; the exit status is 1 when something fails, 2 when nothing could be said."""
+    parser = argparse.ArgumentParser(prog="make checklist", description="Answers the pull-request checklist.")
+    parser.add_argument("--since", metavar="REV", help="keep to what was changed since a branch left this revision")
+    parser.add_argument("--markdown", action="store_true", help="for a pull request")
+    given = parser.parse_args(arguments)
+    began = time.monotonic()
+    if problems := differences(REPOSITORY):
+        print("\n".join(problems), file=sys.stderr)
+        return UNUSABLE
+    fleet = Fleet(REPOSITORY)
+    try:
+        changed = changed_files(REPOSITORY, given.since) if given.since else None
+        print("Asking the services what they are made of …", file=sys.stderr, flush=True)
+        fleet.start()
+        answers: list[Answer] = [answer(item, fleet, changed) for item in (*ITEMS, *RULES)]
+    except (DescriptionError, RevisionError, SyntaxError, subprocess.TimeoutExpired) as error:
+        print(error, file=sys.stderr)
+        return UNUSABLE
+    print((markdown if given.markdown else text)(answers))
+    print(f"in {time.monotonic() - began:.1f} s", file=sys.stderr)
+    return FAILED if any(one.status is Status.FAIL for one in answers) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

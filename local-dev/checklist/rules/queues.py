@@ -1,0 +1,80 @@
+"""Async routes go through the queue's depth check, and `job_id` is optional on them."""
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+from checklist.apps import App, Route
+from checklist.findings import Finding, failed, held
+from checklist.fleet import SHARED, Fleet
+from checklist.sources import Function, Module, names_in
+
+ACCEPTED = 202
+QUEUE = f"{SHARED}/queueing.py"
+NUDGER = "orchestrator/app/worker/nudging.py"
+PUBLISHERS = frozenset({QUEUE, NUDGER})
+# the first looks at the depth before; of the second at most one message a stage is on its way
+PUBLISHING = frozenset({"apply_async", "delay", "send_task"})
+OPEN_JOBS = "MAX_OPEN_JOBS_PER_OWNER"
+
+
+def check(fleet: Fleet) -> Iterator[Finding]:
+    """Look at the queue itself, at every 202 route, and at who else publishes."""
+    yield _depth_check(fleet)
+    for route, module, function in fleet.routes():
+        if route.status == ACCEPTED:
+            yield _bounded(fleet, route, module, function)
+            if _enqueues(module, function):
+                yield _optional_job(fleet.app(route.service), route, module, function)
+    for module in fleet.code():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Attribute) and node.attr in PUBLISHING and module.path not in PUBLISHERS:
+                wrong = f"`{ast.unparse(node)}` puts a task past the queue's bound; use request.app.state.tasks.enqueue"
+                yield failed(module.path, node.lineno, wrong)
+
+
+def _depth_check(fleet: Fleet) -> Finding:
+    module = fleet.tree.module(QUEUE)
+    function = module.functions["TaskQueue.enqueue"]
+    refusals = [
+        node.lineno for node in ast.walk(function) if isinstance(node, ast.If) and "_max_depth" in names_in(node.test)
+    ]
+    publishing = [call.lineno for call, name in module.calls(function) if name.endswith("._publish")]
+    holds = bool(refusals) and bool(publishing) and min(refusals) < min(publishing)
+    wrong = "TaskQueue.enqueue publishes without comparing the depth with MAX_QUEUE_DEPTH before"
+    return held(holds, module.path, function.lineno, "the queue's depth is looked at before a task is published", wrong)
+
+
+def _enqueues(module: Module, function: Function) -> bool:
+    return any(name.endswith(".enqueue") for _, name in module.calls(function))
+
+
+def _bounded(fleet: Fleet, route: Route, module: Module, function: Function) -> Finding:
+    if _enqueues(module, function):
+        return held(True, module.path, function.lineno, f"{route.title} goes through TaskQueue.enqueue", "")
+    # the queue is a table then, bounded by owner
+    core = fleet.tree.modules(f"{route.service}/app/core")
+    holds = any(OPEN_JOBS in names_in(one.tree) for one in core)
+    wrong = (
+        f"{route.title} takes work in without a bound; use request.app.state.tasks.enqueue, "
+        f"or compare what is open with settings.{OPEN_JOBS}"
+    )
+    return held(holds, module.path, function.lineno, f"{route.title} is bounded by {OPEN_JOBS}", wrong)
+
+
+def _optional_job(app: App, route: Route, module: Module, function: Function) -> Finding:
+    schema = _body_schema(app.openapi, route.path)
+    known = "job_id" in schema.get("properties", {})
+    holds = known and "job_id" not in schema.get("required", ())
+    wrong = (
+        f"{route.title} wants a job_id{'' if known else ' nowhere'}; it has to be `job_id: Identifier | None = None`"
+    )
+    return held(holds, module.path, function.lineno, f"job_id is optional on {route.title}", wrong)
+
+
+def _body_schema(document: dict[str, Any], path: str) -> dict[str, Any]:
+    body = document["paths"][path]["post"].get("requestBody", {})
+    schema: dict[str, Any] = body.get("content", {}).get("application/json", {}).get("schema", {})
+    while "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return schema
