@@ -1,6 +1,7 @@
 """Answers the checklist: `python -m checklist [--since REV] [--markdown] [--only WORD]`, behind `make checklist`."""
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -70,6 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return UNUSABLE
     print((markdown if given.markdown else text)(answers))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):  # a page of the run, on GitHub
+        with Path(summary).open("a") as file:
+            file.write(f"{markdown(answers)}\n")
     print(f"in {time.monotonic() - began:.1f} s", file=sys.stderr)
     return FAILED if any(one.status is Status.FAIL for one in answers) else 0
 

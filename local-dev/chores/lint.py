@@ -48,6 +48,9 @@ def _checks(folders: list[str]) -> list[Check]:
         if folder in folders and present:
             command = [sys.executable, "-m", "mypy", "--config-file", "../.mypy.ini", *present]
             checks.append(Check(f"mypy {folder}", command, REPOSITORY / folder))
+    if "local-dev" in folders:
+        workflows = [str(Path(sys.executable).with_name("zizmor")), "--offline", "--no-progress", "--quiet", ".github"]
+        checks.append(Check("zizmor", workflows, REPOSITORY))
     return checks
 
 
