@@ -15,7 +15,7 @@ import yaml  # type: ignore[import-untyped]
 from stacks.answers import check
 from stacks.dotenv import write
 from stacks.plan import STACKS, files, settings
-from standins.weights import TOKENIZER_SHA256
+from standins.weights import TOKENIZER_SHA256, tokenizer_file
 
 from chores.folders import REPOSITORY
 
@@ -53,6 +53,8 @@ def laid_out() -> Iterator[Path]:
         for stack in STACKS:
             shutil.copytree(REPOSITORY / stack, folder / stack, ignore=LEFT_OUT)
             write(folder / stack / ".env", texts[stack])
+        (folder / "chunking" / "tokenizer").mkdir(exist_ok=True)
+        shutil.copy(tokenizer_file(), folder / "chunking" / "tokenizer" / "tokenizer.json")
         shutil.copytree(REPOSITORY / "ml-shared", folder / "ml-shared", ignore=LEFT_OUT)
         local_dev = folder / "local-dev"
         shutil.copytree(REPOSITORY / "local-dev" / "observe", local_dev / "observe")
@@ -81,7 +83,7 @@ def run_all(title: str, commands: Iterable[Command], folder: Path) -> int:
         began = time.monotonic()
         status, said = _run(command, folder, environment)
         verdict = "FAILED" if status else "ok"
-        print(f"  {command.name:<44}{time.monotonic() - began:>6.1f} s  {verdict}", flush=True)
+        print(f"  {command.name:<60}{time.monotonic() - began:>6.1f} s  {verdict}", flush=True)
         if status:
             print(said[-6_000:], flush=True)
         passed.append(status == 0)
