@@ -1,4 +1,4 @@
-"""Answers the checklist: `python -m checklist [--since REV] [--markdown] [--only WORD]`, behind `make checklist`."""
+"""Answers the checklist: `python -m checklist [--since REV] [--markdown]`, behind `make checklist`."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from chores.changed import RevisionError, changed_paths
 from chores.folders import REPOSITORY
 
 from checklist.apps import DescriptionError
@@ -17,38 +18,6 @@ from checklist.report import Answer, answer, markdown, text
 
 FAILED = 1
 UNUSABLE = 2
-GIT_TIMEOUT_SECONDS = 30
-
-
-class RevisionError(Exception):
-    """Git does not know the revision."""
-
-
-def changed_files(root: Path, since: str) -> frozenset[str]:
-    """Return what a branch has changed since it left a revision, and what is not committed yet.
-
-    Raises
-    ------
-    RevisionError
-        If there is no such revision.
-    """
-
-    def git(*arguments: str) -> str:
-        command = ["git", *arguments]
-        done = subprocess.run(
-            command, cwd=root, capture_output=True, text=True, check=False, timeout=GIT_TIMEOUT_SECONDS
-        )
-        if done.returncode:
-            raise RevisionError(f"--since {since}: {done.stderr.strip().splitlines()[0]}")
-        return done.stdout
-
-    if since.startswith("-"):
-        raise RevisionError(f"--since {since}: not a revision; a branch, a tag or a commit is")
-    base = git("merge-base", since, "HEAD").strip()
-    names = git("diff", "--name-only", "--no-renames", "-z", base) + git(
-        "ls-files", "-z", "--others", "--exclude-standard"
-    )
-    return frozenset(name for name in names.split("\0") if name)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,11 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
         return UNUSABLE
     fleet = Fleet(REPOSITORY)
     try:
-        changed = changed_files(REPOSITORY, given.since) if given.since else None
+        changed = None if given.since is None else changed_paths(REPOSITORY, given.since, uncommitted=True)
         print("Asking the services what they are made of …", file=sys.stderr, flush=True)
         fleet.start()
         answers: list[Answer] = [answer(item, fleet, changed) for item in (*ITEMS, *RULES)]
-    except (DescriptionError, RevisionError, SyntaxError, subprocess.TimeoutExpired) as error:
+    except RevisionError as error:
+        print(f"--since: {error}", file=sys.stderr)
+        return UNUSABLE
+    except (DescriptionError, SyntaxError, subprocess.TimeoutExpired) as error:
         print(error, file=sys.stderr)
         return UNUSABLE
     print((markdown if given.markdown else text)(answers))

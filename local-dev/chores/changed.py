@@ -18,11 +18,16 @@ NOTHING_BEFORE = "0" * 40
 
 
 class RevisionError(Exception):
-    """Git can't compare with the revision; the message says why."""
+    """Git can't compare with the revision; the message names it and says why."""
 
 
-def changed_paths(repository: Path, since: str) -> list[str]:
+def changed_paths(repository: Path, since: str, *, uncommitted: bool = False) -> list[str]:
     """Return what was changed since a branch left a revision; a renamed file counts under both names.
+
+    Parameters
+    ----------
+    uncommitted
+        Whether what is edited and added, and not committed yet, counts too.
 
     Raises
     ------
@@ -30,12 +35,25 @@ def changed_paths(repository: Path, since: str) -> list[str]:
         If there is no such revision, or nothing in common with it.
     """
     if not since or since.startswith("-"):
-        raise RevisionError(f"SINCE={since}: not a revision; a branch, a tag or a commit is")
-    command = ["git", "diff", "--name-only", "--no-renames", "-z", f"{since}...HEAD"]
-    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)
-    if done.returncode:
-        raise RevisionError(f"SINCE={since}: {done.stderr.strip().splitlines()[0]}")
-    return [name for name in done.stdout.split("\0") if name]
+        raise RevisionError(f"{since!r} is no revision; a branch, a tag or a commit is")
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        done = subprocess.run(
+            command, cwd=repository, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS
+        )
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or ["no commit in common"]
+            raise RevisionError(f"{since!r} can't be compared with: {said[0]}")
+        return done.stdout
+
+    differing = ("diff", "--name-only", "--no-renames", "-z", git("merge-base", since, "HEAD").strip())
+    names = (
+        git(*differing) + git("ls-files", "-z", "--others", "--exclude-standard")
+        if uncommitted
+        else git(*differing, "HEAD")
+    )
+    return sorted({name for name in names.split("\0") if name})
 
 
 def concerned(paths: Iterable[str]) -> list[str]:
@@ -54,7 +72,7 @@ def main() -> int:
     try:
         folders = [*ALL] if since == NOTHING_BEFORE else concerned(changed_paths(REPOSITORY, since))
     except RevisionError as error:
-        print(error, file=sys.stderr)
+        print(f"SINCE: {error}", file=sys.stderr)
         return 1
     print(json.dumps(folders))
     if outputs := os.environ.get("GITHUB_OUTPUT"):

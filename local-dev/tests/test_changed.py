@@ -58,8 +58,15 @@ def test_a_moved_file_concerns_both_folders_and_what_main_did_concerns_none(bran
 
 @pytest.mark.parametrize("since", ["no-such-branch", "", "--help"])
 def test_a_revision_that_is_none_is_one_clear_line(branch: Path, since: str) -> None:
-    with pytest.raises(RevisionError, match=f"^SINCE={since}: [^\n]+$"):
+    with pytest.raises(RevisionError, match=rf"^'{since}' [^\n]+$"):
         changed_paths(branch, since)
+
+
+def test_what_is_not_committed_yet_counts_when_asked_for(branch: Path) -> None:
+    (branch / "embedding" / "a moved.py").write_text("edited")
+    (branch / "added").write_text("new")
+    assert changed_paths(branch, "main", uncommitted=True) == ["added", "embedding/a moved.py", "scraper/moved.py"]
+    assert changed_paths(branch, "main") == ["embedding/a moved.py", "scraper/moved.py"]
 
 
 def test_the_runner_is_told_and_a_branchs_first_push_concerns_everything(
@@ -77,4 +84,4 @@ def test_a_wrong_revision_fails_the_command(
 ) -> None:
     monkeypatch.setenv("SINCE", "no-such-branch")
     assert changed.main() == 1
-    assert capsys.readouterr().err.startswith("SINCE=no-such-branch: ")
+    assert capsys.readouterr().err.startswith("SINCE: 'no-such-branch' can't be compared with: ")

@@ -168,7 +168,8 @@ async def test_each_call_is_a_span_of_its_own_with_the_job_where_the_call_has_on
     stored = await client.put_content("job-1", "attempt-1", Stage.SCRAPING, b"x")
     await client.get_content(stored.content_ref, "attempt-1")
     await client.complete("job-1", CALLBACK)
-    ours = [span for span in spans.get_finished_spans() if span.name.startswith("orchestrator.")]  # below are httpx' own
+    # below them are httpx' own
+    ours = [span for span in spans.get_finished_spans() if span.name.startswith("orchestrator.")]
     found = {span.name: (span.attributes or {}).get("job.id") for span in ours}
     assert found == {
         "orchestrator.started": "job-1",
