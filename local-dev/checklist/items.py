@@ -44,11 +44,18 @@ FLEET: Final = "Fleet"
 
 @dataclass(frozen=True)
 class Item:
-    """One line of the checklist."""
+    """One line of the checklist.
+
+    Attributes
+    ----------
+    by_eye
+        Whether only a person can see it, on the boards, whatever it was that changed.
+    """
 
     section: str
     text: str
     check: Check
+    by_eye: bool = False
 
 
 def look(path: str, says: str) -> Check:
@@ -119,8 +126,8 @@ ITEMS: Final = (
         error_paths.check,
     ),
     Item(_SEEN, "`emit()` called for any new significant user action?", audit.check),
-    Item(_VERIFIED, "Trace visible in local Tempo (localhost:3000)?", _TEMPO),
-    Item(_VERIFIED, "Log lines visible in local Loki with `trace_id` populated?", _LOKI),
+    Item(_VERIFIED, "Trace visible in local Tempo (localhost:3000)?", _TEMPO, by_eye=True),
+    Item(_VERIFIED, "Log lines visible in local Loki with `trace_id` populated?", _LOKI, by_eye=True),
     Item(_VERIFIED, "New metric? Prometheus query works locally, Grafana panel added?", panels.check),
     Item(
         _VERIFIED,

@@ -20,8 +20,9 @@ CONSTRAINTS = frozenset(
 
 
 def check(fleet: Fleet) -> Iterator[Finding]:
-    """Look at tasks' arguments, at log and audit calls, and at every column of every migration."""
+    """Look at tasks' arguments, at what may be sent to a queue, at log and audit calls, and at every column."""
     yield from _task_arguments(fleet)
+    yield from _fields(fleet)
     yield from _log_calls(fleet)
     yield from _columns(fleet)
 
@@ -39,6 +40,16 @@ def _task_arguments(fleet: Fleet) -> Iterator[Finding]:
             if name.endswith((".enqueue", ".apply_async")):
                 for given in sorted(set(_secrets(call))):
                     yield failed(module.path, call.lineno, f"{given} would go into a queue; pass `owner` instead")
+
+
+def _fields(fleet: Fleet) -> Iterator[Finding]:
+    """Look at the fields of bodies: what is sent in one becomes a task's arguments, and is kept with a job."""
+    for app in fleet.apps:
+        schemas = app.openapi.get("components", {}).get("schemas", {})
+        fields = [f"{name}.{field}" for name, schema in schemas.items() for field in schema.get("properties", {})]
+        secret = [field for field in fields if is_secret_name(field.rpartition(".")[2])]
+        wrong = f"{', '.join(secret)}: a secret in a body goes on into tasks and tables; keys come in headers only"
+        yield held(not secret, f"{app.service}/app/api/schemas.py", 0, f"{len(fields)} fields of bodies", wrong)
 
 
 def _log_calls(fleet: Fleet) -> Iterator[Finding]:

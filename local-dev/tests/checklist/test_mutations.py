@@ -77,6 +77,14 @@ MUTATIONS = [
         "jobs.api_key would keep a secret",
     ),
     Mutation(
+        "secrets",
+        "ml-shared/ml_shared/contracts/scraping.py",
+        "    job_id: ",
+        "    site_password: str | None = None\n    job_id: ",
+        "site_password: a secret in a body",
+        seen_in="scraper/app/api/schemas.py",
+    ),
+    Mutation(
         "internal_routes",
         ROUTES("orchestrator", "internal"),
         "from ml_shared.auth.guards import internal_only\n",

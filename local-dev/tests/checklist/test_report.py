@@ -1,6 +1,7 @@
 """What is told of an item: the worst of its findings, the places, and with `--since` only what a branch touched."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ def test_a_branch_is_told_of_its_own_files_and_of_every_failure() -> None:
     told = answered(*findings, changed=frozenset({"mine"}))
     assert [finding.place for finding in told.findings] == ["mine", "mine:3", "other:9"]
     assert told.left_out == 1
+
+
+def test_what_only_a_person_can_see_is_asked_of_every_branch_that_changes_something() -> None:
+    seen = replace(item(review("boards", 0, "look")), by_eye=True)
+    assert answer(seen, FLEET, frozenset({"mine"})).status is Status.REVIEW
+    assert answer(seen, FLEET, frozenset()).summary == "not touched"
 
 
 def test_an_item_that_a_branch_does_not_touch_says_so_and_passes() -> None:
