@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from checklist.findings import Finding, held, review
+from checklist.findings import Finding, failed, held, passed, review
 from checklist.fleet import Fleet
 from checklist.rules.deadlines import routes_with_deadline
 from checklist.sources import argument
@@ -22,9 +22,9 @@ def check(fleet: Fleet) -> Iterator[Finding]:
         unknown = [path for path in named if path not in paths]
         if unknown:
             wrong = f"{title} sends its callers on to {', '.join(unknown)}, which is no route; name one that is"
-            yield held(False, module.path, call.lineno, title, wrong)
+            yield failed(module.path, call.lineno, wrong)
         elif set(named) & later:
-            yield held(True, module.path, call.lineno, f"{title}: {says}", "")
+            yield passed(module.path, call.lineno, f"{title}: {says}")
         elif says:
             yield review(
                 module.path, call.lineno, f"{title} has no async route to name; is {says!r} what a caller can do?"
@@ -33,7 +33,7 @@ def check(fleet: Fleet) -> Iterator[Finding]:
             wrong = (
                 f"{title} does not say in the source what to call instead; give within_deadline a text or a constant"
             )
-            yield held(False, module.path, call.lineno, title, wrong)
+            yield failed(module.path, call.lineno, wrong)
     place = fleet.shared("sync.py")
     for app in fleet.apps:
         wrong = f"in {app.service} the 504 leaves out what it was told to name; see ml_shared.sync"

@@ -20,8 +20,6 @@ SOCKETS = frozenset(
     {"open_connection", "create_connection", "connect_tcp", "getaddrinfo", "sock_connect", "gethostbyname"}
 )
 # below any library: whoever opens connections himself says in which span they are
-
-
 NOT_TRACED = frozenset({"ml-shared/ml_shared/probe.py"})
 # a container's health check, a process of its own without telemetry
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from checklist.apps import App, Route
-from checklist.findings import Finding, failed, held
+from checklist.findings import Finding, failed, held, passed
 from checklist.fleet import SHARED, Fleet
 from checklist.sources import Function, Module, names_in
 
@@ -51,7 +51,7 @@ def _enqueues(module: Module, function: Function) -> bool:
 
 def _bounded(fleet: Fleet, route: Route, module: Module, function: Function) -> Finding:
     if _enqueues(module, function):
-        return held(True, module.path, function.lineno, f"{route.title} goes through TaskQueue.enqueue", "")
+        return passed(module.path, function.lineno, f"{route.title} goes through TaskQueue.enqueue")
     # the queue is a table then, bounded by owner
     core = fleet.tree.modules(f"{route.service}/app/core")
     holds = any(OPEN_JOBS in names_in(one.tree) for one in core)

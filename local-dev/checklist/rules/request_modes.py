@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from checklist.apps import MODE_LABEL, App
 from checklist.counting import has_pair, metric_places, shared_metrics_have
-from checklist.findings import Finding, held, review
+from checklist.findings import Finding, held, passed, review
 from checklist.fleet import Fleet
 
 ASYNC = "async"
@@ -34,7 +34,7 @@ def _of_its_own(fleet: Fleet, app: App) -> Iterator[Finding]:
             continue
         module, call = found
         if MODE_LABEL in labels:
-            yield held(True, module.path, call.lineno, name, "")
+            yield passed(module.path, call.lineno, name)
         else:
             without.setdefault(module.path, []).append(name)
     for path, names in without.items():
