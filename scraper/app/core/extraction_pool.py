@@ -150,7 +150,7 @@ class _Worker:
         return _understood(answer)
 
     async def _make_ready(self) -> None:
-        if self._process is None or self._process.returncode is not None:
+        if self._is_gone():
             await self.stop()
             await self.spawn()
         if self._ready:
@@ -161,6 +161,16 @@ class _Worker:
         except (TimeoutError, EOFError, OSError) as error:
             raise UnavailableError("the process to extract in did not start", retry_after_seconds=5.0) from error
         self._ready = True
+
+    def _is_gone(self) -> bool:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return True
+        try:  # until 3.12 a thread takes leave of a process that ended, and the loop hears of it some turns later
+            os.kill(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
 
     async def _ask(self, request: bytes, page: bytes, timeout_seconds: float) -> bytes:
         assert self._process is not None and self._process.stdin is not None  # noqa: S101, PT018 - after _make_ready
