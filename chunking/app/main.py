@@ -13,8 +13,8 @@ from app.api.routes import health, sync
 from app.config import settings
 from app.core.logic import open_chunker
 from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from ml_shared.http.problems import install_problem_handlers
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
-from ml_shared.problems import install_problem_handlers
 from ml_shared.service import open_shared
 
 

@@ -11,7 +11,7 @@ from test_routes import TEXT, _Slow, slow
 
 from app.config import settings
 from app.core.metrics import OUTCOMES
-from ml_shared import attributes
+from ml_shared.telemetry import attributes
 
 __all__ = ["slow"]
 
@@ -87,12 +87,12 @@ def test_a_text_that_finds_no_room_is_counted_as_such(client: httpx.Client, scra
 def test_a_failed_split_tells_of_its_stage_in_trace_and_log(
     client: httpx.Client, spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level("WARNING", logger="ml_shared.spans"):
+    with caplog.at_level("WARNING", logger="ml_shared.telemetry.spans"):
         client.post("/chunk", json={"text": "x", "max_tokens": 513, "job_id": "job-7"})
     [split] = [span for span in spans.get_finished_spans() if span.name == "chunk.split"]
     found = dict(split.attributes or {})
     assert found[attributes.JOB_ID] == "job-7"
     assert (found[attributes.ERROR_CODE], found[attributes.FAILED_STAGE]) == ("max_tokens_too_large", "chunking")
     assert (split.status.is_ok, split.events) == (False, ())
-    [record] = [record for record in caplog.records if record.name == "ml_shared.spans"]
+    [record] = [record for record in caplog.records if record.name == "ml_shared.telemetry.spans"]
     assert (record.failed_stage, record.error_code) == ("chunking", "max_tokens_too_large")  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ import httpx
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from ml_shared import attributes
+from ml_shared.telemetry import attributes
 
 SERVICE = Path(__file__).parent.parent
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from conftest import ORCHESTRATOR_KEY
 
-from ml_shared.logs import UVICORN_LOG_CONFIG
+from ml_shared.telemetry.logs import UVICORN_LOG_CONFIG
 from ml_shared.testing import guard
 from ml_shared.testing.otlp import OtlpReceiver
 from ml_shared.testing.servers import free_port, wait_until

@@ -14,9 +14,9 @@ from app.config import settings
 from app.core.logic import open_embedding, read_gauges
 from app.core.metrics import VECTORS_KEPT_SECONDS
 from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from ml_shared.http.problems import install_problem_handlers
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
 from ml_shared.names import Queue
-from ml_shared.problems import install_problem_handlers
 from ml_shared.service import open_shared
 
 

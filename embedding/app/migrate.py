@@ -9,7 +9,7 @@ from app.config import settings
 from app.core.storage.models import prepare_model
 from app.core.storage.pool import MIGRATIONS
 from ml_shared.errors import ServiceError
-from ml_shared.migrations import MigrationError, migrate
+from ml_shared.storage.migrations import MigrationError, migrate
 
 
 async def run() -> list[str]:

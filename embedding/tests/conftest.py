@@ -57,7 +57,7 @@ def migrated_database(postgres_server: PostgresServer) -> str:
     """The DSN of a database with this service's schema."""
     from app.core.storage.models import prepare_model
     from app.core.storage.pool import MIGRATIONS
-    from ml_shared.migrations import migrate
+    from ml_shared.storage.migrations import migrate
 
     dsn = postgres_server.dsn(postgres_server.create_database())
 

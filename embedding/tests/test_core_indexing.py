@@ -13,7 +13,7 @@ from app.core.storage.corpora import delete_corpus, delete_document, get_corpora
 from app.core.storage.pool import MIGRATIONS
 from app.migrate import main
 from ml_shared.contracts.embedding import ChunkIn, Document
-from ml_shared.migrations import StaleSchemaError, migrate
+from ml_shared.storage.migrations import StaleSchemaError, migrate
 from ml_shared.testing.endpoint import FakeEndpoint
 from ml_shared.testing.servers import free_port
 from tests.documents import NOON, OWNER, at, chunks_of, index, stored_texts

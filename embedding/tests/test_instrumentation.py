@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 
-from ml_shared import attributes
+from ml_shared.telemetry import attributes
 from ml_shared.testing.endpoint import EndpointMode, FakeEndpoint
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from tests.documents import add

@@ -59,7 +59,7 @@ class Route:
     @property
     def is_open(self) -> bool:
         """Whether it is one of the three that need no key; they are ml_shared's alone."""
-        return self.module == "ml_shared.health"
+        return self.module == "ml_shared.http.health"
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def _counted(context: Any, method: str) -> dict[str, str]:
     """The labels of one request of this route, as the code that counts them puts them on."""
     from prometheus_client import REGISTRY
 
-    from ml_shared.metrics import observe_request
+    from ml_shared.telemetry.metrics import observe_request
 
     observe_request({"route": context, "method": method}, 599, 0.0)  # a status that nothing else has here
     for metric in REGISTRY.collect():
@@ -112,7 +112,7 @@ def metrics() -> list[tuple[str, str, list[str], str]]:
     from prometheus_client import REGISTRY, Gauge, Histogram
     from prometheus_client.metrics import MetricWrapperBase
 
-    from ml_shared.readings import Reading
+    from ml_shared.telemetry.readings import Reading
 
     found = []
     for collector in set(REGISTRY._collector_to_names):
@@ -134,7 +134,7 @@ def settings() -> list[dict[str, Any]]:
 def deadline() -> dict[str, Any]:
     """What a sync route answers when its time is up."""
     from ml_shared.errors import HTTP_STATUS, ServiceError
-    from ml_shared.sync import within_deadline
+    from ml_shared.http.sync import within_deadline
 
     try:
         asyncio.run(within_deadline(asyncio.sleep(5), 0.01, ALTERNATIVE))
@@ -147,7 +147,7 @@ def log_fields() -> list[str]:
     """What a log line carries that is written while a job is worked on."""
     from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
-    from ml_shared.logs import job_context
+    from ml_shared.telemetry.logs import job_context
 
     handler = logging.getLogger().handlers[0]
     span = NonRecordingSpan(SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)))

@@ -21,7 +21,7 @@ class Module:
     path
         Relative to the tree, with `/`.
     name
-        As it is imported: `app.core.logic`, `ml_shared.sync`.
+        As it is imported: `app.core.logic`, `ml_shared.http.sync`.
     """
 
     def __init__(self, path: str, text: str) -> None:

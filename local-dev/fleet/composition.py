@@ -13,8 +13,8 @@ from fleet.ports import HOST
 from fleet.programs import Program, Tier
 from fleet.readiness import accepts, http_ok, postgres_accepts, redis_answers, worker_listens
 from fleet.services import Addresses, Overrides, service_settings
-from ml_shared.logs import UVICORN_LOG_CONFIG
 from ml_shared.names import Queue, Service
+from ml_shared.telemetry.logs import UVICORN_LOG_CONFIG
 from ml_shared.testing.binaries import find_nginx
 from ml_shared.testing.gateway import local_variables, nginx_command, render_gateway
 from ml_shared.testing.postgres_setup import postgres_account, postgres_command

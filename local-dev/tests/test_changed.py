@@ -17,7 +17,7 @@ from chores.folders import ALL
         (["scraper/app/core/robots.py"], ["scraper", "local-dev"]),
         (["gateway-vm/README.md", "embedding/Dockerfile"], ["embedding", "gateway-vm", "local-dev"]),
         (["local-dev/demo/run.py"], ["local-dev"]),
-        (["ml-shared/ml_shared/sync.py"], [*ALL]),
+        (["ml-shared/ml_shared/http/sync.py"], [*ALL]),
         ([".ci/run"], [*ALL]),
         (["README.md"], [*ALL]),
         ([".github/workflows/ci.yml", "chunking/README.md"], [*ALL]),

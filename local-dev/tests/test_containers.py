@@ -188,7 +188,7 @@ def test_an_image_writes_json_from_uvicorns_first_line_on_and_stops_before_it_is
     image, stack = image_settings(service), ours(service)
     assert image["UVICORN_LOG_CONFIG"] == "/venv/uvicorn_logs.json"
     assert '/uvicorn_logs.json" /venv' in (REPOSITORY / service / "Dockerfile").read_text()
-    assert (REPOSITORY / "ml-shared" / "ml_shared" / "uvicorn_logs.json").is_file()
+    assert (REPOSITORY / "ml-shared" / "ml_shared" / "telemetry" / "uvicorn_logs.json").is_file()
     if service != "orchestrator":  # it has no synchronous work: its routes read and write rows
         longest = settings_of(service)["SYNC_TIMEOUT_SECONDS"]
         assert longest is not None

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
-from ml_shared.profiling import tie_profiles_to_spans
+from ml_shared.telemetry.profiling import tie_profiles_to_spans
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOCAL_DEV = REPOSITORY / "local-dev"

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ml_shared.logs import log_handler
+from ml_shared.telemetry.logs import log_handler
 
 STARTUP_FAILURE: Final = 3
 # uvicorn's own status for it: on any other its parent process starts such a child again and again

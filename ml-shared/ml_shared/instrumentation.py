@@ -22,10 +22,10 @@ from opentelemetry.semconv.attributes.url_attributes import URL_QUERY
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.http import sanitize_method
 
-from ml_shared.logs import configure_logging, log_handler
-from ml_shared.masking import MASK, mask_secrets, text_of
-from ml_shared.profiling import start_profiling, tie_profiles_to_spans
-from ml_shared.telemetry_settings import TelemetrySettings
+from ml_shared.telemetry.logs import configure_logging, log_handler
+from ml_shared.telemetry.masking import MASK, mask_secrets, text_of
+from ml_shared.telemetry.profiling import start_profiling, tie_profiles_to_spans
+from ml_shared.telemetry.settings import TelemetrySettings
 
 if TYPE_CHECKING:  # not at run time: it would import FastAPI before that is instrumented
     from fastapi.telemetry import TelemetryConfig
@@ -130,7 +130,7 @@ def _tracer_provider(settings: TelemetrySettings) -> TracerProvider:
         shutdown_on_exit=False,  # ours is bounded; theirs waits for a collector that may not be there
     )
     if settings.span_endpoint:
-        from ml_shared.exporting import open_processor
+        from ml_shared.telemetry.exporting import open_processor
 
         _exporting = open_processor(settings)
         provider.add_span_processor(_exporting)

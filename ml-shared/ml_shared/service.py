@@ -13,15 +13,15 @@ from redis.asyncio import Redis
 
 from ml_shared.auth.membership import Authenticator
 from ml_shared.instrumentation import shutdown_telemetry
-from ml_shared.metrics import forget_process
 from ml_shared.names import Queue
-from ml_shared.pools import sample_pools_regularly
-from ml_shared.queueing import TaskQueue
+from ml_shared.queues.queueing import TaskQueue
+from ml_shared.queues.results import ResultStore
 from ml_shared.ratelimit.enforcer import enforcer
-from ml_shared.readings import Readings
-from ml_shared.redis_client import open_redis
-from ml_shared.results import ResultStore
 from ml_shared.settings import ServiceSettings
+from ml_shared.storage.pools import sample_pools_regularly
+from ml_shared.storage.redis_client import open_redis
+from ml_shared.telemetry.metrics import forget_process
+from ml_shared.telemetry.readings import Readings
 
 GC_THRESHOLD: Final = 10_000
 # objects made before the youngest are looked through; Python's own 700 is three requests

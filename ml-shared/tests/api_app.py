@@ -15,11 +15,11 @@ from redis.asyncio import Redis
 
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.errors import UnavailableError
-from ml_shared.health import build_health_router
+from ml_shared.http.health import build_health_router
 from ml_shared.instrumentation import shutdown_telemetry
-from ml_shared.metrics import forget_process
-from ml_shared.redis_client import open_redis
 from ml_shared.settings import ServiceSettings
+from ml_shared.storage.redis_client import open_redis
+from ml_shared.telemetry.metrics import forget_process
 
 settings = ServiceSettings(_env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1")
 router = APIRouter(tags=["sync"])

@@ -17,8 +17,8 @@ from ml_shared.auth import cache, membership
 from ml_shared.auth.cache import Clock
 from ml_shared.auth.membership import Authenticator
 from ml_shared.errors import ServiceError
-from ml_shared.metrics import render_metrics
-from ml_shared.redis_client import open_redis
+from ml_shared.storage.redis_client import open_redis
+from ml_shared.telemetry.metrics import render_metrics
 
 cache.REDIS_TIMEOUT_SECONDS = 10.0  # type: ignore[misc]
 membership.MEMBERSHIP_TIMEOUT_SECONDS = 10.0  # type: ignore[misc]

@@ -12,16 +12,16 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from redis.asyncio import Redis
 
-from ml_shared.admission import admit
 from ml_shared.auth.cache import Clock
 from ml_shared.auth.context import CallerContext, hash_key
 from ml_shared.auth.guards import internal_only, requires_scope
 from ml_shared.auth.membership import Authenticator, validate_api_key
 from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware, current_request
 from ml_shared.contracts.base import RequestModel
+from ml_shared.http.admission import admit
+from ml_shared.http.problems import install_problem_handlers
 from ml_shared.instrumentation import FASTAPI_OPTIONS
 from ml_shared.names import Service
-from ml_shared.problems import install_problem_handlers
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.settings import ServiceSettings
 from ml_shared.testing.membership import FakeMembership

@@ -13,7 +13,7 @@ from guarded_app import build_app, settings_for
 from ml_shared.auth.membership import Authenticator
 from ml_shared.ratelimit import shared_window
 from ml_shared.ratelimit.enforcer import enforcer
-from ml_shared.redis_client import open_redis
+from ml_shared.storage.redis_client import open_redis
 
 shared_window.REDIS_TIMEOUT_SECONDS = 5.0  # type: ignore[misc]  # a busy test machine is not a failing Redis
 # API_PROCESSES stays 1: a process that did not ask Redis would let a whole limit of its own through

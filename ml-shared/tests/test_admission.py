@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from ml_shared.admission import admit
 from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.embedding import EnqueueEmbed
 from ml_shared.contracts.jobs import JobRequest
 from ml_shared.contracts.scraping import EnqueueScrape, ScrapeRequest
 from ml_shared.errors import ForbiddenError, InvalidError
+from ml_shared.http.admission import admit
 
 USER = CallerContext("h", "user", "key:h")
 SCRAPER = CallerContext("s", "service", "service:scraper", service="scraper", is_internal=True)

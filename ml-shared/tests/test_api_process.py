@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from ml_shared import probe
-from ml_shared.logs import UVICORN_LOG_CONFIG
+from ml_shared.telemetry.logs import UVICORN_LOG_CONFIG
 from ml_shared.testing import guard
 from ml_shared.testing.otlp import OtlpReceiver
 from ml_shared.testing.servers import RedisServer, free_port, wait_until

@@ -12,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import ml_shared
-from ml_shared import attributes
+from ml_shared.telemetry import attributes
 from ml_shared.testing import attributes_walk
 from ml_shared.testing.attributes_walk import VOCABULARY, foreign_attributes
 
@@ -49,7 +49,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def _imported(source: Path, code: str) -> ModuleType:
     body = code.replace("\n", "\n    ")
     source.write_text(
-        f"from ml_shared import attributes\ndef f(span, tracer, Link, context, known, other):\n    {body}\n"
+        f"from ml_shared.telemetry import attributes\ndef f(span, tracer, Link, context, known, other):\n    {body}\n"
     )
     importlib.invalidate_caches()
     return importlib.import_module("probed")

@@ -15,7 +15,7 @@ from ml_shared.audit import logger as audit_module
 from ml_shared.audit.events import FIELDS
 from ml_shared.audit.logger import AuditEvent, AuditSchemaError, Outcome, emit
 from ml_shared.auth.context import CallerContext
-from ml_shared.logs import ContextFilter, configure_logging
+from ml_shared.telemetry.logs import ContextFilter, configure_logging
 
 CTX = CallerContext("c0ffee" * 10 + "c0ff", "user", "key:hash", request_id="request-1")
 SECRET = "correct-horse-battery-staple"

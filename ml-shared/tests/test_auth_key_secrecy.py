@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from ml_shared.auth import membership as membership_module
 from ml_shared.auth.membership import Authenticator
 from ml_shared.errors import ServiceError
-from ml_shared.redis_client import open_redis
+from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.membership import FakeMembership, MembershipMode
 
 KEY = "raw-key-that-must-not-show-0123456789"

@@ -14,7 +14,7 @@ from ml_shared.auth.cache import Clock, VerdictCache
 from ml_shared.auth.context import hash_key
 from ml_shared.auth.verdict import Verdict
 from ml_shared.errors import UnauthorizedError, UnavailableError
-from ml_shared.redis_client import open_redis
+from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.membership import FakeMembership, MembershipMode
 from ml_shared.testing.servers import RedisServer
 

@@ -12,8 +12,8 @@ from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.jobs import CallbackStatus
 from ml_shared.contracts.queueing import PendingResult
 from ml_shared.errors import HTTP_STATUS, RETRYABLE_KINDS, ErrorKind, NotFoundError
-from ml_shared.redis_client import open_redis
-from ml_shared.results import ResultStore, StoredResult, result_response
+from ml_shared.queues.results import ResultStore, StoredResult, result_response
+from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.worker.runtime import ChildRuntime
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ml_shared.environment import STARTUP_FAILURE
-from ml_shared.logs import UVICORN_LOG_CONFIG
+from ml_shared.telemetry.logs import UVICORN_LOG_CONFIG
 
 CONFIG = """
 from ml_shared.settings import ServiceSettings

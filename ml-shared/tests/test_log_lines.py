@@ -40,7 +40,7 @@ def test_every_library_speaks_alike_with_the_ids_of_what_is_being_done() -> None
         import logging, warnings
         from opentelemetry import trace
         from ml_shared.instrumentation import init_telemetry
-        from ml_shared.logs import job_context
+        from ml_shared.telemetry.logs import job_context
         init_telemetry()
         with trace.get_tracer("t").start_as_current_span("work"), job_context("job-1", "request-0001"):
             for name in ("app.core", "uvicorn.error", "celery.worker", "httpx", "asyncio", "redis"):
@@ -72,7 +72,7 @@ def test_a_line_can_be_written_while_another_is_being_written() -> None:
     code = """
         import logging
         from ml_shared.instrumentation import init_telemetry
-        from ml_shared.logs import write_line
+        from ml_shared.telemetry.logs import write_line
         init_telemetry()
         [handler] = logging.getLogger().handlers
         handler.acquire()
@@ -101,7 +101,7 @@ def test_nobody_puts_an_access_line_together_unless_it_is_wanted() -> None:
 def test_uvicorns_own_lines_keep_to_the_level_of_the_service() -> None:
     code = """
         import json, logging.config
-        from ml_shared.logs import UVICORN_LOG_CONFIG
+        from ml_shared.telemetry.logs import UVICORN_LOG_CONFIG
         logging.config.dictConfig(json.loads(UVICORN_LOG_CONFIG.read_text()))
         logging.getLogger("uvicorn.error").info("Started parent process")
         logging.getLogger("uvicorn.error").warning("Child process died")

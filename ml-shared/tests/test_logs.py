@@ -12,7 +12,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from ml_shared.logs import configure_logging, job_context
+from ml_shared.telemetry.logs import configure_logging, job_context
 
 Lines = Callable[[], list[dict[str, Any]]]
 

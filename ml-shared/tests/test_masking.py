@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ml_shared.logs import configure_logging
-from ml_shared.masking import MASK, is_secret_name, mask_secrets, masked
+from ml_shared.telemetry.logs import configure_logging
+from ml_shared.telemetry.masking import MASK, is_secret_name, mask_secrets, masked
 
 SECRET = "correct-horse-battery-staple"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"

@@ -12,8 +12,8 @@ import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
-from ml_shared.metric_files import FOLDED_PID, fold_dead_processes, remove_other_processes
-from ml_shared.metrics import (
+from ml_shared.telemetry.metric_files import FOLDED_PID, fold_dead_processes, remove_other_processes
+from ml_shared.telemetry.metrics import (
     WorkerMetricsServer,
     count_rejection,
     count_report,
@@ -84,7 +84,7 @@ def test_many_scrapes_at_once_fold_each_process_once(tmp_path: Path) -> None:
         _write(tmp_path, "counter", pid, 1)
     script = """
         import sys
-        from ml_shared.metrics import render_metrics
+        from ml_shared.telemetry.metrics import render_metrics
         print("ready", flush=True)
         sys.stdin.read()
         print(render_metrics().decode())

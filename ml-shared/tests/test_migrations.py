@@ -6,8 +6,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ml_shared.migrations import MigrationError, StaleSchemaError, check_schema, migrate, read_migrations
-from ml_shared.postgres import open_pool
+from ml_shared.storage.migrations import MigrationError, StaleSchemaError, check_schema, migrate, read_migrations
+from ml_shared.storage.postgres import open_pool
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import asyncio
 
 from prometheus_client import REGISTRY
 
-from ml_shared.pools import sample_pools
-from ml_shared.postgres import open_pool
-from ml_shared.redis_client import MAX_CONNECTIONS, open_redis
+from ml_shared.storage.pools import sample_pools
+from ml_shared.storage.postgres import open_pool
+from ml_shared.storage.redis_client import MAX_CONNECTIONS, open_redis
 
 
 def value(name: str, **labels: str) -> float | None:

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from ml_shared.errors import ConflictError, NotFoundError, RateLimitedError, UnavailableError
-from ml_shared.problems import MAX_FIELD_ERRORS, problem_bytes
-from ml_shared.sync import within_deadline
+from ml_shared.http.problems import MAX_FIELD_ERRORS, problem_bytes
+from ml_shared.http.sync import within_deadline
 from ml_shared.testing.membership import FakeMembership
 
 KEY = "user-key-0123456789"

@@ -17,10 +17,10 @@ from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.queueing import PendingResult
 from ml_shared.errors import RateLimitedError, UnavailableError
 from ml_shared.names import Queue
-from ml_shared.queueing import OLDEST, TaskQueue
-from ml_shared.redis_client import open_redis
-from ml_shared.results import HELD_BYTES, ResultStore
+from ml_shared.queues.queueing import OLDEST, TaskQueue
+from ml_shared.queues.results import HELD_BYTES, ResultStore
 from ml_shared.settings import ServiceSettings
+from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.servers import RedisServer
 from ml_shared.worker.celery import WorkerApp, build_celery_app
 
@@ -113,7 +113,7 @@ async def test_what_workers_hold_counts_and_a_full_queue_says_when_to_come_back(
 async def test_a_queue_is_bounded_in_bytes_too_and_what_workers_hold_counts(
     redis: Redis, redis_url: str, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml_shared.queueing.MAX_QUEUED_BYTES", 100_000)
+    monkeypatch.setattr("ml_shared.queues.queueing.MAX_QUEUED_BYTES", 100_000)
     queue = TaskQueue(redis, _settings(redis_url), Queue.SCRAPER)
     page = {"word": "é" * 5_000}  # 40,000 bytes as ASCII JSON in base64
     await queue.enqueue(task, USER, kwargs=page, job_id=None)
@@ -131,7 +131,7 @@ async def test_a_queue_is_bounded_in_bytes_too_and_what_workers_hold_counts(
 async def test_large_tasks_at_once_do_not_overshoot_the_bytes_within_a_process(
     redis: Redis, redis_url: str, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml_shared.queueing.MAX_QUEUED_BYTES", 100_000)
+    monkeypatch.setattr("ml_shared.queues.queueing.MAX_QUEUED_BYTES", 100_000)
     queue = TaskQueue(redis, _settings(redis_url), Queue.SCRAPER)
     answers = await asyncio.gather(
         *(queue.enqueue(task, USER, kwargs={"word": "é" * 5_000}, job_id="j") for _ in range(10)),

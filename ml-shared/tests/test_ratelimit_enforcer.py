@@ -17,8 +17,8 @@ from ml_shared.ratelimit import shared_window
 from ml_shared.ratelimit.enforcer import SlidingWindowEnforcer
 from ml_shared.ratelimit.shared_window import SharedWindow
 from ml_shared.ratelimit.strategies import Limit
-from ml_shared.redis_client import open_redis
 from ml_shared.settings import ServiceSettings
+from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.membership import FakeMembership
 from ml_shared.testing.servers import RedisServer
 

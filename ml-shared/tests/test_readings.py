@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from guarded_app import settings_for
 from redis.asyncio import Redis
 
-from ml_shared.health import build_health_router
+from ml_shared.http.health import build_health_router
 from ml_shared.names import Queue
-from ml_shared.queueing import DEPTH, LIMIT, OLDEST, QUEUED_AT_HEADER
-from ml_shared.readings import Reading, Readings, Values
+from ml_shared.queues.queueing import DEPTH, LIMIT, OLDEST, QUEUED_AT_HEADER
 from ml_shared.service import shared_lifespan
+from ml_shared.telemetry.readings import Reading, Readings, Values
 from ml_shared.testing.servers import RedisServer
 
 
@@ -49,7 +49,7 @@ async def test_a_value_is_read_once_for_scrapes_that_follow_each_other(reading: 
 async def test_a_store_that_does_not_answer_takes_its_own_series_away_and_no_others(
     reading: Reading, failure: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml_shared.readings.READ_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("ml_shared.telemetry.readings.READ_TIMEOUT_SECONDS", 0.05)
     well = True
     other = Reading("ml_probe_others", "Others.")
 

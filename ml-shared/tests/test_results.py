@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from ml_shared import results
 from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.queueing import PendingResult
 from ml_shared.errors import InvalidError, NotFoundError, RateLimitedError, TooLargeError, UnavailableError
-from ml_shared.redis_client import open_redis
-from ml_shared.results import HELD_BYTES, ResultStore, StoredResult, result_response
+from ml_shared.queues import results
+from ml_shared.queues.results import HELD_BYTES, ResultStore, StoredResult, result_response
 from ml_shared.settings import ServiceSettings
+from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.servers import free_port
 
 OWNER = "key:a"

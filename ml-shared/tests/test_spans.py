@@ -10,11 +10,11 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from ml_shared import attributes
 from ml_shared.errors import InvalidError, UnavailableError
-from ml_shared.logs import job_context, log_handler
 from ml_shared.names import Stage
-from ml_shared.spans import direct_work, work_span
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.logs import job_context, log_handler
+from ml_shared.telemetry.spans import direct_work, work_span
 
 
 def only(spans: InMemorySpanExporter) -> ReadableSpan:
@@ -81,7 +81,7 @@ def test_work_that_was_stopped_is_no_error(spans: InMemorySpanExporter) -> None:
 
 
 def test_what_fails_while_a_request_waits_is_logged_with_its_stage_and_job(spans: InMemorySpanExporter) -> None:
-    logger, written = logging.getLogger("ml_shared.spans"), io.StringIO()
+    logger, written = logging.getLogger("ml_shared.telemetry.spans"), io.StringIO()
     handler = log_handler(service="scraper", stream=written)
     logger.addHandler(handler)
     try:

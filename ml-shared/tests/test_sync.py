@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ml_shared.errors import DeadlineError
-from ml_shared.sync import within_deadline
+from ml_shared.http.sync import within_deadline
 
 
 async def test_what_finishes_in_time_is_returned() -> None:

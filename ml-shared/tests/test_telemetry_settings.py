@@ -15,9 +15,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from pydantic import ValidationError
 
-from ml_shared.exporting import AnnouncingExporter
 from ml_shared.settings import ServiceSettings
-from ml_shared.telemetry_settings import TelemetrySettings
+from ml_shared.telemetry.exporting import AnnouncingExporter
+from ml_shared.telemetry.settings import TelemetrySettings
 from ml_shared.testing.otlp import OtlpReceiver
 
 QUIET = {"OTEL_TRACES_EXPORTER": "none", "PYROSCOPE_SERVER_ADDRESS": ""}
@@ -125,7 +125,7 @@ def test_profiles_go_where_and_with_what_the_variables_say_and_no_secret_is_writ
         import json, logging, sys, types
         sys.modules["pyroscope"] = types.SimpleNamespace(configure=lambda **given: print(json.dumps(given)))
         from ml_shared.instrumentation import init_telemetry
-        from ml_shared.telemetry_settings import TelemetrySettings
+        from ml_shared.telemetry.settings import TelemetrySettings
         init_telemetry()
         logging.getLogger("x").warning("%r %s", TelemetrySettings(), TelemetrySettings().model_dump())
     """

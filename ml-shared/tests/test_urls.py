@@ -2,7 +2,7 @@
 
 import pytest
 
-from ml_shared.urls import URL_MAX_CHARACTERS, InvalidUrlError, host_of, normalise_url
+from ml_shared.web.urls import URL_MAX_CHARACTERS, InvalidUrlError, host_of, normalise_url
 
 
 @pytest.mark.parametrize(

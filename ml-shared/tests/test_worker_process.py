@@ -20,10 +20,10 @@ from redis import Redis
 
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
 from ml_shared.names import Queue
-from ml_shared.queueing import REQUEST_ID_HEADER
-from ml_shared.redis_client import open_redis
-from ml_shared.results import ResultStore
+from ml_shared.queues.queueing import REQUEST_ID_HEADER
+from ml_shared.queues.results import ResultStore
 from ml_shared.settings import ServiceSettings
+from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.testing.otlp import OtlpReceiver
 from ml_shared.testing.servers import RedisServer, wait_until

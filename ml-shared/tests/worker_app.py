@@ -15,13 +15,13 @@ import httpx
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
-from ml_shared.attributes import JobStage
 from ml_shared.clients.orchestrator import OrchestratorClient
 from ml_shared.errors import InvalidError, ServiceError, UnavailableError
 from ml_shared.names import Queue, Stage
-from ml_shared.redis_client import open_redis
-from ml_shared.results import ResultStore
+from ml_shared.queues.results import ResultStore
 from ml_shared.settings import ServiceSettings
+from ml_shared.storage.redis_client import open_redis
+from ml_shared.telemetry.attributes import JobStage
 from ml_shared.worker.celery import build_celery_app
 from ml_shared.worker.heartbeat import HeartbeatStep
 from ml_shared.worker.task import AsyncTask, StageOutcome, StageRun, StageTask

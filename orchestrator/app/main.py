@@ -15,9 +15,9 @@ from app.core.logic import open_orchestrator
 from app.core.standing import KEPT_SECONDS, read_gauges
 from app.worker.nudging import Nudger
 from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from ml_shared.http.problems import install_problem_handlers
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
 from ml_shared.names import Queue
-from ml_shared.problems import install_problem_handlers
 from ml_shared.service import open_shared
 
 

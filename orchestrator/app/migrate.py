@@ -7,8 +7,8 @@ import asyncpg
 
 from app.config import settings
 from app.core.database import CONTENT_MIGRATIONS, MIGRATIONS
-from ml_shared.migrations import MigrationError, migrate
 from ml_shared.settings import without_password
+from ml_shared.storage.migrations import MigrationError, migrate
 
 
 async def _create_database(database_url: str, name: str) -> None:

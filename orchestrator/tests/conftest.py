@@ -41,8 +41,8 @@ from ml_shared.contracts.jobs import (
     ProgressReport,
     StageCallback,
 )
-from ml_shared.migrations import migrate
 from ml_shared.names import Service, Stage
+from ml_shared.storage.migrations import migrate
 from ml_shared.testing.membership import FakeMembership
 from ml_shared.testing.servers import PostgresServer, RedisServer
 from ml_shared.testing.stages import FakeChunking, FakeEmbedding, FakeScraper

@@ -8,7 +8,7 @@ from conftest import Core
 from app.core.standing import _JOBS, LARGEST, OLDEST, OWNERS, PAUSED, STATE, WAITING, read_gauges
 from ml_shared.contracts.jobs import WaitingReason
 from ml_shared.names import Stage
-from ml_shared.readings import Reading
+from ml_shared.telemetry.readings import Reading
 
 
 async def value(pool: asyncpg.Pool, reading: Reading, *labels: str) -> float:

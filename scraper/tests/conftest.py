@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from sites import Site, serve
 
 from ml_shared.auth.context import hash_key
-from ml_shared.redis_client import open_redis
+from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.membership import FakeMembership
 from ml_shared.testing.orchestrator import FakeOrchestrator

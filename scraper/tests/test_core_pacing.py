@@ -16,7 +16,7 @@ from sites import Site
 from app.core.errors import HostBusyError, HttpStatusError
 from app.core.pacing import MAX_HOLD_SECONDS, PATIENCE_SECONDS, Pacer
 from app.core.visiting import Visit
-from ml_shared.redis_client import open_redis
+from ml_shared.storage.redis_client import open_redis
 
 JITTER_SECONDS = 0.1
 # how late a busy machine may see the first of several turns
@@ -109,7 +109,7 @@ async def test_two_processes_together_keep_to_the_pace_of_a_host(surroundings: S
 import asyncio, sys, time
 from app.core.pacing import Pacer
 from app.core.errors import HostBusyError
-from ml_shared.redis_client import open_redis
+from ml_shared.storage.redis_client import open_redis
 
 async def main():
     async with open_redis(sys.argv[1]) as redis:

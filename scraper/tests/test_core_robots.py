@@ -215,7 +215,7 @@ async def test_a_robots_txt_too_long_for_redis_is_kept_by_the_process(redis: Red
 
 
 async def test_nothing_is_fetched_while_redis_is_down(settings: Any, site: Site, surroundings: Surroundings) -> None:
-    from ml_shared.redis_client import open_redis
+    from ml_shared.storage.redis_client import open_redis
 
     url = site.html("/page")
     async with open_redis("redis://127.0.0.1:9/0") as nowhere, scraper_with(settings, nowhere) as scraper:

@@ -12,9 +12,9 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from sites import Site
 
-from ml_shared import attributes
 from ml_shared.errors import ServiceError
 from ml_shared.names import RequestMode
+from ml_shared.telemetry import attributes
 
 
 class Counts:
@@ -195,7 +195,7 @@ def test_a_sync_scrape_that_fails_is_logged_with_its_stage_and_the_callers_job(
     api: str, site: Site, caplog: pytest.LogCaptureFixture, surroundings: Surroundings
 ) -> None:
     body = {"url": site.page("/gone", status=404), "job_id": "mine"}
-    with caplog.at_level("WARNING", logger="ml_shared.spans"):
+    with caplog.at_level("WARNING", logger="ml_shared.telemetry.spans"):
         assert httpx.post(f"{api}/scrape", json=body, headers={"X-API-Key": USER_KEY}).status_code == 502
-    [record] = [record for record in caplog.records if record.name == "ml_shared.spans"]
+    [record] = [record for record in caplog.records if record.name == "ml_shared.telemetry.spans"]
     assert (record.failed_stage, record.error_code) == ("scraping", "http_status")  # type: ignore[attr-defined]

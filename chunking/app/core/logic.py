@@ -15,10 +15,10 @@ from app.core.pool import WorkPool
 from app.core.splitting import Limits, Splitter
 from app.core.structure import scan_markdown, scan_text, with_plain_line_ends
 from app.core.tokenising import Tokenizer
-from ml_shared import attributes
 from ml_shared.contracts.chunking import Chunk, ChunkRequest, ChunkResult, ChunkStrategy, TextFormat
 from ml_shared.names import Operation, RequestMode, Stage
-from ml_shared.spans import work_span
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.spans import work_span
 
 SPLIT_SPAN: Final = "chunk.split"
 

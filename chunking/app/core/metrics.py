@@ -10,7 +10,7 @@ from app.core.errors import BusyError, CharacterTooLongError, ModelLimitError
 from ml_shared.contracts.chunking import ChunkResult
 from ml_shared.errors import InternalError
 from ml_shared.names import Operation, RequestMode
-from ml_shared.spans import CANCELLED, failure_code
+from ml_shared.telemetry.spans import CANCELLED, failure_code
 
 SUCCESS: Final = "success"
 OTHER: Final = "other"

@@ -30,9 +30,9 @@ from app.core.metrics import (
     batch_counted,
 )
 from app.core.vectors import Vectors, parse_vectors
-from ml_shared import attributes
 from ml_shared.names import Operation, RequestMode, Stage
-from ml_shared.spans import Value, work_span
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.spans import Value, work_span
 
 logger = logging.getLogger(__name__)
 

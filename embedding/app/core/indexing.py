@@ -15,11 +15,11 @@ from app.core.errors import InputTooLongError
 from app.core.metrics import REUSED, WRITE_SECONDS
 from app.core.storage.documents import DocumentWrite, known_vectors, replace_document
 from app.core.storage.models import Model
-from ml_shared import attributes
 from ml_shared.contracts.chunking import Chunk
 from ml_shared.contracts.embedding import IndexResult
 from ml_shared.names import Operation, RequestMode, Stage
-from ml_shared.spans import Value, work_span
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.spans import Value, work_span
 
 WRITE_SPAN: Final = "vectors.write"
 REUSE_SPAN: Final = "vectors.reuse"

@@ -20,13 +20,13 @@ from app.core.storage.documents import DocumentWrite
 from app.core.storage.models import Model, read_model, read_stored_vectors
 from app.core.storage.pool import open_store
 from app.core.storage.search import Scope
-from ml_shared import attributes
 from ml_shared.contracts.base import Timestamp
 from ml_shared.contracts.embedding import Document, IndexResult, SearchMode, SearchRequest, SearchResult
 from ml_shared.names import Operation, RequestMode
-from ml_shared.readings import Values
-from ml_shared.spans import Value, work_span
-from ml_shared.urls import normalise_url
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.readings import Values
+from ml_shared.telemetry.spans import Value, work_span
+from ml_shared.web.urls import normalise_url
 
 DEFAULT_CORPUS = "default"
 TEXTS_SPAN = "embed.texts"

@@ -16,10 +16,10 @@ from app.core.errors import (
 )
 from ml_shared.contracts.embedding import SearchMode
 from ml_shared.errors import InternalError
-from ml_shared.metrics import multiprocess_folder
 from ml_shared.names import Operation
-from ml_shared.readings import Reading
-from ml_shared.spans import CANCELLED, failure_code
+from ml_shared.telemetry.metrics import multiprocess_folder
+from ml_shared.telemetry.readings import Reading
+from ml_shared.telemetry.spans import CANCELLED, failure_code
 
 SUCCESS: Final = "success"
 OTHER: Final = "other"

@@ -11,10 +11,10 @@ from app.core.metrics import SEARCH_SECONDS
 from app.core.ranking import Candidate, fuse
 from app.core.storage import search as storage
 from app.core.storage.search import Scope
-from ml_shared import attributes
 from ml_shared.contracts.embedding import SearchHit, SearchMode
 from ml_shared.names import Operation, RequestMode
-from ml_shared.spans import Value, work_span
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.spans import Value, work_span
 
 SEARCH_SPAN: Final = "search.query"
 

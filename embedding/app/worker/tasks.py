@@ -10,11 +10,11 @@ from app.core.difference import Piece
 from app.core.logic import Order, execute_index
 from app.worker.callbacks import indexed, read_chunks
 from app.worker.celery_app import app
-from ml_shared import attributes
-from ml_shared.attributes import JobStage
 from ml_shared.contracts.embedding import ChunkIn, Document
 from ml_shared.names import Stage, TaskName
-from ml_shared.urls import normalise_url
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.attributes import JobStage
+from ml_shared.web.urls import normalise_url
 from ml_shared.worker.stage import StageOutcome, StageRun
 from ml_shared.worker.task import StageTask
 

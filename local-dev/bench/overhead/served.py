@@ -23,8 +23,8 @@ from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
-from ml_shared.health import build_health_router
-from ml_shared.problems import install_problem_handlers
+from ml_shared.http.health import build_health_router
+from ml_shared.http.problems import install_problem_handlers
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.service import open_shared
 from ml_shared.settings import ServiceSettings

@@ -34,8 +34,8 @@ def check(fleet: Fleet) -> Iterator[Finding]:
                 f"{title} does not say in the source what to call instead; give within_deadline a text or a constant"
             )
             yield failed(module.path, call.lineno, wrong)
-    place = fleet.shared("sync.py")
+    place = fleet.shared("http/sync.py")
     for app in fleet.apps:
-        wrong = f"in {app.service} the 504 leaves out what it was told to name; see ml_shared.sync"
+        wrong = f"in {app.service} the 504 leaves out what it was told to name; see ml_shared.http.sync"
         line = place.functions["within_deadline"].lineno
         yield held(bool(app.deadline["names_alternative"]), place.path, line, f"{app.service}'s 504 names it", wrong)

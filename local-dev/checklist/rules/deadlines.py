@@ -8,7 +8,7 @@ from checklist.fleet import Fleet
 from checklist.rules.limits import ENFORCER
 from checklist.sources import Function, Module, argument
 
-DEADLINE = "ml_shared.sync.within_deadline"
+DEADLINE = "ml_shared.http.sync.within_deadline"
 WAIT_FOR = "asyncio.wait_for"
 SETTING = "app.config.settings.SYNC_TIMEOUT_SECONDS"
 SYNC = "sync"
@@ -37,7 +37,7 @@ def check(fleet: Fleet) -> Iterator[Finding]:
 
 
 def _deadline_itself(fleet: Fleet) -> Iterator[Finding]:
-    module = fleet.shared("sync.py")
+    module = fleet.shared("http/sync.py")
     function = module.functions["within_deadline"]
     waits = [call for call, name in module.calls(function) if name == WAIT_FOR and argument(call, 1, "timeout")]
     wrong = "within_deadline has no asyncio.wait_for with a timeout any more; work would go on after the answer"

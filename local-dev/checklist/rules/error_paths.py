@@ -10,8 +10,8 @@ from checklist.sources import Module
 CARRIED = ("trace_id", "job_id")
 FAILURES_PASS = (
     ("worker/task.py", "StageTask._tell_of"),
-    ("spans.py", "direct_work"),
-    ("spans.py", "_tell"),
+    ("telemetry/spans.py", "direct_work"),
+    ("telemetry/spans.py", "_tell"),
 )
 """Through these every failure of a stage's work goes: of a task, of a request, and of a span."""
 NAMES = frozenset({"failed_stage", "FAILED_STAGE"})
@@ -20,10 +20,10 @@ LOUD = (".error", ".exception", ".critical")
 
 def check(fleet: Fleet) -> Iterator[Finding]:
     """Look at what a log line carries, at where failures pass, and at what else a service logs as an error."""
-    logs = fleet.shared("logs.py")
+    logs = fleet.shared("telemetry/logs.py")
     for app in fleet.apps:
         missing = [name for name in CARRIED if name not in app.log_fields]
-        wrong = f"a log line of {app.service} that is written within a job's span lacks {', '.join(missing)}; see ml_shared.logs"
+        wrong = f"a log line of {app.service} that is written within a job's span lacks {', '.join(missing)}; see ml_shared.telemetry.logs"
         yield held(not missing, logs.path, 0, f"lines of {app.service} carry {' and '.join(CARRIED)}", wrong)
     for path, name in FAILURES_PASS:
         module = fleet.shared(path)

@@ -10,7 +10,7 @@ from checklist.fleet import SHARED, Fleet
 from checklist.sources import Function, Module, names_in
 
 ACCEPTED = 202
-QUEUE = f"{SHARED}/queueing.py"
+QUEUE = f"{SHARED}/queues/queueing.py"
 NUDGER = "orchestrator/app/worker/nudging.py"
 PUBLISHERS = frozenset({QUEUE, NUDGER})
 # the first looks at the depth before; of the second at most one message a stage is on its way

@@ -30,7 +30,7 @@ def check(fleet: Fleet) -> Iterator[Finding]:
             reads = method in READING or READ in route.tags
             if not reads:
                 continue
-            wrong = f"{method} {route.path} reads and is counted as {labels.get('operation')!r}; see ml_shared.metrics.observe_request"
+            wrong = f"{method} {route.path} reads and is counted as {labels.get('operation')!r}; see ml_shared.telemetry.metrics.observe_request"
             yield held(labels.get("operation") == READ, module.path, function.lineno, f"{method} {route.path}", wrong)
             changing = [event for event in events_of(module, function) if event.endswith(CHANGES)]
             wrong = f"{method} {route.path} says {', '.join(changing)} and is tagged as reading; leave Operation.READ out of its tags"

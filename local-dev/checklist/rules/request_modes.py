@@ -18,7 +18,7 @@ def check(fleet: Fleet) -> Iterator[Finding]:
     for route, module, function in fleet.routes():
         for mode in MODES & set(route.tags):
             counted = {labels.get(MODE_LABEL) for labels in route.counted.values()}
-            wrong = f"{route.title} is tagged {mode} and counted as {sorted(map(str, counted))}; see ml_shared.metrics.observe_request"
+            wrong = f"{route.title} is tagged {mode} and counted as {sorted(map(str, counted))}; see ml_shared.telemetry.metrics.observe_request"
             yield held(counted == {mode}, module.path, function.lineno, f"{route.title}: {mode}", wrong)
     for app in fleet.apps:
         if has_pair(app):

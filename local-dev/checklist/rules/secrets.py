@@ -7,7 +7,7 @@ import sqlglot
 
 from checklist.findings import Finding, failed, held, passed
 from checklist.fleet import Fleet
-from ml_shared.masking import MASK, is_secret_name, mask_secrets
+from ml_shared.telemetry.masking import MASK, is_secret_name, mask_secrets
 
 LEVELS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 EMIT = "ml_shared.audit.logger.emit"

@@ -7,7 +7,7 @@ from checklist.findings import Finding, held, review
 from checklist.fleet import SHARED, Fleet
 from checklist.sources import Module, argument, names_in
 
-OPENS = frozenset({"ml_shared.spans.work_span", "start_as_current_span", "start_span"})
+OPENS = frozenset({"ml_shared.telemetry.spans.work_span", "start_as_current_span", "start_span"})
 LOOKING = frozenset({"get_finished_spans", "InMemorySpanExporter", "OtlpReceiver", "spans"})
 TASK_SPAN = "run/"
 # as the instrumentation calls a task's span
@@ -36,7 +36,7 @@ def check(fleet: Fleet) -> Iterator[Finding]:
 
 def _spans(fleet: Fleet, module: Module) -> Iterator[tuple[Module, ast.Call, str]]:
     """Yield where spans get their names, also where a function of ours passes a name on."""
-    if module.path == f"{SHARED}/spans.py":
+    if module.path == f"{SHARED}/telemetry/spans.py":
         return  # work_span itself
     wrappers: set[str] = set()
     for call, name in module.calls():

@@ -9,7 +9,7 @@ from checklist.rules.read_path import READ, READING
 from checklist.sources import Module, argument, names_in
 
 WRITE = "write"
-WORK_SPAN = "ml_shared.spans.work_span"
+WORK_SPAN = "ml_shared.telemetry.spans.work_span"
 OPERATION = "OPERATION"
 
 
@@ -19,7 +19,7 @@ def check(fleet: Fleet) -> Iterator[Finding]:
         for method, labels in route.counted.items():
             if method in READING or READ in route.tags:
                 continue
-            wrong = f"{method} {route.path} writes and is counted as {labels.get('operation')!r}; see ml_shared.metrics.observe_request"
+            wrong = f"{method} {route.path} writes and is counted as {labels.get('operation')!r}; see ml_shared.telemetry.metrics.observe_request"
             yield held(labels.get("operation") == WRITE, module.path, function.lineno, f"{method} {route.path}", wrong)
     for module in fleet.code():
         for call, name in module.calls():

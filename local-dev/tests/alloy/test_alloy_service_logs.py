@@ -18,7 +18,7 @@ from ml_shared.instrumentation import init_telemetry
 init_telemetry(worker=True)
 from opentelemetry import trace
 
-from ml_shared.logs import job_context
+from ml_shared.telemetry.logs import job_context
 
 logger = logging.getLogger("app.core.logic")
 logger.info("outside")

@@ -108,7 +108,7 @@ MUTATIONS = [
     ),
     Mutation(
         "deadlines",
-        "ml-shared/ml_shared/sync.py",
+        "ml-shared/ml_shared/http/sync.py",
         "await asyncio.wait_for(awaitable, timeout=seconds)",
         "await awaitable",
         "within_deadline has no asyncio.wait_for",
@@ -119,7 +119,7 @@ MUTATIONS = [
         "ErrorKind.TIMEOUT: 504",
         "ErrorKind.TIMEOUT: 503",
         "an expired deadline answers 503 and not 504",
-        seen_in="ml-shared/ml_shared/sync.py",
+        seen_in="ml-shared/ml_shared/http/sync.py",
     ),
     Mutation(
         "alternatives",
@@ -130,7 +130,7 @@ MUTATIONS = [
     ),
     Mutation(
         "alternatives",
-        "ml-shared/ml_shared/sync.py",
+        "ml-shared/ml_shared/http/sync.py",
         "for work that takes longer use {alternative}",
         "ask for less",
         "the 504 leaves out what it was told to name",
@@ -152,7 +152,7 @@ MUTATIONS = [
     ),
     Mutation(
         "queues",
-        "ml-shared/ml_shared/queueing.py",
+        "ml-shared/ml_shared/queues/queueing.py",
         "if depth + self._arriving > self._max_depth:",
         "if depth + self._arriving < 0:",
         "publishes without comparing the depth",
@@ -222,21 +222,21 @@ MUTATIONS = [
     ),
     Mutation(
         "request_modes",
-        "ml-shared/ml_shared/metrics.py",
+        "ml-shared/ml_shared/telemetry/metrics.py",
         '["service", "route", "request_mode", "operation"],',
         '["service", "route", "mode", "operation"],',
         "ml_http_request_duration_seconds is every service's and has no label `request_mode`",
     ),
     Mutation(
         "error_paths",
-        "ml-shared/ml_shared/logs.py",
+        "ml-shared/ml_shared/telemetry/logs.py",
         'fields.setdefault("job_id", job_id)',
         "pass",
         "written within a job's span lacks job_id",
     ),
     Mutation(
         "error_paths",
-        "ml-shared/ml_shared/spans.py",
+        "ml-shared/ml_shared/telemetry/spans.py",
         'extra={"error_code": code, "failed_stage": stage.value}',
         'extra={"error_code": code}',
         "direct_work does not say which stage failed",

@@ -12,7 +12,7 @@ MODULE = Module(
 import asyncio
 import xml.sax as sax
 from app.core.names import SPAN as NAME
-from ml_shared.spans import work_span
+from ml_shared.telemetry.spans import work_span
 
 HERE = NAME
 
@@ -28,7 +28,7 @@ class Work:
 
 def test_a_call_is_named_by_what_was_imported() -> None:
     assert {name for _, name in MODULE.calls()} == {
-        "ml_shared.spans.work_span",
+        "ml_shared.telemetry.spans.work_span",
         "asyncio.wait_for",
         "self.one",
         ".start",

@@ -36,7 +36,7 @@ from ml_shared.auth.guards import internal_only
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.contracts.queueing import StageFields
 from ml_shared.ratelimit.enforcer import enforcer
-from ml_shared.sync import within_deadline
+from ml_shared.http.sync import within_deadline
 router = APIRouter(tags=["sync"])
 """,
     "%task": """from app.worker.celery_app import app
@@ -55,7 +55,7 @@ init_telemetry()
 from fastapi import FastAPI
 from app.api.routes import sync
 from app.config import settings
-from ml_shared.health import build_health_router
+from ml_shared.http.health import build_health_router
 app = FastAPI()
 app.include_router(build_health_router(settings, {}))
 app.include_router(sync.router)

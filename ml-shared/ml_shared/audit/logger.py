@@ -11,9 +11,9 @@ from prometheus_client import Counter
 
 from ml_shared.audit.events import FIELDS, AuditEvent, Outcome
 from ml_shared.auth.context import CallerContext
-from ml_shared.logs import MaskedRecord
-from ml_shared.masking import MASK, is_secret_name, mask_secrets, text_of
-from ml_shared.metrics import start_at_zero
+from ml_shared.telemetry.logs import MaskedRecord
+from ml_shared.telemetry.masking import MASK, is_secret_name, mask_secrets, text_of
+from ml_shared.telemetry.metrics import start_at_zero
 
 __all__ = ["AuditEvent", "AuditSchemaError", "Outcome", "emit"]
 

@@ -18,7 +18,6 @@ from prometheus_client import Counter, Gauge, Histogram
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from ml_shared import attributes
 from ml_shared.auth.breaker import BreakerState, CircuitBreaker
 from ml_shared.auth.cache import Clock, VerdictCache
 from ml_shared.auth.context import CallerContext, hash_key
@@ -26,9 +25,10 @@ from ml_shared.auth.request import current_request
 from ml_shared.auth.schemes import presented_key
 from ml_shared.auth.verdict import Outage, Verdict, parse_verdict
 from ml_shared.errors import UnauthorizedError, UnavailableError
-from ml_shared.metrics import start_at_zero
 from ml_shared.names import Header
 from ml_shared.settings import ServiceSettings
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.metrics import start_at_zero
 
 VALIDATE_SPAN: Final = "membership.validate"
 MEMBERSHIP_TIMEOUT_SECONDS: Final = 2.0

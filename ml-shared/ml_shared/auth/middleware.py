@@ -16,13 +16,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ml_shared import attributes
 from ml_shared.auth.request import RequestState, bound_request, current_request
 from ml_shared.errors import TooLargeError, UnavailableError
+from ml_shared.http.problems import problem_of, trace_id, unexpected_problem
 from ml_shared.instrumentation import leave_naming_to_routing, name_span_by_route
-from ml_shared.metrics import observe_request
 from ml_shared.names import Header
-from ml_shared.problems import problem_of, trace_id, unexpected_problem
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.metrics import observe_request
 
 __all__ = ["BodyLimitMiddleware", "RequestIdMiddleware", "RequestState", "current_request"]
 

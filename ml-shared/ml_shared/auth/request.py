@@ -6,8 +6,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from ml_shared.auth.context import CallerContext
-from ml_shared.logs import REQUEST_ID
 from ml_shared.ratelimit.strategies import RateLimitDecision
+from ml_shared.telemetry.logs import REQUEST_ID
 
 
 @dataclass(slots=True)

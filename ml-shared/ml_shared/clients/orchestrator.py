@@ -14,7 +14,6 @@ from urllib.parse import quote
 from opentelemetry import trace
 from pydantic import SecretStr
 
-from ml_shared import attributes
 from ml_shared.clients.peer import (
     Call,
     ExchangeError,
@@ -34,9 +33,10 @@ from ml_shared.contracts.jobs import (
     StageCallback,
 )
 from ml_shared.errors import TooLargeError, UnavailableError, UpstreamError
-from ml_shared.metrics import count_report
 from ml_shared.names import Header, Stage
 from ml_shared.settings import ServiceSettings
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.metrics import count_report
 
 logger = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import orjson
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
-from ml_shared.urls import InvalidUrlError, normalise_url
+from ml_shared.web.urls import InvalidUrlError, normalise_url
 
 INTERNAL_FIELDS: Final = frozenset({"job_id", "attempt_id", "owner", "as_of", "submitted_at", "content_ref"})
 # the orchestrator's alone: a worker that believed them from a user would finish a stranger's job
@@ -23,7 +23,7 @@ class PeerModel(BaseModel):
 
 
 class RequestModel(BaseModel):
-    """A request's body. `ml_shared.admission.admit` refuses unknown fields from users and ignores them from services.
+    """A request's body. `ml_shared.http.admission.admit` refuses unknown fields from users and ignores them from services.
 
     They are taken in here (`extra="allow"`) because who sends them is not known when the body is parsed; the published
     schema says that there are none.

@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.request import current_request
 from ml_shared.errors import RateLimitedError
-from ml_shared.metrics import start_at_zero
 from ml_shared.ratelimit.local_window import LocalWindow
 from ml_shared.ratelimit.shared_window import SharedWindow
 from ml_shared.ratelimit.strategies import (
@@ -23,6 +22,7 @@ from ml_shared.ratelimit.strategies import (
     RateLimitDecision,
 )
 from ml_shared.settings import ServiceSettings
+from ml_shared.telemetry.metrics import start_at_zero
 
 _DECISIONS = Counter(
     "ml_ratelimit_decisions_total",

@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ml_shared.auth.breaker import CircuitBreaker
-from ml_shared.lua import LuaScript
 from ml_shared.ratelimit.local_window import Hit
 from ml_shared.ratelimit.strategies import Limit
-from ml_shared.redis_client import open_sibling
+from ml_shared.storage.lua import LuaScript
+from ml_shared.storage.redis_client import open_sibling
 
 REDIS_TIMEOUT_SECONDS: Final = 0.1
 # a limit is not worth a slow answer; what is kept in memory stands in

@@ -1,4 +1,4 @@
-"""Span attributes held to the one vocabulary, `ml_shared.attributes`: in the source, and on the spans that tests make."""
+"""Span attributes held to the one vocabulary, `ml_shared.telemetry.attributes`: in the source, and on the spans that tests make."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from ml_shared import attributes
+from ml_shared.telemetry import attributes
 from ml_shared.testing.errors_walk import modules_of
 
 VOCABULARY: Final = {name: value for name, value in vars(attributes).items() if name.isupper()}
@@ -60,7 +60,7 @@ def walk(package: ModuleType, *, without: Collection[str] = ()) -> int:
                 for key in _keys(given, tree)
                 if not _is_known(key, standard)
             ]
-    assert not wrong, "attributes that are not constants of ml_shared.attributes:\n" + "\n".join(wrong)
+    assert not wrong, "attributes that are not constants of ml_shared.telemetry.attributes:\n" + "\n".join(wrong)
     return places
 
 

@@ -61,7 +61,7 @@ class FakeStage(FakePeer, ABC, Generic[Body]):
         return answer
 
     def _refuse_fields(self, asked: RequestModel, caller: str) -> Response | None:
-        """As `ml_shared.admission.admit`, which is not imported: it needs FastAPI, that a service imports in its time."""
+        """As `ml_shared.http.admission.admit`, which is not imported: it needs FastAPI, that a service imports in its time."""
         if caller in ("", Service.ORCHESTRATOR):
             return None
         sent = {name: getattr(asked, name, None) for name in asked.model_fields_set} | (asked.model_extra or {})

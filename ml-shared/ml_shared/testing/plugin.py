@@ -186,7 +186,7 @@ def spans(_span_exporter: "InMemorySpanExporter") -> "Iterator[InMemorySpanExpor
     yield _span_exporter
     foreign = foreign_attributes(_span_exporter.get_finished_spans())
     _span_exporter.clear()
-    assert not foreign, f"attributes that ml_shared.attributes does not list: {foreign}"
+    assert not foreign, f"attributes that ml_shared.telemetry.attributes does not list: {foreign}"
 
 
 @pytest.fixture

@@ -11,13 +11,19 @@ from celery import Celery, signals
 from celery import Task as CeleryTask
 
 from ml_shared.instrumentation import init_telemetry, instrument_celery, shutdown_telemetry, start_logging
-from ml_shared.logs import JOB_ID, REQUEST_ID
-from ml_shared.metrics import WorkerMetricsServer, count_task, forget_process, observe_task, start_task_metrics
 from ml_shared.names import Queue
-from ml_shared.pools import sample_pools
 from ml_shared.probe import HEARTBEAT_SECONDS
-from ml_shared.queueing import QUEUED_AT_HEADER, REQUEST_ID_HEADER
+from ml_shared.queues.queueing import QUEUED_AT_HEADER, REQUEST_ID_HEADER
 from ml_shared.settings import ServiceSettings
+from ml_shared.storage.pools import sample_pools
+from ml_shared.telemetry.logs import JOB_ID, REQUEST_ID
+from ml_shared.telemetry.metrics import (
+    WorkerMetricsServer,
+    count_task,
+    forget_process,
+    observe_task,
+    start_task_metrics,
+)
 from ml_shared.worker.console import speak_json
 from ml_shared.worker.ending import EndingWorker, Failure
 from ml_shared.worker.heartbeat import HeartbeatScheduler, HeartbeatStep, PromptEvents

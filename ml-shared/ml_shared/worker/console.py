@@ -5,7 +5,7 @@ from typing import Any
 import celery.apps.worker
 
 from ml_shared.instrumentation import start_logging
-from ml_shared.logs import write_line
+from ml_shared.telemetry.logs import write_line
 
 
 def speak_json(worker: Any) -> None:

@@ -16,7 +16,7 @@ import celery.apps.worker
 from billiard.einfo import ExceptionInfo
 from celery.platforms import EX_FAILURE
 
-from ml_shared.logs import write_line
+from ml_shared.telemetry.logs import write_line
 
 STOP_SECONDS: Final = 12.0
 # `SOFT_SHUTDOWN_SECONDS`, what a child takes to give back what it holds and to close, and a busy machine

@@ -11,11 +11,11 @@ from opentelemetry import context, propagate
 
 from ml_shared.clients.orchestrator import AbandonError, OrchestratorClient
 from ml_shared.errors import DeadlineError, ServiceError
-from ml_shared.logs import REQUEST_ID
-from ml_shared.metrics import count_task
-from ml_shared.queueing import REQUEST_ID_HEADER
-from ml_shared.redis_client import open_redis
-from ml_shared.results import ResultStore
+from ml_shared.queues.queueing import REQUEST_ID_HEADER
+from ml_shared.queues.results import ResultStore
+from ml_shared.storage.redis_client import open_redis
+from ml_shared.telemetry.logs import REQUEST_ID
+from ml_shared.telemetry.metrics import count_task
 from ml_shared.worker.stage import failure_callback
 from ml_shared.worker.task import StageTask
 

@@ -17,7 +17,7 @@ from ml_shared.clients.orchestrator import AbandonError, OrchestratorClient
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, ProgressReport, StageCallback
 from ml_shared.errors import DeadlineError, InternalError, ServiceError, UnavailableError, UpstreamError
 from ml_shared.names import Stage
-from ml_shared.results import ResultStore
+from ml_shared.queues.results import ResultStore
 from ml_shared.worker.runtime import BodyEndedError, ResourcesError, cancel_and_wait, tell_apart
 
 logger = logging.getLogger(__name__)

@@ -12,15 +12,15 @@ from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
 from redis.exceptions import RedisError
 
-from ml_shared import attributes
 from ml_shared.clients.orchestrator import AbandonError, OrchestratorClient
 from ml_shared.contracts.jobs import CallbackStatus, StageCallback
 from ml_shared.errors import InternalError, ServiceError, UnavailableError
 from ml_shared.instrumentation import record_error
 from ml_shared.names import Operation, RequestMode, Stage
-from ml_shared.queueing import CALLER_TYPE_HEADER, REQUEST_ID_HEADER
-from ml_shared.redis_client import open_redis
-from ml_shared.results import ResultStore
+from ml_shared.queues.queueing import CALLER_TYPE_HEADER, REQUEST_ID_HEADER
+from ml_shared.queues.results import ResultStore
+from ml_shared.storage.redis_client import open_redis
+from ml_shared.telemetry import attributes
 from ml_shared.worker.runtime import ResourcesError
 from ml_shared.worker.stage import (
     Attempt,

@@ -8,8 +8,8 @@ from typing import Any, Final
 import asyncpg
 import orjson
 
-from ml_shared.migrations import check_schema
-from ml_shared.postgres import open_pool
+from ml_shared.storage.migrations import check_schema
+from ml_shared.storage.postgres import open_pool
 
 MIGRATIONS: Final = Path(__file__).parents[2] / "migrations"
 CONTENT_MIGRATIONS: Final = MIGRATIONS / "content"
@@ -29,7 +29,7 @@ async def open_databases(
 
     Raises
     ------
-    ml_shared.migrations.StaleSchemaError
+    ml_shared.storage.migrations.StaleSchemaError
         If a migration is missing.
     """
     async with (

@@ -20,10 +20,10 @@ from app.core.hand_outs import HandOut
 from app.core.pipeline import StageDefinition, definition_of
 from app.core.stage_calls import Accepted, Answered, Outcome, Rejected, StageClient, Unavailable, Unknown
 from app.core.transitions import CONTENT_MISSING, Limits, complete, progress
-from ml_shared import attributes
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, ProgressReport, StageCallback
 from ml_shared.errors import ServiceError
 from ml_shared.names import Operation, Stage
+from ml_shared.telemetry import attributes
 
 PAUSE_BASE_SECONDS = 1.0
 PAUSE_MOST_SECONDS = 60.0

@@ -22,7 +22,6 @@ from app.core.hand_outs import attempt_of
 from app.core.pipeline import FIRST, PIPELINE, StageDefinition, definition_of
 from app.core.stage_calls import open_stages
 from app.core.transitions import Limits, Transition
-from ml_shared import attributes
 from ml_shared.contracts.jobs import (
     ContentStored,
     JobAccepted,
@@ -36,7 +35,8 @@ from ml_shared.contracts.jobs import (
 )
 from ml_shared.names import Operation, Service, Stage
 from ml_shared.settings import without_password
-from ml_shared.spans import Value, work_span
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.spans import Value, work_span
 
 IDEMPOTENCY_HOURS: Final = 24
 SUBMIT_SPAN: Final = "job.submit"

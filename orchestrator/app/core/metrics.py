@@ -9,7 +9,7 @@ from app.core.placement import Ended
 from app.core.stage_calls import Accepted, Answered, Rejected, Unavailable, Unknown
 from app.core.transitions import Transition
 from ml_shared.contracts.jobs import ENDED, CallbackStatus, JobStatus
-from ml_shared.metrics import start_at_zero
+from ml_shared.telemetry.metrics import start_at_zero
 
 PHASES: Final = ("dispatch", "queue", "run")
 OTHER: Final = "other"

@@ -5,7 +5,7 @@ from typing import Any
 import asyncpg
 
 from ml_shared.contracts.jobs import ENDED, JobStatus, WaitingReason
-from ml_shared.readings import Reading, Values
+from ml_shared.telemetry.readings import Reading, Values
 
 KEPT_SECONDS = 15.0
 # as often as a scraper comes, usually

@@ -12,7 +12,7 @@ from app.core.metrics import JOBS_SUBMITTED
 from app.core.pipeline import FIRST
 from app.core.placement import make_runnable
 from ml_shared.contracts.jobs import JobAccepted, JobRequest, JobStatus
-from ml_shared.urls import host_of, normalise_url
+from ml_shared.web.urls import host_of, normalise_url
 
 IDEMPOTENCY_WAIT = "2s"
 # how long a repeat waits for the first request to end

@@ -9,7 +9,7 @@ from app.core.logic import Orchestrator, open_orchestrator
 from app.core.pipeline import PIPELINE
 from app.worker.nudging import Nudger
 from ml_shared.names import Queue, TaskName
-from ml_shared.redis_client import open_redis
+from ml_shared.storage.redis_client import open_redis
 from ml_shared.worker.celery import build_celery_app
 
 PURGE_INTERVAL_SECONDS = 600.0

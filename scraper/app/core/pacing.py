@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.core.errors import HostBusyError, PacingUnavailableError
-from ml_shared.lua import LuaScript
+from ml_shared.storage.lua import LuaScript
 
 PATIENCE_SECONDS: Final = 2.0
 # the longest that a worker sleeps for a slot; a longer wait is the orchestrator's to keep

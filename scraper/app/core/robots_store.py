@@ -23,7 +23,7 @@ from app.core.errors import (
 from app.core.fetching import Answer, origin_of
 from app.core.robots import RobotsFile
 from ml_shared.errors import UpstreamError
-from ml_shared.lua import LuaScript
+from ml_shared.storage.lua import LuaScript
 
 _KEPT_MAX_BYTES: Final = 16 * 1024
 # compressed; a longer one is kept by this process alone

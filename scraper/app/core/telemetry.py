@@ -10,13 +10,13 @@ from prometheus_client import Counter, Histogram
 
 from app.core import errors
 from app.core.errors import RobotsDisallowedError
-from ml_shared import attributes
 from ml_shared.errors import InternalError, UnavailableError, UpstreamError
-from ml_shared.metrics import start_at_zero
 from ml_shared.names import Operation, RequestMode, Stage
 from ml_shared.settings import without_password
-from ml_shared.spans import CANCELLED, Value, failure_code, work_span
-from ml_shared.urls import InvalidUrlError
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.metrics import start_at_zero
+from ml_shared.telemetry.spans import CANCELLED, Value, failure_code, work_span
+from ml_shared.web.urls import InvalidUrlError
 
 if TYPE_CHECKING:
     from app.core.visiting import Visit

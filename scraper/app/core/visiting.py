@@ -19,7 +19,7 @@ from app.core.telemetry import REQUEST_SPAN, ROBOTS_SPAN, WAIT_SPAN, visit_span
 from ml_shared.contracts.scraping import RobotsVerdict
 from ml_shared.errors import UpstreamError
 from ml_shared.names import RequestMode
-from ml_shared.urls import InvalidUrlError, host_of, normalise_url
+from ml_shared.web.urls import InvalidUrlError, host_of, normalise_url
 
 PAGE_MEDIA_TYPES: Final = frozenset(
     {"text/html", "application/xhtml+xml", "text/plain", "text/markdown", "text/x-markdown"}

@@ -10,8 +10,8 @@ from app.core.logic import Scraper, open_scraper
 from app.worker.callbacks import open_orchestrator
 from ml_shared.clients.orchestrator import OrchestratorClient
 from ml_shared.names import Queue
-from ml_shared.redis_client import open_redis
-from ml_shared.results import ResultStore
+from ml_shared.queues.results import ResultStore
+from ml_shared.storage.redis_client import open_redis
 from ml_shared.worker.celery import build_celery_app
 
 SOFT_TIME_LIMIT_SECONDS: Final = 60

@@ -5,8 +5,8 @@ from app.core.telemetry import shown_url
 from app.core.visiting import Visit
 from app.worker.callbacks import deliver
 from app.worker.celery_app import app
-from ml_shared.attributes import JobStage
 from ml_shared.names import Queue, RequestMode, Stage, TaskName
+from ml_shared.telemetry.attributes import JobStage
 from ml_shared.worker.stage import StageOutcome, StageRun
 from ml_shared.worker.task import StageTask
 

@@ -5,15 +5,15 @@ from fastapi import APIRouter, Depends, Request, Response
 from app.api.schemas import ALTERNATIVE, CHUNK_DESCRIPTION, CHUNK_PROBLEMS
 from app.config import settings
 from app.core.logic import execute_chunk
-from ml_shared.admission import admit
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.contracts.chunking import ChunkRequest, ChunkResult
+from ml_shared.http.admission import admit
+from ml_shared.http.sync import within_deadline
 from ml_shared.names import Stage
 from ml_shared.ratelimit.enforcer import enforcer
-from ml_shared.spans import direct_work
-from ml_shared.sync import within_deadline
+from ml_shared.telemetry.spans import direct_work
 
 router = APIRouter(tags=["sync"])
 

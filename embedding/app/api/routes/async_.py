@@ -6,18 +6,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from app.worker.tasks import embed_document_task
-from ml_shared.admission import admit, check_hand_out
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.contracts.base import Identifier
 from ml_shared.contracts.embedding import EnqueueEmbed, IndexResult
 from ml_shared.contracts.queueing import EnqueueAnswer, PendingResult
+from ml_shared.http.admission import admit, check_hand_out
 from ml_shared.names import Operation
-from ml_shared.queueing import TaskQueue
+from ml_shared.queues.queueing import TaskQueue
+from ml_shared.queues.results import ResultStore, result_response
 from ml_shared.ratelimit.enforcer import enforcer
-from ml_shared.results import ResultStore, result_response
-from ml_shared.urls import normalise_url
+from ml_shared.web.urls import normalise_url
 
 router = APIRouter(tags=["async"])
 

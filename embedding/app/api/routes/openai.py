@@ -11,13 +11,13 @@ from app.config import settings
 from app.core.errors import DimensionMismatchError, ModelMismatchError
 from app.core.logic import Embedding, execute_embed
 from app.core.vectors import encode_base64
-from ml_shared.admission import admit
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
+from ml_shared.http.admission import admit
+from ml_shared.http.sync import within_deadline
 from ml_shared.names import Operation
 from ml_shared.ratelimit.enforcer import enforcer
-from ml_shared.sync import within_deadline
 
 router = APIRouter(prefix="/v1", tags=["sync", "openai"])
 

@@ -7,14 +7,14 @@ from app.api.dependencies import Service
 from app.api.schemas import EmbedAnswer, EmbedBody, SearchAnswer, SearchBody
 from app.config import settings
 from app.core.logic import execute_embed, execute_search
-from ml_shared.admission import admit
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
-from ml_shared.logs import job_context
+from ml_shared.http.admission import admit
+from ml_shared.http.sync import within_deadline
 from ml_shared.names import Operation
 from ml_shared.ratelimit.enforcer import enforcer
-from ml_shared.sync import within_deadline
+from ml_shared.telemetry.logs import job_context
 
 router = APIRouter(tags=["sync"])
 

@@ -10,9 +10,9 @@ from opentelemetry.trace import Span
 
 from app.core.errors import CorpusNotFoundError, DocumentNotFoundError
 from app.core.storage.pool import store_errors
-from ml_shared import attributes
 from ml_shared.names import Operation, RequestMode
-from ml_shared.spans import Value, work_span
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.spans import Value, work_span
 
 _CORPUS = """
 SELECT corpora.name, document_count AS documents, chunk_count AS chunks, token_count AS tokens, models.name AS model,

@@ -10,8 +10,8 @@ import orjson
 from pgvector.asyncpg import register_vector
 
 from app.core.errors import StoreUnavailableError
-from ml_shared.migrations import check_schema
-from ml_shared.postgres import open_pool
+from ml_shared.storage.migrations import check_schema
+from ml_shared.storage.postgres import open_pool
 
 MIGRATIONS = Path(__file__).parents[3] / "migrations"
 

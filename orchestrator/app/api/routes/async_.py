@@ -7,11 +7,11 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from app.core.logic import Orchestrator
 from app.core.pipeline import FIRST
-from ml_shared.admission import admit
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.contracts.jobs import JobAccepted, JobRequest
+from ml_shared.http.admission import admit
 from ml_shared.ratelimit.enforcer import enforcer
 
 router = APIRouter(tags=["jobs"])

@@ -6,12 +6,12 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from app.api.schemas import EnqueueAnswer, EnqueueScrape, PendingResult, ScrapeResult
 from app.worker.tasks import scrape_task
-from ml_shared.admission import admit, check_hand_out
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
+from ml_shared.http.admission import admit, check_hand_out
+from ml_shared.queues.results import result_response
 from ml_shared.ratelimit.enforcer import enforcer
-from ml_shared.results import result_response
 
 router = APIRouter(tags=["async"])
 

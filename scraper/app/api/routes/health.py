@@ -3,7 +3,7 @@
 from fastapi import Request
 
 from app.config import settings
-from ml_shared.health import build_health_router
+from ml_shared.http.health import build_health_router
 
 
 async def _redis(request: Request) -> None:

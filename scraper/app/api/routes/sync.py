@@ -6,14 +6,14 @@ from app.api.schemas import ScrapeRequest, ScrapeResult
 from app.config import settings
 from app.core.logic import execute_scrape
 from app.core.visiting import Visit
-from ml_shared.admission import admit
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
+from ml_shared.http.admission import admit
+from ml_shared.http.sync import within_deadline
 from ml_shared.names import RequestMode, Stage
 from ml_shared.ratelimit.enforcer import enforcer
-from ml_shared.spans import direct_work
-from ml_shared.sync import within_deadline
+from ml_shared.telemetry.spans import direct_work
 
 router = APIRouter(tags=["sync"])
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 from opentelemetry import trace
 from pythonjsonlogger.orjson import OrjsonFormatter
 
-from ml_shared.masking import masked
+from ml_shared.telemetry.masking import masked
 
 UVICORN_LOG_CONFIG: Final = Path(__file__).parent / "uvicorn_logs.json"
 """For uvicorn's `--log-config`, or `UVICORN_LOG_CONFIG`: its own first lines come before the application is imported."""

@@ -10,7 +10,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ml_shared.instrumentation import instrument_redis
-from ml_shared.pools import counted_redis
+from ml_shared.storage.pools import counted_redis
 
 MAX_CONNECTIONS: Final = 32
 # a process; the library's own pool holds 100 and raises beyond instead of waiting

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from ml_shared.metrics import CONTENT_TYPE, render_metrics
-from ml_shared.readings import Readings
 from ml_shared.settings import ServiceSettings
+from ml_shared.telemetry.metrics import CONTENT_TYPE, render_metrics
+from ml_shared.telemetry.readings import Readings
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from prometheus_client import Gauge
 from redis.asyncio import ConnectionPool
 
-from ml_shared.metrics import multiprocess_folder
+from ml_shared.telemetry.metrics import multiprocess_folder
 
 SAMPLE_SECONDS: Final = 5.0
 IN_USE: Final = "in_use"

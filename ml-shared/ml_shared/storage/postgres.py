@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from ml_shared.pools import counted_postgres
+from ml_shared.storage.pools import counted_postgres
 
 COMMAND_TIMEOUT_SECONDS = 30.0
 # longer than any statement of ours, short enough that a stuck server does not hold a request for ever

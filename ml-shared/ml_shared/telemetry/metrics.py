@@ -18,8 +18,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from ml_shared.metric_files import fold_dead_processes, locked, remove_other_processes
 from ml_shared.names import Operation, RequestMode
+from ml_shared.telemetry.metric_files import fold_dead_processes, locked, remove_other_processes
 
 logger = logging.getLogger(__name__)
 

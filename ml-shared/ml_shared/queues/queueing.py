@@ -14,12 +14,12 @@ from redis.exceptions import RedisError
 from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.queueing import EnqueueAnswer
 from ml_shared.errors import RateLimitedError, UnavailableError
-from ml_shared.lua import LuaScript
-from ml_shared.metrics import count_rejection, service_name, start_rejections
 from ml_shared.names import Operation, Queue, RequestMode
-from ml_shared.readings import Reading, Values
-from ml_shared.results import ResultStore
+from ml_shared.queues.results import ResultStore
 from ml_shared.settings import ServiceSettings
+from ml_shared.storage.lua import LuaScript
+from ml_shared.telemetry.metrics import count_rejection, service_name, start_rejections
+from ml_shared.telemetry.readings import Reading, Values
 
 if TYPE_CHECKING:
     from celery import Task
@@ -45,7 +45,7 @@ OLDEST: Final = Reading(
     "How long the task that comes next has waited in the queue; 0 when none does.",
     _LABELS,
 )
-_oldest: Final = LuaScript("ml_shared", "queue_oldest.lua")
+_oldest: Final = LuaScript("ml_shared.queues", "queue_oldest.lua")
 
 
 class TaskQueue:

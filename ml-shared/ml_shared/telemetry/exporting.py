@@ -8,7 +8,7 @@ from typing import Final
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from ml_shared.telemetry_settings import TelemetrySettings
+from ml_shared.telemetry.settings import TelemetrySettings
 
 logger = logging.getLogger(__name__)
 

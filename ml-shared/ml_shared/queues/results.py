@@ -14,12 +14,12 @@ from ml_shared.auth.context import CallerContext
 from ml_shared.auth.request import RequestState, bound_request
 from ml_shared.contracts.queueing import PendingResult
 from ml_shared.errors import NotFoundError, RateLimitedError, ServiceError, TooLargeError, UnavailableError
-from ml_shared.logs import REQUEST_ID
-from ml_shared.lua import LuaScript
-from ml_shared.metrics import count_rejection
+from ml_shared.http.problems import PROBLEM_MEDIA_TYPE, problem_bytes
 from ml_shared.names import Header
-from ml_shared.problems import PROBLEM_MEDIA_TYPE, problem_bytes
 from ml_shared.settings import ServiceSettings
+from ml_shared.storage.lua import LuaScript
+from ml_shared.telemetry.logs import REQUEST_ID
+from ml_shared.telemetry.metrics import count_rejection
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +41,11 @@ _INDEX: Final = "ml:results:holds"
 _TOTAL: Final = "ml:results:held_bytes"
 _OWNER_BYTES: Final = "ml:results:owner_bytes"
 _OWNER_TASKS: Final = "ml:results:owner_tasks"
-_reserve = LuaScript("ml_shared", "results_reserve.lua")
-_start = LuaScript("ml_shared", "results_start.lua")
-_finish = LuaScript("ml_shared", "results_finish.lua")
-_interrupt = LuaScript("ml_shared", "results_interrupt.lua")
-_release = LuaScript("ml_shared", "results_release.lua")
+_reserve = LuaScript("ml_shared.queues", "results_reserve.lua")
+_start = LuaScript("ml_shared.queues", "results_start.lua")
+_finish = LuaScript("ml_shared.queues", "results_finish.lua")
+_interrupt = LuaScript("ml_shared.queues", "results_interrupt.lua")
+_release = LuaScript("ml_shared.queues", "results_release.lua")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import logging
 
 from opentelemetry.sdk.trace import TracerProvider
 
-from ml_shared.telemetry_settings import TelemetrySettings
+from ml_shared.telemetry.settings import TelemetrySettings
 
 logger = logging.getLogger(__name__)
 

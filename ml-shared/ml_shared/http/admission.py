@@ -7,8 +7,8 @@ from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.base import INTERNAL_FIELDS, RequestModel
 from ml_shared.contracts.queueing import StageFields
 from ml_shared.errors import ForbiddenError, InvalidError
+from ml_shared.http.problems import FieldError, invalid_fields
 from ml_shared.names import Service
-from ml_shared.problems import FieldError, invalid_fields
 
 
 def admit(payload: RequestModel, ctx: CallerContext, *, echo_job_id: bool = False) -> None:

@@ -9,10 +9,10 @@ from typing import Final
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from ml_shared import attributes, logs
 from ml_shared.errors import InternalError, ServiceError
 from ml_shared.instrumentation import record_error
 from ml_shared.names import Stage
+from ml_shared.telemetry import attributes, logs
 
 logger = logging.getLogger(__name__)
 

@@ -15,16 +15,16 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from ml_shared import attributes
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.auth.request import current_request
 from ml_shared.errors import CLASS_OF_KIND, HTTP_STATUS, ErrorKind, InternalError, InvalidError, ServiceError
+from ml_shared.http.openapi import PROBLEM_MEDIA_TYPE as PROBLEM_MEDIA_TYPE
+from ml_shared.http.openapi import complete_document
 from ml_shared.instrumentation import record_error
-from ml_shared.metrics import METHODS
 from ml_shared.names import Header
-from ml_shared.openapi import PROBLEM_MEDIA_TYPE as PROBLEM_MEDIA_TYPE
-from ml_shared.openapi import complete_document
 from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.telemetry import attributes
+from ml_shared.telemetry.metrics import METHODS
 
 MAX_FIELD_ERRORS: Final = 100
 # a body with 20,000 wrong chunks needs no answer of its own size

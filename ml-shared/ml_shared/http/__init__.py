@@ -1,0 +1,1 @@
+"""What every HTTP interface of the fleet has: problems, admission, health, its document."""

@@ -1,0 +1,1 @@
+"""PostgreSQL and Redis: connections, pools, migrations, scripts."""
