@@ -12,7 +12,8 @@ from fastapi import FastAPI
 from app.api.routes import health, sync
 from app.config import settings
 from app.core.logic import open_chunker
-from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from ml_shared.auth.middleware import RequestIdMiddleware
+from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
 from ml_shared.service import open_shared
@@ -31,8 +32,9 @@ app = FastAPI(
     version=settings.SERVICE_VERSION,
     lifespan=lifespan,
     telemetry=NO_SPANS_OF_ITS_OWN,
+    redirect_slashes=False,  # there is one address for each thing
 )
-app.add_middleware(BodyLimitMiddleware, max_bytes=settings.MAX_BODY_BYTES)
+app.add_middleware(BodyMiddleware, limits=BodyLimits.of(settings))
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
 app.include_router(health.router)

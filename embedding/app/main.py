@@ -13,11 +13,15 @@ from app.api.routes import async_, corpora, health, openai, sync
 from app.config import settings
 from app.core.logic import open_embedding, read_gauges
 from app.core.metrics import VECTORS_KEPT_SECONDS
-from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from ml_shared.auth.middleware import RequestIdMiddleware
+from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
 from ml_shared.names import Queue
 from ml_shared.service import open_shared
+
+SEARCH_MAX_BYTES = 2**20
+# of a body: a query of 8,000 characters, and filters
 
 
 @asynccontextmanager
@@ -39,8 +43,9 @@ app = FastAPI(
     version=settings.SERVICE_VERSION,
     lifespan=lifespan,
     telemetry=NO_SPANS_OF_ITS_OWN,
+    redirect_slashes=False,  # there is one address for each thing
 )
-app.add_middleware(BodyLimitMiddleware, max_bytes=settings.MAX_BODY_BYTES)
+app.add_middleware(BodyMiddleware, limits=BodyLimits.of(settings, routes={"/search": SEARCH_MAX_BYTES}))
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
 app.include_router(health.router)

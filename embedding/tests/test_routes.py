@@ -224,7 +224,7 @@ async def test_the_orchestrators_owner_field_does_not_reach_a_search(client: htt
     await add(client, "mine")
     body = {"query": "mine", "corpus_name": "docs", "owner": f"key:{hash_key('key-of-alice')}"}
     assert (await client.post("/search", json=body, headers=BOB)).json()["code"] == "internal_field"
-    assert (await client.post("/search", json=body, headers=ORCHESTRATOR)).json()["code"] == "corpus_not_found"
+    assert (await client.post("/search", json=body, headers=ORCHESTRATOR)).json()["code"] == "users_only"
 
 
 async def test_corpora_are_listed_in_pages(client: httpx.AsyncClient) -> None:

@@ -12,6 +12,7 @@
     ├── UnavailableError      something that we need does not answer
     ├── UpstreamError         something that we called answered wrongly
     ├── DeadlineError         it took longer than it may
+    ├── IncompleteError       the rest of the request did not come in time
     └── InternalError         our own fault
 
 A subclass, or an instance, carries a stable `code`. `HTTP_STATUS` alone maps a kind to HTTP, `RETRYABLE_KINDS` alone
@@ -37,6 +38,7 @@ class ErrorKind(StrEnum):
     UNAVAILABLE = "unavailable"
     UPSTREAM = "upstream"
     TIMEOUT = "timeout"
+    INCOMPLETE = "incomplete"
     INTERNAL = "internal"
 
 
@@ -52,6 +54,7 @@ HTTP_STATUS: Final[Mapping[ErrorKind, int]] = {
     ErrorKind.UNAVAILABLE: 503,
     ErrorKind.UPSTREAM: 502,
     ErrorKind.TIMEOUT: 504,
+    ErrorKind.INCOMPLETE: 408,
     ErrorKind.INTERNAL: 500,
 }
 
@@ -194,6 +197,13 @@ class DeadlineError(ServiceError):
     code = "timeout"
 
 
+class IncompleteError(ServiceError):
+    """The rest of the request did not come in time."""
+
+    kind = ErrorKind.INCOMPLETE
+    code = "request_timeout"
+
+
 class InternalError(ServiceError):
     """Our own fault."""
 
@@ -205,6 +215,7 @@ CLASS_OF_KIND: Final[Mapping[ErrorKind, type[ServiceError]]] = {
     base.kind: base
     for base in (
         *(InvalidError, UnauthorizedError, ForbiddenError, NotFoundError, ConflictError, TooLargeError),
-        *(UnsupportedError, RateLimitedError, UnavailableError, UpstreamError, DeadlineError, InternalError),
+        *(UnsupportedError, RateLimitedError, UnavailableError, UpstreamError, DeadlineError, IncompleteError),
+        InternalError,
     )
 }

@@ -65,6 +65,15 @@ class ServiceSettings(EnvironmentSettings):
     )
     RESULTS_MAX_BYTES: int = Field(default=64 * 2**20, gt=0, description="most bytes of results kept for GET /results")
     MAX_BODY_BYTES: int = Field(default=16 * 2**20, gt=0, description="longest request body")
+    MAX_BODY_BYTES_TIERS: Annotated[dict[str, int], NoDecode] = Field(
+        default_factory=dict,
+        description="longest request body by Membership tier: tier=N, comma-separated; default is for the rest",
+    )
+    BODY_BYTES_IN_FLIGHT: int = Field(
+        default=128 * 2**20,
+        gt=0,
+        description="most bytes of long bodies that one process holds; a quarter for one caller, a quarter the fleet's",
+    )
 
     LEASE_RENEW_SECONDS: float = Field(
         default=20, gt=0, description="a worker renews its job's lease this often; the lease is three times as long"
@@ -109,7 +118,7 @@ class ServiceSettings(EnvironmentSettings):
             named.setdefault(name, []).append(digest)
         return {name: _hashes(digests, f"the value of {name!r}") for name, digests in named.items()}
 
-    @field_validator("RATE_LIMIT_TIERS", mode="before")
+    @field_validator("RATE_LIMIT_TIERS", "MAX_BODY_BYTES_TIERS", mode="before")
     @classmethod
     def _named_limits(cls, value: Any) -> Any:
         if not isinstance(value, str):

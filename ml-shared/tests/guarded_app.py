@@ -16,10 +16,12 @@ from ml_shared.auth.cache import Clock
 from ml_shared.auth.context import CallerContext, hash_key
 from ml_shared.auth.guards import internal_only, requires_scope
 from ml_shared.auth.membership import Authenticator, validate_api_key
-from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware, current_request
+from ml_shared.auth.middleware import RequestIdMiddleware, current_request
 from ml_shared.contracts.base import RequestModel
 from ml_shared.http.admission import admit
+from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
+from ml_shared.http.routing import GuardedRoute
 from ml_shared.instrumentation import FASTAPI_OPTIONS
 from ml_shared.names import Service
 from ml_shared.ratelimit.enforcer import enforcer
@@ -53,7 +55,9 @@ class Payload(RequestModel):
 def build_app() -> FastAPI:
     """Routes of each kind, and none that opens anything."""
     app = FastAPI()
-    app.add_middleware(BodyLimitMiddleware, max_bytes=MAX_BODY_BYTES, overrides={"/large": 10 * MAX_BODY_BYTES})
+    app.router.route_class = GuardedRoute
+    limits = BodyLimits(MAX_BODY_BYTES, routes={"/large": 10 * MAX_BODY_BYTES}, tiers={"small": MAX_BODY_BYTES // 10})
+    app.add_middleware(BodyMiddleware, limits=limits)
     app.add_middleware(RequestIdMiddleware)
     install_problem_handlers(app)
 
@@ -76,7 +80,7 @@ def build_app() -> FastAPI:
         return {"number": payload.number}
 
     @app.post("/large")
-    async def large(payload: Payload) -> dict[str, int]:
+    async def large(payload: Payload, ctx: CallerContext = Depends(validate_api_key)) -> dict[str, int]:
         return {"number": payload.number}
 
     @app.get("/health")

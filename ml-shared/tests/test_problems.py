@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from guarded_app import ORCHESTRATOR_KEY, build_app, serving, settings_for
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from ml_shared.auth.context import CallerContext
+from ml_shared.auth.membership import validate_api_key
 from ml_shared.errors import ConflictError, NotFoundError, RateLimitedError, UnavailableError
 from ml_shared.http.problems import MAX_FIELD_ERRORS, problem_bytes
 from ml_shared.http.sync import within_deadline
@@ -48,7 +50,7 @@ def app() -> FastAPI:
         return {"count": "secret-value"}  # type: ignore[return-value]
 
     @app.post("/many")
-    async def many(items: list[int]) -> None: ...
+    async def many(items: list[int], ctx: CallerContext = Depends(validate_api_key)) -> None: ...
 
     @app.delete("/many")
     async def delete_many() -> None: ...

@@ -15,6 +15,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.requests import ClientDisconnect
 
+from ml_shared.auth.context import CallerContext
+from ml_shared.auth.middleware import current_request
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.membership import FakeMembership
 from ml_shared.testing.servers import wait_until
@@ -147,7 +149,8 @@ async def test_a_body_at_the_limit_passes(client: httpx.AsyncClient) -> None:
 
 async def test_a_path_may_have_a_limit_of_its_own(client: httpx.AsyncClient) -> None:
     body = b'{"number": 1}'.ljust(MAX_BODY_BYTES * 10)
-    assert (await client.post("/large", content=body, headers={"Content-Type": "application/json"})).status_code == 200
+    headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
+    assert (await client.post("/large", content=body, headers=headers)).status_code == 200
     assert (await client.post("/larger", content=body)).status_code == 413
 
 
@@ -205,6 +208,10 @@ def test_a_client_that_leaves_is_no_error_of_ours(app: FastAPI, caplog: pytest.L
 
     @app.post("/upload")
     async def upload(request: Request) -> None:
+        state = current_request()
+        assert state is not None
+        assert state.body is not None
+        state.body.admit(CallerContext(caller_id="", caller_type="user", owner="key:a"))
         try:
             await request.body()
         except ClientDisconnect:

@@ -14,11 +14,15 @@ from app.config import settings
 from app.core.logic import open_orchestrator
 from app.core.standing import KEPT_SECONDS, read_gauges
 from app.worker.nudging import Nudger
-from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from ml_shared.auth.middleware import RequestIdMiddleware
+from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
 from ml_shared.names import Queue
 from ml_shared.service import open_shared
+
+JOB_MAX_BYTES = 2**20
+# of a body: a URL and 16 KiB of metadata, however they are escaped, or what a worker reports
 
 
 @asynccontextmanager
@@ -36,9 +40,11 @@ app = FastAPI(
     version=settings.SERVICE_VERSION,
     lifespan=lifespan,
     telemetry=NO_SPANS_OF_ITS_OWN,
+    redirect_slashes=False,  # there is one address for each thing
 )
 app.add_middleware(
-    BodyLimitMiddleware, max_bytes=settings.MAX_BODY_BYTES, overrides={"/content": int(settings.MAX_CONTENT_BYTES)}
+    BodyMiddleware,
+    limits=BodyLimits.of(settings, routes={"/content": settings.MAX_CONTENT_BYTES, "/jobs": JOB_MAX_BYTES}),
 )
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)

@@ -13,7 +13,8 @@ from app.api.routes import async_, health, sync
 from app.config import settings
 from app.core.logic import open_scraper
 from app.core.seats import Seats
-from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from ml_shared.auth.middleware import RequestIdMiddleware
+from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
 from ml_shared.names import Queue
@@ -21,6 +22,8 @@ from ml_shared.service import open_shared
 
 EXTRACTION_PROCESSES = 2
 # of each API process; a page takes tens of milliseconds
+ADDRESS_MAX_BYTES = 64 * 1024
+# of a body: a URL, and ids
 SEATS = 32
 SEATS_PER_CALLER = 8
 # of each API process; a page may be 10 MiB, and is copied once or twice on its way
@@ -44,8 +47,11 @@ app = FastAPI(
     version=settings.SERVICE_VERSION,
     lifespan=lifespan,
     telemetry=NO_SPANS_OF_ITS_OWN,
+    redirect_slashes=False,  # there is one address for each thing
 )
-app.add_middleware(BodyLimitMiddleware, max_bytes=settings.MAX_BODY_BYTES)
+app.add_middleware(
+    BodyMiddleware, limits=BodyLimits.of(settings, routes={"/scrape": ADDRESS_MAX_BYTES, "/enqueue": ADDRESS_MAX_BYTES})
+)
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
 app.include_router(health.router)

@@ -168,9 +168,9 @@ async def test_the_orchestrator_hands_out_a_job(client: httpx.AsyncClient, site:
     assert response.json()["job_id"] == "job-1"
     [message] = await redis.lrange("scraper", 0, -1)
     assert ORCHESTRATOR_KEY.encode() not in message
-    # a job's outcome is its callback
+    # a job's outcome is its callback, so the orchestrator has no need of results
     response = await client.get(f"/results/{response.json()['task_id']}", headers=ORCHESTRATOR)
-    assert response.status_code == 404
+    assert (response.status_code, response.json()["code"]) == (403, "users_only")
 
 
 async def test_a_full_queue_is_told_with_the_time_to_wait(

@@ -22,9 +22,11 @@ if variant.builtin_spans:
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
-from ml_shared.auth.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from ml_shared.auth.middleware import RequestIdMiddleware
+from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.health import build_health_router
 from ml_shared.http.problems import install_problem_handlers
+from ml_shared.http.routing import GuardedRoute
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.service import open_shared
 from ml_shared.settings import ServiceSettings
@@ -43,7 +45,8 @@ app = fastapi.FastAPI(
     telemetry={**NO_SPANS_OF_ITS_OWN, "tracing": variant.builtin_spans, "operation_spans": False},
 )
 if variant.service:
-    app.add_middleware(BodyLimitMiddleware, max_bytes=16 * 2**20)
+    app.router.route_class = GuardedRoute
+    app.add_middleware(BodyMiddleware, limits=BodyLimits(16 * 2**20))
     app.add_middleware(RequestIdMiddleware)
     install_problem_handlers(app)
     app.include_router(build_health_router(ServiceSettings(), {}))

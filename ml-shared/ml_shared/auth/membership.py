@@ -284,6 +284,8 @@ async def validate_api_key(request: Request) -> CallerContext:
         `503 membership_unavailable`.
     """
     state = current_request()
+    if state is not None and state.ctx is not None:  # asked again: a route admits its caller before it reads a body
+        return state.ctx
     span = trace.get_current_span()
     span.set_attribute(attributes.CALLER_TYPE, "unknown")
     authenticator: Authenticator = request.app.state.authenticator

@@ -1,30 +1,29 @@
-"""Around every request: its ids, the headers that every answer carries, and the limit on its body. Pure ASGI."""
+"""Around every request: its ids, and the headers that every answer carries. Pure ASGI."""
 
 import asyncio
 import logging
 import re
 import time
-from collections.abc import Mapping
 from secrets import token_hex
 from typing import Final
 
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ml_shared.auth.request import RequestState, bound_request, current_request
-from ml_shared.errors import TooLargeError, UnavailableError
+from ml_shared.errors import UnavailableError
+from ml_shared.http.bodies import header
 from ml_shared.http.problems import problem_of, trace_id, unexpected_problem
+from ml_shared.http.transport import guard_connections
 from ml_shared.instrumentation import leave_naming_to_routing, name_span_by_route
 from ml_shared.names import Header
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.metrics import observe_request
 
-__all__ = ["BodyLimitMiddleware", "RequestIdMiddleware", "RequestState", "current_request"]
+__all__ = ["RequestIdMiddleware", "RequestState", "current_request"]
 
 CLIENT_CLOSED_REQUEST: Final = 499
 # what nginx logs for a client that left before its answer; nobody receives it
@@ -38,22 +37,14 @@ _ids: Final = RandomIdGenerator()
 _logger = logging.getLogger(__name__)
 
 
-def _header(scope: Scope, name: bytes) -> str:
-    """Return the first value of a header, by its name in lower case; empty where there is none."""
-    for given, value in scope["headers"]:
-        if given == name:
-            return str(value, "latin-1")
-    return ""
-
-
 def _request_id(scope: Scope) -> str:
-    given = _header(scope, _REQUEST_ID_HEADER)
+    given = header(scope, _REQUEST_ID_HEADER)
     return given if given and _REQUEST_ID.fullmatch(given) else token_hex(16)
 
 
 def _below_prefix(scope: Scope) -> Scope:
     """Return the scope with the path under which the gateway publishes this service, so that `/docs` finds its schema."""
-    prefix = _header(scope, _PREFIX_HEADER)
+    prefix = header(scope, _PREFIX_HEADER)
     # Starlette takes the prefix off a path that still begins with it: /api/scraper/api/scraper/metrics would then
     # reach /metrics although the gateway, which reads paths as they stand, let it pass as something else
     if not prefix or not _PREFIX.fullmatch(prefix) or scope["path"].startswith(prefix):
@@ -91,6 +82,7 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 leave_naming_to_routing(scope["app"])
+                guard_connections()
             await self._app(scope, receive, send)
             return
         state = RequestState(request_id=_request_id(scope))
@@ -138,80 +130,5 @@ class RequestIdMiddleware:
             observe_request(scope, status or CLIENT_CLOSED_REQUEST, time.monotonic() - began)
 
 
-class BodyLimitMiddleware:
-    """Refuse a body that is too long: by its `Content-Length`, or when more has come than may.
-
-    Parameters
-    ----------
-    app
-        The application within.
-    max_bytes
-        Longest body.
-    overrides
-        Other limits, by path; one also holds for the paths below it.
-    """
-
-    def __init__(self, app: ASGIApp, max_bytes: int, overrides: Mapping[str, int] | None = None) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
-        self._overrides = dict(overrides or {})
-
-    def _limit(self, path: str) -> int:
-        for prefix, max_bytes in self._overrides.items():
-            if path == prefix or path.startswith(f"{prefix.rstrip('/')}/"):
-                return max_bytes
-        return self._max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, as ASGI has it."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        limit = self._limit(scope["path"])
-        declared = _header(scope, b"content-length")
-        if declared.isdecimal() and int(declared) > limit:
-            await _too_long(scope, limit)(scope, receive, send)
-            return
-        await _Counted(scope, receive, send, limit).run(self._app)
-
-
 def _stopping() -> UnavailableError:
     return UnavailableError("this server is being stopped; try again", code="stopping", retry_after_seconds=1)
-
-
-def _too_long(scope: Scope, limit: int) -> Response:
-    return problem_of(TooLargeError(f"the body is longer than the {limit} bytes that this takes"), scope["path"])
-
-
-class _Counted:
-    """One request whose body is counted as it comes."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
-        self._scope, self._receive_inner, self._send_inner, self._limit = scope, receive, send, limit
-        self._received = 0
-        self._started = self._too_long = False
-
-    async def run(self, app: ASGIApp) -> None:
-        try:
-            await app(self._scope, self._receive, self._send)
-        except Exception:
-            if not self._too_long or self._started:
-                raise
-        if self._too_long and not self._started:
-            await _too_long(self._scope, self._limit)(self._scope, self._receive_inner, self._send_inner)
-
-    async def _receive(self) -> Message:
-        message = await self._receive_inner()
-        if message["type"] == "http.request":
-            self._received += len(message.get("body", b""))
-            if self._received > self._limit:
-                self._too_long = True
-                raise HTTPException(413)  # the one kind that FastAPI lets pass when it reads a body
-        return message
-
-    async def _send(self, message: Message) -> None:
-        # whatever the application makes of the refused body, the answer is ours; unless its own had begun
-        if self._too_long and not self._started:
-            return
-        self._started = True
-        await self._send_inner(message)

@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ml_shared.auth.context import CallerContext
 from ml_shared.ratelimit.strategies import RateLimitDecision
 from ml_shared.telemetry.logs import REQUEST_ID
+
+if TYPE_CHECKING:
+    from ml_shared.http.bodies import Body
 
 
 @dataclass(slots=True)
@@ -25,11 +29,17 @@ class RequestState:
         What the enforcer decided; `None` before, and for callers that are not limited.
     ctx
         Who calls, once that is established.
+    counted
+        Whether the request was counted against its caller's limit, and passed.
+    body
+        The request's body, if it has one.
     """
 
     request_id: str
     rate_limit: RateLimitDecision | None = None
     ctx: CallerContext | None = None
+    counted: bool = False
+    body: "Body | None" = None
 
 
 _current: ContextVar[RequestState | None] = ContextVar("ml_shared_request", default=None)

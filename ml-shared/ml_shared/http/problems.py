@@ -15,14 +15,12 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from ml_shared.auth.membership import validate_api_key
 from ml_shared.auth.request import current_request
 from ml_shared.errors import CLASS_OF_KIND, HTTP_STATUS, ErrorKind, InternalError, InvalidError, ServiceError
 from ml_shared.http.openapi import PROBLEM_MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from ml_shared.http.openapi import complete_document
 from ml_shared.instrumentation import record_error
 from ml_shared.names import Header
-from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.metrics import METHODS
 
@@ -46,6 +44,20 @@ class FieldError(TypedDict):
     field: str
     message: str
     type: str
+
+
+class RefusalError(HTTPException):
+    """An error of ours on its way through FastAPI's reading of a body, which makes a plain 400 of any other kind.
+
+    Parameters
+    ----------
+    error
+        What the answer says.
+    """
+
+    def __init__(self, error: ServiceError) -> None:
+        super().__init__(error.status, error.detail)
+        self.error = error
 
 
 def trace_id() -> str | None:
@@ -149,6 +161,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     """Answer every error of an application as a problem document, and say so in its OpenAPI document."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(RefusalError, _on_refusal)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_unexpected)
     complete_document(app)
@@ -168,10 +181,6 @@ async def _on_service_error(request: Request, error: Exception) -> Response:
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
-    try:
-        await _admit_to_be_told(request)
-    except ServiceError as refused:
-        return await _on_service_error(request, refused)
     fields = [
         FieldError(
             field=".".join(str(part) for part in item.get("loc", ())),
@@ -183,17 +192,9 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     return problem_of(invalid_fields(fields), request.url.path)
 
 
-async def _admit_to_be_told(request: Request) -> None:
-    """Identify and count the caller of a request that its endpoint never sees.
-
-    FastAPI refuses an invalid body before the endpoint's first statement, and broken JSON even before its
-    dependencies: without this anyone could have bodies parsed without a key and without limit. No route that needs no
-    key takes anything that could be invalid.
-    """
-    state = current_request()
-    if state is None or state.rate_limit is not None or not hasattr(request.app.state, "authenticator"):
-        return
-    await enforcer.check(state.ctx or await validate_api_key(request))
+async def _on_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusalError)  # noqa: S101 - what it is registered for
+    return await _on_service_error(request, error.error)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

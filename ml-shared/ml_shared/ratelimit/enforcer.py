@@ -88,6 +88,8 @@ class SlidingWindowEnforcer:
     async def check(self, ctx: CallerContext) -> None:
         """Count one request of a caller. Internal callers pass uncounted; a refused request consumes nothing.
 
+        A request is counted once, however often it is asked for: before its body is read, and in the endpoint.
+
         Raises
         ------
         RateLimitedError
@@ -98,10 +100,13 @@ class SlidingWindowEnforcer:
         limiters = self._limiters.get(asyncio.get_running_loop())
         if not limiters:
             raise RuntimeError("the rate limiter is not open; enter enforcer.opened() in the lifespan")
-        decision = await limiters[-1].decide(ctx)
         state = current_request()
+        if state is not None and state.counted:
+            return
+        decision = await limiters[-1].decide(ctx)
         if state is not None:
             state.rate_limit = decision
+            state.counted = decision.allowed
         if not decision.allowed:
             raise RateLimitedError(
                 f"{decision.limit} requests in {decision.window_seconds:g} s are allowed now"

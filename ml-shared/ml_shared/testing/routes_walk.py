@@ -124,7 +124,9 @@ class RouteWalk:
         assert {operation.path for operation in found if operation.public} == PUBLIC
         for operation in found:
             self._without_a_key(operation)
+            self._before_the_body(operation)
             self._too_long(operation)
+            self._as_it_is_not_taken(operation)
             self._invalid(operation)
             self._declared(operation)
         by_path: dict[str, set[str]] = {}
@@ -132,6 +134,8 @@ class RouteWalk:
             by_path.setdefault(operation.path, set()).add(operation.method)
         for path, methods in by_path.items():
             self._wrong_method(path, methods)
+            slashed = f"{Operation('GET', path, {}).url}/"
+            self._problem(self.client.get(slashed, follow_redirects=False), 404, "not_found", slashed)
         self._problem(self.client.get(f"/no/such/{uuid.uuid4()}"), 404, "not_found", "a path that is not there")
 
     def _without_a_key(self, operation: Operation) -> None:
@@ -150,18 +154,56 @@ class RouteWalk:
             self._problem(answer, 401, "invalid_api_key", operation)
             assert "of-nobody-0123" not in answer.text, operation
 
-    def _too_long(self, operation: Operation) -> None:
-        """By its declared length: the body itself need never be sent."""
+    def _before_the_body(self, operation: Operation) -> None:
+        """A caller who is not admitted is told so from his headers alone: the body that they announce never comes."""
+        if operation.public:
+            return
+        asked: list[tuple[dict[str, str], int]] = [({}, 401), ({"X-API-Key": "of-nobody-0123"}, 401)]
+        if operation.internal:
+            asked.append(({"X-API-Key": self.user_key}, 403))
+        for headers, status in asked:
+            for announced in ({"Content-Length": "1000"}, {"Transfer-Encoding": "chunked"}):
+                answer = self._only_headers(operation, headers | announced | {"Content-Type": "application/json"})
+                self._document(*answer, status, None, f"{operation} with {announced} and nothing else")
+
+    def _only_headers(self, operation: Operation, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_SECONDS)
         try:
             connection.putrequest(operation.method, operation.url)
-            connection.putheader("Content-Length", str(TOO_MANY_BYTES))
+            for name, value in headers.items():
+                connection.putheader(name, value)
             connection.endheaders()
             answer = connection.getresponse()
-            self._document(answer.status, dict(answer.getheaders()), answer.read(), 413, "too_large", operation)
+            return answer.status, dict(answer.getheaders()), answer.read()
         finally:
             connection.close()
+
+    def _as_it_is_not_taken(self, operation: Operation) -> None:
+        """Compressed, with a name twice, or with what JSON does not know."""
+        if operation.takes_body:
+            answer = self._as_somebody_who_may(operation, b"x" * 10, {"Content-Encoding": "gzip"})
+            self._problem(answer, 415, "unsupported_content_encoding", operation)
+            for content in (
+                b'{"a": 1, "a": 1}',
+                b'{"a": NaN}',
+                b'{"a": 1e999}',
+                b'{"a": "\\ud800"}',
+                b'{"a": -Infinity}',
+            ):
+                answer = self._as_somebody_who_may(operation, content)
+                self._problem(answer, 422, None, f"{operation} with {content!r}")
+                [error] = answer.json()["errors"]
+                assert error["type"] in {"duplicate_name", "json_refused"}, f"{operation} with {content!r}: {error}"
+        if not operation.public:
+            answer = self._as_somebody_who_may(operation, b"{}", query="?limit=1&limit=2")
+            self._problem(answer, 422, None, f"{operation} with a parameter twice")
+            assert [error["type"] for error in answer.json()["errors"]] == ["repeated"], operation
+
+    def _too_long(self, operation: Operation) -> None:
+        """By its declared length: the body itself need never be sent."""
+        answer = self._only_headers(operation, {"Content-Length": str(TOO_MANY_BYTES)})
+        self._document(*answer, 413, "too_large", operation)
 
     def _invalid(self, operation: Operation) -> None:
         if not (operation.takes_body or operation.needs_query):
@@ -175,11 +217,14 @@ class RouteWalk:
             limited = "ratelimit" in answer.headers and "ratelimit-policy" in answer.headers
             assert limited is not operation.internal, f"{operation}: rate limit headers"
 
-    def _as_somebody_who_may(self, operation: Operation, content: bytes) -> httpx.Response:
+    def _as_somebody_who_may(
+        self, operation: Operation, content: bytes, more: Mapping[str, str] | None = None, *, query: str = ""
+    ) -> httpx.Response:
         answers = []
         for key in self.internal_keys if operation.internal else (self.user_key,):
-            headers = {"X-API-Key": key, "Content-Type": "application/json"}
-            answers.append(self.client.request(operation.method, operation.url, content=content, headers=headers))
+            headers = {"X-API-Key": key, "Content-Type": "application/json", **(more or {})}
+            url = operation.url + query
+            answers.append(self.client.request(operation.method, url, content=content, headers=headers))
             if answers[-1].status_code not in (401, 403):
                 return answers[-1]
         raise AssertionError(f"{operation}: no key of the walk's is admitted: {[answer.text for answer in answers]}")

@@ -7,15 +7,16 @@ from app.config import settings
 from app.core.logic import execute_chunk
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
-from ml_shared.auth.membership import validate_api_key
+from ml_shared.auth.guards import users_and
 from ml_shared.contracts.chunking import ChunkRequest, ChunkResult
 from ml_shared.http.admission import admit
+from ml_shared.http.routing import GuardedRoute
 from ml_shared.http.sync import within_deadline
-from ml_shared.names import Stage
+from ml_shared.names import Service, Stage
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.telemetry.spans import direct_work
 
-router = APIRouter(tags=["sync"])
+router = APIRouter(route_class=GuardedRoute, tags=["sync"])
 
 
 @router.post(
@@ -26,7 +27,7 @@ router = APIRouter(tags=["sync"])
     responses=CHUNK_PROBLEMS,
 )
 async def chunk_sync(
-    payload: ChunkRequest, request: Request, ctx: CallerContext = Depends(validate_api_key)
+    payload: ChunkRequest, request: Request, ctx: CallerContext = Depends(users_and(Service.ORCHESTRATOR))
 ) -> Response:
     await enforcer.check(ctx)
     admit(payload, ctx, echo_job_id=True)

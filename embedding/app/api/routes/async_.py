@@ -8,18 +8,19 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from app.worker.tasks import embed_document_task
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
-from ml_shared.auth.membership import validate_api_key
+from ml_shared.auth.guards import users_and
 from ml_shared.contracts.base import Identifier
 from ml_shared.contracts.embedding import EnqueueEmbed, IndexResult
 from ml_shared.contracts.queueing import EnqueueAnswer, PendingResult
 from ml_shared.http.admission import admit, check_hand_out
-from ml_shared.names import Operation
+from ml_shared.http.routing import GuardedRoute
+from ml_shared.names import Operation, Service
 from ml_shared.queues.queueing import TaskQueue
 from ml_shared.queues.results import ResultStore, result_response
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.web.urls import normalise_url
 
-router = APIRouter(tags=["async"])
+router = APIRouter(route_class=GuardedRoute, tags=["async"])
 
 
 @router.post(
@@ -30,7 +31,7 @@ router = APIRouter(tags=["async"])
     "the same URL, unless that is newer. The outcome is at `GET /results/{task_id}` for an hour.",
 )
 async def embed_async(
-    payload: EnqueueEmbed, request: Request, ctx: CallerContext = Depends(validate_api_key)
+    payload: EnqueueEmbed, request: Request, ctx: CallerContext = Depends(users_and(Service.ORCHESTRATOR))
 ) -> EnqueueAnswer:
     await enforcer.check(ctx)
     admit(payload, ctx)
@@ -63,7 +64,7 @@ async def embed_async(
     responses={202: {"model": PendingResult, "description": "The task has not ended"}},
 )
 async def read_result(
-    task_id: Annotated[Identifier, Path()], request: Request, ctx: CallerContext = Depends(validate_api_key)
+    task_id: Annotated[Identifier, Path()], request: Request, ctx: CallerContext = Depends(users_and())
 ) -> Response:
     await enforcer.check(ctx)
     results: ResultStore = request.app.state.results

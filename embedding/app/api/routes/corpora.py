@@ -11,12 +11,13 @@ from app.api.schemas import DocumentPage, DocumentView
 from app.core.storage import corpora as storage
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
-from ml_shared.auth.membership import validate_api_key
+from ml_shared.auth.guards import users_and
 from ml_shared.contracts.base import CorpusName
 from ml_shared.contracts.embedding import Corpus, CorpusPage
+from ml_shared.http.routing import GuardedRoute
 from ml_shared.ratelimit.enforcer import enforcer
 
-router = APIRouter(prefix="/corpora", tags=["corpora"])
+router = APIRouter(route_class=GuardedRoute, prefix="/corpora", tags=["corpora"])
 Name = Annotated[CorpusName, Path()]
 
 
@@ -25,7 +26,7 @@ async def list_corpora(
     service: Service,
     request: Request,
     response: Response,
-    ctx: CallerContext = Depends(validate_api_key),
+    ctx: CallerContext = Depends(users_and()),
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> CorpusPage:
@@ -37,7 +38,7 @@ async def list_corpora(
 
 
 @router.get("/{name}", summary="A corpus, counted")
-async def get_corpus(name: Name, service: Service, ctx: CallerContext = Depends(validate_api_key)) -> Corpus:
+async def get_corpus(name: Name, service: Service, ctx: CallerContext = Depends(users_and())) -> Corpus:
     await enforcer.check(ctx)
     [row] = await storage.get_corpora(service.pool, ctx.owner, [name])
     emit(AuditEvent.CORPUS_READ, ctx, corpus_name=name)
@@ -50,7 +51,7 @@ async def get_corpus(name: Name, service: Service, ctx: CallerContext = Depends(
     summary="Delete a corpus and all its documents",
     description="A job that was submitted before cannot bring its document back; one submitted afterwards can.",
 )
-async def delete_corpus(name: Name, service: Service, ctx: CallerContext = Depends(validate_api_key)) -> None:
+async def delete_corpus(name: Name, service: Service, ctx: CallerContext = Depends(users_and())) -> None:
     await enforcer.check(ctx)
     await storage.delete_corpus(service.pool, ctx.owner, name)
     emit(AuditEvent.CORPUS_DELETED, ctx, corpus_name=name)
@@ -62,7 +63,7 @@ async def list_documents(
     service: Service,
     request: Request,
     response: Response,
-    ctx: CallerContext = Depends(validate_api_key),
+    ctx: CallerContext = Depends(users_and()),
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> DocumentPage:
@@ -80,7 +81,7 @@ async def list_documents(
     description="A job that was submitted before cannot bring it back; one submitted afterwards can.",
 )
 async def delete_document(
-    name: Name, document_id: UUID, service: Service, ctx: CallerContext = Depends(validate_api_key)
+    name: Name, document_id: UUID, service: Service, ctx: CallerContext = Depends(users_and())
 ) -> None:
     await enforcer.check(ctx)
     await storage.delete_document(service.pool, ctx.owner, name, document_id)

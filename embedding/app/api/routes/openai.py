@@ -13,13 +13,14 @@ from app.core.logic import Embedding, execute_embed
 from app.core.vectors import encode_base64
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
-from ml_shared.auth.membership import validate_api_key
+from ml_shared.auth.guards import users_and
 from ml_shared.http.admission import admit
+from ml_shared.http.routing import GuardedRoute
 from ml_shared.http.sync import within_deadline
 from ml_shared.names import Operation
 from ml_shared.ratelimit.enforcer import enforcer
 
-router = APIRouter(prefix="/v1", tags=["sync", "openai"])
+router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["sync", "openai"])
 
 
 @router.post(
@@ -29,7 +30,7 @@ router = APIRouter(prefix="/v1", tags=["sync", "openai"])
     summary="Turn texts into vectors, as OpenAI has it",
 )
 async def embed_openai(
-    payload: OpenAiEmbeddingRequest, service: Service, ctx: CallerContext = Depends(validate_api_key)
+    payload: OpenAiEmbeddingRequest, service: Service, ctx: CallerContext = Depends(users_and())
 ) -> Response:
     await enforcer.check(ctx)
     admit(payload, ctx)
@@ -61,7 +62,7 @@ def _check_model(payload: OpenAiEmbeddingRequest, service: Embedding) -> None:
 
 
 @router.get("/models", summary="The model that is served", tags=[Operation.READ])
-async def list_models(service: Service, ctx: CallerContext = Depends(validate_api_key)) -> OpenAiModels:
+async def list_models(service: Service, ctx: CallerContext = Depends(users_and())) -> OpenAiModels:
     await enforcer.check(ctx)
     emit(AuditEvent.MODELS_LISTED, ctx)
     return OpenAiModels(data=[OpenAiModel(id=service.model.name)])

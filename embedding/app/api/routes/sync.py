@@ -9,14 +9,15 @@ from app.config import settings
 from app.core.logic import execute_embed, execute_search
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
-from ml_shared.auth.membership import validate_api_key
+from ml_shared.auth.guards import users_and
 from ml_shared.http.admission import admit
+from ml_shared.http.routing import GuardedRoute
 from ml_shared.http.sync import within_deadline
 from ml_shared.names import Operation
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.telemetry.logs import job_context
 
-router = APIRouter(tags=["sync"])
+router = APIRouter(route_class=GuardedRoute, tags=["sync"])
 
 
 @router.post(
@@ -27,7 +28,7 @@ router = APIRouter(tags=["sync"])
     description="Vectors come in the order of the texts. A text with more tokens than the model takes is refused with "
     "`422 input_too_long`; nothing is truncated.",
 )
-async def embed_sync(payload: EmbedBody, service: Service, ctx: CallerContext = Depends(validate_api_key)) -> Response:
+async def embed_sync(payload: EmbedBody, service: Service, ctx: CallerContext = Depends(users_and())) -> Response:
     await enforcer.check(ctx)
     admit(payload, ctx, echo_job_id=True)
     with job_context(payload.job_id):
@@ -55,9 +56,7 @@ async def embed_sync(payload: EmbedBody, service: Service, ctx: CallerContext = 
     "what `min_score` is compared with: the cosine similarity (`vector`), the share of the query's words, weighed by "
     "their rarity, that the passage has (`text`), or the fused rank as a share of the highest possible (`hybrid`).",
 )
-async def search_sync(
-    payload: SearchBody, service: Service, ctx: CallerContext = Depends(validate_api_key)
-) -> SearchAnswer:
+async def search_sync(payload: SearchBody, service: Service, ctx: CallerContext = Depends(users_and())) -> SearchAnswer:
     await enforcer.check(ctx)
     admit(payload, ctx, echo_job_id=True)
     with job_context(payload.job_id):

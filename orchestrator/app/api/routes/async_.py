@@ -9,12 +9,13 @@ from app.core.logic import Orchestrator
 from app.core.pipeline import FIRST
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
-from ml_shared.auth.membership import validate_api_key
+from ml_shared.auth.guards import users_and
 from ml_shared.contracts.jobs import JobAccepted, JobRequest
 from ml_shared.http.admission import admit
+from ml_shared.http.routing import GuardedRoute
 from ml_shared.ratelimit.enforcer import enforcer
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
 _propagator = TraceContextTextMapPropagator()
 
 IdempotencyKey = Annotated[
@@ -30,7 +31,7 @@ async def submit_job(
     payload: JobRequest,
     request: Request,
     idempotency_key: IdempotencyKey = None,
-    ctx: CallerContext = Depends(validate_api_key),
+    ctx: CallerContext = Depends(users_and()),
 ) -> JobAccepted:
     await enforcer.check(ctx)
     admit(payload, ctx)

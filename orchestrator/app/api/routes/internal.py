@@ -19,10 +19,11 @@ from ml_shared.contracts.jobs import (
     ProgressReport,
     StageCallback,
 )
+from ml_shared.http.routing import GuardedRoute
 from ml_shared.names import Header, Service, Stage
 from ml_shared.ratelimit.enforcer import enforcer
 
-router = APIRouter(tags=["internal"])
+router = APIRouter(route_class=GuardedRoute, tags=["internal"])
 
 
 @router.post(

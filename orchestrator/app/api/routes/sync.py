@@ -6,15 +6,16 @@ from app.api.schemas import BatchFilter, CorpusFilter, CreatedAfter, Cursor, Lim
 from app.core.logic import JobFilter, Orchestrator
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
-from ml_shared.auth.membership import validate_api_key
+from ml_shared.auth.guards import users_and
 from ml_shared.contracts.jobs import JobPage, JobView
+from ml_shared.http.routing import GuardedRoute
 from ml_shared.ratelimit.enforcer import enforcer
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
 
 
 @router.get("/jobs/{job_id}", response_model=JobView, summary="A job: where it stands, why it waits, what it came to")
-async def get_job(job_id: str, request: Request, ctx: CallerContext = Depends(validate_api_key)) -> JobView:
+async def get_job(job_id: str, request: Request, ctx: CallerContext = Depends(users_and())) -> JobView:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
     job = await orchestrator.job(ctx.owner, job_id)
@@ -32,7 +33,7 @@ async def list_jobs(
     corpus_name: CorpusFilter = None,
     batch_id: BatchFilter = None,
     created_after: CreatedAfter = None,
-    ctx: CallerContext = Depends(validate_api_key),
+    ctx: CallerContext = Depends(users_and()),
 ) -> JobPage:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator

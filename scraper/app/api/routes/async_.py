@@ -8,12 +8,14 @@ from app.api.schemas import EnqueueAnswer, EnqueueScrape, PendingResult, ScrapeR
 from app.worker.tasks import scrape_task
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
-from ml_shared.auth.membership import validate_api_key
+from ml_shared.auth.guards import users_and
 from ml_shared.http.admission import admit, check_hand_out
+from ml_shared.http.routing import GuardedRoute
+from ml_shared.names import Service
 from ml_shared.queues.results import result_response
 from ml_shared.ratelimit.enforcer import enforcer
 
-router = APIRouter(tags=["async"])
+router = APIRouter(route_class=GuardedRoute, tags=["async"])
 
 
 @router.post(
@@ -24,7 +26,7 @@ router = APIRouter(tags=["async"])
     description="The outcome is at `GET /results/{task_id}` for an hour, for the caller who asked.",
 )
 async def scrape_async(
-    payload: EnqueueScrape, request: Request, ctx: CallerContext = Depends(validate_api_key)
+    payload: EnqueueScrape, request: Request, ctx: CallerContext = Depends(users_and(Service.ORCHESTRATOR))
 ) -> EnqueueAnswer:
     await enforcer.check(ctx)
     admit(payload, ctx)
@@ -47,7 +49,7 @@ async def scrape_async(
 async def scrape_result(
     task_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")],
     request: Request,
-    ctx: CallerContext = Depends(validate_api_key),
+    ctx: CallerContext = Depends(users_and()),
 ) -> Response:
     await enforcer.check(ctx)
     response = await result_response(request.app.state.results, task_id, ctx)

@@ -8,14 +8,15 @@ from app.core.logic import execute_scrape
 from app.core.visiting import Visit
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
-from ml_shared.auth.membership import validate_api_key
+from ml_shared.auth.guards import users_and
 from ml_shared.http.admission import admit
+from ml_shared.http.routing import GuardedRoute
 from ml_shared.http.sync import within_deadline
 from ml_shared.names import RequestMode, Stage
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.telemetry.spans import direct_work
 
-router = APIRouter(tags=["sync"])
+router = APIRouter(route_class=GuardedRoute, tags=["sync"])
 
 
 @router.post(
@@ -28,7 +29,7 @@ router = APIRouter(tags=["sync"])
     ),
 )
 async def scrape_sync(
-    payload: ScrapeRequest, request: Request, ctx: CallerContext = Depends(validate_api_key)
+    payload: ScrapeRequest, request: Request, ctx: CallerContext = Depends(users_and())
 ) -> ScrapeResult:
     await enforcer.check(ctx)
     admit(payload, ctx, echo_job_id=True)
