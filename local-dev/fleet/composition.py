@@ -36,6 +36,8 @@ WORKER_OPTIONS: dict[Service, tuple[Queue, list[str]]] = {
 API_PROCESSES = 2
 API_STOP_SECONDS = 5
 # an open request gets this long before the process ends without it
+WORKER_HEALTHCHECK_SECONDS = "30"
+# as the images have it
 GATEWAY_LOG_BYTES = 10 * 2**20
 
 Compose = Callable[[Layout, Mapping[str, int], Keys, Overrides], list[Program]]
@@ -168,6 +170,7 @@ def _api(
         "API_PROCESSES": str(API_PROCESSES),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "UVICORN_LOG_CONFIG": str(UVICORN_LOG_CONFIG),
+        "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": WORKER_HEALTHCHECK_SECONDS,
     }
     return Program(
         name=str(service),

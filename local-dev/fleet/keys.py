@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ml_shared.names import SERVICE_KEY_PREFIX
+
 USER_KEYS = ("user", "other-user")
 # the demo's, and a stranger's for trying what a stranger sees
 SERVICE_KEYS = ("orchestrator", "scraper", "embedding")
@@ -52,6 +54,7 @@ def _read_or_make(path: Path) -> str:
         path.unlink()  # the process that made it was killed before it wrote it
         return _read_or_make(path)
     with os.fdopen(descriptor, "w") as file:
-        key = f"ml_{secrets.token_hex(KEY_BYTES)}"
+        prefix = SERVICE_KEY_PREFIX if path.name in SERVICE_KEYS else "ml_"
+        key = f"{prefix}{secrets.token_hex(KEY_BYTES)}"
         file.write(key)
     return key

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from ml_shared.names import Service
+from ml_shared.names import SERVICE_KEY_PREFIX, Service
 from stacks.answers import PORTS, Address, Answers, AnswersError
 from stacks.dotenv import DotenvError, fill
 
@@ -30,7 +30,9 @@ def _hash(key: str) -> str:
 
 def settings(answers: Answers) -> Settings:
     """Return the variables of each stack, with new secrets at each call."""
-    key = {name: _secret() for name in (Service.ORCHESTRATOR, Service.SCRAPER, Service.EMBEDDING)}
+    key = {
+        name: f"{SERVICE_KEY_PREFIX}{_secret()}" for name in (Service.ORCHESTRATOR, Service.SCRAPER, Service.EMBEDDING)
+    }
     gateway = answers.at("GATEWAY")[0]
     # the port that everybody leaves out is left out
     host = gateway.host if gateway.port == PORTS["GATEWAY"] else str(gateway)

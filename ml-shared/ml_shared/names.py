@@ -38,6 +38,10 @@ class Stage(StrEnum):
     EMBEDDING = "embedding"
 
 
+SERVICE_KEY_PREFIX = "mlservice_"
+"""How a service's own key begins: a peer that does not know it still knows that it is nothing to ask Membership about."""
+
+
 class RequestMode(StrEnum):
     """How work was asked for: within a request, or through a queue."""
 

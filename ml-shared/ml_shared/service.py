@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -13,7 +14,7 @@ from redis.asyncio import Redis
 
 from ml_shared.auth.membership import Authenticator
 from ml_shared.instrumentation import shutdown_telemetry
-from ml_shared.names import Queue
+from ml_shared.names import SERVICE_KEY_PREFIX, Queue
 from ml_shared.queues.queueing import TaskQueue
 from ml_shared.queues.results import ResultStore
 from ml_shared.ratelimit.enforcer import enforcer
@@ -25,6 +26,9 @@ from ml_shared.telemetry.readings import Readings
 
 GC_THRESHOLD: Final = 10_000
 # objects made before the youngest are looked through; Python's own 700 is three requests
+
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,11 @@ async def open_shared(
         The queue of the service's worker, if it has one.
     """
     stack.callback(shutdown_telemetry)
+    if settings.SERVICE_API_KEY and not settings.SERVICE_API_KEY.get_secret_value().startswith(SERVICE_KEY_PREFIX):
+        _logger.warning(
+            "SERVICE_API_KEY does not begin with %s: a peer that does not know it would ask Membership about it",
+            SERVICE_KEY_PREFIX,
+        )
     stack.callback(forget_process, os.getpid())
     redis = await stack.enter_async_context(open_redis(settings.REDIS_URL)) if settings.REDIS_URL else None
     results = ResultStore(redis, settings) if redis is not None else None

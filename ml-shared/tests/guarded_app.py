@@ -25,6 +25,7 @@ from ml_shared.http.routing import GuardedRoute
 from ml_shared.instrumentation import FASTAPI_OPTIONS
 from ml_shared.names import Service
 from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.service import shared_lifespan
 from ml_shared.settings import ServiceSettings
 from ml_shared.testing.membership import FakeMembership
 
@@ -52,9 +53,9 @@ class Payload(RequestModel):
     number: int
 
 
-def build_app() -> FastAPI:
-    """Routes of each kind, and none that opens anything."""
-    app = FastAPI()
+def build_app(settings: ServiceSettings | None = None) -> FastAPI:
+    """Routes of each kind, and none that opens anything; with settings, one that opens by itself what they need."""
+    app = FastAPI(lifespan=shared_lifespan(settings) if settings else None, redirect_slashes=False)
     app.router.route_class = GuardedRoute
     limits = BodyLimits(MAX_BODY_BYTES, routes={"/large": 10 * MAX_BODY_BYTES}, tiers={"small": MAX_BODY_BYTES // 10})
     app.add_middleware(BodyMiddleware, limits=limits)

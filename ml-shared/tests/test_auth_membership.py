@@ -14,6 +14,7 @@ from ml_shared.auth.cache import Clock, VerdictCache
 from ml_shared.auth.context import hash_key
 from ml_shared.auth.verdict import Verdict
 from ml_shared.errors import UnauthorizedError, UnavailableError
+from ml_shared.names import SERVICE_KEY_PREFIX
 from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.membership import FakeMembership, MembershipMode
 from ml_shared.testing.servers import RedisServer
@@ -102,7 +103,7 @@ async def test_an_invalid_key_is_refused_and_remembered_for_ten_seconds(
         assert (await authenticator.identify(KEY, "")).caller_type == "user"
 
 
-@pytest.mark.parametrize("key", ["k" * 513, "kéy-0123456789", "key\x7f0123456789"])
+@pytest.mark.parametrize("key", ["k" * 513, "kéy-0123456789", "key\x7f0123456789", f"{SERVICE_KEY_PREFIX}0123"])
 async def test_what_cannot_be_a_key_is_refused_without_asking(membership: FakeMembership, key: str) -> None:
     async with authenticator_for(membership) as authenticator:
         with pytest.raises(UnauthorizedError):

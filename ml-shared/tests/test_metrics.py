@@ -1,6 +1,8 @@
 """Metrics of several processes: added up, and kept when a process ends."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -14,6 +16,7 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 from ml_shared.telemetry.metric_files import FOLDED_PID, fold_dead_processes, remove_other_processes
 from ml_shared.telemetry.metrics import (
+    WORKER_METRICS_HOST,
     WorkerMetricsServer,
     count_rejection,
     count_report,
@@ -152,6 +155,22 @@ def test_a_request_is_counted_by_its_routes_template_mode_and_operation(monkeypa
     observe_request({"method": "PROPFIND-whatever"}, 405, 0.01)
     assert b'route="unmatched"' in render_metrics()
     assert b"PROPFIND" not in render_metrics()
+
+
+@pytest.mark.parametrize(("host", "elsewhere"), [(None, False), ("0.0.0.0", True)])
+def test_a_workers_metrics_are_on_loopback_alone_unless_its_image_says_otherwise(
+    free_port: int, monkeypatch: pytest.MonkeyPatch, host: str | None, elsewhere: bool
+) -> None:
+    if host is not None:
+        monkeypatch.setenv(WORKER_METRICS_HOST, host)
+    server = WorkerMetricsServer()
+    server.start(free_port)
+    try:
+        assert httpx.get(f"http://127.0.0.1:{free_port}/metrics").status_code == 200
+        with contextlib.closing(socket.socket()) as other:  # another address of this host
+            assert (other.connect_ex(("127.0.0.2", free_port)) == 0) is elsewhere
+    finally:
+        server.stop()
 
 
 def test_a_metrics_port_that_is_taken_costs_the_metrics_only(free_port: int, caplog: pytest.LogCaptureFixture) -> None:

@@ -25,7 +25,7 @@ from ml_shared.auth.request import current_request
 from ml_shared.auth.schemes import presented_key
 from ml_shared.auth.verdict import Outage, Verdict, parse_verdict
 from ml_shared.errors import UnauthorizedError, UnavailableError
-from ml_shared.names import Header
+from ml_shared.names import SERVICE_KEY_PREFIX, Header
 from ml_shared.settings import ServiceSettings
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.metrics import start_at_zero
@@ -204,8 +204,14 @@ class Authenticator:
 
 
 def _well_formed(secret: SecretStr) -> bool:
-    """Say whether Membership need be asked at all: a key is printable ASCII of a bounded length."""
+    """Say whether Membership need be asked at all: a key is printable ASCII of a bounded length, and no service's.
+
+    A service's key that is not known here is one of a peer that has no business here, or that has just been changed:
+    what opens the fleet's internal routes leaves the fleet for nobody.
+    """
     key = secret.get_secret_value()
+    if key.startswith(SERVICE_KEY_PREFIX):
+        return False
     return len(key) <= MAX_KEY_CHARACTERS and key.isascii() and key.isprintable()
 
 

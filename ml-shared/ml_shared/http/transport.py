@@ -183,6 +183,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
 def _become_guarded(protocol: HttpToolsProtocol, transport: Any) -> None:
     protocol.__class__ = GuardedProtocol
+    transport.set_protocol(protocol)  # uvloop has taken `data_received` from the class that it found
     protocol.connection_made(transport)
 
 

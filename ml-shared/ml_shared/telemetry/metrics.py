@@ -198,6 +198,11 @@ def _registry_of(folder: Path) -> CollectorRegistry:
     return registry
 
 
+WORKER_METRICS_HOST: Final = "WORKER_METRICS_HOST"
+# names the address that a worker's /metrics is at, as an image sets it: there its collector is another container
+LOOPBACK: Final = "127.0.0.1"
+
+
 class WorkerMetricsServer:
     """A Celery worker's `/metrics`, served by its main process."""
 
@@ -213,7 +218,8 @@ class WorkerMetricsServer:
             return
         registry = REGISTRY if folder is None else _registry_of(folder)
         try:
-            self._server, _ = start_http_server(port, registry=registry)
+            host = os.environ.get(WORKER_METRICS_HOST, LOOPBACK)
+            self._server, _ = start_http_server(port, addr=host, registry=registry)
         except OSError as error:
             logger.warning("no worker metrics: port %s can't be listened on: %s", port, error)
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,9 +47,19 @@ class ThreadedServer:
         A loopback address; others of 127.0.0.0/8 stand in for other hosts.
     port
         0 for a free one.
+    loop_factory
+        Makes its event loop; asyncio's own unless given.
     """
 
-    def __init__(self, app: Any, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    ) -> None:
+        self._loop_factory = loop_factory
         # the protocol is named, or asyncio sets no TCP_NODELAY and each answer waits 40 ms for an acknowledgement
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -65,7 +76,7 @@ class ThreadedServer:
         return f"http://{self.host}:{self.port}"
 
     def _serve(self) -> None:
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=self._loop_factory) as runner:
             runner.run(self._server.serve(sockets=[self._socket]))
 
     def __enter__(self) -> Self:
