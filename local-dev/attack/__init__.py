@@ -1,0 +1,1 @@
+"""The attacks that the fleet has to stand, each with a victim who is served meanwhile: `make attack`."""
