@@ -216,7 +216,7 @@ async def _keep_stats(
 
 def _count(stats: dict[str, Any], name: str) -> int | None:
     value = stats.get(name)
-    return value if isinstance(value, int) and 0 <= value < 2**31 else None
+    return value if type(value) is int and 0 <= value < 2**31 else None  # a boolean is an int to isinstance
 
 
 async def _fail(connection: Any, job: Any, stage: Stage, callback: StageCallback) -> Transition:
