@@ -8,8 +8,8 @@ from conftest import ALICE, EMBEDDING, SCRAPER
 
 import app as service
 from ml_shared.testing import attributes_walk, errors_walk
-from ml_shared.testing.models_walk import check_models
 from ml_shared.testing.http_server import ThreadedServer
+from ml_shared.testing.models_walk import check_models
 from ml_shared.testing.routes_walk import RouteWalk
 from ml_shared.testing.values_walk import ValuesWalk
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from ml_shared.testing.models_walk import Schema, alternatives
-from ml_shared.testing.nasty import HEADERS, OF_ANY_KIND, RAW_QUERY, TEXTS, kind_of
+from ml_shared.testing.nasty import HEADERS, OF_ANY_KIND, PARAMETERS, RAW_QUERY, kind_of
 from ml_shared.testing.routes_walk import Operation, RouteWalk, operations
 
 Step = str | int
@@ -99,7 +99,7 @@ class ValuesWalk(RouteWalk):
     def _parameters(self, operation: Operation) -> None:
         for parameter in operation.declared.get("parameters", ()):
             if parameter["in"] in ("path", "query"):
-                for text in [*(quote(text, safe="") for text in TEXTS), *RAW_QUERY]:
+                for text in [*(quote(text, safe="") for text in PARAMETERS), *RAW_QUERY]:
                     self._ask(operation, {parameter["name"]: text}, f"{parameter['name']}={text[:80]}")
 
     def _headers(self, operation: Operation) -> None:
@@ -118,8 +118,8 @@ class ValuesWalk(RouteWalk):
         assert taken.status_code < 400 or taken.status_code in (404, 409), f"{operation}: {taken.text}"
         for at, held in _places(sample):
             for kind, values in OF_ANY_KIND.items():
-                # of another kind two are enough: `models_walk` holds each field to its kind
-                for value in values if kind == kind_of(held) else values[:2]:
+                # of another kind one is enough: `models_walk` holds each field to its kind
+                for value in values if kind == kind_of(held) else values[:1]:
                     shown = f"{'.'.join(map(str, at))} = {value!r:.80}"
                     self._ask(operation, {}, shown, body=_replaced(sample, at, value))
 
@@ -133,10 +133,11 @@ class ValuesWalk(RouteWalk):
         body: Any = None,
     ) -> httpx.Response:
         """Ask with some parameters as given, percent-encoded, and the others as they are known."""
-        url, query = operation.path, []
+        url, query = operation.path, list[str]()
+        known: Mapping[str, str] = {} if operation.method == "DELETE" else self.known  # what is there has to stay
         for parameter in operation.declared.get("parameters", ()):
             name = parameter["name"]
-            value = given.get(name, quote(self.known.get(name, _any_of(parameter["schema"])), safe=""))
+            value = given.get(name, quote(known.get(name, _any_of(parameter["schema"])), safe=""))
             if parameter["in"] == "path":
                 url = url.replace(f"{{{name}}}", value)
             elif parameter["in"] == "query" and (name in given or parameter.get("required")):
