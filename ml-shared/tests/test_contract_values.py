@@ -14,6 +14,7 @@ from ml_shared.contracts.values import (
     Choice,
     IdempotencyKey,
     Metadata,
+    PeerTimestamp,
     Timestamp,
     uuid_of,
 )
@@ -80,6 +81,13 @@ def test_a_time_is_as_rfc_3339_has_it_and_comes_out_in_utc(text: str) -> None:
     assert TIME.validate_python(text).tzinfo is UTC
 
 
+def test_the_ends_of_time_are_no_infinities_to_postgresql() -> None:
+    assert TIME.validate_python("0001-01-01T00:00:00Z") > datetime.min.replace(tzinfo=UTC)
+    assert TIME.validate_python("9999-12-31T23:59:59.999999Z") < datetime.max.replace(tzinfo=UTC)
+    stored: datetime = TypeAdapter(PeerTimestamp).validate_python(datetime.min)
+    assert stored.utcoffset() == timedelta(0), "one that an earlier version stored can be shown"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -134,7 +142,7 @@ def _nested(levels: int) -> dict[str, Any]:
     [
         {},
         {"a": [1, -1.5, None, True, "text", {"b": []}]},
-        {"most": 2**63 - 1, "least": -(2**63)},
+        {"most": 2**64 - 1, "least": -(2**63)},
         {"backslash": "\\u0000", "pair": "\U0001f600"},
         _nested(METADATA_MAX_DEPTH),
     ],
@@ -148,7 +156,7 @@ def test_metadata_is_the_callers_own_json(metadata: dict[str, Any]) -> None:
     [
         ({"a": float("nan")}, "NaN"),
         ({"a": [{"b": float("inf")}]}, "NaN or an infinity"),
-        ({"a": 2**63}, "64 bits"),
+        ({"a": 2**64}, "64 bits"),
         ({"a": [-(2**63) - 1]}, "64 bits"),
         ({"a": 10**5_000}, "64 bits"),
         ({"a": "nul\0"}, "NUL"),

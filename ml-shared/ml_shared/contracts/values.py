@@ -7,7 +7,7 @@ by nature: its numbers are decimal digits (`DECIMAL_DIGITS`).
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeVar
@@ -24,9 +24,14 @@ METADATA_MAX_DEPTH: Final = 32
 # far from what orjson (254) and PostgreSQL's stack bear, and deeper than anyone filters by
 STATS_MAX_BYTES: Final = 65_536
 # counts, and what a page says of itself, its texts bounded each
-MAX_INTEGER: Final = 2**63 - 1
+MAX_INTEGER: Final = 2**64 - 1
 MIN_INTEGER: Final = -(2**63)
-# what every reader of JSON in the fleet holds, and PostgreSQL's `bigint`
+# What orjson writes and reads back. A float up to here may come back from `jsonb` as an integer: 1e19 does.
+MAX_COUNT: Final = 2**53 - 1
+# what every reader of JSON holds exactly, those with floats alone too
+EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + timedelta.resolution
+LATEST: Final = datetime.max.replace(tzinfo=UTC) - timedelta.resolution
+# the instants beyond are infinities to asyncpg, which gives them back without an offset
 IDEMPOTENCY_KEY_MAX_CHARACTERS: Final = 255
 
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
@@ -57,10 +62,15 @@ def _read_time(value: object) -> object:
         value = _time_of(value)
     if isinstance(value, datetime) and value.tzinfo is not None:
         try:
-            return value.astimezone(UTC)
+            return min(max(value.astimezone(UTC), EARLIEST), LATEST)
         except OverflowError as error:
             raise ValueError("lies outside the years 1 to 9999 in UTC") from error
     return value
+
+
+def _in_utc(value: object) -> object:
+    # an infinity that an earlier version stored
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
 
 
 def _time_of(text: str) -> datetime:
@@ -141,7 +151,7 @@ def _check_scalar(value: Any) -> int:
             raise ValueError("contains a number that JSON does not have (NaN or an infinity)")
         written = repr(value)
         # `jsonb` writes every digit of 1e308: what is sent in six bytes would be read in 309
-        return len(f"{Decimal(written):f}") - len(written) if "e" in written else 0
+        return len(f"{Decimal(written):f}") if "e" in written else 0
     elif isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
         raise ValueError("contains an integer beyond 64 bits; give it as a text")
     return 0
@@ -151,10 +161,11 @@ Timestamp = Annotated[AwareDatetime, Strict(), BeforeValidator(_read_time)]
 """A time in a request: RFC 3339, a text, with its offset; UTC from here on.
 
 Between the years 1 and 9999 in UTC, which is Python's range and within PostgreSQL's. Not less: `0001-01-01T00:00:00Z`
-and `9999-12-31T23:59:59Z` are what many clients write for "ever".
+and `9999-12-31T23:59:59Z` are what many clients write for "ever". The first microsecond and the last one are moved
+inwards by one.
 """
 
-PeerTimestamp = AwareDatetime
+PeerTimestamp = Annotated[AwareDatetime, BeforeValidator(_in_utc)]
 """A time in an answer: read as leniently as it may come, and never a reason not to show what is stored."""
 
 Choice = Annotated[_Name, Strict(strict=False)]
@@ -166,8 +177,8 @@ DECIMAL_DIGITS: Final = BeforeValidator(_read_decimal)
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 """As PostgreSQL's `integer` holds it."""
 
-BigCount = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
-"""As PostgreSQL's `bigint` holds it."""
+BigCount = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+"""As JSON holds it everywhere."""
 
 Told = Annotated[str, BeforeValidator(_replace_unstorable)]
 """A text for people to read beside what matters: what can't be stored is replaced, since refusing it would lose that."""

@@ -10,9 +10,7 @@ from ml_shared.contracts.jobs import JobStatus
 from ml_shared.contracts.values import IdempotencyKey
 
 JobId = Annotated[Identifier, Path(description="what `POST /jobs` answered")]
-IdempotencyHeader = Annotated[
-    IdempotencyKey | None, Header(alias="Idempotency-Key", description="a repeat within 24 h gets the same job")
-]
+IdempotencyHeader = Annotated[IdempotencyKey | None, Header(description="a repeat within 24 h gets the same job")]
 StatusFilter = Annotated[JobStatus | None, Query(description="jobs in this state")]
 CorpusFilter = Annotated[CorpusName | None, Query(description="jobs of this corpus")]
 BatchFilter = Annotated[UUID | None, Query(description="jobs of this batch")]

@@ -210,7 +210,7 @@ async def _keep_stats(
                    tokens = coalesce($5, tokens), document = document || coalesce($6::jsonb, '{}')
                WHERE owner = $1 AND id = $2""",
             *(job["owner"], job["id"], callback.content_ref, _count(stats, "chunks"), _count(stats, "tokens")),
-            stats.get("document"),
+            document if isinstance(document := stats.get("document"), dict) else None,
         )
 
 
