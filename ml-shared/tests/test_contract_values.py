@@ -84,7 +84,7 @@ def test_a_time_is_as_rfc_3339_has_it_and_comes_out_in_utc(text: str) -> None:
 def test_the_ends_of_time_are_no_infinities_to_postgresql() -> None:
     assert TIME.validate_python("0001-01-01T00:00:00Z") > datetime.min.replace(tzinfo=UTC)
     assert TIME.validate_python("9999-12-31T23:59:59.999999Z") < datetime.max.replace(tzinfo=UTC)
-    stored: datetime = TypeAdapter(PeerTimestamp).validate_python(datetime.min)
+    stored: datetime = TypeAdapter(PeerTimestamp).validate_python(datetime.min)  # noqa: DTZ901
     assert stored.utcoffset() == timedelta(0), "one that an earlier version stored can be shown"
 
 

@@ -178,6 +178,13 @@ async def test_a_repeated_idempotency_key_makes_one_job(api: httpx.AsyncClient) 
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
+@pytest.mark.parametrize("sent", [b"\xe9", b"a\tb", b"x" * 256, b""])
+async def test_an_idempotency_key_that_is_none_is_refused(api: httpx.AsyncClient, sent: bytes) -> None:
+    headers = [(b"X-API-Key", ALICE.encode()), (b"Idempotency-Key", sent)]
+    answer = await api.post("/jobs", json={"url": "http://site.test/"}, headers=headers)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "header.idempotency-key")
+
+
 async def test_lists_are_paged_with_a_link(api: httpx.AsyncClient) -> None:
     for number in range(3):
         await submit(api, url=f"http://h{number}.test/")

@@ -72,6 +72,7 @@ def _models(app: FastAPI) -> set[type[BaseModel]]:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             if annotation not in found:
                 found.add(annotation)
+                annotation.model_rebuild()  # names that were not there yet when it was defined
                 waiting += [info.annotation for info in annotation.model_fields.values()]
         else:
             waiting += get_args(annotation)
