@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from app.api.schemas import DocumentView
 from app.config import Settings
 from app.core.errors import InputTooLongError, ModelNotPreparedError, StoreUnavailableError
 from app.core.logic import Embedding, Order, execute_index, open_embedding
-from app.core.storage.corpora import delete_corpus, delete_document, get_corpora
+from app.core.storage.corpora import delete_corpus, delete_document, get_corpora, list_documents
 from app.core.storage.pool import MIGRATIONS
 from app.migrate import main
 from ml_shared.contracts.embedding import ChunkIn, Document
@@ -202,6 +203,15 @@ async def test_characters_that_postgresql_refuses_are_replaced_and_offsets_hold(
     assert await service.pool.fetchval("SELECT heading_path FROM chunks") == ["h\ufffd", "half \ufffd"]
     document = await service.pool.fetchrow("SELECT title, author FROM documents")
     assert tuple(document) == ("t\ufffd", "\ufffd")
+
+
+async def test_a_document_at_the_limits_of_its_fields_is_stored_and_listed(service: Embedding) -> None:
+    metadata = {"floats": [1e19, 1e300, 5e-324], "integers": [2**64 - 1, -(2**63)]}
+    for time in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
+        await index(service, "words", url=f"https://example.com/{time[:4]}", fetched_at=time, metadata=metadata)
+    rows = await list_documents(service.pool, OWNER, "docs", after="", limit=10)
+    assert [DocumentView(**row).fetched_at.year for row in rows if row["fetched_at"]] == [1, 9999]
+    assert all(row["metadata"] == metadata for row in rows)
 
 
 async def test_a_document_without_chunks_empties_the_one_that_stood_there(service: Embedding) -> None:

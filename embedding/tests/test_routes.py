@@ -250,6 +250,8 @@ async def test_documents_are_listed_by_url_and_deleted(client: httpx.AsyncClient
         await add(client, path, document={"url": f"https://example.com/{path}", "title": path})
     page = (await client.get("/corpora/docs/documents", params={"limit": 2})).json()
     assert [document["title"] for document in page["items"]] == ["a", "b"]
+    elsewhere = await client.get("/corpora", params={"cursor": page["next_cursor"]})
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (422, "invalid_cursor")
     rest = await client.get("/corpora/docs/documents", params={"cursor": page["next_cursor"]})
     assert [document["title"] for document in rest.json()["items"]] == ["c"]
     target = f"/corpora/docs/documents/{page['items'][0]['document_id']}"

@@ -174,6 +174,20 @@ async def test_embedding_is_asked_with_the_reference_and_what_the_page_says_of_i
     assert "chunks" not in body
 
 
+async def test_a_page_that_says_more_of_itself_than_a_corpus_keeps_is_indexed_all_the_same(
+    core: Core, stages: StageClient, fleet: Fleet
+) -> None:
+    dispatcher, content = build(core, stages)
+    url = "http://site.test/" + "y" * 3_000
+    await scraped(core, content, title="t" * 5_000, author="a" * 1_000, language="nul\0", final_url=url)
+    await dispatcher.run(Stage.CHUNKING)
+    await dispatcher.run(Stage.EMBEDDING)
+    document = fleet.embedding.calls[-1].body["document"]
+    assert (document["title"], document["author"]) == ("t" * 2_000, "a" * 500)
+    assert document["language"] == "nul\ufffd"
+    assert "final_url" not in document
+
+
 async def test_a_page_that_is_no_longer_kept_is_fetched_again(core: Core, stages: StageClient, fleet: Fleet) -> None:
     dispatcher, content = build(core, stages)
     job_id = await scraped(core, content)

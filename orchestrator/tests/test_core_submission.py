@@ -13,7 +13,9 @@ from app.core.errors import (
     TooManyOpenJobsError,
 )
 from app.core.reading import find, find_page
-from ml_shared.contracts.jobs import CallbackStatus, JobStatus, WaitingReason
+from app.core.submission import submit
+from ml_shared.contracts.embedding import Document
+from ml_shared.contracts.jobs import CallbackStatus, JobRequest, JobStatus, WaitingReason
 from ml_shared.errors import InvalidError
 from ml_shared.names import Stage
 
@@ -97,6 +99,15 @@ async def test_jobs_are_filtered_by_state(core: Core) -> None:
     assert [item.url for item in failed.items] == ["http://a.test/"]
     assert failed.items[0].error is not None
     assert failed.items[0].error.failed_stage is Stage.SCRAPING
+
+
+async def test_metadata_at_its_limits_comes_back_and_is_taken_by_the_stages(core: Core) -> None:
+    metadata = {"floats": [1e19, -1e19, 1e300, 5e-324, -0.0], "integers": [2**64 - 1, -(2**63)], "\ufeff": "\U0001f984"}
+    request = JobRequest(url="http://a.test/", metadata=metadata)
+    accepted = await submit(core.pool, "key:a", request, traceparent=None, idempotency_key=None, max_open_jobs=9)
+    view = await find(core.pool, "key:a", UUID(accepted.job_id))
+    assert view.metadata == metadata
+    assert Document(url="http://a.test/", metadata=view.metadata).metadata == metadata
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "W10", "eyJhIjoxfQ", "bm90IGpzb24"])

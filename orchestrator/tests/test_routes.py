@@ -178,15 +178,52 @@ async def test_a_repeated_idempotency_key_makes_one_job(api: httpx.AsyncClient) 
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
+@pytest.mark.parametrize("sent", [b"\xe9", b"a\tb", b"x" * 256, b""])
+async def test_an_idempotency_key_that_is_none_is_refused(api: httpx.AsyncClient, sent: bytes) -> None:
+    headers = [(b"X-API-Key", ALICE.encode()), (b"Idempotency-Key", sent)]
+    answer = await api.post("/jobs", json={"url": "http://site.test/"}, headers=headers)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "header.idempotency-key")
+
+
 async def test_lists_are_paged_with_a_link(api: httpx.AsyncClient) -> None:
     for number in range(3):
         await submit(api, url=f"http://h{number}.test/")
     page = await api.get("/jobs", params={"limit": 2, "status": "queued"}, headers=key(ALICE))
     assert len(page.json()["items"]) == 2
     assert 'rel="next"' in page.headers["Link"]
-    rest = await api.get("/jobs", params={"limit": 2, "cursor": page.json()["next_cursor"]}, headers=key(ALICE))
+    cursor = page.json()["next_cursor"]
+    rest = await api.get("/jobs", params={"cursor": cursor, "status": "queued"}, headers=key(ALICE))
     assert len(rest.json()["items"]) == 1
     assert "Link" not in rest.headers
+    target = page.headers["Link"].partition("<")[2].partition(">")[0]
+    assert (await api.get(f"/jobs{target}", headers=key(ALICE))).json() == rest.json()
+    for another in ({}, {"status": "failed"}, {"status": "queued", "corpus_name": "b"}):
+        answer = await api.get("/jobs", params={"cursor": cursor} | another, headers=key(ALICE))
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
+
+
+@pytest.mark.parametrize(
+    "time", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "0.5", "5", "2026-01-01", "2026-01-01T00:00:00"]
+)
+async def test_a_time_that_no_database_takes_or_that_is_none_is_refused(api: httpx.AsyncClient, time: str) -> None:
+    answer = await api.get("/jobs", params={"created_after": time}, headers=key(ALICE))
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "query.created_after")
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2026-01-01t00:00:00.5+01:00"])
+async def test_the_ends_of_time_may_be_asked_for(api: httpx.AsyncClient, time: str) -> None:
+    answer = await api.get("/jobs", params={"created_after": time}, headers=key(ALICE))
+    assert (answer.status_code, answer.json()) == (200, {"items": [], "next_cursor": None})
+
+
+@pytest.mark.parametrize("job_id", ["nothing", "1" * 64, "%00", "a" * 10_000, "urn:uuid:1", "%7B%7D", "%ED%A0%80"])
+async def test_an_id_that_is_none_is_not_found_or_refused(api: httpx.AsyncClient, job_id: str) -> None:
+    assert (await api.get(f"/jobs/{job_id}", headers=key(ALICE))).status_code in (404, 422)
+    complete = {"attempt_id": "a", "stage": "scraping", "status": "success"}
+    for path, body in ((f"/jobs/{job_id}/complete", complete), (f"/jobs/{job_id}/progress", complete)):
+        assert (await api.post(path, json=body, headers=key(SCRAPER))).status_code in (404, 422)
+    answer = await api.get(f"/content/{job_id}", params={"attempt_id": "a"}, headers=key(EMBEDDING))
+    assert answer.status_code in (404, 422)
 
 
 async def test_a_filter_that_can_not_be_is_refused(api: httpx.AsyncClient) -> None:

@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import httpx
 import pytest
 from conftest import ALICE, EMBEDDING, SCRAPER
 
 import app as service
 from ml_shared.testing import attributes_walk, errors_walk
 from ml_shared.testing.http_server import ThreadedServer
+from ml_shared.testing.models_walk import check_models
 from ml_shared.testing.routes_walk import RouteWalk
+from ml_shared.testing.values_walk import ValuesWalk
 
 
 def test_every_error_keeps_the_promises_of_the_tree() -> None:
@@ -22,6 +25,45 @@ def test_every_route_answers_what_is_wrong_with_a_problem(configured: Any, monke
     monkeypatch.setattr("ml_shared.service.shutdown_telemetry", lambda: None)
     with ThreadedServer(app) as server, RouteWalk(app, server.url, ALICE, [SCRAPER, EMBEDDING]) as walk:
         walk.everything()
+
+
+JOB = {
+    "url": "http://site.test/",
+    "corpus_name": "docs",
+    "metadata": {"a": ["b", 1, 0.5, None]},
+    "chunking": {"max_tokens": 512, "overlap_tokens": 64, "strategy": "markdown"},
+}
+COMPLETE = {
+    "attempt_id": "a",
+    "stage": "scraping",
+    "status": "deferred",
+    "content_ref": "c",
+    "error_code": "host_busy",
+    "error_message": "m",
+    "retry_after_seconds": 1.5,
+    "host_next_at": "2026-01-01T00:00:00Z",
+    "stats": {"bytes": 1, "document": {"title": "t"}},
+}
+PROGRESS = {"attempt_id": "a", "stage": "scraping", "phase": "running", "start_id": "s", "done": 1, "total": 2}
+
+
+def test_no_value_anywhere_is_a_fault_of_ours(configured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from app.main import app
+
+    monkeypatch.setattr("ml_shared.service.shutdown_telemetry", lambda: None)
+    for name in ("MAX_OPEN_JOBS_PER_OWNER", "RATE_LIMIT_CAPACITY"):
+        monkeypatch.setattr(configured, name, 1_000_000)
+    bodies = {"POST /jobs": JOB, "POST /jobs/{job_id}/complete": COMPLETE, "POST /jobs/{job_id}/progress": PROGRESS}
+    with ThreadedServer(app) as server, httpx.Client(base_url=server.url, headers={"X-API-Key": ALICE}) as client:
+        known = {"job_id": client.post("/jobs", json=JOB).json()["job_id"]}
+        with ValuesWalk(app, server.url, ALICE, [SCRAPER, EMBEDDING], bodies=bodies, known=known) as walk:
+            assert walk.every_value() > 1_000
+
+
+def test_every_field_of_a_body_takes_its_own_kind_within_a_bound() -> None:
+    from app.main import app
+
+    assert check_models(app) >= 20
 
 
 def test_every_attribute_that_the_service_sets_is_of_the_vocabulary() -> None:

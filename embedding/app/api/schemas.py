@@ -5,18 +5,20 @@ from uuid import UUID
 
 from pydantic import Field
 
-from ml_shared.contracts.base import Identifier, PeerModel, RequestModel, Timestamp
+from ml_shared.contracts.base import Identifier, PeerModel, RequestModel
 from ml_shared.contracts.embedding import (
     MAX_TEXT_CHARACTERS,
     MAX_TEXTS,
     EmbedRequest,
     EmbedResult,
+    Line,
     OpenAiUsage,
     OpenAiVector,
     Page,
     SearchRequest,
     SearchResult,
 )
+from ml_shared.contracts.values import Count, PeerTimestamp
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
 
@@ -56,9 +58,9 @@ class DocumentView(PeerModel):
     tokens: int
     model: str
     metadata: dict[str, Any]
-    as_of: Timestamp = Field(description="when the page was as it stands here")
-    fetched_at: Timestamp | None
-    indexed_at: Timestamp
+    as_of: PeerTimestamp = Field(description="when the page was as it stands here")
+    fetched_at: PeerTimestamp | None
+    indexed_at: PeerTimestamp
     job_id: str | None
     trace_id: str | None = Field(description="of the job that indexed it")
 
@@ -73,10 +75,10 @@ class OpenAiEmbeddingRequest(RequestModel):
     """`POST /v1/embeddings`, as OpenAI has it; texts only, since token ids would be another tokenizer's."""
 
     input: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
-    model: str
+    model: Line
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = Field(default=None, description="the model's own, if given")
-    user: str | None = Field(default=None, description="taken and ignored")
+    dimensions: Count | None = Field(default=None, description="the model's own, if given")
+    user: Line | None = Field(default=None, description="taken and ignored")
 
     @property
     def texts(self) -> list[str]:

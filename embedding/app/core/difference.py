@@ -1,15 +1,13 @@
 """What a new version of a document changes: which chunks stay, move, go and come."""
 
 import hashlib
-import re
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ml_shared.contracts.chunking import Chunk
 from ml_shared.contracts.embedding import ChunkIn
-
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+from ml_shared.contracts.values import storable
 
 Piece = Chunk | ChunkIn
 """A chunk as the chunking stage, or a caller, gives it."""
@@ -49,11 +47,6 @@ class Difference:
     moved: list[tuple[int, NewChunk]] = field(default_factory=list)
     removed: list[int] = field(default_factory=list)
     kept: int = 0
-
-
-def storable(text: str) -> str:
-    """Return a text that PostgreSQL stores: no NUL, no half of a surrogate pair. Same length, so that offsets hold."""
-    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def text_hash(text: str) -> bytes:

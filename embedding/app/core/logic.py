@@ -10,7 +10,7 @@ from opentelemetry import trace
 from pgvector import HalfVector
 
 from app.config import Settings
-from app.core.difference import Piece, storable
+from app.core.difference import Piece
 from app.core.endpoint import REQUESTS_AT_ONCE, Embedded, EmbeddingEndpoint
 from app.core.indexing import Indexer
 from app.core.metrics import VECTORS_BYTES, VECTORS_STORED
@@ -22,6 +22,7 @@ from app.core.storage.pool import open_store
 from app.core.storage.search import Scope
 from ml_shared.contracts.base import Timestamp
 from ml_shared.contracts.embedding import Document, IndexResult, SearchMode, SearchRequest, SearchResult
+from ml_shared.contracts.values import storable
 from ml_shared.names import Operation, RequestMode
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.readings import Values

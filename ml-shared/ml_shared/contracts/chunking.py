@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from ml_shared.contracts.base import Identifier, PeerModel, RequestModel
+from ml_shared.contracts.values import Choice
 
 MAX_TEXT_CHARACTERS = 10_000_000
 # ten megabytes of text are about 2.5 million tokens, some seconds of one core
@@ -31,7 +32,7 @@ class ChunkingOptions(RequestModel):
 
     max_tokens: Annotated[int, Field(ge=16, le=8192)] = 512
     overlap_tokens: Annotated[int, Field(ge=0, le=4096)] = 64
-    strategy: ChunkStrategy = ChunkStrategy.MARKDOWN
+    strategy: Choice[ChunkStrategy] = ChunkStrategy.MARKDOWN
 
     @model_validator(mode="after")
     def _overlap_leaves_progress(self) -> Self:
@@ -44,7 +45,7 @@ class ChunkRequest(ChunkingOptions):
     """`POST /chunk`. A `job_id` is echoed and nothing more."""
 
     text: Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS)]
-    format: TextFormat = TextFormat.MARKDOWN
+    format: Choice[TextFormat] = TextFormat.MARKDOWN
     job_id: Identifier | None = None
 
 

@@ -7,15 +7,25 @@ from pydantic import Field, model_validator
 
 from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
 from ml_shared.contracts.queueing import StageFields
+from ml_shared.contracts.values import Choice, Count, PeerTimestamp, Told
+from ml_shared.web.urls import URL_MAX_CHARACTERS
 
 MAX_TEXTS = 2_048
 MAX_CHUNKS = 20_000
 # a text of 10 million characters in chunks of 512 tokens is about 5,000
 MAX_QUERY_CHARACTERS = 8_000
 MAX_TEXT_CHARACTERS = 65_536
+MAX_HEADINGS = 32
+MAX_HEADING_CHARACTERS = 2_000
+TITLE_MAX_CHARACTERS = 2_000
+LINE_MAX_CHARACTERS = 500
+# of an author, a language, a media type: what a page says of itself in a line
 
-Count = Annotated[int, Field(ge=0, lt=2**31)]
-"""As PostgreSQL's `integer` holds it."""
+Line = Annotated[Told, Field(max_length=LINE_MAX_CHARACTERS)]
+"""What a page says of itself, in a line."""
+
+Address = Annotated[str, Field(max_length=URL_MAX_CHARACTERS)]
+"""A URL that is shown and never fetched, as it came."""
 
 
 class EmbedRequest(RequestModel):
@@ -40,14 +50,14 @@ class Document(RequestModel):
     """What a corpus keeps of a page beside its chunks."""
 
     url: Url
-    title: Annotated[str, Field(max_length=2_000)] | None = None
-    final_url: str | None = None
-    canonical_url: str | None = None
-    content_type: str | None = None
-    language: str | None = None
-    author: str | None = None
-    published_at: str | None = None
-    content_hash: str | None = None
+    title: Annotated[Told, Field(max_length=TITLE_MAX_CHARACTERS)] | None = None
+    final_url: Address | None = None
+    canonical_url: Address | None = None
+    content_type: Line | None = None
+    language: Line | None = None
+    author: Line | None = None
+    published_at: Line | None = None
+    content_hash: Line | None = None
     fetched_at: Timestamp | None = None
     metadata: Metadata = Field(default_factory=dict)
 
@@ -60,7 +70,9 @@ class ChunkIn(RequestModel):
     start: Count = 0
     end: Count = 0
     token_count: Count = 0
-    heading_path: list[str] = Field(default_factory=list, max_length=32)
+    heading_path: Annotated[
+        list[Annotated[Told, Field(max_length=MAX_HEADING_CHARACTERS)]], Field(max_length=MAX_HEADINGS)
+    ] = Field(default_factory=list)
 
 
 class EnqueueEmbed(StageFields):
@@ -103,7 +115,7 @@ class SearchMode(StrEnum):
 class SearchFilters(RequestModel):
     """Which documents may answer. All given ones have to hold."""
 
-    url_prefix: Annotated[str, Field(max_length=2_048)] | None = None
+    url_prefix: Address | None = None
     language: Annotated[str, Field(max_length=35)] | None = None
     fetched_after: Timestamp | None = None
     fetched_before: Timestamp | None = None
@@ -117,7 +129,7 @@ class SearchRequest(RequestModel):
     corpus_name: CorpusName | None = None
     corpora: Annotated[list[CorpusName], Field(min_length=1, max_length=20)] | None = None
     top_k: Annotated[int, Field(ge=1, le=100)] = 10
-    mode: SearchMode = SearchMode.HYBRID
+    mode: Choice[SearchMode] = SearchMode.HYBRID
     filters: SearchFilters | None = None
     min_score: float | None = None
 
@@ -162,7 +174,7 @@ class Corpus(PeerModel):
     chunks: int
     tokens: int
     model: str | None = None
-    updated_at: Timestamp | None = None
+    updated_at: PeerTimestamp | None = None
 
 
 class Page(PeerModel):

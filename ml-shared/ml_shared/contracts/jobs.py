@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
 from ml_shared.contracts.chunking import ChunkingOptions
+from ml_shared.contracts.values import BigCount, Choice, PeerTimestamp, Stats, Told
 from ml_shared.names import Stage
 
 ERROR_MESSAGE_MAX_CHARACTERS = 2_000
@@ -57,7 +58,7 @@ class Waiting(PeerModel):
     """Why an unfinished job is not further, and since when."""
 
     reason: WaitingReason
-    since: Timestamp
+    since: PeerTimestamp
     position: int | None = Field(default=None, description="estimated number of jobs before it, for `queued`")
 
 
@@ -66,8 +67,8 @@ class StageView(PeerModel):
 
     stage: Stage
     attempts: int
-    started_at: Timestamp | None = None
-    ended_at: Timestamp | None = None
+    started_at: PeerTimestamp | None = None
+    ended_at: PeerTimestamp | None = None
     duration_seconds: float | None = None
 
 
@@ -100,8 +101,8 @@ class JobView(PeerModel):
     error: JobFailure | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     trace_id: str | None = None
-    submitted_at: Timestamp
-    ended_at: Timestamp | None = None
+    submitted_at: PeerTimestamp
+    ended_at: PeerTimestamp | None = None
 
 
 class JobPage(PeerModel):
@@ -123,14 +124,14 @@ class StageCallback(RequestModel):
     """`POST /jobs/{id}/complete`, from the service that runs the stage."""
 
     attempt_id: Identifier
-    stage: Stage
-    status: CallbackStatus
+    stage: Choice[Stage]
+    status: Choice[CallbackStatus]
     content_ref: Identifier | None = None
     error_code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None = None
-    error_message: Annotated[str, Field(max_length=ERROR_MESSAGE_MAX_CHARACTERS)] | None = None
+    error_message: Annotated[Told, Field(max_length=ERROR_MESSAGE_MAX_CHARACTERS)] | None = None
     retry_after_seconds: Annotated[float, Field(ge=0)] | None = None
     host_next_at: Timestamp | None = Field(default=None, description="when the host may be asked again")
-    stats: dict[str, Any] = Field(default_factory=dict)
+    stats: Stats = Field(default_factory=dict)
 
 
 class CallbackAnswer(PeerModel):
@@ -152,13 +153,13 @@ class ProgressReport(RequestModel):
     """`POST /jobs/{id}/progress`: starts the run lease, renews it, or announces the write that can't be cancelled."""
 
     attempt_id: Identifier
-    stage: Stage
-    phase: ProgressPhase
+    stage: Choice[Stage]
+    phase: Choice[ProgressPhase]
     start_id: Identifier | None = Field(
         default=None, description="of `started`, one a delivery of the task: the same again is the same start"
     )
-    done: Annotated[int, Field(ge=0)] | None = None
-    total: Annotated[int, Field(ge=0)] | None = None
+    done: BigCount | None = None
+    total: BigCount | None = None
 
 
 class ProgressAnswer(PeerModel):

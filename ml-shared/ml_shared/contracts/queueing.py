@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from ml_shared.contracts.base import Identifier, PeerModel, RequestModel, Timestamp
+from ml_shared.contracts.values import OwnerName
 
 
 class StageFields(RequestModel):
@@ -15,7 +16,7 @@ class StageFields(RequestModel):
 
     job_id: Identifier | None = Field(default=None, description="internal: the job that this is a stage of")
     attempt_id: Identifier | None = Field(default=None, description="internal: the hand-out that callbacks must name")
-    owner: str | None = Field(default=None, max_length=200, description="internal: whose job it is")
+    owner: OwnerName | None = Field(default=None, description="internal: whose job it is")
     as_of: Timestamp | None = Field(default=None, description="internal: when the accepted scraping attempt started")
     submitted_at: Timestamp | None = Field(default=None, description="internal: when the job was submitted")
 

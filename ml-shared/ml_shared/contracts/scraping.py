@@ -2,8 +2,9 @@
 
 from pydantic import Field
 
-from ml_shared.contracts.base import Identifier, PeerModel, RequestModel, Timestamp, Url
+from ml_shared.contracts.base import Identifier, PeerModel, RequestModel, Url
 from ml_shared.contracts.queueing import StageFields
+from ml_shared.contracts.values import PeerTimestamp
 
 
 class ScrapeRequest(RequestModel):
@@ -47,5 +48,5 @@ class ScrapeResult(PeerModel):
     etag: str | None = None
     last_modified: str | None = None
     bytes_fetched: int = Field(description="bytes of the decoded body")
-    fetched_at: Timestamp
+    fetched_at: PeerTimestamp
     robots: RobotsVerdict

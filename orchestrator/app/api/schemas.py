@@ -3,17 +3,17 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query
-from pydantic import AwareDatetime
+from fastapi import Header, Path, Query
 
-from ml_shared.contracts.base import CorpusName
+from ml_shared.contracts.base import CorpusName, Identifier, Timestamp
 from ml_shared.contracts.jobs import JobStatus
+from ml_shared.contracts.values import IdempotencyKey
 
-Limit = Annotated[int, Query(ge=1, le=200, description="most items of the page")]
-Cursor = Annotated[str | None, Query(max_length=300, description="next_cursor of the page before")]
+JobId = Annotated[Identifier, Path(description="what `POST /jobs` answered")]
+IdempotencyHeader = Annotated[IdempotencyKey | None, Header(description="a repeat within 24 h gets the same job")]
 StatusFilter = Annotated[JobStatus | None, Query(description="jobs in this state")]
 CorpusFilter = Annotated[CorpusName | None, Query(description="jobs of this corpus")]
 BatchFilter = Annotated[UUID | None, Query(description="jobs of this batch")]
-CreatedAfter = Annotated[AwareDatetime | None, Query(description="jobs submitted after this time (RFC 3339)")]
+CreatedAfter = Annotated[Timestamp | None, Query(description="jobs submitted after this time (RFC 3339)")]
 
-__all__ = ["BatchFilter", "CorpusFilter", "CreatedAfter", "Cursor", "Limit", "StatusFilter"]
+__all__ = ["BatchFilter", "CorpusFilter", "CreatedAfter", "IdempotencyHeader", "JobId", "StatusFilter"]

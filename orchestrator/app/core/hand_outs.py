@@ -6,13 +6,19 @@ from typing import Any, Final
 from uuid import UUID
 
 from ml_shared.contracts.chunking import ChunkRequest, ChunkResult, TextFormat
-from ml_shared.contracts.embedding import Document, EnqueueEmbed
+from ml_shared.contracts.embedding import LINE_MAX_CHARACTERS, TITLE_MAX_CHARACTERS, Document, EnqueueEmbed
 from ml_shared.contracts.scraping import EnqueueScrape, ScrapeResult
+from ml_shared.contracts.values import storable, uuid_of
 from ml_shared.names import Stage
+from ml_shared.web.urls import URL_MAX_CHARACTERS
 
 _DOCUMENT_FIELDS: Final = {
     "title", "final_url", "canonical_url", "content_type", "language", "author", "published_at", "content_hash",
     "fetched_at",
+}  # fmt: skip
+_LONGEST: Final = {
+    "title": TITLE_MAX_CHARACTERS, "final_url": URL_MAX_CHARACTERS, "canonical_url": URL_MAX_CHARACTERS,
+    **dict.fromkeys(("content_type", "language", "author", "published_at", "content_hash"), LINE_MAX_CHARACTERS),
 }  # fmt: skip
 
 _NO_ATTEMPT: Final = UUID(int=0)
@@ -45,10 +51,7 @@ StageRequest = EnqueueScrape | ChunkRequest | EnqueueEmbed
 
 def attempt_of(text: str) -> UUID:
     """Return an attempt's id as the database has it; of what is no id of ours, one that no attempt has."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return _NO_ATTEMPT
+    return uuid_of(text) or _NO_ATTEMPT
 
 
 def scrape_request(job: HandOut, _page: bytes) -> EnqueueScrape:
@@ -83,7 +86,18 @@ def chunk_stats(result: ChunkResult, page: bytes) -> dict[str, Any]:
         If the kept page is not a `ScrapeResult`.
     """
     document = ScrapeResult.model_validate_json(page).model_dump(mode="json", include=_DOCUMENT_FIELDS)
-    return {"chunks": len(result.chunks), "tokens": result.token_total, "document": document}
+    return {"chunks": len(result.chunks), "tokens": result.token_total, "document": _kept(document)}
+
+
+def _kept(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what a page says of itself as a corpus keeps it: an author of a megabyte is no reason to lose the page."""
+    kept = dict(document)
+    for name, most in _LONGEST.items():
+        value = document.get(name)
+        if isinstance(value, str):
+            # of a URL a part is another URL
+            kept[name] = None if name.endswith("_url") and len(value) > most else storable(value[:most])
+    return kept
 
 
 def embed_request(job: HandOut, _page: bytes) -> EnqueueEmbed:
@@ -96,7 +110,7 @@ def embed_request(job: HandOut, _page: bytes) -> EnqueueEmbed:
     """
     return EnqueueEmbed(
         corpus_name=job.corpus_name,
-        document=Document.model_validate({**job.document, "url": job.url, "metadata": job.metadata}),
+        document=Document.model_validate({**_kept(job.document), "url": job.url, "metadata": job.metadata}),
         content_ref=job.content_ref,
         **_stage_fields(job),
     )

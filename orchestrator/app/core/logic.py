@@ -33,6 +33,7 @@ from ml_shared.contracts.jobs import (
     ProgressReport,
     StageCallback,
 )
+from ml_shared.contracts.values import uuid_of
 from ml_shared.names import Operation, Service, Stage
 from ml_shared.settings import without_password
 from ml_shared.telemetry import attributes
@@ -261,10 +262,10 @@ def _stage_of(service: str | None, stage: Stage) -> StageDefinition:
 
 
 def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise JobNotFoundError from error
+    job_id = uuid_of(text)
+    if job_id is None:
+        raise JobNotFoundError
+    return job_id
 
 
 __all__ = ["FIRST", "JobFilter", "Orchestrator", "open_orchestrator"]

@@ -1,16 +1,14 @@
 """Jobs as their owner sees them."""
 
-import base64
-import binascii
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-import orjson
 
 from app.core.errors import JobNotFoundError
 from app.core.pipeline import PIPELINE
+from ml_shared.contracts.cursors import Cursors
 from ml_shared.contracts.jobs import (
     ENDED,
     JobCounts,
@@ -22,7 +20,7 @@ from ml_shared.contracts.jobs import (
     Waiting,
     WaitingReason,
 )
-from ml_shared.errors import InvalidError
+from ml_shared.contracts.values import Timestamp
 from ml_shared.names import Stage
 
 # Further back than 1,000 the place in the queue is "about a thousand": counting all of a long queue is not worth it.
@@ -38,6 +36,7 @@ FROM jobs LEFT JOIN leases ON leases.owner = jobs.owner AND leases.job_id = jobs
 _STAGES = """
 SELECT job_id, stage, attempts, started_at, ended_at FROM job_stages WHERE owner = $1 AND job_id = ANY($2)
 """
+_CURSORS: Cursors[tuple[datetime, UUID]] = Cursors("jobs", tuple[Timestamp, UUID])
 _ORDER = {definition.stage: position for position, definition in enumerate(PIPELINE)}
 
 
@@ -72,10 +71,11 @@ async def find_page(
 
     Raises
     ------
-    InvalidError
-        If the cursor is not one that a page before gave.
+    InvalidCursorError
+        If the cursor is not one that a page before, with these filters, gave.
     """
-    at, last_id = _read_cursor(cursor)
+    filters = {"status": status, "corpus_name": corpus_name, "batch_id": batch_id, "created_after": created_after}
+    at, last_id = _CURSORS.read(cursor, filters) or (None, None)
     async with pool.acquire() as connection:
         rows = await connection.fetch(
             f"""SELECT {_COLUMNS}
@@ -92,24 +92,10 @@ async def find_page(
         by_job.setdefault(stage["job_id"], []).append(stage)
     return JobPage(
         items=[_view(row, by_job.get(row["id"], [])) for row in shown],
-        next_cursor=_write_cursor(shown[-1]) if len(rows) > limit else None,
+        next_cursor=_CURSORS.write((shown[-1]["submitted_at"], shown[-1]["id"]), filters)
+        if len(rows) > limit
+        else None,
     )
-
-
-def _write_cursor(row: Any) -> str:
-    return (
-        base64.urlsafe_b64encode(orjson.dumps([row["submitted_at"].isoformat(), str(row["id"])])).decode().rstrip("=")
-    )
-
-
-def _read_cursor(cursor: str | None) -> tuple[datetime | None, UUID | None]:
-    if cursor is None:
-        return None, None
-    try:
-        at, job_id = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return datetime.fromisoformat(at), UUID(job_id)
-    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
-        raise InvalidError("the cursor is not one of ours; take next_cursor of the page before") from error
 
 
 def _view(row: Any, stages: list[Any]) -> JobView:

@@ -210,13 +210,13 @@ async def _keep_stats(
                    tokens = coalesce($5, tokens), document = document || coalesce($6::jsonb, '{}')
                WHERE owner = $1 AND id = $2""",
             *(job["owner"], job["id"], callback.content_ref, _count(stats, "chunks"), _count(stats, "tokens")),
-            stats.get("document"),
+            document if isinstance(document := stats.get("document"), dict) else None,
         )
 
 
 def _count(stats: dict[str, Any], name: str) -> int | None:
     value = stats.get(name)
-    return value if isinstance(value, int) and 0 <= value < 2**31 else None
+    return value if type(value) is int and 0 <= value < 2**31 else None  # a boolean is an int to isinstance
 
 
 async def _fail(connection: Any, job: Any, stage: Stage, callback: StageCallback) -> Transition:

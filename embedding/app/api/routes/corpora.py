@@ -4,21 +4,27 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import StringConstraints
 
 from app.api.dependencies import Service
-from app.api.paging import Cursor, Limit, decode_cursor, next_cursor
 from app.api.schemas import DocumentPage, DocumentView
 from app.core.storage import corpora as storage
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import users_and
 from ml_shared.contracts.base import CorpusName
+from ml_shared.contracts.cursors import Cursors
 from ml_shared.contracts.embedding import Corpus, CorpusPage
+from ml_shared.http.paging import Cursor, Limit, link_next
 from ml_shared.http.routing import GuardedRoute
 from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.web.urls import URL_MAX_CHARACTERS
 
 router = APIRouter(route_class=GuardedRoute, prefix="/corpora", tags=["corpora"])
 Name = Annotated[CorpusName, Path()]
+_StoredUrl = Annotated[str, StringConstraints(max_length=URL_MAX_CHARACTERS, pattern="^[ -~]+$")]
+_CORPORA: Cursors[str] = Cursors("corpora", CorpusName)
+_DOCUMENTS: Cursors[str] = Cursors("documents", _StoredUrl)
 
 
 @router.get("", summary="The corpora that you have, by name")
@@ -31,10 +37,12 @@ async def list_corpora(
     cursor: Cursor = None,
 ) -> CorpusPage:
     await enforcer.check(ctx)
-    rows = await storage.list_corpora(service.pool, ctx.owner, after=decode_cursor(cursor), limit=limit + 1)
-    following = next_cursor([row["name"] for row in rows], limit, request, response)
+    after = _CORPORA.read(cursor) or ""  # which sorts before all
+    rows = await storage.list_corpora(service.pool, ctx.owner, after=after, limit=limit + 1)
+    following = _CORPORA.write(rows[limit - 1]["name"]) if len(rows) > limit else None
     emit(AuditEvent.CORPORA_LISTED, ctx)
-    return CorpusPage(items=[Corpus(**row) for row in rows[:limit]], next_cursor=following)
+    items = [Corpus(**row) for row in rows[:limit]]
+    return CorpusPage(items=items, next_cursor=link_next(following, request, response))
 
 
 @router.get("/{name}", summary="A corpus, counted")
@@ -68,10 +76,13 @@ async def list_documents(
     cursor: Cursor = None,
 ) -> DocumentPage:
     await enforcer.check(ctx)
-    rows = await storage.list_documents(service.pool, ctx.owner, name, after=decode_cursor(cursor), limit=limit + 1)
-    following = next_cursor([row["url"] for row in rows], limit, request, response)
+    filters = {"corpus_name": name}
+    after = _DOCUMENTS.read(cursor, filters) or ""
+    rows = await storage.list_documents(service.pool, ctx.owner, name, after=after, limit=limit + 1)
+    following = _DOCUMENTS.write(rows[limit - 1]["url"], filters) if len(rows) > limit else None
     emit(AuditEvent.DOCUMENTS_LISTED, ctx, corpus_name=name)
-    return DocumentPage(items=[DocumentView(**row) for row in rows[:limit]], next_cursor=following)
+    items = [DocumentView(**row) for row in rows[:limit]]
+    return DocumentPage(items=items, next_cursor=link_next(following, request, response))
 
 
 @router.delete(

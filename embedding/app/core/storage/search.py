@@ -8,11 +8,11 @@ from typing import Any
 import asyncpg
 from pgvector import HalfVector
 
-from app.core.difference import storable
 from app.core.ranking import Candidate
 from app.core.storage.models import Model
 from app.core.storage.pool import store_errors
 from ml_shared.contracts.embedding import SearchFilters
+from ml_shared.contracts.values import storable
 
 MAX_WORDS = 24
 MAX_MATCHES = 10_000

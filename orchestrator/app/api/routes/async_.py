@@ -1,10 +1,9 @@
 """Submitting jobs."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Request
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from app.api.schemas import IdempotencyHeader
 from app.core.logic import Orchestrator
 from app.core.pipeline import FIRST
 from ml_shared.audit.logger import AuditEvent, emit
@@ -18,11 +17,6 @@ from ml_shared.ratelimit.enforcer import enforcer
 router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
 _propagator = TraceContextTextMapPropagator()
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(min_length=1, max_length=255, description="a repeat within 24 h gets the same job"),
-]
-
 
 @router.post(
     "/jobs", status_code=202, response_model=JobAccepted, summary="Make a page searchable: fetch, chunk, embed, index"
@@ -30,7 +24,7 @@ IdempotencyKey = Annotated[
 async def submit_job(
     payload: JobRequest,
     request: Request,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: IdempotencyHeader = None,
     ctx: CallerContext = Depends(users_and()),
 ) -> JobAccepted:
     await enforcer.check(ctx)

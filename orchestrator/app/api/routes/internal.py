@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from app.api.schemas import JobId
 from app.core.logic import Orchestrator
 from app.core.pipeline import reporters
 from ml_shared.audit.logger import AuditEvent, Outcome, emit
@@ -33,7 +34,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["internal"])
     summary="Internal: how a stage's attempt ended",
 )
 async def complete_stage(
-    job_id: str,
+    job_id: JobId,
     payload: StageCallback,
     request: Request,
     ctx: CallerContext = Depends(internal_only(*reporters())),
@@ -68,7 +69,7 @@ async def complete_stage(
 
 @router.post("/jobs/{job_id}/progress", response_model=ProgressAnswer, summary="Internal: a worker's sign of life")
 async def report_progress(
-    job_id: str,
+    job_id: JobId,
     payload: ProgressReport,
     request: Request,
     ctx: CallerContext = Depends(internal_only(*reporters())),
@@ -98,7 +99,7 @@ async def put_content(
 
 @router.get("/content/{ref}", response_class=Response, summary="Internal: read what a stage kept")
 async def get_content(
-    ref: str,
+    ref: Annotated[Identifier, Path()],
     request: Request,
     attempt_id: Annotated[Identifier, Query()],
     ctx: CallerContext = Depends(internal_only(Service.EMBEDDING)),

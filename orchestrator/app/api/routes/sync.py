@@ -2,12 +2,13 @@
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from app.api.schemas import BatchFilter, CorpusFilter, CreatedAfter, Cursor, Limit, StatusFilter
+from app.api.schemas import BatchFilter, CorpusFilter, CreatedAfter, JobId, StatusFilter
 from app.core.logic import JobFilter, Orchestrator
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import users_and
 from ml_shared.contracts.jobs import JobPage, JobView
+from ml_shared.http.paging import Cursor, Limit, link_next
 from ml_shared.http.routing import GuardedRoute
 from ml_shared.ratelimit.enforcer import enforcer
 
@@ -15,7 +16,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
 
 
 @router.get("/jobs/{job_id}", response_model=JobView, summary="A job: where it stands, why it waits, what it came to")
-async def get_job(job_id: str, request: Request, ctx: CallerContext = Depends(users_and())) -> JobView:
+async def get_job(job_id: JobId, request: Request, ctx: CallerContext = Depends(users_and())) -> JobView:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
     job = await orchestrator.job(ctx.owner, job_id)
@@ -39,8 +40,6 @@ async def list_jobs(
     orchestrator: Orchestrator = request.app.state.orchestrator
     wanted = JobFilter(status=status, corpus_name=corpus_name, batch_id=batch_id, created_after=created_after)
     page = await orchestrator.jobs(ctx.owner, wanted, limit=limit, cursor=cursor)
-    if page.next_cursor is not None:
-        following = request.url.include_query_params(cursor=page.next_cursor)
-        response.headers["Link"] = f'<?{following.query}>; rel="next"'
+    link_next(page.next_cursor, request, response)
     emit(AuditEvent.JOBS_LISTED, ctx, results=len(page.items))
     return page

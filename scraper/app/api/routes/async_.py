@@ -9,6 +9,7 @@ from app.worker.tasks import scrape_task
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import users_and
+from ml_shared.contracts.base import Identifier
 from ml_shared.http.admission import admit, check_hand_out
 from ml_shared.http.routing import GuardedRoute
 from ml_shared.names import Service
@@ -47,7 +48,7 @@ async def scrape_async(
     description="What `POST /scrape` would have answered, errors included.",
 )
 async def scrape_result(
-    task_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")],
+    task_id: Annotated[Identifier, Path()],
     request: Request,
     ctx: CallerContext = Depends(users_and()),
 ) -> Response:
