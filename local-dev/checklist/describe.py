@@ -61,9 +61,12 @@ def _takes_context(route: Any) -> bool:
 
 
 def _admitted(call: Any) -> list[str] | None:
-    if call.__module__ != "ml_shared.auth.guards" or not call.__qualname__.startswith("internal_only."):
+    from ml_shared.auth.guards import admits_of
+
+    admits = admits_of(call)
+    if admits is None or not admits.__qualname__.startswith("internal_only."):
         return None
-    return sorted(inspect.getclosurevars(call).nonlocals["admitted"])
+    return sorted(inspect.getclosurevars(admits).nonlocals["admitted"])
 
 
 def _counted(context: Any, method: str) -> dict[str, str]:
