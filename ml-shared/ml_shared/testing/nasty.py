@@ -77,6 +77,20 @@ PARAMETERS: Final = (
 RAW_QUERY: Final = ("%ED%A0%80", "%FF%FE", "%", "%C0%80", "+", "%2B")
 """Percent-encoded, and not of any text: half a surrogate pair, no UTF-8, half an escape, an overlong NUL."""
 
+NAMES: Final = (
+    "",
+    "\0",
+    "\ud800",
+    "\U0001f984",
+    "x" * 10_000,
+    "__class__",
+    "__dict__",
+    "model_extra",
+    "model_config",
+    "self",
+)
+"""Of fields that there are not: some are Python's own, or pydantic's."""
+
 HEADERS: Final = (
     b"",
     b"\xe9",

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from ml_shared.testing.models_walk import Schema, alternatives
-from ml_shared.testing.nasty import HEADERS, OF_ANY_KIND, PARAMETERS, RAW_QUERY, kind_of
+from ml_shared.testing.nasty import HEADERS, NAMES, OF_ANY_KIND, PARAMETERS, RAW_QUERY, kind_of
 from ml_shared.testing.routes_walk import Operation, RouteWalk, operations
 
 Step = str | int
@@ -116,6 +116,8 @@ class ValuesWalk(RouteWalk):
         assert not missing, f"{operation}: the sample lacks {missing}"
         taken = self._ask(operation, {}, "the sample", body=sample)
         assert taken.status_code < 400 or taken.status_code in (404, 409), f"{operation}: {taken.text}"
+        for name in NAMES if isinstance(sample, dict) else ():
+            self._ask(operation, {}, f"a field {name!r:.80}", body={**sample, name: 1})
         for at, held in _places(sample):
             for kind, values in OF_ANY_KIND.items():
                 # of another kind one is enough: `models_walk` holds each field to its kind
