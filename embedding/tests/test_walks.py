@@ -8,6 +8,7 @@ import app as package
 from app.config import Settings
 from app.core.errors import CorpusNotFoundError, InvalidVectorError
 from app.core.logic import Embedding
+from ml_shared.auth.context import hash_key
 from ml_shared.testing import attributes_walk, errors_walk
 from ml_shared.testing.endpoint import DEFAULT_DIMENSIONS, DEFAULT_MODEL
 from ml_shared.testing.http_server import ThreadedServer
@@ -98,12 +99,14 @@ async def test_no_value_anywhere_is_a_fault_of_ours(
     from app.main import app
 
     monkeypatch.setattr("ml_shared.service.shutdown_telemetry", lambda: None)
-    await index(service, "words of a document", owner="service:orchestrator")
+    await index(service, "words of a document", owner=f"key:{hash_key(ALICE['X-API-Key'])}")
 
     def walk() -> int:
         with (
             ThreadedServer(app) as server,
-            ValuesWalk(app, server.url, ORCHESTRATOR_KEY, bodies=BODIES, known={"name": "docs"}) as walk,
+            ValuesWalk(
+                app, server.url, ALICE["X-API-Key"], [ORCHESTRATOR_KEY], bodies=BODIES, known={"name": "docs"}
+            ) as walk,
         ):
             return walk.every_value()
 

@@ -35,7 +35,7 @@ def test_no_value_anywhere_is_a_fault_of_ours(api: str, site: Site) -> None:
         "submitted_at": "2026-01-01T00:00:00Z",
     }
     bodies = {"POST /scrape": {"url": site.url("/page"), "job_id": "mine"}, "POST /enqueue": hand_out}
-    with ValuesWalk(app, api, ORCHESTRATOR_KEY, [ORCHESTRATOR_KEY], bodies=bodies) as walk:
+    with ValuesWalk(app, api, USER_KEY, [ORCHESTRATOR_KEY], bodies=bodies) as walk:
         assert walk.every_value() > 100
 
 
