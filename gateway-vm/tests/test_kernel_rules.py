@@ -62,6 +62,21 @@ while time.monotonic() < ends:
         opened += connection.connect_ex((sys.argv[1], 80)) == 0
 print(opened)
 """
+# begins so many large bodies from one address, and then one from another; says what becomes of that one
+LARGE_BODIES = """
+import socket, sys, time
+address, count, first, second = sys.argv[1:]
+begun = []
+for source in [first] * int(count) + [second]:
+    begun.append(socket.create_connection((address, 80), timeout=10, source_address=(source, 0)))
+    begun[-1].sendall(b"POST /api/embedding/x HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 1000000\\r\\n\\r\\n")
+    time.sleep(0.1)
+begun[-1].settimeout(1)
+try:
+    print(begun[-1].recv(4096).split()[1].decode())
+except TimeoutError:
+    print("still reading")
+"""
 LISTEN = """
 import socket, time
 with socket.create_server(("", 443), backlog=4096):
@@ -213,6 +228,12 @@ def test_addresses_of_one_ipv6_network_share_its_bound(network: Network) -> None
         answers = network.python("other", ASK, VM6, "5").split()
         assert set(answers[::2]) == {"200"}
         assert max(map(float, answers[1::2])) < 1
+
+
+def test_addresses_of_one_ipv6_network_share_nginx_limits_too(network: Network) -> None:
+    most = EXAMPLE["GATEWAY_LARGE_BODIES_PER_IP"]
+    assert network.python("many", LARGE_BODIES, VM6, most, "2001:db8:0:a::2", "2001:db8:0:a::3") == "429\n"
+    assert network.python("other", LARGE_BODIES, VM6, "1", "2001:db8:0:b::2", "2001:db8:0:b::2") == "still reading\n"
 
 
 def test_the_fleet_is_not_counted(network: Network) -> None:
