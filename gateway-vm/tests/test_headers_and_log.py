@@ -109,7 +109,18 @@ def test_no_api_key_is_written_down_or_answered(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("api_key", "API-Key", "apikey", "x-api-key", "access_token", "authorization", "auth", "jwt", "token", "Bearer"),
+        *(
+            "api_key",
+            "API-Key",
+            "apikey",
+            "x-api-key",
+            "access_token",
+            "authorization",
+            "auth",
+            "jwt",
+            "token",
+            "Bearer",
+        ),
         *("sig", "X-Amz-Signature", "secret", "client_secret", "secretKey", "password", "token[]", "auth%5B0%5D"),
         *("%61pi_key", "api%5Fkey", "api%5fkey", "api%2Dkey", "%4A%57%54", "%6a%77%74", "aut%68", "%2561uth", "jwt%00"),
     ],
@@ -133,7 +144,15 @@ def test_a_key_in_the_query_is_refused_and_written_nowhere(gateway: Gateway, nam
 @pytest.mark.parametrize(
     "query",
     [
-        *("key=a", "q=api_key", "my_api_keys=a", "cursor=api_key", "stage=x;y=authorization", "page_token=a", "author=a"),
+        *(
+            "key=a",
+            "q=api_key",
+            "my_api_keys=a",
+            "cursor=api_key",
+            "stage=x;y=authorization",
+            "page_token=a",
+            "author=a",
+        ),
         *("assignee=a", "a=auth", "q=%61uth", "filter%5Bname%5D=a", "next_tokens=a", "a=b%3Fauth", "c%C3%A4sar=a"),
     ],
 )

@@ -17,10 +17,20 @@ from conftest import GATEWAY_FOLDER, UNLIMITED, Gateway, StartGateway
 CANARY = "sk-Canary4711"
 REFERER = f"http://elsewhere.example/?page={CANARY}"
 SPELLINGS = [
-    *(f"?{name}={CANARY}" for name in ("auth", "sig", "jwt", "key", "q", "Page", "x-key", "k2", "%61uth", "%71", "a%26b")),
+    *(
+        f"?{name}={CANARY}"
+        for name in ("auth", "sig", "jwt", "key", "q", "Page", "x-key", "k2", "%61uth", "%71", "a%26b")
+    ),
     *(f"?{CANARY}", f"?{CANARY}=", f"?={CANARY}", f"?a={CANARY}=b", f"?a=b={CANARY}", f"?&{CANARY}&={CANARY}"),
     *(f"??{CANARY}", f"?a?{CANARY}", f"?a;{CANARY}=b", f"?a=1;q={CANARY}", f"?a[{CANARY}]=1", f"?a.{CANARY}=1"),
-    *(f"?q=%73%6b-{CANARY}", f"?q=+{CANARY}", f'?q="{CANARY}"', f"?q=a,b,{CANARY}", f"?q=#{CANARY}", f"?q=\xff{CANARY}"),
+    *(
+        f"?q=%73%6b-{CANARY}",
+        f"?q=+{CANARY}",
+        f'?q="{CANARY}"',
+        f"?q=a,b,{CANARY}",
+        f"?q=#{CANARY}",
+        f"?q=\xff{CANARY}",
+    ),
     *(f"?a=1&b=2&c=3&d=4&e=5&f={CANARY}", f"?a=1&b=2&c=3&d=4&e=5&{CANARY}", "?" + "a=1&" * 200 + CANARY),
     *(f"?{'q' * 2000}={CANARY}", f"?q={'a' * 2000}{CANARY}", f"?q_{'q' * 30}{CANARY}=1"),
     *(f";q={CANARY}", f"&q={CANARY}", f"%3Fq={CANARY}", f"%3fq%3d{CANARY}", f"%253Fq%253D{CANARY}", f"#q={CANARY}"),
