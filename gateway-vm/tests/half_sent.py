@@ -5,6 +5,7 @@ still open. By itself, so that a test can run it within a namespace.
 """
 
 import json
+import resource
 import select
 import selectors
 import socket
@@ -49,6 +50,12 @@ def still_open(connections: list[socket.socket]) -> int:
 
 def main() -> None:
     address, port, count, seconds, *sources = sys.argv[1:]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = int(count) + 100
+    if soft < wanted:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        )
     connections = opened(address, int(port), int(count), float(seconds), sources)
     print(json.dumps({"opened": len(connections)}), flush=True)
     sys.stdin.read()

@@ -278,6 +278,33 @@ def test_the_rules_are_put_in_again_in_one_step(network: Network) -> None:
     assert "table inet published" in after
 
 
+@pytest.mark.parametrize(
+    ("env", "ports", "fleet", "fleet6"),
+    [
+        (None, "80, 443", "10.0.0.0/8, 172.16.0.0/12", "::1"),
+        ("X=1", "80, 443", "10.0.0.0/8, 172.16.0.0/12", "::1"),
+        ("HTTP_PORT=8080\nHTTPS_PORT='8443'", "8080, 8443", "10.0.0.0/8, 172.16.0.0/12", "::1"),
+        ("GATEWAY_FLEET_ALLOW='allow 192.0.2.5; allow  192.0.2.8/31;'", "80, 443", "192.0.2.5, 192.0.2.8/31", "::1"),
+        ("GATEWAY_FLEET_ALLOW=allow 192.0.2.5; allow 2001:db8::/64;", "80, 443", "192.0.2.5", "2001:db8::/64"),
+        ('GATEWAY_FLEET_ALLOW="allow 2001:db8::5;"', "80, 443", "127.0.0.1", "2001:db8::5"),
+    ],
+)
+def test_the_rules_get_ports_and_fleet_of_the_env_file(
+    tmp_path: Path, env: str | None, ports: str, fleet: str, fleet6: str
+) -> None:
+    shutil.copytree(RULES.parent, tmp_path / "host")
+    if env is not None:
+        (tmp_path / ".env").write_text(f"{env}\n")
+    printed = subprocess.run(["sh", "host/rules.sh"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    defined = re.findall(r"^define (\w+) = \{ (.*) \}$", printed, re.MULTILINE)
+    assert dict(defined) == {"PORTS": ports, "FLEET": fleet, "FLEET6": fleet6}
+    behind = "table inet ml_gateway\ndelete"
+    assert printed.partition(behind)[2] == TEXT.partition(behind)[2]
+    if _missing() is None:
+        checked = subprocess.run(["nft", "-c", "-f", "-"], input=printed, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stderr
+
+
 def test_the_rules_are_of_the_same_fleet_and_ports_as_the_gateway() -> None:
     fleet = re.findall(r"allow ([^;]+);", EXAMPLE["GATEWAY_FLEET_ALLOW"])
     assert f"define FLEET = {{ {', '.join(fleet)} }}" in TEXT
