@@ -73,6 +73,9 @@ class Upstream:
         if path.endswith("/onward"):
             status, body = 307, b""
             answer.append((b"location", f"http://{headers['host']}/jobs?x=1".encode()))
+        if path.endswith("/refused"):
+            status, body = 405, b""
+            answer.append((b"allow", b"GET"))
         if path.endswith("/held"):
             await self._release()
         await send({"type": "http.response.start", "status": status, "headers": answer})

@@ -114,6 +114,35 @@ def test_a_service_that_is_down_is_a_problem_with_retry_after(start_gateway: Sta
         assert gateway.get("/api/chunking/x").status_code == 200
 
 
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
+@pytest.mark.parametrize("path", ["/api/scraper/x", "/api/orchestrator/jobs/a1/events", "/health", "/nothing"])
+def test_a_method_that_nginx_refuses_is_answered_with_those_that_it_hands_on(
+    gateway: Gateway, method: str, path: str
+) -> None:
+    target = "nothing.example:443" if method == "CONNECT" and _takes_an_authority(gateway) else path
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+        connection.sendall(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        said = connection.recv(4096).decode()
+    assert said.startswith("HTTP/1.1 405 ")
+    assert "\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" in said
+    assert '"code":"method_not_allowed"' in said
+
+
+def _takes_an_authority(gateway: Gateway) -> bool:
+    """Tell whether this nginx reads a CONNECT as it is meant, which the older ones don't."""
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+        connection.sendall(b"CONNECT nothing.example:443 HTTP/1.1\r\nHost: x\r\n\r\n")
+        return connection.recv(4096).startswith(b"HTTP/1.1 405 ")
+
+
+def test_every_other_method_is_the_services_to_refuse_and_its_allow_passes(gateway: Gateway) -> None:
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"):
+        answer = gateway.client.request(method, "/api/scraper/refused")
+        assert gateway.last("scraper").method == method
+        assert answer.status_code == 405
+        assert answer.headers.get_list("allow") == ["GET"]
+
+
 @pytest.mark.parametrize(
     ("request_head", "status"),
     [

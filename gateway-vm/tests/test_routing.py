@@ -85,6 +85,23 @@ def test_a_services_redirect_keeps_the_prefix(gateway: Gateway) -> None:
     assert gateway.get("/api/orchestrator/onward").headers["location"] == "/api/orchestrator/jobs?x=1"
 
 
+@pytest.mark.parametrize("service", ["orchestrator", "scraper", "chunking", "embedding"])
+@pytest.mark.parametrize("path", ["/", "/jobs/", "/corpora/x/", "/docs/", "//", "/a/../b/", "/corpora/x//?limit=2"])
+def test_a_path_that_ends_in_a_slash_is_handed_on_and_never_redirected(
+    gateway: Gateway, service: str, path: str
+) -> None:
+    raw = httpx.Request("GET", httpx.URL(str(gateway.client.base_url), raw_path=f"/api/{service}{path}".encode()))
+    answer = gateway.client.send(raw)
+    assert answer.status_code == 200
+    assert "location" not in answer.headers
+    assert gateway.last(service).path.endswith("/")
+
+
+@pytest.mark.parametrize("path", ["/", "/api/", "/nothing/", "/health/"])
+def test_a_path_of_no_service_that_ends_in_a_slash_is_not_redirected_either(gateway: Gateway, path: str) -> None:
+    assert gateway.get(path).status_code == 404
+
+
 def test_a_services_own_problem_passes_unchanged(gateway: Gateway) -> None:
     answer = gateway.get("/api/scraper/problem")
     assert (answer.status_code, answer.content) == (429, PROBLEM)

@@ -46,8 +46,8 @@ def tls(start_gateway: StartGateway, tmp_path_factory: pytest.TempPathFactory) -
     (folder / "privkey.pem").write_bytes(certificate.private_key_pem.bytes())
     port = free_port()
     text = TLS_FILE.read_text()
-    assert "listen 443 ssl;" in text
-    text = text.replace("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;").replace("/etc/nginx/tls", str(folder))
+    assert "listen 443 ssl backlog=4096;" in text
+    text = text.replace("listen 443 ssl ", f"listen 127.0.0.1:{port} ssl ").replace("/etc/nginx/tls", str(folder))
     with start_gateway(server_files={"tls.conf": text}, GATEWAY_HTTPS_PORT=str(port), **UNLIMITED) as gateway:
         context = ssl.create_default_context()
         authority.configure_trust(context)

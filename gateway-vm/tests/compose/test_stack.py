@@ -131,7 +131,7 @@ def test_a_reload_that_only_the_running_nginx_refuses_is_put_back(stack: Stack) 
     template = stack.folder / "nginx" / "nginx.conf.template"
     text = template.read_text()
     before = stack.sh("nginx", "cat /etc/nginx/nginx.conf")
-    template.write_text(text.replace("limit_req_zone $binary_remote_addr", "limit_req_zone $remote_addr"))
+    template.write_text(text.replace("limit_req_zone $client_network", "limit_req_zone $remote_addr"))
     try:
         done = stack.reload(check=False)
     finally:

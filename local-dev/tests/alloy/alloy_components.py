@@ -87,7 +87,7 @@ COMPONENTS: dict[str, Documented] = {
     "loki.process": Documented(
         "forward_to!",
         "stage.json stage.labels stage.structured_metadata stage.static_labels stage.label_drop stage.metrics "
-        "stage.timestamp stage.regex",
+        "stage.timestamp stage.regex stage.replace",
         "receiver",
     ),
     "loki.process/stage.json": Documented("expressions! source drop_malformed"),
@@ -97,6 +97,7 @@ COMPONENTS: dict[str, Documented] = {
     "loki.process/stage.label_drop": Documented("values!"),
     "loki.process/stage.timestamp": Documented("source! format! action_on_failure fallback_formats location"),
     "loki.process/stage.regex": Documented("expression! source"),
+    "loki.process/stage.replace": Documented("expression! source replace"),
     "loki.process/stage.metrics": Documented("", "metric.counter metric.gauge metric.histogram"),
     "loki.process/stage.metrics/metric.counter": Documented(f"{_METRIC} action! match_all count_entry_bytes"),
     "loki.process/stage.metrics/metric.histogram": Documented(f"{_METRIC} buckets!"),

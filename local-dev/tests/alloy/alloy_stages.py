@@ -80,6 +80,19 @@ def _regex(stage: Mapping[str, Any], entry: Entry) -> None:
         entry.extracted.update(match.groupdict())
 
 
+def _replace(stage: Mapping[str, Any], entry: Entry) -> None:
+    """Put the text in the place of every group, not of the match; what stands in a template's braces is not needed here."""
+    assert stage.keys() == {"expression", "replace"}
+    assert "{{" not in stage["replace"]
+    made, behind = "", 0
+    for match in re.finditer(stage["expression"], entry.line):
+        for begin, end in match.regs[1:]:
+            if begin != -1 and behind <= begin:
+                made += entry.line[behind:begin] + stage["replace"]
+                behind = end
+    entry.line = made + entry.line[behind:]
+
+
 def _labels(stage: Mapping[str, Any], entry: Entry) -> None:
     entry.labels.update(_named(stage["values"], entry))
 
@@ -116,6 +129,7 @@ def _timestamp(stage: Mapping[str, Any], entry: Entry) -> None:
 _STAGES: dict[str, Any] = {
     "stage.json": _json,
     "stage.regex": _regex,
+    "stage.replace": _replace,
     "stage.labels": _labels,
     "stage.structured_metadata": _metadata,
     "stage.static_labels": _static,

@@ -77,7 +77,7 @@ def read_log(path: Path, wanted: int) -> list[str]:
 def logged(tmp_path_factory: pytest.TempPathFactory) -> Logged:
     nginx = require(find_nginx)
     limits = {f"GATEWAY_{name.upper()}_BURST_PER_IP": "1" if name == "scraper" else "20" for name in SERVICES}
-    limits |= {"GATEWAY_RATE_PER_IP": "1r/m", "GATEWAY_FLEET_ALLOW": ""}
+    limits |= {"GATEWAY_RATE_PER_IP": "1r/m", "GATEWAY_FLEET_ALLOW": "", "GATEWAY_REQUEST_ERROR_LEVEL": "error"}
     with ThreadedServer(service) as upstream:
         addresses = dict.fromkeys(SERVICES, f"127.0.0.1:{upstream.port}")
         state = tmp_path_factory.mktemp("gateway")

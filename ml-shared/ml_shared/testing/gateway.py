@@ -3,6 +3,7 @@
 import getpass
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -17,6 +18,8 @@ _VARIABLE: Final = re.compile(r"\$\{(GATEWAY_[A-Z0-9_]+)\}")
 _EXAMPLE: Final = re.compile(r"^#?(GATEWAY_[A-Z0-9_]+)=(.*)$", re.MULTILINE)
 SERVICES: Final = ("orchestrator", "scraper", "chunking", "embedding")
 START_TIMEOUT_SECONDS: Final = 10.0
+MOST_FILES: Final = 65_535
+# of one nginx worker, as in the container
 
 
 class GatewayTemplateError(ValueError):
@@ -77,8 +80,7 @@ def local_variables(
         **{f"GATEWAY_{name.upper()}_SERVERS": f"server {upstreams[name]};" for name in SERVICES},
         "GATEWAY_LISTEN": listen,
         "GATEWAY_HTTPS_PORT": "443",
-        # started by root, nginx would serve as `nobody`, who may not enter the state folder
-        "GATEWAY_MAIN_DIRECTIVES": f"user {getpass.getuser()};" if os.geteuid() == 0 else "",
+        "GATEWAY_MAIN_DIRECTIVES": _main_directives(),
         "GATEWAY_FLEET_ALLOW": "allow 127.0.0.0/8;",
         "GATEWAY_RUN_DIR": str(state_folder / "run"),
         "GATEWAY_LOG_DIR": str(state_folder / "logs"),
@@ -88,6 +90,15 @@ def local_variables(
         "GATEWAY_SERVER_INCLUDES": str(state_folder / "server.d" / "*.conf"),
         **overrides,
     }
+
+
+def _main_directives() -> str:
+    # a connection is a descriptor: the soft limit of a shell is far below what nginx is told to hold
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    files = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    # started by root, nginx would serve as `nobody`, who may not enter the state folder
+    user = f"user {getpass.getuser()}; " if os.geteuid() == 0 else ""
+    return f"{user}worker_rlimit_nofile {files};"
 
 
 def nginx_command(nginx: Path | str, state_folder: Path, configuration: Path) -> list[str]:
