@@ -5,7 +5,7 @@ import pytest
 import app as service
 from app.config import Settings
 from app.core.errors import CorpusNotFoundError, InvalidVectorError
-from ml_shared.testing import attributes_walk, errors_walk
+from ml_shared.testing import attributes_walk, errors_walk, urls_walk
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.routes_walk import RouteWalk
 from tests.conftest import ALICE, ORCHESTRATOR_KEY
@@ -34,3 +34,7 @@ def test_every_route_answers_what_is_wrong_with_a_problem(
 @pytest.mark.usefixtures("_broker")
 def test_every_attribute_that_the_service_sets_is_of_the_vocabulary() -> None:
     assert attributes_walk.walk(service) >= 9
+
+
+def test_every_url_that_the_service_tells_of_is_told_by_the_one_function() -> None:
+    assert urls_walk.walk(service) >= 2

@@ -202,12 +202,15 @@ def tell_of_start(**_: Any) -> None:
 
 @app.task(bind=True, base=StageTask, name="probe.stage_task", stage=Stage.SCRAPING, job_stage=JobStage.SCRAPE)
 def stage_task(
-    self: StageTask, job_id: str | None = None, attempt_id: str | None = None, behaviour: str = "", word: str = "w"
+    self: StageTask,
+    job_id: str | None = None,
+    attempt_id: str | None = None,
+    behaviour: str = "",
+    word: str = "w",
+    url: str = "https://example.com/a",
 ) -> None:
     """One stage."""
-    self.run_stage(
-        lambda run: act(run, behaviour, word), job_id=job_id, attempt_id=attempt_id, url="https://example.com/a"
-    )
+    self.run_stage(lambda run: act(run, behaviour, word), job_id=job_id, attempt_id=attempt_id, url=url)
 
 
 @app.task(bind=True, base=AsyncTask, name="probe.plain_task")

@@ -4,7 +4,7 @@ from conftest import ORCHESTRATOR_KEY, USER_KEY
 
 import app as service
 from app.core.errors import HttpStatusError
-from ml_shared.testing import attributes_walk, errors_walk
+from ml_shared.testing import attributes_walk, errors_walk, urls_walk
 from ml_shared.testing.routes_walk import RouteWalk
 
 
@@ -21,3 +21,7 @@ def test_every_route_answers_what_is_wrong_with_a_problem(api: str) -> None:
 
 def test_every_attribute_that_the_service_sets_is_of_the_vocabulary() -> None:
     assert attributes_walk.walk(service) >= 2
+
+
+def test_every_url_that_the_service_tells_of_is_told_by_the_one_function() -> None:
+    assert urls_walk.walk(service) >= 3

@@ -27,10 +27,11 @@ from ml_shared.telemetry.metrics import (
 from ml_shared.worker.console import speak_json
 from ml_shared.worker.ending import EndingWorker, Failure
 from ml_shared.worker.heartbeat import HeartbeatScheduler, HeartbeatStep, PromptEvents
+from ml_shared.worker.outcomes import RETRY_MAX_SECONDS
 from ml_shared.worker.pool import PromptTaskPool, import_for_children
 from ml_shared.worker.request import KILLED
 from ml_shared.worker.runtime import ChildRuntime
-from ml_shared.worker.task import RETRY_MAX_SECONDS, AsyncTask, StageTask
+from ml_shared.worker.task import AsyncTask, StageTask
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from ml_shared.names import Operation
 from ml_shared.queues.queueing import TaskQueue
 from ml_shared.queues.results import ResultStore, result_response
 from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.telemetry.urls import told_url
 from ml_shared.web.urls import normalise_url
 
 router = APIRouter(tags=["async"])
@@ -49,7 +50,7 @@ async def embed_async(
         ctx,
         task_id=answer.task_id,
         job_id=payload.job_id,
-        url=payload.document.url,
+        url=told_url(payload.document.url),
         corpus_name=payload.corpus_name,
     )
     return answer
