@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import billiard
 from celery import platforms
+from celery.platforms import EX_FAILURE
 from opentelemetry import context, propagate
 
 from ml_shared.telemetry.logs import REQUEST_ID
@@ -68,7 +69,8 @@ def _tell(
     task_id: str,
 ) -> None:
     platforms.set_pdeathsig("SIGKILL")
-    platforms.signals.reset("SIGTERM", "SIGQUIT", "SIGHUP", "SIGUSR1")  # the main process' mean a worker's stop
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):  # the main process' handlers stop a worker
+        signal.signal(number, lambda *_: os._exit(EX_FAILURE))
     platforms.signals.ignore("SIGINT")
     signal.alarm(TELL_SECONDS)
     context.attach(propagate.extract(trace_headers))
