@@ -153,9 +153,9 @@ class ChildRuntime:
         created: list[asyncio.Task[T]] = []
         try:
             if self._thread is None:
-                self._running = loop.create_task(body, context=context)
-                created.append(self._running)
-                return loop.run_until_complete(self._running)
+                created.append(loop.create_task(body, context=context))
+                self._running = created[0]
+                return loop.run_until_complete(created[0])
             return asyncio.run_coroutine_threadsafe(_start(body, context, created), loop).result()
         except asyncio.CancelledError as cancelled:
             if self._struck is not None:
