@@ -23,9 +23,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.http import sanitize_method
 
 from ml_shared.telemetry.logs import configure_logging, log_handler
-from ml_shared.telemetry.masking import MASK, mask_secrets, text_of
+from ml_shared.telemetry.masking import MASK
 from ml_shared.telemetry.profiling import start_profiling, tie_profiles_to_spans
 from ml_shared.telemetry.settings import TelemetrySettings
+from ml_shared.telemetry.urls import told_text, told_url
 
 if TYPE_CHECKING:  # not at run time: it would import FastAPI before that is instrumented
     from fastapi.telemetry import TelemetryConfig
@@ -45,7 +46,7 @@ def hide_query(span: trace.Span, scope: MutableMapping[str, Any]) -> None:
         span.set_attribute(URL_QUERY, MASK)
         recorded: Mapping[str, Any] = getattr(span, "attributes", None) or {}
         if HTTP_URL in recorded:  # of the names that OTEL_SEMCONV_STABILITY_OPT_IN can still ask for
-            span.set_attribute(HTTP_URL, str(recorded[HTTP_URL]).partition("?")[0])
+            span.set_attribute(HTTP_URL, told_url(str(recorded[HTTP_URL]).partition("?")[0]))
 
 
 FASTAPI_OPTIONS: Final[Mapping[str, Any]] = {
@@ -194,7 +195,7 @@ def record_error(span: trace.Span, error: BaseException) -> None:
     """Put an error on a span, its text and its traceback masked as in a log line."""
     if span.is_recording():
         trail = "".join(traceback.format_exception(error))
-        masked = {EXCEPTION_MESSAGE: mask_secrets(text_of(error)), EXCEPTION_STACKTRACE: mask_secrets(trail)}
+        masked = {EXCEPTION_MESSAGE: told_text(error), EXCEPTION_STACKTRACE: told_text(trail)}
         span.record_exception(error, attributes=masked)
 
 

@@ -1,14 +1,22 @@
-"""A small service's worker within this process, for the tests of its tasks."""
+"""A small service's worker, within this process or in processes of its own, for the tests of its tasks."""
 
 import importlib
 import sys
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from redis import Redis
 
+from ml_shared.names import Queue
+from ml_shared.settings import ServiceSettings
 from ml_shared.testing.orchestrator import FakeOrchestrator
+from ml_shared.testing.worker import WorkerProcess
+from ml_shared.worker.celery import build_celery_app
 
 
 @pytest.fixture
@@ -32,3 +40,54 @@ def worker(
 def redis(redis_url: str) -> Iterator["Redis"]:
     with Redis.from_url(redis_url, decode_responses=True) as client:
         yield client
+
+
+@pytest.fixture
+def start(redis_url: str, fake_orchestrator: FakeOrchestrator) -> Callable[..., WorkerProcess]:
+    """Makes a worker process, by its concurrency, options and environment."""
+
+    def start_worker(*, concurrency: int = 1, options: tuple[str, ...] = (), **env: str | None) -> WorkerProcess:
+        values = {
+            "REDIS_URL": redis_url,
+            "ORCHESTRATOR_URL": fake_orchestrator.url,
+            "SERVICE_API_KEY": "sk-the-workers-own-key",
+            "SERVICE_NAME": "scraper",
+            "LEASE_RENEW_SECONDS": "1",
+            "WORKER_METRICS_PORT": "0",
+            "PYTHONWARNINGS": "error::RuntimeWarning",
+            **env,
+        }
+        return WorkerProcess(
+            "worker_app",
+            queue="scraper",
+            folder=Path(__file__).parent,
+            env=values,
+            concurrency=concurrency,
+            options=options,
+        )
+
+    return start_worker
+
+
+@pytest.fixture
+def send(redis_url: str) -> Iterator[Callable[..., str]]:
+    """Sends a worker process a task."""
+    settings = ServiceSettings(
+        _env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1", REDIS_URL=redis_url
+    )
+    app = build_celery_app(settings, queue=Queue.SCRAPER, include=[], resources=nullcontext)
+
+    def send_task(
+        *,
+        task_id: str | None = None,
+        headers: dict[str, str] | None = None,
+        countdown: float | None = None,
+        **kwargs: Any,
+    ) -> str:
+        task_id = task_id or str(uuid.uuid4())
+        options = {"task_id": task_id, "queue": "scraper", "headers": headers, "countdown": countdown}
+        app.send_task("probe.stage_task", kwargs=kwargs, **options)
+        return task_id
+
+    yield send_task
+    app.close()

@@ -6,10 +6,8 @@ import os
 import signal
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -19,7 +17,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from redis import Redis
 
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
-from ml_shared.names import Queue
 from ml_shared.queues.queueing import REQUEST_ID_HEADER
 from ml_shared.queues.results import ResultStore
 from ml_shared.settings import ServiceSettings
@@ -28,55 +25,10 @@ from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.testing.otlp import OtlpReceiver
 from ml_shared.testing.servers import RedisServer, wait_until
 from ml_shared.testing.worker import WorkerProcess
-from ml_shared.worker.celery import build_celery_app
 
-FOLDER = Path(__file__).parent
 KEY = "sk-the-workers-own-key"
 Start = Callable[..., WorkerProcess]
 Reserved = Callable[[], str]
-
-
-@pytest.fixture
-def start(redis_url: str, fake_orchestrator: FakeOrchestrator, tmp_path: Path) -> Start:
-    def start_worker(*, concurrency: int = 1, options: tuple[str, ...] = (), **env: str | None) -> WorkerProcess:
-        values = {
-            "REDIS_URL": redis_url,
-            "ORCHESTRATOR_URL": fake_orchestrator.url,
-            "SERVICE_API_KEY": KEY,
-            "SERVICE_NAME": "scraper",
-            "LEASE_RENEW_SECONDS": "1",
-            "WORKER_METRICS_PORT": "0",
-            "PYTHONWARNINGS": "error::RuntimeWarning",
-            **env,
-        }
-        return WorkerProcess(
-            "worker_app", queue="scraper", folder=FOLDER, env=values, concurrency=concurrency, options=options
-        )
-
-    return start_worker
-
-
-@pytest.fixture
-def send(redis_url: str) -> Iterator[Callable[..., str]]:
-    settings = ServiceSettings(
-        _env_file=None, SERVICE_NAME="scraper", MEMBERSHIP_URL="http://127.0.0.1:1", REDIS_URL=redis_url
-    )
-    app = build_celery_app(settings, queue=Queue.SCRAPER, include=[], resources=nullcontext)
-
-    def send_task(
-        *,
-        task_id: str | None = None,
-        headers: dict[str, str] | None = None,
-        countdown: float | None = None,
-        **kwargs: Any,
-    ) -> str:
-        task_id = task_id or str(uuid.uuid4())
-        options = {"task_id": task_id, "queue": "scraper", "headers": headers, "countdown": countdown}
-        app.send_task("probe.stage_task", kwargs=kwargs, **options)
-        return task_id
-
-    yield send_task
-    app.close()
 
 
 @pytest.fixture

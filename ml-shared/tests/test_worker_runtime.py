@@ -110,6 +110,39 @@ def test_a_cancellation_that_is_lost_is_sent_again(log: Log, monkeypatch: pytest
     assert log == ["went on"]
 
 
+def test_a_soft_limit_that_strikes_within_a_callback_ends_the_body_all_the_same(log: Log) -> None:
+    """Asyncio logs what a callback raises, and goes on."""
+
+    @asynccontextmanager
+    async def resources() -> AsyncIterator[None]:
+        yield None
+
+    async def body() -> None:
+        asyncio.get_running_loop().call_soon(_strike)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            log.append("ended")
+
+    async def next_body() -> str:
+        await asyncio.sleep(0)
+        return "next"
+
+    runtime = ChildRuntime(resources)
+    runtime.open()
+    try:
+        with pytest.raises(SoftTimeLimitExceeded):
+            runtime.run(body())
+        assert log == ["ended"]
+        assert runtime.run(next_body()) == "next"
+    finally:
+        runtime.close()
+
+
+def _strike() -> None:
+    raise SoftTimeLimitExceeded
+
+
 def _raise_in_select(loop: asyncio.AbstractEventLoop) -> None:
     """Make the loop's next wait raise: where a signal strikes an idle loop."""
     selector = loop._selector  # type: ignore[attr-defined]

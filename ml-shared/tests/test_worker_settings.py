@@ -12,7 +12,8 @@ from kombu.utils.imports import symbol_by_name
 from ml_shared.names import Queue
 from ml_shared.settings import ServiceSettings
 from ml_shared.worker.celery import WorkerApp, build_celery_app
-from ml_shared.worker.task import MAX_RETRIES, RETRY_MAX_SECONDS, AsyncTask, StageTask
+from ml_shared.worker.outcomes import RETRY_MAX_SECONDS
+from ml_shared.worker.task import MAX_RETRIES, AsyncTask, StageTask
 
 URL = "redis://127.0.0.1:1/0"
 

@@ -1,7 +1,9 @@
 """A small service's worker, as the real ones are built: for tests within this process, and run by `WorkerProcess`."""
 
 import asyncio
+import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -12,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+from celery import signals
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
@@ -25,6 +28,8 @@ from ml_shared.telemetry.attributes import JobStage
 from ml_shared.worker.celery import build_celery_app
 from ml_shared.worker.heartbeat import HeartbeatStep
 from ml_shared.worker.task import AsyncTask, StageOutcome, StageRun, StageTask
+
+logger = logging.getLogger(__name__)
 
 SECRET = "sk-a-key-that-nobody-may-see"
 NEXT_AT = datetime(2030, 1, 2, tzinfo=UTC)
@@ -84,6 +89,7 @@ app.conf.broker_transport_options |= {
 async def act(run: StageRun, behaviour: str, word: str) -> StageOutcome:
     """Behave as the test asks."""
     redis: Redis = run.resources.redis
+    await redis.rpush("times", time.time())
     await redis.rpush("began", f"{behaviour}:{word}")
     try:
         await _behave(
@@ -142,10 +148,29 @@ async def _behave(run: StageRun, behaviour: str, *, first: bool) -> None:
         case "kill-once":
             if first:
                 os.kill(os.getpid(), signal.SIGKILL)
+        case "die":
+            if first:
+                await _die(run.resources.redis, value)
         case "commit":
             await run.committing()
         case "stray":
             asyncio.get_running_loop().create_task(_stray(run.resources.redis), name="stray")
+
+
+async def _die(redis: Redis, how: str) -> None:
+    """End this process as only the kernel, or a library, would."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if how == "leaving-a-process" and (left := os.fork()):
+        await redis.rpush("left", left)
+    elif how == "leaving-a-process":
+        signal.alarm(60)
+        os.execvp("sleep", ["sleep", "60"])
+    elif how == "slowly":  # in the order of the kernel's: first the files, and then what tells of the end
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        time.sleep(0.4)
+    elif how == "exiting":
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGSEGV if how == "faulting" else signal.SIGKILL)
 
 
 async def _exit() -> None:
@@ -163,14 +188,29 @@ async def _stray(redis: Redis) -> None:
     await redis.rpush("strayed", "yes")
 
 
+@signals.worker_before_create_process.connect
+def tell_of_fork(**_: Any) -> None:
+    """Say when a child is made."""
+    logger.info("fork")
+
+
+@signals.worker_process_init.connect
+def tell_of_start(**_: Any) -> None:
+    """Say when a child is ready."""
+    logger.info("child ready")
+
+
 @app.task(bind=True, base=StageTask, name="probe.stage_task", stage=Stage.SCRAPING, job_stage=JobStage.SCRAPE)
 def stage_task(
-    self: StageTask, job_id: str | None = None, attempt_id: str | None = None, behaviour: str = "", word: str = "w"
+    self: StageTask,
+    job_id: str | None = None,
+    attempt_id: str | None = None,
+    behaviour: str = "",
+    word: str = "w",
+    url: str = "https://example.com/a",
 ) -> None:
     """One stage."""
-    self.run_stage(
-        lambda run: act(run, behaviour, word), job_id=job_id, attempt_id=attempt_id, url="https://example.com/a"
-    )
+    self.run_stage(lambda run: act(run, behaviour, word), job_id=job_id, attempt_id=attempt_id, url=url)
 
 
 @app.task(bind=True, base=AsyncTask, name="probe.plain_task")

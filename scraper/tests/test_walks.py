@@ -5,7 +5,7 @@ from sites import Site
 
 import app as service
 from app.core.errors import HttpStatusError
-from ml_shared.testing import attributes_walk, errors_walk
+from ml_shared.testing import attributes_walk, errors_walk, urls_walk
 from ml_shared.testing.models_walk import check_models
 from ml_shared.testing.routes_walk import RouteWalk
 from ml_shared.testing.values_walk import ValuesWalk
@@ -47,3 +47,7 @@ def test_every_field_of_a_body_takes_its_own_kind_within_a_bound(api: str) -> No
 
 def test_every_attribute_that_the_service_sets_is_of_the_vocabulary() -> None:
     assert attributes_walk.walk(service) >= 2
+
+
+def test_every_url_that_the_service_tells_of_is_told_by_the_one_function() -> None:
+    assert urls_walk.walk(service) >= 3

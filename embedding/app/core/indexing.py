@@ -20,6 +20,7 @@ from ml_shared.contracts.embedding import IndexResult
 from ml_shared.names import Operation, RequestMode, Stage
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.spans import Value, work_span
+from ml_shared.telemetry.urls import told_url
 
 WRITE_SPAN: Final = "vectors.write"
 REUSE_SPAN: Final = "vectors.reuse"
@@ -89,7 +90,7 @@ class Indexer:
         known: dict[str, Value] = {
             attributes.CORPUS_NAME: write.corpus,
             attributes.JOB_ID: write.job_id,
-            attributes.JOB_URL: write.url,
+            attributes.JOB_URL: told_url(write.url),
             attributes.JOB_STAGE: attributes.JobStage.EMBED,
             attributes.OPERATION: Operation.WRITE.value,
             attributes.REQUEST_MODE: RequestMode.ASYNC.value,

@@ -6,7 +6,7 @@ Names only ever come from here; an attribute that is not listed is not ours to s
 from typing import Final
 
 JOB_ID: Final = "job.id"  # str: the orchestrator's job; absent on direct calls
-JOB_URL: Final = "job.url"  # str: the submitted URL, without user information
+JOB_URL: Final = "job.url"  # str: the submitted URL as `telemetry.urls.told_url` has it: no values of its query
 JOB_STAGE: Final = "job.stage"  # str: scrape | chunk | embed | read
 QUEUE_NAME: Final = "queue.name"  # str: the Celery queue
 OPERATION: Final = "operation"  # str: read | write

@@ -22,6 +22,7 @@ from opentelemetry import trace
 from pythonjsonlogger.orjson import OrjsonFormatter
 
 from ml_shared.telemetry.masking import masked
+from ml_shared.telemetry.urls import with_told_urls
 
 UVICORN_LOG_CONFIG: Final = Path(__file__).parent / "uvicorn_logs.json"
 """For uvicorn's `--log-config`, or `UVICORN_LOG_CONFIG`: its own first lines come before the application is imported."""
@@ -121,8 +122,9 @@ class MaskingJsonFormatter(OrjsonFormatter):
         return self.jsonify_log_record(line | record.fields)
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Mask the values before they become JSON, so that the line stays valid JSON."""
-        line: dict[str, Any] = masked(log_data)
+        """Mask the values, and what URLs say, before they become JSON, so that the line stays valid JSON."""
+        told = {name: with_told_urls(text) if isinstance(text, str) else text for name, text in log_data.items()}
+        line: dict[str, Any] = masked(told)
         return line
 
 

@@ -42,7 +42,10 @@ def locked(folder: Path) -> Iterator[None]:
     """Keep every other process and thread that asks for it out of a folder. One that dies holding it lets go."""
     with (folder / ".lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:  # closing does not do: a child that was forked meanwhile has the file open, as long as it lives
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def remove_other_processes(folder: Path) -> None:

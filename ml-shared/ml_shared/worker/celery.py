@@ -27,9 +27,11 @@ from ml_shared.telemetry.metrics import (
 from ml_shared.worker.console import speak_json
 from ml_shared.worker.ending import EndingWorker, Failure
 from ml_shared.worker.heartbeat import HeartbeatScheduler, HeartbeatStep, PromptEvents
+from ml_shared.worker.outcomes import RETRY_MAX_SECONDS
+from ml_shared.worker.pool import PromptTaskPool, import_for_children
 from ml_shared.worker.request import KILLED
 from ml_shared.worker.runtime import ChildRuntime
-from ml_shared.worker.task import RETRY_MAX_SECONDS, AsyncTask, StageTask
+from ml_shared.worker.task import AsyncTask, StageTask
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +133,7 @@ def build_celery_app(
         task_publish_retry_policy=PUBLISH_RETRY,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
+        worker_pool=f"{PromptTaskPool.__module__}:{PromptTaskPool.__qualname__}",
         worker_proc_alive_timeout=CHILD_START_SECONDS,
         worker_soft_shutdown_timeout=SOFT_SHUTDOWN_SECONDS,
         worker_enable_soft_shutdown_on_idle=False,
@@ -149,6 +152,7 @@ def _connect_process_signals(app: WorkerApp) -> None:
     metrics = WorkerMetricsServer()
 
     def start_main(**_: Any) -> None:
+        import_for_children()
         ours = {name: task for name, task in app.tasks.items() if isinstance(task, AsyncTask)}
         start_task_metrics({name: isinstance(task, StageTask) for name, task in ours.items()})
         metrics.start(app.service_settings.WORKER_METRICS_PORT)

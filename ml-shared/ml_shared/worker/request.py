@@ -1,23 +1,21 @@
 """A task as a worker's main process sees it: the only one left to speak when a child was killed."""
 
-import asyncio
 import logging
-import threading
+from functools import partial
 from typing import Any, Final
 
 from celery.worker import state
 from celery.worker.request import Request
-from opentelemetry import context, propagate
 
 from ml_shared.clients.orchestrator import AbandonError, OrchestratorClient
 from ml_shared.errors import DeadlineError, ServiceError
 from ml_shared.queues.queueing import REQUEST_ID_HEADER
 from ml_shared.queues.results import ResultStore
 from ml_shared.storage.redis_client import open_redis
-from ml_shared.telemetry.logs import REQUEST_ID
 from ml_shared.telemetry.metrics import count_task
 from ml_shared.worker.stage import failure_callback
 from ml_shared.worker.task import StageTask
+from ml_shared.worker.telling import tell_apart_from_forks
 
 logger = logging.getLogger(__name__)
 
@@ -42,44 +40,16 @@ class WorkerRequest(Request):  # type: ignore[misc]
         task = self.task
         if isinstance(task, StageTask):
             error = DeadlineError(f"the task did not end within {timeout:g} s and was killed", code="task_timeout")
-            # a thread, because a blocking call here stops the consumer; a daemon, because the lease is the guarantee
-            threading.Thread(
-                target=_tell,
-                args=(
-                    task,
-                    self.id,
-                    dict(self.kwargs),
-                    self._trace_context(),
-                    self.request_dict.get(REQUEST_ID_HEADER),
-                    error,
-                ),
-                daemon=True,
-            ).start()
-
-    def _trace_context(self) -> context.Context:
-        headers: dict[str, Any] = self.request_dict
-        return propagate.extract({name: headers[name] for name in TRACE_HEADERS if headers.get(name)})
+            headers: dict[str, Any] = self.request_dict
+            tell_apart_from_forks(
+                partial(_tell, task, self.id, dict(self.kwargs), error),
+                trace_headers={name: headers[name] for name in TRACE_HEADERS if headers.get(name)},
+                request_id=headers.get(REQUEST_ID_HEADER),
+                task_id=self.id,
+            )
 
 
-def _tell(
-    task: StageTask,
-    task_id: str,
-    kwargs: dict[str, Any],
-    parent: context.Context,
-    request_id: str | None,
-    error: ServiceError,
-) -> None:
-    token = context.attach(parent)
-    REQUEST_ID.set(request_id)
-    try:
-        asyncio.run(_tell_async(task, task_id, kwargs, error))
-    except Exception:
-        logger.exception("nobody could be told of a killed task", extra={"task_id": task_id})
-    finally:
-        context.detach(token)
-
-
-async def _tell_async(task: StageTask, task_id: str, kwargs: dict[str, Any], error: ServiceError) -> None:
+async def _tell(task: StageTask, task_id: str, kwargs: dict[str, Any], error: ServiceError) -> None:
     settings = task.app.service_settings
     job_id, attempt_id = kwargs.get("job_id"), kwargs.get("attempt_id")
     logger.error("the task was killed: %s", error, extra={"task_id": task_id, "job_id": job_id})

@@ -18,6 +18,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NoReturn, TypeVar
 
 from billiard.common import terminate_handler_fired
+from billiard.exceptions import SoftTimeLimitExceeded
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ class ChildRuntime:
         self._holder: asyncio.Task[None] | None = None
         self._closing: asyncio.Event | None = None
         self._resources: Any = None
+        self._running: asyncio.Task[Any] | None = None
+        self._struck: SoftTimeLimitExceeded | None = None
 
     def open(self) -> None:
         """Make the loop on this thread and open the resources: what a worker's child does when it starts.
@@ -135,6 +138,7 @@ class ChildRuntime:
         if self._loop is not None:
             return
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(self._on_swallowed)
         if own_thread:
             self._thread = threading.Thread(target=self._loop.run_forever, name="task-loop", daemon=True)
             self._thread.start()
@@ -150,11 +154,26 @@ class ChildRuntime:
         try:
             if self._thread is None:
                 created.append(loop.create_task(body, context=context))
+                self._running = created[0]
                 return loop.run_until_complete(created[0])
             return asyncio.run_coroutine_threadsafe(_start(body, context, created), loop).result()
+        except asyncio.CancelledError as cancelled:
+            if self._struck is not None:
+                raise self._struck from cancelled
+            raise
         finally:
+            self._running = self._struck = None
             if created:
                 self._settle(created[0], before)
+
+    def _on_swallowed(self, loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -> None:
+        """Hear of what ended a callback. If the soft limit struck there, asyncio would log it and let the body go on."""
+        error = about.get("exception")
+        if isinstance(error, SoftTimeLimitExceeded) and self._running is not None:
+            self._struck = error
+            self._running.cancel()
+        else:
+            loop.default_exception_handler(about)
 
     def _settle(self, task: "asyncio.Task[Any]", before: "set[asyncio.Task[Any]]") -> None:
         if self._loop is None:

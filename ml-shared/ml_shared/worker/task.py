@@ -7,10 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from celery import Task
-from celery.utils.time import get_exponential_backoff_interval
 from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
-from redis.exceptions import RedisError
 
 from ml_shared.clients.orchestrator import AbandonError, OrchestratorClient
 from ml_shared.contracts.jobs import CallbackStatus, StageCallback
@@ -21,6 +19,8 @@ from ml_shared.queues.queueing import CALLER_TYPE_HEADER, REQUEST_ID_HEADER
 from ml_shared.queues.results import ResultStore
 from ml_shared.storage.redis_client import open_redis
 from ml_shared.telemetry import attributes
+from ml_shared.telemetry.urls import told_url
+from ml_shared.worker.outcomes import countdown, keep, keep_failure
 from ml_shared.worker.runtime import ResourcesError
 from ml_shared.worker.stage import (
     Attempt,
@@ -43,8 +43,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_RETRIES: Final = 3
-RETRY_MAX_SECONDS: Final = 300
-# Celery holds a delayed task in a worker's memory: short, or it waits in Postgres as a job
 MAX_LOST_DELIVERIES: Final = 3
 # Celery requeues what killed its worker without end
 RESOURCES_RETRY_SECONDS: Final = 15
@@ -139,7 +137,7 @@ class StageTask(AsyncTask):
         headers = self.request.headers or {}
         known = {
             attributes.JOB_ID: job_id,
-            attributes.JOB_URL: url,
+            attributes.JOB_URL: told_url(url) if url else None,
             attributes.JOB_STAGE: self.job_stage,
             attributes.CALLER_TYPE: headers.get(CALLER_TYPE_HEADER),
             attributes.HTTP_REQUEST_ID: headers.get(REQUEST_ID_HEADER),
@@ -250,17 +248,17 @@ class StageTask(AsyncTask):
             told = self._tell_of(error)
             if told.retryable and retries < self.max_retries:
                 self.note_outcome("retried")
-                raise self.retry(exc=TransientError(told.code), countdown=_countdown(retries, told)) from error
+                raise self.retry(exc=TransientError(told.code), countdown=countdown(retries, told)) from error
             self.note_outcome("failed")
             self.app.runtime.run(self._keep_failure_apart(task_id, told))
         else:
             self.note_outcome("success")
-            self.run_async(lambda resources: _keep(resources.results, task_id, outcome))
+            self.run_async(lambda resources: keep(resources.results, task_id, outcome))
 
     async def _keep_failure_apart(self, task_id: str, error: ServiceError) -> None:
         # by a client of its own: the child's may be what could not be opened
         async with open_redis(self.app.service_settings.REDIS_URL or "") as redis:
-            await _keep_failure(ResultStore(redis, self.app.service_settings), task_id, error)
+            await keep_failure(ResultStore(redis, self.app.service_settings), task_id, error)
 
     def _tell_of(self, error: Exception) -> ServiceError:
         """Put an error on the span and into the log, and return what may be told of it."""
@@ -280,29 +278,3 @@ class StageTask(AsyncTask):
             record_error(span, error)
             logger.error("the task failed unforeseen", extra=fields, exc_info=error)
         return told
-
-
-def _countdown(retries: int, error: ServiceError) -> float:
-    """Return how long to wait: what the error asks for, or longer each time, with jitter; never long."""
-    backoff = get_exponential_backoff_interval(factor=1, retries=retries, maximum=RETRY_MAX_SECONDS, full_jitter=True)
-    return float(min(RETRY_MAX_SECONDS, max(backoff, error.retry_after_seconds or 0)))
-
-
-async def _keep(store: ResultStore | None, task_id: str, outcome: StageOutcome) -> None:
-    if store is None:
-        return
-    try:
-        await store.finish(task_id, outcome.result.model_dump_json().encode(), 200)
-    except ServiceError as error:
-        await _keep_failure(store, task_id, error)
-    except RedisError:
-        logger.exception("the task's outcome could not be kept", extra={"task_id": task_id})
-
-
-async def _keep_failure(store: ResultStore | None, task_id: str, error: ServiceError) -> None:
-    if store is None:
-        return
-    try:
-        await store.finish_failed(task_id, error)
-    except (ServiceError, RedisError):
-        logger.exception("the task's failure could not be kept", extra={"task_id": task_id})

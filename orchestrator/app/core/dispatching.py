@@ -24,6 +24,7 @@ from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, ProgressRepo
 from ml_shared.errors import ServiceError
 from ml_shared.names import Operation, Stage
 from ml_shared.telemetry import attributes
+from ml_shared.telemetry.urls import told_url
 
 PAUSE_BASE_SECONDS = 1.0
 PAUSE_MOST_SECONDS = 60.0
@@ -125,7 +126,7 @@ class Dispatcher:
         parent = _propagator.extract({"traceparent": job.traceparent}) if job.traceparent else None
         with tracer.start_as_current_span(HAND_OUT_SPAN, context=parent, kind=SpanKind.INTERNAL, links=links) as span:
             span.set_attribute(attributes.JOB_ID, str(job.job_id))
-            span.set_attribute(attributes.JOB_URL, job.url)
+            span.set_attribute(attributes.JOB_URL, told_url(job.url))
             span.set_attribute(attributes.DISPATCH_STAGE, job.stage)
             span.set_attribute(attributes.OPERATION, Operation.WRITE.value)
             carrier: dict[str, str] = {}

@@ -35,9 +35,9 @@ from ml_shared.contracts.jobs import (
 )
 from ml_shared.contracts.values import uuid_of
 from ml_shared.names import Operation, Service, Stage
-from ml_shared.settings import without_password
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.spans import Value, work_span
+from ml_shared.telemetry.urls import told_url
 
 IDEMPOTENCY_HOURS: Final = 24
 SUBMIT_SPAN: Final = "job.submit"
@@ -72,7 +72,7 @@ class Orchestrator:
     ) -> JobAccepted:
         """Take in a job. See `app.core.submission.submit`."""
         known: dict[str, Value] = {
-            attributes.JOB_URL: without_password(request.url),
+            attributes.JOB_URL: told_url(request.url),
             attributes.CORPUS_NAME: request.corpus_name,
             attributes.OPERATION: Operation.WRITE.value,
         }

@@ -12,10 +12,10 @@ from app.core import errors
 from app.core.errors import RobotsDisallowedError
 from ml_shared.errors import InternalError, UnavailableError, UpstreamError
 from ml_shared.names import Operation, RequestMode, Stage
-from ml_shared.settings import without_password
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.metrics import start_at_zero
 from ml_shared.telemetry.spans import CANCELLED, Value, failure_code, work_span
+from ml_shared.telemetry.urls import told_url
 from ml_shared.web.urls import InvalidUrlError
 
 if TYPE_CHECKING:
@@ -89,19 +89,11 @@ for _metric in (PAGE_BYTES, BYTES, FETCH_SECONDS, EXTRACT_SECONDS, ROBOTS_DENIAL
     start_at_zero(_metric, RequestMode, [Operation.WRITE])
 
 
-def shown_url(url: str) -> str:
-    """Return a URL as it may stand on spans: without user information, whatever it is."""
-    try:
-        return without_password(url)
-    except ValueError:
-        return "invalid"
-
-
 def visit_span(name: str, visit: "Visit") -> AbstractContextManager[Span]:
     """Open a span that carries what is known of a visit."""
     known: dict[str, Value] = {
         attributes.JOB_ID: visit.job_id,
-        attributes.JOB_URL: shown_url(visit.url),
+        attributes.JOB_URL: told_url(visit.url),
         attributes.JOB_STAGE: attributes.JobStage.SCRAPE,
         attributes.OPERATION: Operation.WRITE.value,
         attributes.REQUEST_MODE: visit.mode.value,

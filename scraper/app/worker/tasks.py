@@ -1,7 +1,6 @@
 """The scraper's Celery task."""
 
 from app.core.logic import execute_scrape
-from app.core.telemetry import shown_url
 from app.core.visiting import Visit
 from app.worker.callbacks import deliver
 from app.worker.celery_app import app
@@ -31,4 +30,4 @@ def scrape_task(
             run.host_next_at = visit.host_next_at
         return await deliver(run, result)
 
-    self.run_stage(body, job_id=job_id, attempt_id=attempt_id, url=shown_url(url))
+    self.run_stage(body, job_id=job_id, attempt_id=attempt_id, url=url)

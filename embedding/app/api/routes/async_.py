@@ -18,6 +18,7 @@ from ml_shared.names import Operation, Service
 from ml_shared.queues.queueing import TaskQueue
 from ml_shared.queues.results import ResultStore, result_response
 from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.telemetry.urls import told_url
 from ml_shared.web.urls import normalise_url
 
 router = APIRouter(route_class=GuardedRoute, tags=["async"])
@@ -50,7 +51,7 @@ async def embed_async(
         ctx,
         task_id=answer.task_id,
         job_id=payload.job_id,
-        url=payload.document.url,
+        url=told_url(payload.document.url),
         corpus_name=payload.corpus_name,
     )
     return answer

@@ -13,6 +13,7 @@ from ml_shared.contracts.jobs import JobAccepted, JobRequest
 from ml_shared.http.admission import admit
 from ml_shared.http.routing import GuardedRoute
 from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.telemetry.urls import told_url
 
 router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
 _propagator = TraceContextTextMapPropagator()
@@ -36,5 +37,11 @@ async def submit_job(
         ctx.owner, payload, traceparent=carrier.get("traceparent"), idempotency_key=idempotency_key
     )
     await request.app.state.nudger.nudge(FIRST.stage)
-    emit(AuditEvent.JOB_SUBMITTED, ctx, job_id=accepted.job_id, url=payload.url, corpus_name=payload.corpus_name)
+    emit(
+        AuditEvent.JOB_SUBMITTED,
+        ctx,
+        job_id=accepted.job_id,
+        url=told_url(payload.url),
+        corpus_name=payload.corpus_name,
+    )
     return accepted

@@ -15,6 +15,7 @@ from ml_shared.http.routing import GuardedRoute
 from ml_shared.names import Service
 from ml_shared.queues.results import result_response
 from ml_shared.ratelimit.enforcer import enforcer
+from ml_shared.telemetry.urls import told_url
 
 router = APIRouter(route_class=GuardedRoute, tags=["async"])
 
@@ -36,7 +37,7 @@ async def scrape_async(
     answer: EnqueueAnswer = await request.app.state.tasks.enqueue(
         scrape_task, ctx, kwargs=kwargs, job_id=payload.job_id
     )
-    emit(AuditEvent.SCRAPE_ENQUEUED, ctx, job_id=payload.job_id, task_id=answer.task_id, url=payload.url)
+    emit(AuditEvent.SCRAPE_ENQUEUED, ctx, job_id=payload.job_id, task_id=answer.task_id, url=told_url(payload.url))
     return answer
 
 

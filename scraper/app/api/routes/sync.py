@@ -15,6 +15,7 @@ from ml_shared.http.sync import within_deadline
 from ml_shared.names import RequestMode, Stage
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.telemetry.spans import direct_work
+from ml_shared.telemetry.urls import told_url
 
 router = APIRouter(route_class=GuardedRoute, tags=["sync"])
 
@@ -38,5 +39,11 @@ async def scrape_sync(
         result = await within_deadline(
             execute_scrape(request.app.state.scraper, visit), settings.SYNC_TIMEOUT_SECONDS, "POST /enqueue"
         )
-    emit(AuditEvent.SCRAPE_SYNC_COMPLETE, ctx, job_id=payload.job_id, url=payload.url, bytes=result.bytes_fetched)
+    emit(
+        AuditEvent.SCRAPE_SYNC_COMPLETE,
+        ctx,
+        job_id=payload.job_id,
+        url=told_url(payload.url),
+        bytes=result.bytes_fetched,
+    )
     return result

@@ -1,0 +1,52 @@
+"""Celery's prefork pool, in which a child that has gone is replaced at once, whatever ended it.
+
+Celery learns of a child's end when a pipe closes that only the child held, and then asks the kernel for its exit
+status. Linux closes a process' files before it has a status to tell: asked between the two, Celery found the child
+alive, stopped watching its pipe, and looked again when its timer said so, up to 5 s later. The pipe does not close at
+all while a process that the child itself started lives on with a copy of it.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from celery.concurrency.asynpool import AsynPool
+from celery.concurrency.prefork import TaskPool
+
+from ml_shared.worker.telling import reap_tellers
+
+LOOK_SECONDS: Final = 0.2
+# a question to the kernel for each child: 0.1 % of a core
+
+_FOR_CHILDREN: Final = (
+    "anyio._backends._asyncio",
+    "httpcore",
+    "opentelemetry.instrumentation.asyncpg",
+    "opentelemetry.instrumentation.httpx",
+    "opentelemetry.instrumentation.redis",
+)
+# not gRPC, a child's exporter: it does not take every fork well
+
+
+def import_for_children() -> None:
+    """Import what every child does when it starts or sends its first request, in the process that they are forked from.
+
+    Half of a child's start is imports otherwise, and a task that waits for its slot waits for them.
+    """
+    for name in _FOR_CHILDREN:
+        importlib.import_module(name)
+
+
+class PromptPool(AsynPool):  # type: ignore[misc]
+    """Celery's pool, which asks the kernel for its children often instead of once and then every five seconds."""
+
+    @property
+    def timers(self) -> dict[Callable[[], Any], float]:
+        """Celery's hook: what its loop does regularly."""
+        return {self.maintain_pool: LOOK_SECONDS, reap_tellers: LOOK_SECONDS}
+
+
+class PromptTaskPool(TaskPool):  # type: ignore[misc]
+    """What makes Celery use it: `worker_pool`."""
+
+    Pool = PromptPool
