@@ -13,6 +13,8 @@ from pages import DOCUMENTATION
 from redis.asyncio import Redis
 from sites import Site
 
+from ml_shared.queues.lists import queue_lists
+
 USER = {"X-API-Key": USER_KEY}
 OTHER = {"X-API-Key": OTHER_KEY}
 ORCHESTRATOR = {"X-API-Key": ORCHESTRATOR_KEY}

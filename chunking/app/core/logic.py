@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import TypeAdapter
+
 from app.config import Settings
 from app.core.cancellation import Cancellation
 from app.core.errors import ModelLimitError
@@ -21,6 +23,8 @@ from ml_shared.telemetry import attributes
 from ml_shared.telemetry.spans import work_span
 
 SPLIT_SPAN: Final = "chunk.split"
+CHUNKS_BETWEEN_CHECKS: Final = 200
+_CHUNKS: Final = TypeAdapter(list[Chunk])
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,26 @@ class Chunker:
     tokenizer: Tokenizer
     pool: WorkPool
     model_max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a text was cut into: counts, and the whole result as JSON."""
+
+    chunks: int
+    tokens: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """For whom a text is cut, and whether that is the orchestrator for a job."""
+
+    caller: str = ""
+    internal: bool = False
+
+
+ANYBODY: Final = Asker()
 
 
 @asynccontextmanager
@@ -49,7 +73,7 @@ async def open_chunker(settings: Settings) -> AsyncIterator[Chunker]:
         pool.close()
 
 
-async def execute_chunk(request: ChunkRequest, chunker: Chunker) -> ChunkResult:
+async def execute_chunk(request: ChunkRequest, chunker: Chunker, asker: Asker = ANYBODY) -> Answer:
     """Cut a text in a thread.
 
     Raises
@@ -58,8 +82,10 @@ async def execute_chunk(request: ChunkRequest, chunker: Chunker) -> ChunkResult:
         If `max_tokens` is above what the serving model reads.
     CharacterTooLongError
         If one character alone is over `max_tokens`.
+    TooManyTextsError
+        If as many of the caller's texts as may be are being cut or wait.
     BusyError
-        If no thread is free and no more texts may wait for one.
+        If no more texts may be held for anybody.
     """
     known = {
         attributes.JOB_STAGE: attributes.JobStage.CHUNK,
@@ -68,12 +94,15 @@ async def execute_chunk(request: ChunkRequest, chunker: Chunker) -> ChunkResult:
     }
     with work_span(SPLIT_SPAN, attributes=known, stage=Stage.CHUNKING) as span, counted():
         _check_limit(request, chunker)
-        result = await chunker.pool.run(
-            lambda cancellation: chunk_text(request, chunker.tokenizer, cancellation), len(request.text)
+        answer = await chunker.pool.run(
+            lambda cancellation: answered(chunk_text(request, chunker.tokenizer, cancellation), cancellation),
+            len(request.text),
+            caller=asker.caller,
+            internal=asker.internal,
         )
-        span.set_attribute(attributes.CHUNK_COUNT, len(result.chunks))
-        count_result(result)
-        return result
+        span.set_attribute(attributes.CHUNK_COUNT, answer.chunks)
+        count_result(answer.chunks, answer.tokens)
+        return answer
 
 
 def _check_limit(request: ChunkRequest, chunker: Chunker) -> None:
@@ -87,15 +116,17 @@ def chunk_text(request: ChunkRequest, tokenizer: Tokenizer, cancellation: Cancel
     """Cut a text, here and now. The steps: line ends, structure, tokens, cuts, counts, heading paths."""
     plain = with_plain_line_ends(request.text)
     markdown = request.format is TextFormat.MARKDOWN
-    structure = scan_markdown(plain, cancellation) if markdown else scan_text(plain)
+    structure = scan_markdown(plain, cancellation) if markdown else scan_text(plain, cancellation)
     starts = tokenizer.token_starts(request.text, cancellation)
     limits = Limits(tokens=request.max_tokens - tokenizer.special_tokens, overlap=request.overlap_tokens)
     spans = Splitter(plain, starts, structure, request.strategy, limits, cancellation).spans()
     counted = fitted(request.text, spans, tokenizer, request.max_tokens, cancellation)
-    paths = heading_paths(structure, [(start, end) for start, end, _ in counted])
+    paths = heading_paths(structure, [(start, end) for start, end, _ in counted], cancellation)
     chunks = [
         Chunk(index=index, text=request.text[start:end], start=start, end=end, token_count=count, heading_path=path)
-        for index, ((start, end, count), path) in enumerate(zip(counted, paths, strict=True))
+        for index, ((start, end, count), path) in cancellation.through(
+            enumerate(zip(counted, paths, strict=True)), every=CHUNKS_BETWEEN_CHECKS
+        )
     ]
     return ChunkResult(
         job_id=request.job_id,
@@ -104,3 +135,13 @@ def chunk_text(request: ChunkRequest, tokenizer: Tokenizer, cancellation: Cancel
         tokenizer=tokenizer.name,
         strategy=ChunkStrategy(request.strategy),
     )
+
+
+def answered(result: ChunkResult, cancellation: Cancellation) -> Answer:
+    """Write a result as JSON, a few chunks at a time: megabytes at once would hold Python's lock, and so the event loop."""
+    parts = []
+    for start in range(0, len(result.chunks), CHUNKS_BETWEEN_CHECKS):
+        cancellation.check()
+        parts.append(_CHUNKS.dump_json(result.chunks[start : start + CHUNKS_BETWEEN_CHECKS])[1:-1])
+    before, mark, after = result.model_copy(update={"chunks": []}).model_dump_json().encode().partition(b'"chunks":[')
+    return Answer(len(result.chunks), result.token_total, b"".join((before, mark, b",".join(parts), after)))
