@@ -1,6 +1,6 @@
 """What chunking does, without HTTP."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -43,6 +43,11 @@ class Answer:
     chunks: int
     tokens: int
     body: bytes
+
+    @property
+    def result(self) -> ChunkResult:
+        """The result, read again."""
+        return ChunkResult.model_validate_json(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ async def execute_chunk(request: ChunkRequest, chunker: Chunker, asker: Asker = 
     with work_span(SPLIT_SPAN, attributes=known, stage=Stage.CHUNKING) as span, counted():
         _check_limit(request, chunker)
         answer = await chunker.pool.run(
-            lambda cancellation: answered(chunk_text(request, chunker.tokenizer, cancellation), cancellation),
+            lambda cancellation: chunk_text(request, chunker.tokenizer, cancellation),
             len(request.text),
             caller=asker.caller,
             internal=asker.internal,
@@ -112,8 +117,8 @@ def _check_limit(request: ChunkRequest, chunker: Chunker) -> None:
         )
 
 
-def chunk_text(request: ChunkRequest, tokenizer: Tokenizer, cancellation: Cancellation) -> ChunkResult:
-    """Cut a text, here and now. The steps: line ends, structure, tokens, cuts, counts, heading paths."""
+def chunk_text(request: ChunkRequest, tokenizer: Tokenizer, cancellation: Cancellation) -> Answer:
+    """Cut a text, here and now. The steps: line ends, structure, tokens, cuts, counts, heading paths, JSON."""
     plain = with_plain_line_ends(request.text)
     markdown = request.format is TextFormat.MARKDOWN
     structure = scan_markdown(plain, cancellation) if markdown else scan_text(plain, cancellation)
@@ -121,27 +126,38 @@ def chunk_text(request: ChunkRequest, tokenizer: Tokenizer, cancellation: Cancel
     limits = Limits(tokens=request.max_tokens - tokenizer.special_tokens, overlap=request.overlap_tokens)
     spans = Splitter(plain, starts, structure, request.strategy, limits, cancellation).spans()
     counted = fitted(request.text, spans, tokenizer, request.max_tokens, cancellation)
-    paths = heading_paths(structure, [(start, end) for start, end, _ in counted], cancellation)
-    chunks = [
-        Chunk(index=index, text=request.text[start:end], start=start, end=end, token_count=count, heading_path=path)
-        for index, ((start, end, count), path) in cancellation.through(
-            enumerate(zip(counted, paths, strict=True)), every=CHUNKS_BETWEEN_CHECKS
-        )
-    ]
-    return ChunkResult(
+    paths = heading_paths(structure, counted)
+    return _answer(request, tokenizer.name, counted, paths, cancellation)
+
+
+def _answer(
+    request: ChunkRequest,
+    tokenizer: str,
+    counted: Sequence[tuple[int, int, int]],
+    paths: Iterator[list[str]],
+    cancellation: Cancellation,
+) -> Answer:
+    """Write the result as JSON, a few chunks at a time.
+
+    All of them at once would be a million objects, which the garbage collector stops everything for, and megabytes of
+    JSON, for which Python's lock is held, and so the event loop.
+    """
+    whole = ChunkResult(
         job_id=request.job_id,
-        chunks=chunks,
+        chunks=[],
         token_total=sum(count for _, _, count in counted),
-        tokenizer=tokenizer.name,
+        tokenizer=tokenizer,
         strategy=ChunkStrategy(request.strategy),
     )
-
-
-def answered(result: ChunkResult, cancellation: Cancellation) -> Answer:
-    """Write a result as JSON, a few chunks at a time: megabytes at once would hold Python's lock, and so the event loop."""
+    before, mark, after = whole.model_dump_json().encode().partition(b'"chunks":[')
     parts = []
-    for start in range(0, len(result.chunks), CHUNKS_BETWEEN_CHECKS):
+    for first in range(0, len(counted), CHUNKS_BETWEEN_CHECKS):
         cancellation.check()
-        parts.append(_CHUNKS.dump_json(result.chunks[start : start + CHUNKS_BETWEEN_CHECKS])[1:-1])
-    before, mark, after = result.model_copy(update={"chunks": []}).model_dump_json().encode().partition(b'"chunks":[')
-    return Answer(len(result.chunks), result.token_total, b"".join((before, mark, b",".join(parts), after)))
+        few = [
+            Chunk(index=index, text=request.text[start:end], start=start, end=end, token_count=count, heading_path=path)
+            for index, ((start, end, count), path) in enumerate(
+                zip(counted[first : first + CHUNKS_BETWEEN_CHECKS], paths, strict=False), first
+            )
+        ]
+        parts.append(_CHUNKS.dump_json(few)[1:-1])
+    return Answer(len(counted), whole.token_total, b"".join((before, mark, b",".join(parts), after)))
