@@ -63,6 +63,8 @@ class Places:
         How many requests of one caller may wait; 0 refuses what finds no place.
     refusal
         The error of a caller who has its share.
+    instead
+        What that caller is told to do.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Places:
         waiting: int = 32,
         wait_seconds: float = WAIT_SECONDS,
         refusal: type[ServiceError] = ShareTakenError,
+        retry_after_seconds: float = RETRY_AFTER_SECONDS,
         instead: str = "send fewer requests at once",
     ) -> None:
         self.name = name
@@ -84,6 +87,7 @@ class Places:
         self._most_waiting = waiting
         self._wait_seconds = wait_seconds
         self._refusal = refusal
+        self._retry_after = retry_after_seconds
         self._instead = instead
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
@@ -140,7 +144,7 @@ class Places:
             _REFUSED.labels(self.name, "share").inc()
             raise self._refusal(
                 f"{self._held[caller]} of your requests hold {self.name}, and {len(queue)} wait for one; {self._instead}",
-                retry_after_seconds=RETRY_AFTER_SECONDS,
+                retry_after_seconds=self._retry_after,
             )
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(place)
@@ -154,7 +158,7 @@ class Places:
             if isinstance(error, TimeoutError) and limit.expired():
                 _REFUSED.labels(self.name, "busy").inc()
                 raise PlacesTakenError(
-                    f"the {self.name} are all in use; try again in a moment", retry_after_seconds=RETRY_AFTER_SECONDS
+                    f"the {self.name} are all in use; try again in a moment", retry_after_seconds=self._retry_after
                 ) from error
             raise
 

@@ -31,7 +31,7 @@ def fitted(
     fitting: list[tuple[int, int, int]] = []
     waiting = [span for span in trimmed if span[0] < span[1]]
     while waiting:
-        counts = tokenizer.counts([text[start:end] for start, end in waiting], cancellation)
+        counts = tokenizer.counts((text[start:end] for start, end in waiting), cancellation)
         parts: list[Span] = []
         for (start, end), count in cancellation.through(zip(waiting, counts, strict=True), every=SPANS_BETWEEN_CHECKS):
             if count <= max_tokens:

@@ -2,7 +2,7 @@
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -78,7 +78,7 @@ class Tokenizer:
                 starts.extend([base + start for start, _ in encoding.offsets])
         return starts
 
-    def counts(self, texts: Sequence[str], cancellation: Cancellation) -> list[int]:
+    def counts(self, texts: Iterable[str], cancellation: Cancellation) -> list[int]:
         """Return the real token count of each text by itself, special tokens included."""
         counts: list[int] = []
         waiting = iter(texts)

@@ -1,7 +1,7 @@
 """Pools of PostgreSQL connections, shared out among who asks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -59,6 +59,11 @@ class SharedPool:
         """Return the first value of a statement's first row, or `None`."""
         async with self.acquire() as connection:
             return await connection.fetchval(query, *arguments)
+
+    async def executemany(self, query: str, arguments: Iterable[Sequence[Any]]) -> None:
+        """Run a statement once for each set of arguments."""
+        async with self.acquire() as connection:
+            await connection.executemany(query, arguments)
 
     async def execute(self, query: str, *arguments: Any) -> str:
         """Run a statement, and return what PostgreSQL says of it."""

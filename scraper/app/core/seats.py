@@ -9,6 +9,7 @@ from typing import Final
 from ml_shared.errors import RateLimitedError
 from ml_shared.shares import Places
 
+RETRY_AFTER_SECONDS: Final = 5.0
 PLACES: Final = "pages being read"
 
 
@@ -38,5 +39,6 @@ class Seats(Places):
             share=per_caller,
             waiting=0,
             refusal=SeatsTakenError,
+            retry_after_seconds=RETRY_AFTER_SECONDS,
             instead="read fewer at once, or use POST /enqueue",
         )
