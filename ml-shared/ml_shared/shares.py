@@ -25,11 +25,18 @@ RETRY_AFTER_SECONDS: Final = 2.0
 NOBODY: Final = ""
 
 multiprocess_folder()  # made before the first gauge wants a file in it
-_HELD: Final = Gauge("ml_places_held", "Places that are held, by what they are.", ["place"], multiprocess_mode="livesum")
-_LIMIT: Final = Gauge("ml_places_limit", "Places that there are, by what they are.", ["place"], multiprocess_mode="livesum")
-_WAITING: Final = Gauge("ml_places_waiting", "Who waits for a place, by what they are.", ["place"], multiprocess_mode="livesum")
+_HELD: Final = Gauge(
+    "ml_places_held", "Places that are held, by what they are.", ["place"], multiprocess_mode="livesum"
+)
+_LIMIT: Final = Gauge(
+    "ml_places_limit", "Places that there are, by what they are.", ["place"], multiprocess_mode="livesum"
+)
+_WAITING: Final = Gauge(
+    "ml_places_waiting", "Who waits for a place, by what they are.", ["place"], multiprocess_mode="livesum"
+)
 _REFUSED: Final = CounterMetric(
-    "ml_places_refused", "Requests that got no place: `share`, the caller has its own; `busy`, none came free in time.",
+    "ml_places_refused",
+    "Requests that got no place: `share`, the caller has its own; `busy`, none came free in time.",
     ["place", "reason"],
 )
 

@@ -48,9 +48,7 @@ async def redis(redis_url: str) -> AsyncIterator["Redis"]:
 @pytest.fixture
 def task(redis_url: str) -> Iterator[Task]:
     """The task of `worker_app`, as an API sees it."""
-    app = build_celery_app(
-        _settings(redis_url), queue=Queue.SCRAPER, include=[], resources=contextlib.nullcontext
-    )
+    app = build_celery_app(_settings(redis_url), queue=Queue.SCRAPER, include=[], resources=contextlib.nullcontext)
 
     @app.task(name="probe.plain_task")
     def plain_task(word: str) -> None:
@@ -163,7 +161,10 @@ async def test_hand_outs_come_first_then_who_has_few_tasks_then_who_has_many(
     gauges = await queue.read_gauges()
     assert [next(iter(series.values())) for series in gauges.values()][:2] == [103.0, 400.0]
     worker = WorkerProcess(
-        "worker_app", queue="scraper", folder=Path(__file__).parent, env={"REDIS_URL": redis_url, "ORCHESTRATOR_URL": None}
+        "worker_app",
+        queue="scraper",
+        folder=Path(__file__).parent,
+        env={"REDIS_URL": redis_url, "ORCHESTRATOR_URL": None},
     )
     with worker:
         while await redis.llen("plain") < 103:

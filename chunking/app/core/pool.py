@@ -83,7 +83,10 @@ class WorkPool:
         share_of_texts, share_of_characters = self._most_texts / PARTS, self._most_characters / PARTS
         with self._lock:
             own, all_texts = self._texts[caller], self._texts.total()
-            own_characters, all_characters = self._characters[caller] + characters, self._characters.total() + characters
+            own_characters, all_characters = (
+                self._characters[caller] + characters,
+                self._characters.total() + characters,
+            )
             # one text always gets in, however long
             if own and not internal and (own + 1 > share_of_texts or own_characters > share_of_characters):
                 raise TooManyTextsError(
