@@ -273,7 +273,7 @@ async def test_a_full_queue_is_a_429_with_retry_after(
 ) -> None:
     from app.main import app
 
-    monkeypatch.setattr(app.state.tasks, "_max_depth", 1)
+    monkeypatch.setattr(app.state.tasks._room, "_max_tasks", 1)
     assert (await client.post("/enqueue", json=Enqueued().model_dump())).status_code == 202
     answer = await client.post("/enqueue", json=Enqueued().model_dump())
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "30")

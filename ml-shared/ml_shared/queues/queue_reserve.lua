@@ -90,8 +90,8 @@ if owner ~= '' then
   while ARGV[10 + list] and tasks >= tonumber(ARGV[10 + list]) do
     list = list + 1
   end
-elseif redis.call('INCR', hand_outs) % tonumber(ARGV[11]) == 0 then
-  -- hand-outs without end keep direct tasks waiting, but not out: the next of them goes in between
+elseif redis.call('INCR', hand_outs) % tonumber(ARGV[11]) == 0 and redis.call('LLEN', KEYS[LISTS]) > 0 then
+  -- hand-outs without end keep direct tasks waiting, but not out: the next of those goes in between
   for index = LISTS + 1, #KEYS do
     if redis.call('RPOPLPUSH', KEYS[index], KEYS[LISTS]) then
       break
