@@ -15,6 +15,7 @@ from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.membership import FakeMembership
 
 USER_KEY = "a-users-key-0123456789"
+OTHER_KEY = "another-users-key-0123456789"
 ORCHESTRATOR_KEY = "the-orchestrators-key-0123456789"
 
 
@@ -55,6 +56,7 @@ def client(app: Any) -> Iterator[httpx.Client]:
 
     with FakeMembership() as membership:
         membership.add(USER_KEY)
+        membership.add(OTHER_KEY)
         settings.MEMBERSHIP_URL = membership.url
         with (
             ThreadedServer(app) as server,

@@ -24,7 +24,7 @@ OPTIONS = [
 
 
 def chunked(tokenizer: Tokenizer, text: str, **options: Any) -> ChunkResult:
-    return chunk_text(ChunkRequest(text=text, **options), tokenizer, Cancellation())
+    return chunk_text(ChunkRequest(text=text, **options), tokenizer, Cancellation()).result
 
 
 def assert_contract(tokenizer: Tokenizer, text: str, options: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from conftest import OTHER_KEY
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.parser import text_string_to_metric_families
 from test_routes import TEXT, _Slow, slow
@@ -78,8 +79,9 @@ def test_a_text_that_finds_no_room_is_counted_as_such(client: httpx.Client, scra
     waiting = threading.Thread(target=lambda: client.post("/chunk", json={"text": "x"}))
     waiting.start()
     assert slow.entered.wait(5)
-    assert client.post("/chunk", json={"text": "x"}).status_code == 503
-    assert scrapes.outcomes() == {"chunking_busy": 1}
+    assert client.post("/chunk", json={"text": "x"}).status_code == 429
+    assert client.post("/chunk", json={"text": "x"}, headers={"X-API-Key": OTHER_KEY}).status_code == 503
+    assert scrapes.outcomes() == {"too_many_texts": 1, "chunking_busy": 1}
     slow.abandoned.set()
     waiting.join()
 

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.core.cancellation import AbandonedError, Cancellation
-from app.core.pool import BusyError, WorkPool
+from app.core.errors import BusyError, TooManyTextsError
+from app.core.pool import WorkPool
 
 
 @pytest.fixture
 async def pool() -> AsyncIterator[WorkPool]:
-    pool = WorkPool(workers=1, waiting=1, waiting_characters=100)
+    pool = WorkPool(workers=1, waiting=3, waiting_characters=100)
     yield pool
     pool.close()
 
@@ -46,32 +47,59 @@ async def test_work_that_is_not_waited_for_stops_and_leaves_its_place(pool: Work
     assert await pool.run(lambda _: "done", 1) == "done"
 
 
-async def test_more_texts_than_may_wait_are_refused_at_once(pool: WorkPool) -> None:
-    release = threading.Event()
-    running = [asyncio.create_task(pool.run(lambda _: release.wait(10), 1)) for _ in range(2)]
-    await asyncio.sleep(0.05)
-    with pytest.raises(BusyError) as refused:
-        await pool.run(lambda _: None, 1)
-    assert refused.value.retry_after_seconds == 2.0
-    release.set()
-    await asyncio.gather(*running)
-    assert await pool.run(lambda _: "done", 1) == "done"
+async def test_a_caller_has_a_quarter_of_the_texts_all_callers_three_and_the_orchestrator_the_rest() -> None:
+    pool, release = WorkPool(workers=1, waiting=7, waiting_characters=1000), threading.Event()
 
+    def waiting(_: Cancellation) -> bool:
+        return release.wait(10)
 
-async def test_characters_that_wait_are_bounded_but_one_text_always_gets_in(pool: WorkPool) -> None:
-    release = threading.Event()
-    large = asyncio.create_task(pool.run(lambda _: release.wait(10), 1000))
-    await asyncio.sleep(0.05)
+    running = [asyncio.create_task(pool.run(waiting, 1, caller=name)) for name in "aabbcc"]
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyTextsError) as own:
+        await pool.run(waiting, 1, caller="a")
+    with pytest.raises(BusyError) as full:
+        await pool.run(waiting, 1, caller="d")
+    assert own.value.retry_after_seconds == full.value.retry_after_seconds == 2.0
+    running += [asyncio.create_task(pool.run(waiting, 1, caller="o", internal=True)) for _ in range(2)]
+    await asyncio.sleep(0)
     with pytest.raises(BusyError):
-        await pool.run(lambda _: None, 1)
+        await pool.run(waiting, 1, caller="o", internal=True)
+    release.set()
+    assert all(await asyncio.gather(*running))
+    assert await pool.run(lambda _: "done", 1, caller="a") == "done"
+    pool.close()
+
+
+async def test_characters_are_shared_out_likewise_but_one_text_always_gets_in() -> None:
+    pool, release = WorkPool(workers=1, waiting=30, waiting_characters=100), threading.Event()
+
+    def waiting(_: Cancellation) -> bool:
+        return release.wait(10)
+
+    large = asyncio.create_task(pool.run(waiting, 1000, caller="a"))
+    await asyncio.sleep(0)
+    for caller, refused in (("a", TooManyTextsError), ("b", BusyError)):
+        with pytest.raises(refused):
+            await pool.run(waiting, 1, caller=caller)
     release.set()
     assert await large
+    release.clear()
+    running = [asyncio.create_task(pool.run(waiting, 25, caller=name)) for name in "abc"]
+    await asyncio.sleep(0)
+    for caller, refused in (("a", TooManyTextsError), ("d", BusyError)):
+        with pytest.raises(refused):
+            await pool.run(waiting, 1, caller=caller)
+    running.append(asyncio.create_task(pool.run(waiting, 25, caller="o", internal=True)))
+    await asyncio.sleep(0)
+    release.set()
+    assert all(await asyncio.gather(*running))
+    pool.close()
 
 
 async def test_what_still_waits_when_its_caller_leaves_never_runs(pool: WorkPool) -> None:
     release, ran = threading.Event(), threading.Event()
     first = asyncio.create_task(pool.run(lambda _: release.wait(10), 1))
-    second = asyncio.create_task(pool.run(lambda _: ran.set(), 1))
+    second = asyncio.create_task(pool.run(lambda _: ran.set(), 1, internal=True))
     await asyncio.sleep(0.05)
     second.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -15,7 +15,7 @@ SENTENCE = "The quick brown fox jumps over the lazy dog again. "  # 11 tokens
 
 def chunks_of(tokenizer: Tokenizer, text: str, **options: Any) -> list[Chunk]:
     request = ChunkRequest(text=text, **{"max_tokens": 128, "overlap_tokens": 0} | options)
-    return chunk_text(request, tokenizer, Cancellation()).chunks
+    return chunk_text(request, tokenizer, Cancellation()).result.chunks
 
 
 def test_a_chunk_that_is_half_full_ends_before_a_heading(tokenizer: Tokenizer) -> None:

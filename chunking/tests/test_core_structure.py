@@ -23,7 +23,7 @@ def blocks(text: str) -> list[str]:
 
 def chunks_of(tokenizer: Tokenizer, text: str, **options: Any) -> list[Chunk]:
     request = ChunkRequest(text=text, **{"max_tokens": 64, "overlap_tokens": 0} | options)
-    return chunk_text(request, tokenizer, Cancellation()).chunks
+    return chunk_text(request, tokenizer, Cancellation()).result.chunks
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import ORCHESTRATOR_KEY, TOKENIZER_SHA256
+from conftest import ORCHESTRATOR_KEY, OTHER_KEY, TOKENIZER_SHA256
 
 from app.config import settings
 from app.core.cancellation import AbandonedError, Cancellation
@@ -120,8 +120,8 @@ class _Slow(WorkPool):
         super().__init__(**sizes)
         self.abandoned, self.entered = threading.Event(), threading.Event()
 
-    async def run(self, work: Any, characters: int) -> Any:
-        return await super().run(self._endless, characters)
+    async def run(self, work: Any, characters: int, *, caller: str = "", internal: bool = False) -> Any:
+        return await super().run(self._endless, characters, caller=caller, internal=internal)
 
     def _endless(self, cancellation: Cancellation) -> None:
         self.entered.set()
@@ -153,13 +153,15 @@ def test_a_text_that_takes_too_long_is_504_and_its_computation_stops(
     assert slow.abandoned.wait(5)
 
 
-def test_a_full_service_says_when_to_come_back(client: httpx.Client, slow: _Slow) -> None:
+def test_a_full_service_says_when_to_come_back_and_whose_texts_fill_it(client: httpx.Client, slow: _Slow) -> None:
     waiting = threading.Thread(target=lambda: client.post("/chunk", json={"text": "x"}))
     waiting.start()
     assert slow.entered.wait(5)
-    answer = client.post("/chunk", json={"text": "x"})
-    problem(answer, 503, "chunking_busy")
-    assert answer.headers["retry-after"] == "2"
+    own = client.post("/chunk", json={"text": "x"})
+    problem(own, 429, "too_many_texts")
+    another = client.post("/chunk", json={"text": "x"}, headers={"X-API-Key": OTHER_KEY})
+    problem(another, 503, "chunking_busy")
+    assert own.headers["retry-after"] == another.headers["retry-after"] == "2"
     slow.abandoned.set()
     waiting.join()
 

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 
+from ml_shared.queues.lists import queue_lists
 from ml_shared.telemetry import attributes
 from ml_shared.testing.endpoint import EndpointMode, FakeEndpoint
 from ml_shared.testing.orchestrator import FakeOrchestrator
@@ -110,7 +111,7 @@ async def test_a_queued_task_carries_the_requests_trace(
     answer = await client.post("/enqueue", json=body, headers={"traceparent": PARENT})
     assert answer.headers["x-trace-id"] == PARENT.split("-")[1]
     with Redis.from_url(redis_url) as redis:
-        [message] = redis.lrange("embed_jobs", 0, -1)
+        [message] = redis.lrange(queue_lists("embed_jobs")[1], 0, -1)
     assert PARENT.split("-")[1].encode() in message
 
 

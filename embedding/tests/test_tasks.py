@@ -18,6 +18,7 @@ from ml_shared.auth.context import hash_key
 from ml_shared.contracts.chunking import Chunk, ChunkResult, ChunkStrategy
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, StageCallback
 from ml_shared.names import Stage
+from ml_shared.queues.lists import queue_lists
 from ml_shared.testing.endpoint import EndpointMode, FakeEndpoint
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.testing.worker import WorkerProcess
@@ -210,7 +211,7 @@ async def test_enqueue_answers_the_task_and_queues_no_key(client: httpx.AsyncCli
     assert (await client.get(f"/results/{body['task_id']}")).status_code == 202
     assert (await client.get(f"/results/{body['task_id']}", headers=BOB)).status_code == 404
     with Redis.from_url(redis_url) as redis:
-        [message] = redis.lrange("embed_jobs", 0, -1)
+        [message] = redis.lrange(queue_lists("embed_jobs")[1], 0, -1)
     arguments_sent = base64.b64decode(json.loads(message)["body"])
     assert b'"two"' in arguments_sent
     assert b"key-of-alice" not in message + arguments_sent
@@ -272,7 +273,7 @@ async def test_a_full_queue_is_a_429_with_retry_after(
 ) -> None:
     from app.main import app
 
-    monkeypatch.setattr(app.state.tasks, "_max_depth", 1)
+    monkeypatch.setattr(app.state.tasks._room, "_max_tasks", 1)
     assert (await client.post("/enqueue", json=Enqueued().model_dump())).status_code == 202
     answer = await client.post("/enqueue", json=Enqueued().model_dump())
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "30")

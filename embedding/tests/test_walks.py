@@ -122,3 +122,8 @@ def test_every_field_of_a_body_takes_its_own_kind_within_a_bound(configured: Set
 @pytest.mark.usefixtures("_broker")
 def test_every_attribute_that_the_service_sets_is_of_the_vocabulary() -> None:
     assert attributes_walk.walk(package) >= 9
+
+
+@pytest.mark.usefixtures("_broker")
+def test_every_url_that_the_service_tells_of_is_told_by_the_one_function() -> None:
+    assert urls_walk.walk(package) >= 2

@@ -113,6 +113,17 @@ BOARD = Board(
                     about="Each API and worker is one.",
                     width=6,
                 ),
+                Panel(
+                    "Places that callers share",
+                    [
+                        total("ml_places_held", "job", "place"),
+                        total("ml_places_waiting", "job", "place"),
+                        total("ml_places_limit", "job", "place"),
+                    ],
+                    about="Connections, calls, processes, pages: one caller has a share of each.",
+                    width=6,
+                ),
+                Panel("Who got no place", [rate("ml_places_refused_total", "job", "place", "reason")], "ops", width=6),
             ],
         ),
         Row(

@@ -17,6 +17,7 @@ from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.queueing import PendingResult
 from ml_shared.errors import RateLimitedError, UnavailableError
 from ml_shared.names import Queue
+from ml_shared.queues.lists import queue_lists
 from ml_shared.queues.queueing import OLDEST, TaskQueue
 from ml_shared.queues.results import HELD_BYTES, ResultStore
 from ml_shared.settings import ServiceSettings
@@ -59,9 +60,16 @@ def task(redis_url: str) -> Iterator[Task]:
     app.close()
 
 
+FIRST_DIRECT = queue_lists("scraper")[1]
+
+
 async def _message(redis: Redis) -> dict[str, Any]:
-    message: dict[str, Any] = json.loads(await redis.lindex("scraper", 0) or b"")
+    message: dict[str, Any] = json.loads(await redis.lindex(FIRST_DIRECT, 0) or b"")
     return message
+
+
+async def _waiting(redis: Redis) -> int:
+    return sum([await redis.llen(key) for key in queue_lists("scraper")])
 
 
 async def test_a_users_task_is_queued_where_workers_listen_and_registered_for_its_owner(
@@ -70,7 +78,7 @@ async def test_a_users_task_is_queued_where_workers_listen_and_registered_for_it
     queue = TaskQueue(redis, _settings(redis_url), Queue.SCRAPER)
     answer = await queue.enqueue(task, USER, kwargs={"word": "somebody's page"}, job_id=None)
     assert (answer.job_id, answer.status) == (None, "queued")
-    assert await redis.llen("scraper") == 1
+    assert await _waiting(redis) == await redis.llen(FIRST_DIRECT) == 1
     message = await _message(redis)
     assert message["headers"]["id"] == answer.task_id
     assert message["headers"]["ml_request_id"] == "request-0001"
@@ -116,16 +124,17 @@ async def test_a_queue_is_bounded_in_bytes_too_and_what_workers_hold_counts(
     monkeypatch.setattr("ml_shared.queues.queueing.MAX_QUEUED_BYTES", 100_000)
     queue = TaskQueue(redis, _settings(redis_url), Queue.SCRAPER)
     page = {"word": "é" * 5_000}  # 40,000 bytes as ASCII JSON in base64
-    await queue.enqueue(task, USER, kwargs=page, job_id=None)
+    await queue.enqueue(task, ORCHESTRATOR, kwargs=page, job_id="j")
     await redis.hset("unacked", "held-by-a-worker", await redis.lpop("scraper") or b"")
-    await queue.enqueue(task, USER, kwargs=page, job_id=None)
-    with pytest.raises(RateLimitedError) as refused:
-        await queue.enqueue(task, USER, kwargs=page, job_id=None)
-    assert (refused.value.code, refused.value.retry_after_seconds) == ("queue_full", 30)
-    assert await redis.get("ml:results:held_bytes") == str(2 * HELD_BYTES).encode()
+    await queue.enqueue(task, ORCHESTRATOR, kwargs=page, job_id="j")
+    for ctx, job_id in ((ORCHESTRATOR, "j"), (USER, None)):
+        with pytest.raises(RateLimitedError) as refused:
+            await queue.enqueue(task, ctx, kwargs=page, job_id=job_id)
+        assert (refused.value.code, refused.value.retry_after_seconds) == ("queue_full", 30)
+    assert not await redis.exists("ml:results:held_bytes")
     await queue.enqueue(task, USER, kwargs={"word": "short"}, job_id=None)
     await redis.delete("unacked")
-    await queue.enqueue(task, USER, kwargs=page, job_id=None)
+    await queue.enqueue(task, ORCHESTRATOR, kwargs=page, job_id="j")
 
 
 async def test_large_tasks_at_once_do_not_overshoot_the_bytes_within_a_process(
@@ -153,14 +162,13 @@ async def test_a_hundred_requests_at_once_overshoot_the_depth_by_nothing_within_
     assert await redis.llen("scraper") <= 10
 
 
-async def test_two_processes_overshoot_by_at_most_what_is_in_flight(redis: Redis, redis_url: str, task: Task) -> None:
+async def test_two_processes_do_not_overshoot_either(redis: Redis, redis_url: str, task: Task) -> None:
     queues = [TaskQueue(redis, _settings(redis_url, MAX_QUEUE_DEPTH=10), Queue.SCRAPER) for _ in range(2)]
-    in_flight = 40
     await asyncio.gather(
-        *(queues[n % 2].enqueue(task, USER, kwargs={"word": "w"}, job_id="j") for n in range(in_flight)),
+        *(queues[n % 2].enqueue(task, USER, kwargs={"word": "w"}, job_id="j") for n in range(40)),
         return_exceptions=True,
     )
-    assert await redis.llen("scraper") <= 10 + in_flight // 2
+    assert 5 < await redis.llen("scraper") <= 10  # what is arriving may be counted twice for a moment
 
 
 async def test_results_without_room_refuse_the_task(redis: Redis, redis_url: str, task: Task) -> None:
@@ -169,23 +177,8 @@ async def test_results_without_room_refuse_the_task(redis: Redis, redis_url: str
     with pytest.raises(RateLimitedError) as refused:
         await queue.enqueue(task, USER, kwargs={"word": "w"}, job_id=None)
     assert refused.value.code == "results_full"
-    assert await redis.llen("scraper") == 1
+    assert await _waiting(redis) == 1
     await queue.enqueue(task, ORCHESTRATOR, kwargs={"word": "w"}, job_id="job-1")
-
-
-async def test_a_caller_who_floods_the_queue_leaves_room_for_others_and_for_jobs(
-    redis: Redis, redis_url: str, task: Task
-) -> None:
-    queue = TaskQueue(redis, _settings(redis_url, MAX_QUEUE_DEPTH=12), Queue.SCRAPER)
-    answers = await asyncio.gather(
-        *(queue.enqueue(task, USER, kwargs={"word": "w"}, job_id=None) for _ in range(10)), return_exceptions=True
-    )
-    refused = [answer for answer in answers if isinstance(answer, RateLimitedError)]
-    assert {error.code for error in refused} == {"too_many_tasks"}
-    assert (len(refused), await redis.llen("scraper")) == (7, 3)
-    await queue.enqueue(task, OTHER, kwargs={"word": "w"}, job_id=None)
-    for number in range(8):
-        await queue.enqueue(task, ORCHESTRATOR, kwargs={"word": "w"}, job_id=f"job-{number}")
 
 
 async def test_a_task_that_can_not_be_sent_leaves_nothing_behind(redis: Redis, redis_url: str, task: Task) -> None:
@@ -194,6 +187,7 @@ async def test_a_task_that_can_not_be_sent_leaves_nothing_behind(redis: Redis, r
         await queue.enqueue(task, USER, kwargs={"no": "such argument"}, job_id=None)
     assert not await redis.keys("ml:results:task:*")
     assert await redis.get("ml:results:held_bytes") == b"0"
+    assert not await redis.keys("ml:queue:*")
 
 
 async def test_the_publishing_span_is_a_child_of_the_requests_and_the_message_carries_it(

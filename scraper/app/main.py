@@ -36,7 +36,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if shared.redis is None:
             raise RuntimeError("the scraper needs REDIS_URL: the pace of every host is kept there")
         app.state.redis = shared.redis
-        app.state.seats = Seats(SEATS, per_caller=SEATS_PER_CALLER)
+        app.state.seats = await stack.enter_async_context(Seats(SEATS, per_caller=SEATS_PER_CALLER).opened())
         scraper = open_scraper(settings, shared.redis, processes=EXTRACTION_PROCESSES)
         app.state.scraper = await stack.enter_async_context(scraper)
         yield

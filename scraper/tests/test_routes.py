@@ -13,6 +13,8 @@ from pages import DOCUMENTATION
 from redis.asyncio import Redis
 from sites import Site
 
+from ml_shared.queues.lists import queue_lists
+
 USER = {"X-API-Key": USER_KEY}
 OTHER = {"X-API-Key": OTHER_KEY}
 ORCHESTRATOR = {"X-API-Key": ORCHESTRATOR_KEY}
@@ -142,7 +144,7 @@ async def test_a_user_may_not_send_the_orchestrators_fields(
     value = "2024-05-06T07:08:09Z" if field in ("as_of", "submitted_at") else "abc"
     response = await client.post("/enqueue", json={"url": site.html("/page"), field: value})
     assert problem(response) == (403, "internal_field")
-    assert await redis.llen("scraper") == 0
+    assert [await redis.llen(key) for key in queue_lists("scraper")] == [0, 0, 0, 0]
 
 
 async def test_an_enqueued_page_waits_for_whoever_asked_and_for_nobody_else(
@@ -153,7 +155,7 @@ async def test_an_enqueued_page_waits_for_whoever_asked_and_for_nobody_else(
     answer = response.json()
     assert (answer["job_id"], answer["status"]) == (None, "queued")
     assert answer["queue_epoch"]
-    assert await redis.llen("scraper") == 1
+    assert [await redis.llen(key) for key in queue_lists("scraper")] == [0, 1, 0, 0], "not among the hand-outs"
     pending = await client.get(f"/results/{answer['task_id']}")
     assert (pending.status_code, pending.json()) == (202, {"task_id": answer["task_id"], "status": "queued"})
     stranger = await client.get(f"/results/{answer['task_id']}", headers=OTHER)

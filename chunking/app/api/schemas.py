@@ -14,7 +14,7 @@ CHUNK_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     401: {"description": "No API key, or not a valid one"},
     413: {"description": "The body is too large"},
     422: {"description": "A field is wrong; `max_tokens_too_large` when it is above what the serving model reads"},
-    429: {"description": "Over the rate limit; Retry-After says when to come back"},
+    429: {"description": "Over the rate limit, or `too_many_texts`: as many of yours as may be are being cut or wait"},
     503: {"description": "`chunking_busy`: as many texts as the service holds at once are waiting"},
     504: {"description": f"Not done within SYNC_TIMEOUT_SECONDS; use {ALTERNATIVE}"},
 }

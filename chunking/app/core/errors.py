@@ -1,6 +1,6 @@
 """What can go wrong with a text. The codes are part of chunking's contract."""
 
-from ml_shared.errors import InvalidError, UnavailableError
+from ml_shared.errors import InvalidError, RateLimitedError, UnavailableError
 
 
 class ModelLimitError(InvalidError):
@@ -19,3 +19,9 @@ class BusyError(UnavailableError):
     """As many texts as may wait are waiting."""
 
     code = "chunking_busy"
+
+
+class TooManyTextsError(RateLimitedError):
+    """As many texts of one caller as may be are being cut or wait."""
+
+    code = "too_many_texts"

@@ -14,6 +14,7 @@ from app.core.tokenising import Tokenizer
 
 SAFETY: Final = 0.95
 # of the length that proportion would allow: most pieces then fit at once
+SPANS_BETWEEN_CHECKS: Final = 1_000
 
 
 def fitted(
@@ -26,13 +27,13 @@ def fitted(
     CharacterTooLongError
         If one character alone is over `max_tokens`.
     """
-    trimmed = [_trimmed(text, span) for span in spans]
+    trimmed = [_trimmed(text, span) for span in cancellation.through(spans, every=SPANS_BETWEEN_CHECKS)]
     fitting: list[tuple[int, int, int]] = []
     waiting = [span for span in trimmed if span[0] < span[1]]
     while waiting:
-        counts = tokenizer.counts([text[start:end] for start, end in waiting], cancellation)
+        counts = tokenizer.counts((text[start:end] for start, end in waiting), cancellation)
         parts: list[Span] = []
-        for (start, end), count in zip(waiting, counts, strict=True):
+        for (start, end), count in cancellation.through(zip(waiting, counts, strict=True), every=SPANS_BETWEEN_CHECKS):
             if count <= max_tokens:
                 fitting.append((start, end, count))
                 continue

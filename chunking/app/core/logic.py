@@ -1,9 +1,11 @@
 """What chunking does, without HTTP."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
+
+from pydantic import TypeAdapter
 
 from app.config import Settings
 from app.core.cancellation import Cancellation
@@ -21,6 +23,8 @@ from ml_shared.telemetry import attributes
 from ml_shared.telemetry.spans import work_span
 
 SPLIT_SPAN: Final = "chunk.split"
+CHUNKS_BETWEEN_CHECKS: Final = 200
+_CHUNKS: Final = TypeAdapter(list[Chunk])
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,31 @@ class Chunker:
     tokenizer: Tokenizer
     pool: WorkPool
     model_max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a text was cut into: counts, and the whole result as JSON."""
+
+    chunks: int
+    tokens: int
+    body: bytes
+
+    @property
+    def result(self) -> ChunkResult:
+        """The result, read again."""
+        return ChunkResult.model_validate_json(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """For whom a text is cut, and whether that is the orchestrator for a job."""
+
+    caller: str = ""
+    internal: bool = False
+
+
+ANYBODY: Final = Asker()
 
 
 @asynccontextmanager
@@ -49,7 +78,7 @@ async def open_chunker(settings: Settings) -> AsyncIterator[Chunker]:
         pool.close()
 
 
-async def execute_chunk(request: ChunkRequest, chunker: Chunker) -> ChunkResult:
+async def execute_chunk(request: ChunkRequest, chunker: Chunker, asker: Asker = ANYBODY) -> Answer:
     """Cut a text in a thread.
 
     Raises
@@ -58,8 +87,10 @@ async def execute_chunk(request: ChunkRequest, chunker: Chunker) -> ChunkResult:
         If `max_tokens` is above what the serving model reads.
     CharacterTooLongError
         If one character alone is over `max_tokens`.
+    TooManyTextsError
+        If as many of the caller's texts as may be are being cut or wait.
     BusyError
-        If no thread is free and no more texts may wait for one.
+        If no more texts may be held for anybody.
     """
     known = {
         attributes.JOB_STAGE: attributes.JobStage.CHUNK,
@@ -68,12 +99,15 @@ async def execute_chunk(request: ChunkRequest, chunker: Chunker) -> ChunkResult:
     }
     with work_span(SPLIT_SPAN, attributes=known, stage=Stage.CHUNKING) as span, counted():
         _check_limit(request, chunker)
-        result = await chunker.pool.run(
-            lambda cancellation: chunk_text(request, chunker.tokenizer, cancellation), len(request.text)
+        answer = await chunker.pool.run(
+            lambda cancellation: chunk_text(request, chunker.tokenizer, cancellation),
+            len(request.text),
+            caller=asker.caller,
+            internal=asker.internal,
         )
-        span.set_attribute(attributes.CHUNK_COUNT, len(result.chunks))
-        count_result(result)
-        return result
+        span.set_attribute(attributes.CHUNK_COUNT, answer.chunks)
+        count_result(answer.chunks, answer.tokens)
+        return answer
 
 
 def _check_limit(request: ChunkRequest, chunker: Chunker) -> None:
@@ -83,24 +117,47 @@ def _check_limit(request: ChunkRequest, chunker: Chunker) -> None:
         )
 
 
-def chunk_text(request: ChunkRequest, tokenizer: Tokenizer, cancellation: Cancellation) -> ChunkResult:
-    """Cut a text, here and now. The steps: line ends, structure, tokens, cuts, counts, heading paths."""
+def chunk_text(request: ChunkRequest, tokenizer: Tokenizer, cancellation: Cancellation) -> Answer:
+    """Cut a text, here and now. The steps: line ends, structure, tokens, cuts, counts, heading paths, JSON."""
     plain = with_plain_line_ends(request.text)
     markdown = request.format is TextFormat.MARKDOWN
-    structure = scan_markdown(plain, cancellation) if markdown else scan_text(plain)
+    structure = scan_markdown(plain, cancellation) if markdown else scan_text(plain, cancellation)
     starts = tokenizer.token_starts(request.text, cancellation)
     limits = Limits(tokens=request.max_tokens - tokenizer.special_tokens, overlap=request.overlap_tokens)
     spans = Splitter(plain, starts, structure, request.strategy, limits, cancellation).spans()
     counted = fitted(request.text, spans, tokenizer, request.max_tokens, cancellation)
-    paths = heading_paths(structure, [(start, end) for start, end, _ in counted])
-    chunks = [
-        Chunk(index=index, text=request.text[start:end], start=start, end=end, token_count=count, heading_path=path)
-        for index, ((start, end, count), path) in enumerate(zip(counted, paths, strict=True))
-    ]
-    return ChunkResult(
+    paths = heading_paths(structure, counted)
+    return _answer(request, tokenizer.name, counted, paths, cancellation)
+
+
+def _answer(
+    request: ChunkRequest,
+    tokenizer: str,
+    counted: Sequence[tuple[int, int, int]],
+    paths: Iterator[list[str]],
+    cancellation: Cancellation,
+) -> Answer:
+    """Write the result as JSON, a few chunks at a time.
+
+    All of them at once would be a million objects, which the garbage collector stops everything for, and megabytes of
+    JSON, for which Python's lock is held, and so the event loop.
+    """
+    whole = ChunkResult(
         job_id=request.job_id,
-        chunks=chunks,
+        chunks=[],
         token_total=sum(count for _, _, count in counted),
-        tokenizer=tokenizer.name,
+        tokenizer=tokenizer,
         strategy=ChunkStrategy(request.strategy),
     )
+    before, mark, after = whole.model_dump_json().encode().partition(b'"chunks":[')
+    parts = []
+    for first in range(0, len(counted), CHUNKS_BETWEEN_CHECKS):
+        cancellation.check()
+        few = [
+            Chunk(index=index, text=request.text[start:end], start=start, end=end, token_count=count, heading_path=path)
+            for index, ((start, end, count), path) in enumerate(
+                zip(counted[first : first + CHUNKS_BETWEEN_CHECKS], paths, strict=False), first
+            )
+        ]
+        parts.append(_CHUNKS.dump_json(few)[1:-1])
+    return Answer(len(counted), whole.token_total, b"".join((before, mark, b",".join(parts), after)))

@@ -6,8 +6,7 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
-from app.core.errors import BusyError, CharacterTooLongError, ModelLimitError
-from ml_shared.contracts.chunking import ChunkResult
+from app.core.errors import BusyError, CharacterTooLongError, ModelLimitError, TooManyTextsError
 from ml_shared.errors import InternalError
 from ml_shared.names import Operation, RequestMode
 from ml_shared.telemetry.spans import CANCELLED, failure_code
@@ -18,7 +17,7 @@ OUTCOMES: Final = (
     SUCCESS,
     CANCELLED,
     OTHER,
-    *(error.code for error in (ModelLimitError, CharacterTooLongError, BusyError, InternalError)),
+    *(error.code for error in (ModelLimitError, CharacterTooLongError, TooManyTextsError, BusyError, InternalError)),
 )
 """What can become of a text."""
 
@@ -55,7 +54,7 @@ def counted() -> Iterator[None]:
         TEXTS.get(outcome, TEXTS[OTHER]).inc()
 
 
-def count_result(result: ChunkResult) -> None:
+def count_result(chunks: int, tokens: int) -> None:
     """Count what a text was cut into."""
-    CHUNKS.inc(len(result.chunks))
-    TOKENS.inc(result.token_total)
+    CHUNKS.inc(chunks)
+    TOKENS.inc(tokens)

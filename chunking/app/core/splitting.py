@@ -26,6 +26,7 @@ CHARACTERS_PER_TOKEN_MAX: Final = 12
 # English has four to five; a "word" of a megabyte, or white space, is few tokens or none, and must end all the same
 SECTION_LEAST_FILL: Final = 0.5
 # a chunk this full ends before a heading or paragraph rather than take in part of what follows
+BLOCKS_BETWEEN_CHECKS: Final = 1_000
 LINE_LEAST_FILL: Final = 0.6
 # lines and sentences come more often: the chunk may be fuller before one of them ends it
 
@@ -75,7 +76,8 @@ class Splitter:
         self._sections = [heading for heading in structure.headings if heading.stack == heading.start]
         self._section_starts = array("q", (heading.start for heading in self._sections))
         self._heading_starts = array("q", (heading.start for heading in structure.headings))
-        self._blocks = [block for block in structure.blocks if self._fits(block.start, block.end)]
+        blocks = cancellation.through(structure.blocks, every=BLOCKS_BETWEEN_CHECKS)
+        self._blocks = [block for block in blocks if self._fits(block.start, block.end)]
         self._block_starts = array("q", (block.start for block in self._blocks))
         self._best: Callable[[int, int, int], int] = {
             ChunkStrategy.MARKDOWN: self._best_by_structure,

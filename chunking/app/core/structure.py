@@ -13,7 +13,7 @@ from app.core.cancellation import Cancellation
 
 TITLE_MAX_CHARACTERS: Final = 200
 # a title is repeated with every chunk below it, so a heading of a megabyte must not be
-LINES_BETWEEN_CHECKS: Final = 20_000
+LINES_BETWEEN_CHECKS: Final = 1_000
 
 _LINE: Final = re.compile(r"[^\n]+")
 _PARAGRAPH_GAP: Final = re.compile(r"\n[^\S\n]*+\n\s*+")
@@ -75,17 +75,16 @@ def with_plain_line_ends(text: str) -> str:
     return text.replace("\r\n", " \n").replace("\r", "\n")
 
 
-def scan_text(text: str) -> Structure:
+def scan_text(text: str, cancellation: Cancellation) -> Structure:
     """Find the paragraphs of a text that is not Markdown."""
-    return Structure(paragraphs=array("q", (gap.end() for gap in _PARAGRAPH_GAP.finditer(text))))
+    gaps = cancellation.through(_PARAGRAPH_GAP.finditer(text), every=LINES_BETWEEN_CHECKS)
+    return Structure(paragraphs=array("q", (gap.end() for gap in gaps)))
 
 
 def scan_markdown(text: str, cancellation: Cancellation) -> Structure:
     """Find headings (ATX and setext), paragraphs, fenced code and tables; headings inside code are none."""
     scanner = _Scanner(text)
-    for number, match in enumerate(_LINE.finditer(text)):
-        if number % LINES_BETWEEN_CHECKS == 0:
-            cancellation.check()
+    for match in cancellation.through(_LINE.finditer(text), every=LINES_BETWEEN_CHECKS):
         scanner.take(match.start(), match.end())
     scanner.finish()
     return scanner.structure

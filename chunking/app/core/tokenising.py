@@ -2,7 +2,7 @@
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -12,9 +12,8 @@ from tokenizers import Tokenizer as HuggingFaceTokenizer
 from app.core.cancellation import Cancellation
 
 SEGMENT_CHARACTERS: Final = 32_768
-# one encode call's share of a long text: `encode_batch` uses every core only when it has several
-BATCH_CHARACTERS: Final = 16 * SEGMENT_CHARACTERS
-# between two batches a computation can be stopped, so this bounds how long an abandoned one goes on
+# Some ten milliseconds. What one call of the tokenizer gets for each core that is free: between two calls a computation
+# is stopped, or makes way, so this bounds how long it goes on that nobody waits for, and how long others wait
 
 
 class TokenizerFileError(RuntimeError):
@@ -71,19 +70,21 @@ class Tokenizer:
         """Return the offset of each token's first character in a text, in order, special tokens left out."""
         starts: array[int] = array("q")
         segments = _segments(text)
-        while batch := list(islice(segments, BATCH_CHARACTERS // SEGMENT_CHARACTERS)):
+        while batch := list(islice(segments, cancellation.cores)):
             cancellation.check()
+            # not `encode`: that one holds Python's lock while it works
             encodings = self._encoder.encode_batch([segment for _, segment in batch], add_special_tokens=False)
             for (base, _), encoding in zip(batch, encodings, strict=True):
                 starts.extend([base + start for start, _ in encoding.offsets])
         return starts
 
-    def counts(self, texts: Sequence[str], cancellation: Cancellation) -> list[int]:
+    def counts(self, texts: Iterable[str], cancellation: Cancellation) -> list[int]:
         """Return the real token count of each text by itself, special tokens included."""
         counts: list[int] = []
-        for batch in _batches(texts):
+        waiting = iter(texts)
+        while batch := _batch(waiting, cancellation.cores * SEGMENT_CHARACTERS):
             cancellation.check()
-            counts.extend(len(encoding) for encoding in self._encoder.encode_batch_fast(batch))
+            counts.extend([len(encoding) for encoding in self._encoder.encode_batch_fast(batch)])
         return counts
 
 
@@ -100,14 +101,12 @@ def _segments(text: str) -> Iterator[tuple[int, str]]:
         start = end
 
 
-def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
+def _batch(texts: Iterator[str], characters: int) -> list[str]:
+    """Take texts of so many characters in all, one at least if there is one."""
     batch: list[str] = []
-    characters = 0
     for text in texts:
         batch.append(text)
-        characters += len(text)
-        if characters >= BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
+        characters -= len(text)
+        if characters <= 0:
+            break
+    return batch

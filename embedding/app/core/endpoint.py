@@ -31,6 +31,7 @@ from app.core.metrics import (
 )
 from app.core.vectors import Vectors, parse_vectors
 from ml_shared.names import Operation, RequestMode, Stage
+from ml_shared.shares import Places
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.spans import Value, work_span
 
@@ -45,6 +46,10 @@ MAX_WAIT_SECONDS = 3.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 REQUESTS_AT_ONCE = 8
 # of one process that have all their calls in flight: a search's one text does not wait behind a document's batches
+CALLERS_SHARE = 4
+# One caller has at most a quarter of an API process' calls. A worker's child has calls of its own, for one task
+MOST_WAITING = 256
+# calls of one caller that wait for one of those
 _ABOUT_LENGTH = re.compile(r"\btokens?\b|context length|too long|input length", re.IGNORECASE)
 _ABOUT_CUTTING = re.compile(r"\b(was|were|been|inputs?) (truncated|cut)\b", re.IGNORECASE)
 # what was done, not what could be asked for: vLLM's refusals name an option for it
@@ -61,8 +66,9 @@ class Embedded:
 class EmbeddingEndpoint:
     """Turns texts into vectors. One a process; made by `open`."""
 
-    def __init__(self, client: httpx.AsyncClient, settings: Settings) -> None:
+    def __init__(self, client: httpx.AsyncClient, settings: Settings, places: Places) -> None:
         self._client = client
+        self._places = places
         self._model = settings.EMBEDDING_MODEL
         self._dimensions = settings.EMBEDDING_DIMENSIONS
         self._batch_size = settings.EMBEDDING_BATCH_SIZE
@@ -89,9 +95,18 @@ class EmbeddingEndpoint:
             limits=httpx.Limits(max_connections=slots, max_keepalive_connections=slots, keepalive_expiry=30.0),
             trust_env=False,
         ) as client:
+            places = Places(
+                "calls to the embedding endpoint",
+                slots,
+                share=slots // CALLERS_SHARE,
+                waiting=MOST_WAITING,
+                wait_seconds=settings.EMBEDDING_TIMEOUT_SECONDS,
+                instead="send fewer at once, or use POST /enqueue",
+            )
             IN_FLIGHT_LIMIT.inc(slots)
             try:
-                yield cls(client, settings)
+                async with places.opened():
+                    yield cls(client, settings, places)
             finally:
                 IN_FLIGHT_LIMIT.dec(slots)
 
@@ -173,8 +188,9 @@ class EmbeddingEndpoint:
 
     async def _ask_once(self, body: bytes) -> dict[str, Any]:
         try:
-            with IN_FLIGHT.track_inprogress():
-                response = await self._client.post("/embeddings", content=body)
+            async with self._places.taken():
+                with IN_FLIGHT.track_inprogress():
+                    response = await self._client.post("/embeddings", content=body)
         except httpx.TransportError as error:
             # the error's own text may name an internal address
             raise EndpointUnavailableError(f"the embedding endpoint did not answer ({type(error).__name__})") from error

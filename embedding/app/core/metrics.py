@@ -83,7 +83,7 @@ TRUNCATIONS: Final = Counter(
 )
 IN_FLIGHT: Final = Gauge(
     "ml_embedding_in_flight",
-    "Batches that are at the endpoint, or wait for a connection to it.",
+    "Batches that are at the endpoint.",
     multiprocess_mode="livesum",
 )
 IN_FLIGHT_LIMIT: Final = Gauge(

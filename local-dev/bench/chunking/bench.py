@@ -55,7 +55,7 @@ def naive(text: str) -> list[str]:
 
 def structured(text: str) -> list[str]:
     request = ChunkRequest(text=text, max_tokens=MAX_TOKENS, overlap_tokens=OVERLAP)
-    return [chunk.text for chunk in chunk_text(request, ours, Cancellation()).chunks]
+    return [chunk.text for chunk in chunk_text(request, ours, Cancellation()).result.chunks]
 
 
 def timed(split: Callable[[str], list[str]], texts: list[str]) -> tuple[float, list[list[str]]]:

@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from kombu.exceptions import OperationalError
@@ -15,7 +16,9 @@ from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.queueing import EnqueueAnswer
 from ml_shared.errors import RateLimitedError, UnavailableError
 from ml_shared.names import Operation, Queue, RequestMode
+from ml_shared.queues.lists import queue_lists
 from ml_shared.queues.results import ResultStore
+from ml_shared.queues.room import EPOCH_KEY, UNACKED_KEY, QueueRoom, Room, Verdict, release
 from ml_shared.settings import ServiceSettings
 from ml_shared.storage.lua import LuaScript
 from ml_shared.telemetry.metrics import count_rejection, service_name, start_rejections
@@ -24,9 +27,6 @@ from ml_shared.telemetry.readings import Reading, Values
 if TYPE_CHECKING:
     from celery import Task
 
-EPOCH_KEY: Final = "ml:queue_epoch"
-UNACKED_KEY: Final = "unacked"
-# the hash in which kombu keeps what workers hold and have not acknowledged
 MAX_QUEUED_BYTES: Final = 256 * 2**20
 # a document's chunks travel in its message, tens of megabytes at worst; this is a quarter of the embedding VM's Redis
 FULL_RETRY_SECONDS: Final = 30
@@ -42,26 +42,28 @@ DEPTH: Final = Reading("ml_queue_depth", "Tasks that wait in the queue, or that 
 LIMIT: Final = Reading("ml_queue_limit", "Tasks that the queue takes in.", _LABELS)
 OLDEST: Final = Reading(
     "ml_queue_oldest_age_seconds",
-    "How long the task that comes next has waited in the queue; 0 when none does.",
+    "How long the task that came first has waited in the queue; 0 when none does.",
     _LABELS,
 )
+_BY_BYTES: Final = frozenset({Verdict.QUEUE_BYTES, Verdict.DIRECT_BYTES, Verdict.OWNER_BYTES})
 _oldest: Final = LuaScript("ml_shared.queues", "queue_oldest.lua")
 
 
 class TaskQueue:
-    """A Celery queue, as the API in front of it sees it: bounded in tasks and in bytes.
+    """A Celery queue, as the API in front of it sees it: bounded in tasks and in bytes, and shared out among callers.
 
-    Both are read, and then the task is queued: requests that come between are counted within this process, so that
-    the bound is overshot by at most what the *other* API processes have in flight.
+    One caller has at most a quarter of either, all callers together three quarters: the rest is the orchestrator's, whose
+    hand-outs are worked off first. See `ml_shared.queues.room` and `ml_shared.queues.lists`.
     """
 
     def __init__(self, redis: Redis, settings: ServiceSettings, queue: Queue) -> None:
         self._redis = redis
         self._queue = queue
+        self._lists = queue_lists(queue)
         self._max_depth = settings.MAX_QUEUE_DEPTH
+        self._room = QueueRoom(redis, queue, max_tasks=settings.MAX_QUEUE_DEPTH, max_bytes=MAX_QUEUED_BYTES)
         self._results = ResultStore(redis, settings)
-        self._arriving = self._arriving_bytes = 0
-        start_rejections(queue, ("queue_full", "unavailable"))
+        start_rejections(queue, ("queue_full", "too_many_tasks", "unavailable"))
         start_rejections("results", ("results_full", "too_many_tasks"))
 
     async def enqueue(
@@ -85,46 +87,40 @@ class TaskQueue:
         """
         task_id = str(uuid.uuid4())
         size = _message_bytes(kwargs)
-        self._arriving += 1
-        self._arriving_bytes += size
         try:
-            depth, queued_bytes, epoch = await self._look()
-            if depth + self._arriving > self._max_depth:
-                raise self._full(f"{depth} tasks are waiting or being worked on")
-            if queued_bytes + self._arriving_bytes > MAX_QUEUED_BYTES:
-                raise self._full(f"{queued_bytes} bytes are waiting, {MAX_QUEUED_BYTES} is the most")
-            if job_id is None:
-                await self._results.reserve(task_id, ctx.owner)
+            room = await self._room.reserve(task_id, size, ctx.owner if job_id is None else None)
+            if room.verdict is not Verdict.TAKEN:
+                raise self._refusal(room)
             try:
-                await self._publish(task, task_id, ctx, kwargs)
-            except Exception:
-                if job_id is None:
-                    await self._results.release(task_id)
+                await self._register_and_publish(task, task_id, ctx, kwargs, job_id, room.priority)
+            except BaseException:
+                with suppress(RedisError):
+                    await release(self._redis, task_id)
                 raise
+            finally:
+                await self._room.arrived(task_id, size)
         except RedisError as error:
             raise self._unavailable() from error
-        finally:
-            self._arriving -= 1
-            self._arriving_bytes -= size
-        return EnqueueAnswer(job_id=job_id, task_id=task_id, queue_epoch=epoch)
+        return EnqueueAnswer(job_id=job_id, task_id=task_id, queue_epoch=room.epoch)
 
     async def depth(self) -> int:
         """Return how many tasks are waiting, or held by a worker."""
-        depth, _, _ = await self._look()
-        return depth
+        waiting, held = await self._count()
+        return waiting + held
 
     async def epoch(self) -> str:
         """Return the name of this life of the queue's Redis; after a wipe it is another one."""
-        _, _, epoch = await self._look()
-        return epoch
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.set(EPOCH_KEY, uuid.uuid4().hex, nx=True)
+            pipeline.get(EPOCH_KEY)
+            _, epoch = await pipeline.execute()
+        name: str = epoch.decode()
+        return name
 
     async def read_gauges(self) -> Values:
         """Return depth, limit and oldest age of the queue, for a scrape."""
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.llen(self._queue)
-            pipeline.hlen(UNACKED_KEY)
-            waiting, held = await pipeline.execute()
-        queued_at = await _oldest(self._redis, [self._queue]) if waiting else None
+        waiting, held = await self._count()
+        queued_at = await _oldest(self._redis, self._lists) if waiting else None
         age = max(time.time() - float(queued_at), 0.0) if queued_at is not None else 0.0
         labels = (service_name(), str(self._queue), RequestMode.ASYNC.value, Operation.WRITE.value)
         return {
@@ -133,18 +129,36 @@ class TaskQueue:
             OLDEST: {labels: age},
         }
 
-    async def _look(self) -> tuple[int, int, str]:
+    async def _count(self) -> tuple[int, int]:
         async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.llen(self._queue)
+            for key in self._lists:
+                pipeline.llen(key)
             pipeline.hlen(UNACKED_KEY)
-            pipeline.set(EPOCH_KEY, uuid.uuid4().hex, nx=True)
-            pipeline.get(EPOCH_KEY)
-            for key in (self._queue, UNACKED_KEY):
-                pipeline.memory_usage(key, samples=0)  # 0: exact, by looking at every message's length
-            waiting, held, _, epoch, *sizes = await pipeline.execute()
-        return int(waiting) + int(held), sum(size or 0 for size in sizes), epoch.decode()
+            *waiting, held = await pipeline.execute()
+        return sum(waiting), int(held)
 
-    async def _publish(self, task: "Task", task_id: str, ctx: CallerContext, kwargs: Mapping[str, Any]) -> None:
+    async def _register_and_publish(
+        self,
+        task: "Task",
+        task_id: str,
+        ctx: CallerContext,
+        kwargs: Mapping[str, Any],
+        job_id: str | None,
+        priority: int,
+    ) -> None:
+        if job_id is not None:
+            await self._publish(task, task_id, ctx, kwargs, priority)
+            return
+        await self._results.reserve(task_id, ctx.owner)
+        try:
+            await self._publish(task, task_id, ctx, kwargs, priority)
+        except Exception:
+            await self._results.release(task_id)
+            raise
+
+    async def _publish(
+        self, task: "Task", task_id: str, ctx: CallerContext, kwargs: Mapping[str, Any], priority: int
+    ) -> None:
         headers = {CALLER_TYPE_HEADER: ctx.caller_type, REQUEST_ID_HEADER: ctx.request_id}
         try:  # a thread, because Celery's producer blocks; the current span goes with it
             await asyncio.to_thread(
@@ -152,6 +166,7 @@ class TaskQueue:
                 kwargs=dict(kwargs),
                 task_id=task_id,
                 queue=str(self._queue),
+                priority=priority,
                 headers=headers,
                 argsrepr="()",
                 kwargsrepr="{...}",  # else the message's headers, and from there logs, quote what the caller sent
@@ -159,9 +174,22 @@ class TaskQueue:
         except (OperationalError, RedisError, OSError) as error:
             raise self._unavailable() from error
 
-    def _full(self, why: str) -> RateLimitedError:
+    def _refusal(self, room: Room) -> RateLimitedError:
+        what = "bytes" if room.verdict in _BY_BYTES else "tasks"
+        if room.verdict in (Verdict.OWNER_TASKS, Verdict.OWNER_BYTES):
+            count_rejection(self._queue, "too_many_tasks")
+            return RateLimitedError(
+                f"{room.counted} {what} of yours wait or are being worked on; one caller may have a quarter of the queue, "
+                "and POST /jobs on the orchestrator takes more",
+                code="too_many_tasks",
+                retry_after_seconds=FULL_RETRY_SECONDS,
+            )
         count_rejection(self._queue, "queue_full")
-        return RateLimitedError(f"the queue is full: {why}", code="queue_full", retry_after_seconds=FULL_RETRY_SECONDS)
+        return RateLimitedError(
+            f"the queue is full: {room.counted} {what} wait or are being worked on",
+            code="queue_full",
+            retry_after_seconds=FULL_RETRY_SECONDS,
+        )
 
     def _unavailable(self) -> UnavailableError:
         count_rejection(self._queue, "unavailable")

@@ -16,6 +16,7 @@ from ml_shared.contracts.queueing import PendingResult
 from ml_shared.errors import NotFoundError, RateLimitedError, ServiceError, TooLargeError, UnavailableError
 from ml_shared.http.problems import PROBLEM_MEDIA_TYPE, problem_bytes
 from ml_shared.names import Header
+from ml_shared.queues.room import release
 from ml_shared.settings import ServiceSettings
 from ml_shared.storage.lua import LuaScript
 from ml_shared.telemetry.logs import REQUEST_ID
@@ -31,8 +32,8 @@ RESULT_MAX_BYTES: Final = 2**20
 HELD_BYTES: Final = 16 * 1024
 # held from the moment a task is queued; room for any problem document, and for a small result
 OWNER_SHARE: Final = 4
-# An owner may have a quarter of the queue's tasks and of the room: one who floods `POST /enqueue` with tasks keeps
-# neither the others nor the orchestrator's hand-outs out. (The queue's bytes have no such share.)
+# An owner may have a quarter of the queue's tasks and of the room for results: one who floods `POST /enqueue` with tasks
+# keeps nobody else out. (The queue's own room is shared out likewise, see `ml_shared.queues.room`.)
 FULL_RETRY_SECONDS: Final = 60
 TOO_MANY_RETRY_SECONDS: Final = 30
 JSON: Final = "application/json"
@@ -148,6 +149,7 @@ class ResultStore:
         )
         if kept == 0:
             raise _full()
+        await release(self._redis, task_id)  # it has ended: its owner may queue another in its place
         if kept < 0:
             logger.info("nobody waits for this task's outcome any more", extra={"task_id": task_id})
 

@@ -56,10 +56,15 @@ def counted_redis(pool: ConnectionPool) -> Iterator[None]:
         sample_pools()
 
 
+def database_of(dsn: str) -> str:
+    """Return the name of a DSN's database."""
+    return urlsplit(dsn).path.lstrip("/") or "default"
+
+
 @contextmanager
 def counted_postgres(dsn: str, pool: Any) -> Iterator[None]:
     """Count a pool of asyncpg as long as it is open, under its database's name."""
-    entry = (urlsplit(dsn).path.lstrip("/") or "default", pool)
+    entry = (database_of(dsn), pool)
     _postgres.append(entry)
     try:
         yield

@@ -1,18 +1,75 @@
-"""Pools of PostgreSQL connections."""
+"""Pools of PostgreSQL connections, shared out among who asks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 
-from ml_shared.storage.pools import counted_postgres
+from ml_shared.shares import Places
+from ml_shared.storage.pools import counted_postgres, database_of
 
 COMMAND_TIMEOUT_SECONDS = 30.0
 # longer than any statement of ours, short enough that a stuck server does not hold a request for ever
 CONNECT_TIMEOUT_SECONDS = 5.0
 CLOSE_TIMEOUT_SECONDS = 5.0
+CALLERS_SHARE = 3
+# one caller has at most a third of the connections
+RESERVED_SHARE = 4
+# and a quarter is kept for what no caller asked for: workers' reports, passes, health checks
+MOST_WAITING = 256
+# requests of one caller that wait for one; a statement takes milliseconds
+
+
+class SharedPool:
+    """A pool of asyncpg's, of which each caller gets its share.
+
+    It has those of the pool's methods that are used here, and each takes a connection as `acquire` does.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, places: Places) -> None:
+        self._pool = pool
+        self._places = places
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        """Hold a connection within the block.
+
+        Raises
+        ------
+        ShareTakenError, PlacesTakenError
+            As `ml_shared.shares.Places` does.
+        """
+        async with self._places.taken(), self._pool.acquire() as connection:
+            yield connection
+
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+        """Return a statement's rows."""
+        async with self.acquire() as connection:
+            rows: list[Any] = await connection.fetch(query, *arguments)
+            return rows
+
+    async def fetchrow(self, query: str, *arguments: Any) -> Any:
+        """Return a statement's first row, or `None`."""
+        async with self.acquire() as connection:
+            return await connection.fetchrow(query, *arguments)
+
+    async def fetchval(self, query: str, *arguments: Any) -> Any:
+        """Return the first value of a statement's first row, or `None`."""
+        async with self.acquire() as connection:
+            return await connection.fetchval(query, *arguments)
+
+    async def executemany(self, query: str, arguments: Iterable[Sequence[Any]]) -> None:
+        """Run a statement once for each set of arguments."""
+        async with self.acquire() as connection:
+            await connection.executemany(query, arguments)
+
+    async def execute(self, query: str, *arguments: Any) -> str:
+        """Run a statement, and return what PostgreSQL says of it."""
+        async with self.acquire() as connection:
+            status: str = await connection.execute(query, *arguments)
+            return status
 
 
 @asynccontextmanager
@@ -23,7 +80,7 @@ async def open_pool(
     max_size: int = 10,
     init: Callable[[Any], Awaitable[None]] | None = None,
     command_timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
-) -> AsyncIterator[asyncpg.Pool]:
+) -> AsyncIterator[SharedPool]:
     """Open a pool on the running loop (a pool of one loop fails on another) and close it at the end.
 
     Parameters
@@ -47,9 +104,17 @@ async def open_pool(
         command_timeout=command_timeout_seconds,
         max_inactive_connection_lifetime=300.0,
     )
+    places = Places(
+        f"connections to {database_of(dsn)}",
+        max_size,
+        share=max_size // CALLERS_SHARE,
+        reserve=max_size // RESERVED_SHARE,
+        waiting=MOST_WAITING,
+    )
     try:
-        with counted_postgres(dsn, pool):
-            yield pool
+        async with places.opened():
+            with counted_postgres(dsn, pool):
+                yield SharedPool(pool, places)
     finally:
         try:
             await _close(pool)

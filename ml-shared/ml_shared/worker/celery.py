@@ -13,6 +13,7 @@ from celery import Task as CeleryTask
 from ml_shared.instrumentation import init_telemetry, instrument_celery, shutdown_telemetry, start_logging
 from ml_shared.names import Queue
 from ml_shared.probe import HEARTBEAT_SECONDS
+from ml_shared.queues.lists import PRIORITY_SEPARATOR, PRIORITY_STEPS
 from ml_shared.queues.queueing import QUEUED_AT_HEADER, REQUEST_ID_HEADER
 from ml_shared.settings import ServiceSettings
 from ml_shared.storage.pools import sample_pools
@@ -125,6 +126,10 @@ def build_celery_app(
             "socket_timeout": BROKER_TIMEOUT_SECONDS,
             "socket_connect_timeout": BROKER_TIMEOUT_SECONDS,
             "socket_keepalive": True,
+            # one list a priority, the orchestrator's hand-outs first
+            "queue_order_strategy": "priority",
+            "priority_steps": list(PRIORITY_STEPS),
+            "sep": PRIORITY_SEPARATOR,
         },
         broker_connection_timeout=BROKER_TIMEOUT_SECONDS,
         broker_connection_retry_on_startup=True,

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
-from weakref import WeakValueDictionary
 
 import orjson
 
@@ -20,12 +19,15 @@ from app.core.errors import EmptyContentError, ExtractionError, PageTooLargeErro
 from app.core.extraction_result import Extract
 from app.core.frames import FRAME_MAX_BYTES, LENGTH, frame
 from ml_shared.errors import ServiceError, UnavailableError
+from ml_shared.shares import Places
 
 START_TIMEOUT_SECONDS: Final = 30.0
 MEMORY_MAX_BYTES: Final = 1_024 * 2**20
 # of address space; a table of 100,000 rows takes half of it
 PAGES_A_PROCESS: Final = 500
 # then it is replaced: parsers and their caches grow
+PAGES_TO_WAIT_FOR: Final = 2
+# of the slowest kind, for a process to come free; the answer's own deadline is not longer
 _HOME: Final = Path(__file__).parents[2]
 _ERRORS: Final = {error.code: error for error in (EmptyContentError, ExtractionError, PageTooLargeError)}
 _KILL_MARGIN_SECONDS: Final = 2.0
@@ -45,11 +47,15 @@ class ExtractionPool:
 
     def __init__(self, size: int, timeout_seconds: float, *, memory_bytes: int = MEMORY_MAX_BYTES) -> None:
         self._workers = [_Worker(memory_bytes) for _ in range(size)]
-        self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
-        for worker in self._workers:
-            self._idle.put_nowait(worker)
+        self._idle = list(self._workers)
         self._timeout = timeout_seconds
-        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._places = Places(
+            "processes to extract in",
+            size,
+            share=size - 1,
+            wait_seconds=PAGES_TO_WAIT_FOR * timeout_seconds,
+            instead="read fewer pages at once, or use POST /enqueue",
+        )
 
     @classmethod
     @asynccontextmanager
@@ -61,7 +67,8 @@ class ExtractionPool:
         try:
             for worker in pool._workers:
                 await worker.spawn()
-            yield pool
+            async with pool._places.opened():
+                yield pool
         finally:
             for worker in pool._workers:
                 await worker.stop()
@@ -76,8 +83,13 @@ class ExtractionPool:
     ) -> Extract:
         """Extract one page, as `extraction.extract` does.
 
-        A caller gets all processes but one at most, where there are several: whose pages all take the whole time
-        then holds up nobody else's.
+        A caller gets all processes but one at most, where there are several, and a process that comes free goes to
+        whoever has fewest: whose pages all take the whole time then holds up nobody else's.
+
+        Parameters
+        ----------
+        caller
+            Who waits for it; "" for a worker's task, of which there is one at a time.
 
         Raises
         ------
@@ -88,7 +100,9 @@ class ExtractionPool:
         PageTooLargeError
             If its text is too long.
         UnavailableError
-            If no process can be started.
+            If no process can be started, or none comes free.
+        ShareTakenError
+            If too many of the caller's pages wait for one.
         """
         request = {
             "url": url,
@@ -96,12 +110,12 @@ class ExtractionPool:
             "charset": charset,
             "timeout_seconds": self._timeout + _KILL_MARGIN_SECONDS,
         }
-        async with self._turns.setdefault(caller, asyncio.Semaphore(max(1, len(self._workers) - 1))):
-            worker = await self._idle.get()
+        async with self._places.taken(caller):
+            worker = self._idle.pop(0)
             try:
                 return await worker.extract(orjson.dumps(request), page, self._timeout)
             finally:
-                self._idle.put_nowait(worker)
+                self._idle.append(worker)
 
 
 class _Worker:

@@ -4,14 +4,13 @@ A page may take ten megabytes and half a minute. Without a bound, one caller wit
 the process's memory, its name look-ups and its extraction, and everybody else's requests time out behind them.
 """
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from ml_shared.errors import RateLimitedError
+from ml_shared.shares import Places
 
 RETRY_AFTER_SECONDS: Final = 5.0
+PLACES: Final = "pages being read"
 
 
 class SeatsTakenError(RateLimitedError):
@@ -20,8 +19,10 @@ class SeatsTakenError(RateLimitedError):
     code = "too_many_scrapes"
 
 
-class Seats:
-    """The pages that are being read at the moment.
+class Seats(Places):
+    """The pages that are being read at the moment. Nobody waits for a seat: there is none, or there is.
+
+    Hand-outs of the orchestrator's need none: they come through the queue, to processes of their own.
 
     Parameters
     ----------
@@ -32,29 +33,12 @@ class Seats:
     """
 
     def __init__(self, total: int, *, per_caller: int) -> None:
-        self._total = total
-        self._per_caller = per_caller
-        self._taken: Counter[str] = Counter()
-
-    @contextmanager
-    def taken(self, caller: str) -> Iterator[None]:
-        """Hold a seat within the block.
-
-        Raises
-        ------
-        SeatsTakenError
-            If none is left for this caller, or for anybody.
-        """
-        if self._taken[caller] >= self._per_caller or self._taken.total() >= self._total:
-            raise SeatsTakenError(
-                f"{self._taken[caller]} of your pages are being read now, and {self._taken.total()} in all; read fewer "
-                "at once, or use POST /enqueue",
-                retry_after_seconds=RETRY_AFTER_SECONDS,
-            )
-        self._taken[caller] += 1
-        try:
-            yield
-        finally:
-            self._taken[caller] -= 1
-            if not self._taken[caller]:
-                del self._taken[caller]
+        super().__init__(
+            PLACES,
+            total,
+            share=per_caller,
+            waiting=0,
+            refusal=SeatsTakenError,
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+            instead="read fewer at once, or use POST /enqueue",
+        )

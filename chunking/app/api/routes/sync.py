@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app.api.schemas import ALTERNATIVE, CHUNK_DESCRIPTION, CHUNK_PROBLEMS
 from app.config import settings
-from app.core.logic import execute_chunk
+from app.core.logic import Asker, execute_chunk
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import users_and
@@ -32,14 +32,16 @@ async def chunk_sync(
     await enforcer.check(ctx)
     admit(payload, ctx, echo_job_id=True)
     with direct_work(Stage.CHUNKING, payload.job_id):
-        result = await within_deadline(
-            execute_chunk(payload, request.app.state.chunker), settings.SYNC_TIMEOUT_SECONDS, ALTERNATIVE
+        answer = await within_deadline(
+            execute_chunk(payload, request.app.state.chunker, Asker(ctx.owner, ctx.is_internal)),
+            settings.SYNC_TIMEOUT_SECONDS,
+            ALTERNATIVE,
         )
     emit(
         AuditEvent.CHUNK_COMPLETE,
         ctx,
         job_id=payload.job_id,
-        chunk_count=len(result.chunks),
-        token_total=result.token_total,
+        chunk_count=answer.chunks,
+        token_total=answer.tokens,
     )
-    return Response(result.model_dump_json(), media_type="application/json")
+    return Response(answer.body, media_type="application/json")

@@ -35,10 +35,11 @@ async def scrape_sync(
     await enforcer.check(ctx)
     admit(payload, ctx, echo_job_id=True)
     visit = Visit(payload.url, payload.job_id, RequestMode.SYNC, caller=ctx.owner)
-    with direct_work(Stage.SCRAPING, payload.job_id), request.app.state.seats.taken(ctx.owner):
-        result = await within_deadline(
-            execute_scrape(request.app.state.scraper, visit), settings.SYNC_TIMEOUT_SECONDS, "POST /enqueue"
-        )
+    with direct_work(Stage.SCRAPING, payload.job_id):
+        async with request.app.state.seats.taken(ctx.owner):
+            result = await within_deadline(
+                execute_scrape(request.app.state.scraper, visit), settings.SYNC_TIMEOUT_SECONDS, "POST /enqueue"
+            )
     emit(
         AuditEvent.SCRAPE_SYNC_COMPLETE,
         ctx,
