@@ -79,6 +79,7 @@ def local_variables(
         "GATEWAY_HTTPS_PORT": "443",
         # started by root, nginx would serve as `nobody`, who may not enter the state folder
         "GATEWAY_MAIN_DIRECTIVES": f"user {getpass.getuser()};" if os.geteuid() == 0 else "",
+        "GATEWAY_WORKER_PROCESSES": "auto",
         "GATEWAY_FLEET_ALLOW": "allow 127.0.0.0/8;",
         "GATEWAY_RUN_DIR": str(state_folder / "run"),
         "GATEWAY_LOG_DIR": str(state_folder / "logs"),
