@@ -19,7 +19,7 @@ QUEUES = {"orchestrator": "redis-orch", "scraper": "redis-scrape", "embedding": 
 # a script's own strings are no part of `maxmemory`: the server itself grows until the kernel ends it
 GROWS = "local kept = {} for i = 1, 8192 do kept[i] = string.rep('x', 1048576) .. i end return #kept"
 HOG = "held = []\nwhile True: held.append(bytearray(2**24))"
-LARGE_CHARACTERS = 2 * 2**20
+LARGE_CHARACTERS = 4 * 2**20
 AT_ONCE = 8
 FAR_BELOW = 0.75
 
@@ -100,8 +100,9 @@ def test_every_container_has_the_limits_that_its_file_says_and_no_swap(fleet: Co
 
 def test_large_texts_and_pages_at_once_stay_far_below_every_limit(fleet: ComposeFleet, caller: PatientCaller) -> None:
     words = "The osprey is a bird of prey that eats fish, and lives near rivers, lakes and coasts. "
-    text = "\n\n".join([words * 8] * (LARGE_CHARACTERS // (8 * len(words))))
-    pages = [fleet.outside.web.add(f"/large-{number}", text) for number in range(AT_ONCE)]
+    paragraphs = [words * 8] * (LARGE_CHARACTERS // (8 * len(words)))
+    text, page = "\n\n".join(paragraphs), "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
+    pages = [fleet.outside.web.add(f"/large-{number}", f"about {number}", page) for number in range(AT_ONCE)]
     with watched() as peaks, ThreadPoolExecutor(AT_ONCE) as pool:
         calls = [
             *(pool.submit(caller.request, "POST", "/api/chunking/chunk", json={"text": text}) for _ in range(AT_ONCE)),
