@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
-from cyclonedx.factory.license import LicenseFactory
+from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
@@ -88,9 +88,7 @@ def bill(image: Image, inventory: Inventory, pinned: Mapping[tuple[str, str], Se
     return text
 
 
-def _component(
-    package: Package, inventory: Inventory, pinned: Mapping[tuple[str, str], Sequence[str]]
-) -> Component:
+def _component(package: Package, inventory: Inventory, pinned: Mapping[tuple[str, str], Sequence[str]]) -> Component:
     is_python = package.kind == "pypi"
     distro = f"{inventory.distribution}-{inventory.release}".strip("-")
     qualifiers = {} if is_python else {"arch": package.architecture, "distro": distro}

@@ -15,7 +15,9 @@ from chores.registry import Ask, Registry
 
 TABLE_FILE: Final = Path("local-dev/README.md")
 NOT_YET: Final = "not pinned by digest yet"
-TABLE: Final = re.compile(r"(?<=<!-- images: digests written by `make requirements` -->\n)(.*?)(?=<!-- end of images -->)", re.S)
+TABLE: Final = re.compile(
+    r"(?<=<!-- images: digests written by `make requirements` -->\n)(.*?)(?=<!-- end of images -->)", re.S
+)
 ROW: Final = re.compile(rf"^\| ([a-z0-9][\w./-]*) \| ([\w.-]+) \| (sha256:[0-9a-f]{{64}}|{NOT_YET}) \|$", re.M)
 PLACES: Final = ("*/docker-compose*.yml", "*/Dockerfile")
 NAMED: Final = re.compile(

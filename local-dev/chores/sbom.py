@@ -52,7 +52,8 @@ def document(reference: str, stack: str) -> str:
         identity = _docker("inspect", "--format", "{{.Image}}", container).strip()
         (said,) = json.loads(_docker("image", "inspect", identity))
         with subprocess.Popen(["docker", "export", container], stdout=subprocess.PIPE) as exported:
-            assert exported.stdout is not None
+            if exported.stdout is None:
+                raise ImageError("docker export gave no output")
             with tarfile.open(fileobj=exported.stdout, mode="r|") as archive:
                 inventory = read(archive)
             exported.stdout.read()  # what pads it; left unread, the export would fail
@@ -70,23 +71,28 @@ def document(reference: str, stack: str) -> str:
 
 def _docker(*words: str) -> str:
     done = subprocess.run(
-        ["docker", *words], capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS, stdin=subprocess.DEVNULL
+        ["docker", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode:
         raise ImageError(f"docker {' '.join(words)}: {done.stderr.strip()}")
     return done.stdout
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], output: Path = OUTPUT) -> int:
     """Write the bills and return the exit status."""
     if unknown := sorted(set(arguments) - set(STACKS)):
         print(f"no stack of ours: {', '.join(unknown)}; there are {', '.join(STACKS)}", file=sys.stderr)
         return 1
     chosen = tuple(stack for stack in STACKS if not arguments or stack in arguments)
-    OUTPUT.mkdir(exist_ok=True)
+    output.mkdir(exist_ok=True)
     missing = []
     for reference, stack in images(chosen, os.environ).items():
-        target = OUTPUT / f"{_file_name(reference)}.cdx.json"
+        target = output / f"{_file_name(reference)}.cdx.json"
         try:
             text = document(reference, stack)
         except ImageError as error:
@@ -94,7 +100,7 @@ def main(arguments: list[str]) -> int:
             print(f"  {reference}: {error}", file=sys.stderr)
             continue
         target.write_text(text)
-        print(f"  {target.relative_to(REPOSITORY)}: {len(json.loads(text)['components'])} components", flush=True)
+        print(f"  {target.name}: {len(json.loads(text)['components'])} components", flush=True)
     if missing:
         print("`make images` builds what is ours; the others are pulled.", file=sys.stderr)
     return 1 if missing else 0

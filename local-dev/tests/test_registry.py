@@ -146,6 +146,10 @@ def test_an_option_that_there_is_not_is_one_clear_line(capsys: pytest.CaptureFix
 
 
 def test_a_row_without_a_digest_says_so() -> None:
-    rows = "| image | version | digest |\n|---|---|---|\n| a/b | 1 | not pinned by digest yet |\n| c | 2 | " + OTHER + " |\n"
+    rows = (
+        "| image | version | digest |\n|---|---|---|\n| a/b | 1 | not pinned by digest yet |\n| c | 2 | "
+        + OTHER
+        + " |\n"
+    )
     text = f"<!-- images: digests written by `make requirements` -->\n{rows}<!-- end of images -->\n"
     assert [(pin.name, pin.version, pin.digest) for pin in pins_of(text)] == [("a/b", "1", None), ("c", "2", OTHER)]

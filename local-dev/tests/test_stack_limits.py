@@ -11,7 +11,9 @@ from chores.containers import services_of
 REPOSITORY = Path(__file__).resolve().parents[2]
 SERVICES = ("orchestrator", "scraper", "chunking", "embedding")
 OBSERVE = REPOSITORY / "local-dev" / "docker-compose.observe.yml"
-FILES = {stack: REPOSITORY / stack / "docker-compose.yml" for stack in (*SERVICES, "gateway-vm")} | {"local-dev": OBSERVE}
+FILES = {stack: REPOSITORY / stack / "docker-compose.yml" for stack in (*SERVICES, "gateway-vm")} | {
+    "local-dev": OBSERVE
+}
 REST = 2**30
 # for the kernel, Docker and what is not in a container
 FEWEST_CORES = 2
@@ -36,7 +38,9 @@ def size(written: str) -> int:
 
 def machine(stack: str) -> tuple[int, int]:
     """Return the cores and the bytes of memory that a stack's README asks for."""
-    found = re.search(r"\*\*The (?:VM|laptop)\.\*\* (\d+) cores and (\d+) GiB", (FILES[stack].parent / "README.md").read_text())
+    found = re.search(
+        r"\*\*The (?:VM|laptop)\.\*\* (\d+) cores and (\d+) GiB", (FILES[stack].parent / "README.md").read_text()
+    )
     assert found, "the README names the VM's size"
     return int(found[1]), int(found[2]) * 2**30
 

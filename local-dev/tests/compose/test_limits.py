@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from compose_client import PatientCaller
-from compose_engine import Stack
+from compose_engine import Stack, docker
 from compose_fleet import IMAGES, ComposeFleet
 from compose_jobs import assert_none_lost, jobs_in_flight
 from compose_memory import engine_events, watched
@@ -96,6 +96,15 @@ def test_every_container_has_the_limits_that_its_file_says_and_no_swap(fleet: Co
         assert host["Memory"] == host["MemorySwap"] > 0, service
         assert host["NanoCpus"] > 0, service
         assert host["PidsLimit"] > 0, service
+
+
+def test_what_would_count_the_machines_cores_starts_as_many_processes_as_it_is_told(fleet: ComposeFleet) -> None:
+    for stack, service, process, expected in (
+        ("gateway-vm", "nginx", "nginx: worker process", 2),
+        ("orchestrator", "orchestrator-worker", "celery", 1 + 4),  # the first one starts the others
+    ):
+        commands = docker("top", container_name(fleet[stack], service), "-o", "pid,args").splitlines()[1:]
+        assert sum(process in command for command in commands) == expected, commands
 
 
 def test_large_texts_and_pages_at_once_stay_far_below_every_limit(fleet: ComposeFleet, caller: PatientCaller) -> None:
