@@ -9,7 +9,7 @@ from app.config import Settings
 from app.core.errors import CorpusNotFoundError, InvalidVectorError
 from app.core.logic import Embedding
 from ml_shared.auth.context import hash_key
-from ml_shared.testing import attributes_walk, errors_walk
+from ml_shared.testing import attributes_walk, errors_walk, urls_walk
 from ml_shared.testing.endpoint import DEFAULT_DIMENSIONS, DEFAULT_MODEL
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.models_walk import check_models

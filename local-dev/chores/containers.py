@@ -23,7 +23,10 @@ OBSERVE = "../local-dev/docker-compose.observe.yml"
 OBSERVED = "../local-dev/docker-compose.observed.yml"
 TIMEOUT_SECONDS = 300
 BUILD_TIMEOUT_SECONDS = 1_200
-KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+KEPT = (
+    *("PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+    "IMAGE_DIGEST",  # empty where images have their tags only
+)
 # a shell's variables win over an `.env`: only these, and Docker's own, are passed on
 LEFT_OUT = shutil.ignore_patterns("tests", "__pycache__", "*.egg-info", ".*_cache", ".env", "build")
 ANSWERS = {

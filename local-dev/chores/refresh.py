@@ -19,7 +19,10 @@ BODY = (
     "workflow."
 )
 AUTHOR = ("-c", "user.name=refresh", "-c", "user.email=refresh@users.noreply.github.com")
-PINS = ":(glob)*/requirements*.txt"
+PINS = tuple(
+    f":(glob){pattern}"
+    for pattern in ("*/requirements*.txt", "*/docker-compose*.yml", "*/Dockerfile", "local-dev/README.md")
+)
 TIMEOUT_SECONDS = 120
 
 
@@ -33,16 +36,17 @@ def _said(repository: Path, *command: str) -> str:
 def main(repository: Path = REPOSITORY, pin: Callable[[], int] = requirements.main) -> int:
     """Pin, push and ask, and return the exit status."""
     try:
-        if _said(repository, "git", "status", "--porcelain", "--", PINS):
-            print("Some requirements file is changed already; commit or undo that first.", file=sys.stderr)
+        if _said(repository, "git", "status", "--porcelain", "--", *PINS):
+            print("Some file with pins is changed already; commit or undo that first.", file=sys.stderr)
             return 1
         if status := pin():
             return status
-        if not _said(repository, "git", "status", "--porcelain", "--", PINS):
+        changed = _said(repository, "git", "diff", "--name-only", "--", *PINS).splitlines()
+        if not changed:
             print("Every pin is the newest allowed version.")
             return 0
         _said(repository, "git", "switch", "--quiet", "--force-create", BRANCH)
-        _said(repository, "git", "add", "--", PINS)
+        _said(repository, "git", "add", "--", *changed)
         _said(repository, "git", *AUTHOR, "commit", "--quiet", "--message", TITLE)
         _said(repository, "gh", "auth", "setup-git")
         _said(repository, "git", "push", "--quiet", "--force", "origin", BRANCH)

@@ -1,14 +1,19 @@
-"""Pins versions and hashes: `python -m chores.requirements`, behind `make requirements`.
+"""Pins versions and hashes: `python -m chores.requirements [--without-images]`, behind `make requirements`.
 
-Which index the packages came from is nobody's business and differs from machine to machine: no file names one.
+Which index the packages came from is nobody's business and differs from machine to machine: no file names one. Packages come
+first, then the digests of the images. Where their registry can't be asked no image is changed, what was pinned of the packages
+stays, and the command fails: pins that were not looked at must not pass for new ones. `--without-images` is for a network without it.
 """
 
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from chores import image_pins
 from chores.folders import LOCAL_DEV, REPOSITORY, SERVICES, environment
+from chores.registry import RegistryError
 
 COMPILE = [
     *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"),
@@ -25,7 +30,28 @@ def _compile(folder: Path, *arguments: str, stdin: str | None = None, output: st
     subprocess.run(command, cwd=folder, env=environment(), input=stdin, text=True, check=True)
 
 
-def main() -> int:
+def pin_images(pin: Callable[[], Sequence[str]] = image_pins.from_registry) -> int:
+    """Write the images' digests, say which are new, and return the exit status."""
+    print("Asking for the digests of images", flush=True)
+    try:
+        changed = pin()
+    except RegistryError as error:
+        print(f"{error}: no image was changed, the packages are pinned.", file=sys.stderr)
+        return 1
+    for line in changed or ["none is new"]:
+        print(f"  {line}")
+    return 0
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Write every requirements file of the repository, and its images' digests."""
+    if unknown := set(arguments) - {"--without-images"}:
+        print(f"no such option: {' '.join(sorted(unknown))}; there is --without-images", file=sys.stderr)
+        return 2
+    return pin_packages() or (0 if arguments else pin_images())
+
+
+def pin_packages() -> int:
     """Write every requirements file of the repository."""
     print("Pinning versions in", flush=True)
     without_ours = [word for name in OURS for word in ("--no-emit-package", name)]
@@ -49,4 +75,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -12,7 +12,7 @@ OBSERVE = "docker compose -f docker-compose.yml -f ../local-dev/docker-compose.o
 TARGETS = {
     *("help", "dev", "dev-full", "obs", "demo", "up", "down", "status", "logs"),
     *("alloy", "boards", "dev-observed", "bench-overhead", "checklist", "openapi"),
-    *("changed", "required", "images", "verify-configs", "audit", "refresh"),
+    *("changed", "required", "images", "sbom", "verify-configs", "audit", "refresh"),
     *("env", "test", "test-compose", "lint", "bench", "requirements"),
 }
 

@@ -19,8 +19,8 @@ ITS_OWN = "$/"
 # GitHub's syntax for a workflow of the same repository and commit
 READ_ONLY = {"contents": "read"}
 WRITING = {("refresh.yml", "refresh"): {"contents": "write", "pull-requests": "write"}}
-ON_A_PULL_REQUEST = {"lint", "test", "checklist", "images", "verify-configs", "audit"}
-WEEKLY = {"images", "verify-configs", "test-compose", "audit", "refresh"}
+ON_A_PULL_REQUEST = {"lint", "test", "checklist", "images", "sbom", "verify-configs", "audit"}
+WEEKLY = {"images", "sbom", "verify-configs", "test-compose", "audit", "refresh"}
 
 
 def workflow(path: Path) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from typing import Any
 
 from stacks.dotenv import fill
 
-KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+KEPT = (
+    *("PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+    "IMAGE_DIGEST",  # empty where images have their tags only
+)
 TIMEOUT_SECONDS = 300
 LAST_LINES = 40
 

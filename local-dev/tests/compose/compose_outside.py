@@ -40,9 +40,9 @@ class Web:
         self.let_go()
         self._server.__exit__(None, None, None)
 
-    def add(self, path: str, words: str, *, held: bool = False) -> str:
-        """Put up a page about `words` and return its URL."""
-        self.pages[path] = sections(f"About {words}", words)
+    def add(self, path: str, words: str, more: str = "", *, held: bool = False) -> str:
+        """Put up a page about `words`, with more HTML in its text, and return its URL."""
+        self.pages[path] = sections(f"About {words}", words).replace("</main>", f"{more}</main>")
         if held:
             self.held[path] = threading.Event()
         return self._server.url + path

@@ -81,6 +81,7 @@ def local_variables(
         "GATEWAY_LISTEN": listen,
         "GATEWAY_HTTPS_PORT": "443",
         "GATEWAY_MAIN_DIRECTIVES": _main_directives(),
+        "GATEWAY_WORKER_PROCESSES": "auto",
         "GATEWAY_FLEET_ALLOW": "allow 127.0.0.0/8;",
         "GATEWAY_RUN_DIR": str(state_folder / "run"),
         "GATEWAY_LOG_DIR": str(state_folder / "logs"),
