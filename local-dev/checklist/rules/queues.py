@@ -37,10 +37,16 @@ def _depth_check(fleet: Fleet) -> Finding:
     module = fleet.tree.module(QUEUE)
     function = module.functions["TaskQueue.enqueue"]
     refusals = [
-        node.lineno for node in ast.walk(function) if isinstance(node, ast.If) and "_max_depth" in names_in(node.test)
+        node.lineno
+        for node in ast.walk(function)
+        if isinstance(node, ast.If) and {"room", "Verdict", "TAKEN"} <= names_in(node.test)
     ]
-    publishing = [call.lineno for call, name in module.calls(function) if name.endswith("._publish")]
-    holds = bool(refusals) and bool(publishing) and min(refusals) < min(publishing)
+    calls = [(call.lineno, name) for call, name in module.calls(function)]
+    reserving = [line for line, name in calls if name.endswith("._room.reserve")]
+    publishing = [line for line, name in calls if name.endswith("_publish")]
+    bounded = "MAX_QUEUE_DEPTH" in names_in(module.functions["TaskQueue.__init__"])
+    in_order = all((reserving, refusals, publishing)) and min(reserving) < min(refusals) < min(publishing)
+    holds = bounded and in_order
     wrong = "TaskQueue.enqueue publishes without comparing the depth with MAX_QUEUE_DEPTH before"
     return held(holds, module.path, function.lineno, "the queue's depth is looked at before a task is published", wrong)
 

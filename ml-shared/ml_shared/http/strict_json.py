@@ -92,42 +92,26 @@ def _decoded(raw: bytes | bytearray) -> str:
         raise _refused(f"not UTF-8, at byte {error.start}") from None
 
 
-async def _decoded_in_pieces(raw: bytes | bytearray) -> tuple[str, bool]:
-    """Return the text, and whether there may be half characters in it."""
+async def _decoded_in_pieces(raw: bytes | bytearray) -> str:
     decoder = codecs.getincrementaldecoder("utf-8")()
     parts = []
-    halves = False
     try:
         for start in range(0, len(raw), TEXT_BLOCK):
             block = raw[start : start + TEXT_BLOCK]
-            halves = halves or _may_have_halves(block) or _may_have_halves(raw[max(start - 2, 0) : start + 2])
             parts.append(decoder.decode(block, start + TEXT_BLOCK >= len(raw)))
             await asyncio.sleep(0)
     except UnicodeDecodeError:
         raise _refused("not UTF-8") from None
-    return "".join(parts), halves
+    return "".join(parts)
 
 
-def _may_have_halves(raw: bytes | bytearray) -> bool:
-    """Say whether a string may hold one half of a character: no text does, and neither UTF-8 nor PostgreSQL can."""
-    return b"\\ud" in raw or b"\\uD" in raw
-
-
-def _weigh(value: Any, check_characters: bool) -> int:
+def _weigh(value: Any) -> int:
     """Return how many values one is made of."""
     kind = type(value)
     if kind is list:
-        return 1 + sum(_weigh(item, check_characters) for item in value)
+        return 1 + sum(map(_weigh, value))
     if kind is dict:
-        if check_characters:
-            for name in value:
-                _weigh(name, True)
-        return 1 + sum(_weigh(item, check_characters) for item in value.values())
-    if check_characters and kind is str and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise _RefusedError("a text has half of a surrogate pair (\\ud800 to \\udfff) in it") from error
+        return 1 + sum(map(_weigh, value.values()))
     return 1
 
 
@@ -141,10 +125,7 @@ def parse(raw: bytes | bytearray) -> Any:
     """
     text = _decoded(raw)
     try:
-        value = _decoder.decode(text)
-        if _may_have_halves(raw):
-            _weigh(value, True)
-        return value
+        return _decoder.decode(text)
     except JSONDecodeError as error:
         raise _not_json(error) from None
     except _RefusedError as refused:
@@ -161,9 +142,9 @@ async def parse_in_pieces(raw: bytes | bytearray) -> Any:
     InvalidError
         As `parse`, and for a document of more than 250,000 values, or nested deeper than 64.
     """
-    text, halves = await _decoded_in_pieces(raw)
+    text = await _decoded_in_pieces(raw)
     try:
-        return await _Pieces(text, check_characters=halves).document()
+        return await _Pieces(text).document()
     except JSONDecodeError as error:
         raise _not_json(error) from None
     except _RefusedError as refused:
@@ -179,11 +160,10 @@ _LONG: Final = object()
 class _Pieces:
     """One document, and how far it is parsed. What fits a block goes to the scanner whole, what does not is entered."""
 
-    def __init__(self, text: str, *, check_characters: bool) -> None:
+    def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
         self._values = 0
-        self._check_characters = check_characters
         self._turn_ends = time.perf_counter() + TURN_SECONDS
 
     async def document(self) -> Any:
@@ -237,7 +217,7 @@ class _Pieces:
             self._at += end - 1
             if end <= len(block) + 1:  # the text's own quote came first
                 value = "".join(parts)
-                self._count(_weigh(value, self._check_characters))
+                self._count(_weigh(value))
                 return value
             self._at -= 1
             if self._at >= len(self._text):
@@ -286,7 +266,7 @@ class _Pieces:
             except (JSONDecodeError, StopIteration):  # it is longer, or wrong: which of the two shows further on
                 continue
             self._at += end
-            self._count(_weigh(value, self._check_characters))
+            self._count(_weigh(value))
             return value
         if not long:
             raise JSONDecodeError("Expecting value", self._text, self._at)
