@@ -20,6 +20,7 @@ TYPED = {
         "alloy_configs",
         "boards",
         "checklist",
+        "attack",
         "bench/__main__.py",
         "bench/sites.py",
     ),

@@ -13,10 +13,10 @@ from chores.folders import REPOSITORY, chosen, environment
 NO_TESTS = 5
 # pytest's exit status when it found nothing to run, as with `-k` and a word of another folder
 PARALLEL = ("-n", "auto")
-END_TO_END = "local-dev/tests/e2e"
-IGNORED = ("--ignore", "tests/e2e", "--ignore", "tests/compose")
-# the second needs Docker and minutes: `make test-compose`
-# one fleet after the other: two at once would take twice the memory, and each other's time
+WITH_A_FLEET = {"end to end": "tests/e2e", "attacks": "tests/attack"}
+# one after the other: two fleets at once would take twice the memory, and each other's time
+IGNORED = [part for tests in (*WITH_A_FLEET.values(), "tests/compose") for part in ("--ignore", tests)]
+# the last needs Docker and minutes: `make test-compose`
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,11 @@ def suites(folders: list[str]) -> list[Suite]:
             continue
         # a fleet is dear to start: the tests of one file share theirs
         found.append(Suite("local-dev", folder, (*PARALLEL, "--dist", "loadfile", *IGNORED)))
-        if (REPOSITORY / END_TO_END).is_dir():
-            found.append(Suite("end to end", folder, ("tests/e2e",)))
+        found += [
+            Suite(name, folder, (tests,))
+            for name, tests in WITH_A_FLEET.items()
+            if (REPOSITORY / folder / tests).is_dir()
+        ]
     return found
 
 

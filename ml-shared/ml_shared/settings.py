@@ -51,7 +51,7 @@ class ServiceSettings(EnvironmentSettings):
         default="", description="SHA-256 of the orchestrator's SERVICE_API_KEY; two by comma while it is changed"
     )
     SERVICE_API_KEY: SecretStr | None = Field(
-        default=None, description="this service's own key, for calls to its peers; mlservice_ and 32 characters or more"
+        default=None, description="this service's own key, for calls to its peers: mlservice_ and 32 characters or more"
     )
     ORCHESTRATOR_URL: str = Field(default="", description="where workers report: the gateway's /api/orchestrator")
 

@@ -1,6 +1,10 @@
 """Metrics of several processes: added up, and kept when a process ends."""
 
+<<<<<<< HEAD
 import contextlib
+=======
+import fcntl
+>>>>>>> h-worker
 import os
 import socket
 import subprocess
@@ -8,13 +12,14 @@ import sys
 import textwrap
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
-from ml_shared.telemetry.metric_files import FOLDED_PID, fold_dead_processes, remove_other_processes
+from ml_shared.telemetry.metric_files import FOLDED_PID, fold_dead_processes, locked, remove_other_processes
 from ml_shared.telemetry.metrics import (
     WORKER_METRICS_HOST,
     WorkerMetricsServer,
@@ -184,3 +189,25 @@ def test_a_metrics_port_that_is_taken_costs_the_metrics_only(free_port: int, cap
         server.stop()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{free_port}/metrics")
+
+
+def test_a_child_forked_during_a_scrape_does_not_keep_the_folder_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the lock's file open as long as it lives; so has a descriptor's copy."""
+    copies: list[int] = []
+    flock = fcntl.flock
+
+    def copying(file: Any, operation: int) -> None:
+        copies.append(os.dup(file.fileno()))
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", copying)
+    try:
+        with locked(tmp_path):
+            pass
+        with (tmp_path / ".lock").open("a") as file:
+            flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        for copy in copies:
+            os.close(copy)
