@@ -27,7 +27,7 @@ NOT_RIGHT = {
 SAID = (
     "SERVICE_NAME is missing (this service: orchestrator, scraper, chunking or embedding)",
     "MEMBERSHIP_URL is refused (the Membership service, which knows the API keys), this is still the placeholder",
-    "SERVICE_API_KEY is refused (this service's own key, for calls to its peers), this is still the placeholder",
+    "SERVICE_API_KEY is refused (this service's own key, for calls to its peers: mlservice_ and 32 characters or more), this is still the placeholder",
     "ORCHESTRATOR_KEY_HASH is refused (SHA-256 of the orchestrator's SERVICE_API_KEY",
     "this is not a SHA-256 in 64 lower-case hexadecimal digits",
     "MAX_QUEUE_DEPTH is refused",

@@ -1,10 +1,7 @@
 """Metrics of several processes: added up, and kept when a process ends."""
 
-<<<<<<< HEAD
 import contextlib
-=======
 import fcntl
->>>>>>> h-worker
 import os
 import socket
 import subprocess
