@@ -7,7 +7,19 @@ from boards.metric_table import Metric, collect, render, written
 
 BOUNDED = {
     *("service", "queue", "task", "stage", "phase", "report", "reason", "status", "state", "code", "kind", "rule"),
-    *("route", "method", "request_mode", "operation", "outcome", "policy", "store", "mode", "model", "database", "place"),
+    *(
+        "route",
+        "method",
+        "request_mode",
+        "operation",
+        "outcome",
+        "policy",
+        "store",
+        "mode",
+        "model",
+        "database",
+        "place",
+    ),
 }
 """Labels whose values are of enums, of the code, or of the operator's settings: none is a caller's choice."""
 UNITS = ("seconds", "bytes", "ratio")
