@@ -153,8 +153,8 @@ MUTATIONS = [
     Mutation(
         "queues",
         "ml-shared/ml_shared/queues/queueing.py",
-        "if depth + self._arriving > self._max_depth:",
-        "if depth + self._arriving < 0:",
+        "if room.verdict is not Verdict.TAKEN:",
+        "if not room.epoch:",
         "publishes without comparing the depth",
     ),
     Mutation(
