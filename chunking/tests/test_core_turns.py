@@ -5,12 +5,15 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
 from app.core.cancellation import AbandonedError, Cancellation
+from app.core.logic import chunk_text
 from app.core.pool import WorkPool
 from app.core.turns import AGEING_CHARACTERS_PER_SECOND, Turns, Work
+from ml_shared.contracts.chunking import ChunkRequest
 
 WORKERS = 2
 
@@ -172,3 +175,36 @@ def test_a_text_alone_may_use_every_core_and_one_among_others_its_own() -> None:
     assert first.cores == second.cores == 1
     turns.leave(second)
     assert first.cores == 2
+
+
+class Timed(Cancellation):
+    """Keeps the longest time between two looks up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.longest, self._last = 0.0, time.perf_counter()
+
+    def check(self) -> None:
+        now = time.perf_counter()
+        self.longest, self._last = max(self.longest, now - self._last), now
+        super().check()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Some words of prose. " * 50_000,
+        "# h\n" * 250_000,
+        "a\n\n" * 330_000,
+        "漢字" * 150_000,
+        "|a|\n|-|\n|1|\n\n" * 70_000,
+    ],
+    ids=["prose", "headings", "paragraphs", "one word", "tables"],
+)
+@pytest.mark.parametrize("form", ["markdown", "text"])
+def test_a_text_of_any_kind_looks_up_often_enough_to_stop_and_to_make_way(tokenizer: Any, text: str, form: str) -> None:
+    """A hundred milliseconds are meant; ten times that is what other work on the machine may add."""
+    looks = Timed()
+    chunk_text(ChunkRequest(text=text, format=form, max_tokens=16, overlap_tokens=8), tokenizer, looks)
+    looks.check()
+    assert looks.longest < 1.0

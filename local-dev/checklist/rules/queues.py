@@ -13,8 +13,9 @@ ACCEPTED = 202
 QUEUE = f"{SHARED}/queues/queueing.py"
 NUDGER = "orchestrator/app/worker/nudging.py"
 PUBLISHERS = frozenset({QUEUE, NUDGER})
-# the first looks at the depth before; of the second at most one message a stage is on its way
+# the first takes room in the queue before; of the second at most one message a stage is on its way
 PUBLISHING = frozenset({"apply_async", "delay", "send_task"})
+DEPTH = "MAX_QUEUE_DEPTH"
 OPEN_JOBS = "MAX_OPEN_JOBS_PER_OWNER"
 
 
@@ -37,18 +38,13 @@ def _depth_check(fleet: Fleet) -> Finding:
     module = fleet.tree.module(QUEUE)
     function = module.functions["TaskQueue.enqueue"]
     refusals = [
-        node.lineno
-        for node in ast.walk(function)
-        if isinstance(node, ast.If) and {"room", "Verdict", "TAKEN"} <= names_in(node.test)
+        node.lineno for node in ast.walk(function) if isinstance(node, ast.If) and "verdict" in names_in(node.test)
     ]
-    calls = [(call.lineno, name) for call, name in module.calls(function)]
-    reserving = [line for line, name in calls if name.endswith("._room.reserve")]
-    publishing = [line for line, name in calls if name.endswith("_publish")]
-    bounded = "MAX_QUEUE_DEPTH" in names_in(module.functions["TaskQueue.__init__"])
-    in_order = all((reserving, refusals, publishing)) and min(reserving) < min(refusals) < min(publishing)
-    holds = bounded and in_order
+    publishing = [call.lineno for call, name in module.calls(function) if name.endswith("_publish")]
+    measured = DEPTH in names_in(module.functions["TaskQueue.__init__"])
+    holds = measured and bool(refusals) and bool(publishing) and min(refusals) < min(publishing)
     wrong = "TaskQueue.enqueue publishes without comparing the depth with MAX_QUEUE_DEPTH before"
-    return held(holds, module.path, function.lineno, "the queue's depth is looked at before a task is published", wrong)
+    return held(holds, module.path, function.lineno, "room in the queue is taken before a task is published", wrong)
 
 
 def _enqueues(module: Module, function: Function) -> bool:

@@ -154,7 +154,7 @@ MUTATIONS = [
         "queues",
         "ml-shared/ml_shared/queues/queueing.py",
         "if room.verdict is not Verdict.TAKEN:",
-        "if room.verdict is None:",
+        "if not room.epoch:",
         "publishes without comparing the depth",
     ),
     Mutation(
