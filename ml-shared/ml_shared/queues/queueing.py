@@ -1,13 +1,13 @@
 """Handing work to a service's own workers, bounded."""
 
 import asyncio
-import json
 import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -46,6 +46,9 @@ OLDEST: Final = Reading(
     _LABELS,
 )
 _BY_BYTES: Final = frozenset({Verdict.QUEUE_BYTES, Verdict.DIRECT_BYTES, Verdict.OWNER_BYTES})
+_BEYOND_ASCII: Final = bytes(range(0x80, 0x100))
+_ESCAPED: Final = 3
+# characters of an escape a byte of UTF-8: é is two bytes and six characters, an emoji four and twelve; € takes less
 _oldest: Final = LuaScript("ml_shared.queues", "queue_oldest.lua")
 
 
@@ -201,5 +204,10 @@ class TaskQueue:
 
 
 def _message_bytes(kwargs: Mapping[str, Any]) -> int:
-    """Return how long a task's arguments are in Redis: as ASCII JSON, in base64."""
-    return len(json.dumps(kwargs)) * 4 // 3
+    """Return how long a task's arguments are in Redis, at most: as ASCII JSON, in base64.
+
+    Reckoned from their UTF-8, since writing megabytes as ASCII would hold the event loop for as long as nobody else may.
+    """
+    written = orjson.dumps(kwargs)
+    plain = len(written.translate(None, _BEYOND_ASCII))
+    return (plain + _ESCAPED * (len(written) - plain)) * 4 // 3
