@@ -28,8 +28,8 @@ class Scale:
     connections: int
 
 
-SHORT: Final = Scale(seconds=6, before=40, megabytes=16, at_once=12, connections=500)
-FULL: Final = Scale(seconds=30, before=200, megabytes=46, at_once=100, connections=9_000)
+SHORT: Final = Scale(seconds=5, before=30, megabytes=16, at_once=12, connections=500)
+FULL: Final = Scale(seconds=30, before=100, megabytes=46, at_once=100, connections=9_000)
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Row:
 def stands(outcome: Outcome) -> list[str]:
     """Return what is wrong with an outcome: nothing, if the attack came to nothing."""
     wrong = list(outcome.faults)
+    if outcome.before.failures:
+        wrong.append(f"the victim was not served before, either: {outcome.before.failures[0]}")
     if outcome.lost:
         wrong.append(f"{outcome.lost} processes were lost")
     if outcome.during.failures:
@@ -160,16 +162,16 @@ def nasty_values(ground: Ground, _: Scale) -> Outcome:
         for more in ({"query": "\x00"}, {"filters": {"url_prefix": "\x00"}}, {"filters": {"fetched_after": "0001-01-01T00:00:00+23:59"}},
                      {"filters": {"metadata": {"a": 10**40}}}, {"top_k": 10**30}, {"min_score": -1e308})
     ]  # fmt: skip
-    _refused(outcome, ground.victim, nasty, allowed=(200, 400, 404, 414, 422))
+    _refused(ground, outcome, nasty, allowed=(200, 400, 404, 414, 422))
     return outcome
 
 
 def _refused(
-    outcome: Outcome, client: httpx.Client, asked: list[tuple[str, str, dict[str, Any]]], allowed: tuple[int, ...]
+    ground: Ground, outcome: Outcome, asked: list[tuple[str, str, dict[str, Any]]], allowed: tuple[int, ...]
 ) -> None:
     told: dict[int, int] = {}
     for method, path, more in asked:
-        answer = client.request(method, path, **more)
+        answer = ground.ask(ground.victim, method, path, **more)
         told[answer.status_code] = told.get(answer.status_code, 0) + 1
         if answer.status_code not in allowed:
             outcome.faults.append(f"{method} {path[:60]} {str(more)[:80]}: {answer.status_code}")
@@ -200,7 +202,7 @@ def loose_json(ground: Ground, _: Scale) -> Outcome:
         (search, b"[" * 100_000),
     ]
     _refused(
-        outcome, ground.victim,
+        ground, outcome,
         [("POST", path, {"content": body, "headers": headers}) for path, body in bodies]
         + [("GET", submit, {"params": [("limit", "1"), ("limit", "2")]})],
         allowed=(422,),
@@ -213,13 +215,14 @@ def signed_urls(ground: Ground, _: Scale) -> Outcome:
     outcome = Outcome()
     canary = f"c4n4ry{uuid.uuid4().hex}"
     site = ground.url("demo-site", f"/docs/errors?X-Amz-Signature={canary}&token={canary}")
-    submitted = ground.victim.post("/api/orchestrator/jobs", json={"url": site, "corpus_name": "signed"})
+    submitted = ground.ask(ground.victim, "POST", "/api/orchestrator/jobs", json={"url": site, "corpus_name": "signed"})
     ended = _wait_for_job(ground, submitted.json()["job_id"])
-    ground.victim.post("/api/scraper/scrape", json={"url": site})
+    ground.ask(ground.victim, "POST", "/api/scraper/scrape", json={"url": site})
     for name in ("auth", "sig", "jwt", "%73ig", "X-Amz-Signature", "q"):
         for path in ("/api/orchestrator/jobs", "/api/embedding/nowhere", "/nowhere"):
-            ground.victim.get(f"{path}?{name}={canary}", headers={"Referer": f"http://a.test/?{name}={canary}"})
-    ground.victim.get(f"/api/orchestrator/jobs?{canary}")
+            referer = {"Referer": f"http://a.test/?{name}={canary}"}
+            ground.ask(ground.victim, "GET", f"{path}?{name}={canary}", headers=referer)
+    ground.ask(ground.victim, "GET", f"/api/orchestrator/jobs?{canary}")
     outcome.faults += [f"{name} has the canary" for name, text in ground.logs().items() if canary in text]
     outcome.note = f"the job {ended}; {len(ground.logs())} logs looked through"
     return outcome
@@ -228,7 +231,7 @@ def signed_urls(ground: Ground, _: Scale) -> Outcome:
 def _wait_for_job(ground: Ground, job_id: str, seconds: float = 60) -> str:
     deadline = time.monotonic() + seconds
     while True:
-        status = str(ground.victim.get(f"/api/orchestrator/jobs/{job_id}").json()["status"])
+        status = str(ground.ask(ground.victim, "GET", f"/api/orchestrator/jobs/{job_id}").json()["status"])
         if status in ("completed", "failed", "cancelled") or time.monotonic() > deadline:
             return status
         time.sleep(0.2)
@@ -286,7 +289,7 @@ def loose_ends(ground: Ground, _: Scale) -> Outcome:
         ("DELETE", "/api/chunking/chunk", {}, 405),
     ):
         content = b"{}" if "Content-Encoding" in headers else None
-        answer = ground.victim.request(method, path, headers=headers, content=content)
+        answer = ground.ask(ground.victim, method, path, headers=headers, content=content)
         if answer.status_code != status:
             outcome.faults.append(f"{method} {path}: {answer.status_code} instead of {status}")
         if status == 405 and not answer.headers.get("allow"):
@@ -313,14 +316,14 @@ def dead_children(ground: Ground, scale: Scale) -> Outcome:
             answer = enqueue_one_document(ground.victim)
             task = answer.json().get("task_id")
             while True:
-                result = ground.victim.get(f"/api/embedding/results/{task}")
+                result = ground.ask(ground.victim, "GET", f"/api/embedding/results/{task}")
                 if result.status_code == 200:
                     series.seconds.append(time.monotonic() - began)
                     break
                 if result.status_code != 202 or time.monotonic() - began > 60:
                     series.failures.append(f"{result.status_code} {result.text[:80]}")
                     break
-                time.sleep(0.05)
+                time.sleep(0.1)
     slowest = max(outcome.during.seconds, default=math.inf)
     usual = statistics.median(outcome.before.seconds) if outcome.before.seconds else 0.0
     if slowest > usual + 4:  # two seconds until a task starts anew, and as much for a machine that does other things
