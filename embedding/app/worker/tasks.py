@@ -8,6 +8,7 @@ from opentelemetry import trace
 
 from app.core.difference import Piece
 from app.core.logic import Order, execute_index
+from app.core.packing import unpack_chunks
 from app.worker.callbacks import indexed, read_chunks
 from app.worker.celery_app import app
 from ml_shared.contracts.embedding import ChunkIn, Document
@@ -30,11 +31,15 @@ def embed_document_task(
     as_of: str,
     submitted_at: str,
     chunks: list[dict[str, Any]] | None = None,
+    packed_chunks: str | None = None,
     content_ref: str | None = None,
     job_id: str | None = None,
     attempt_id: str | None = None,
 ) -> None:
-    """Make one document searchable. Its chunks come along, or the orchestrator keeps them under `content_ref`."""
+    """Make one document searchable. Its chunks come along, or the orchestrator keeps them under `content_ref`.
+
+    They come packed; an API of version 0.1 sends them as they are.
+    """
     order = Order(
         owner=owner,
         corpus_name=corpus_name,
@@ -48,6 +53,8 @@ def embed_document_task(
     async def body(run: StageRun) -> StageOutcome:
         trace.get_current_span().set_attribute(attributes.CORPUS_NAME, corpus_name)
         pieces: Sequence[Piece] = [ChunkIn.model_validate(chunk) for chunk in chunks or ()]
+        if packed_chunks is not None:
+            pieces = unpack_chunks(packed_chunks)
         if content_ref is not None:
             pieces = await read_chunks(run, content_ref)
         return indexed(await execute_index(run.resources.embedding, order, pieces, before_write=run.committing))

@@ -1,10 +1,12 @@
 """Routes that hand a document to a worker, and that tell what became of it."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
+from app.core.packing import pack_chunks
 from app.worker.tasks import embed_document_task
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
@@ -39,11 +41,13 @@ async def embed_async(
     check_hand_out(payload)
     normalise_url(payload.document.url)  # another scheme than http is refused now, not in an hour
     now = datetime.now(UTC)
-    kwargs = payload.model_dump(mode="json", include=set(EnqueueEmbed.model_fields)) | {
+    kwargs = payload.model_dump(mode="json", include=EnqueueEmbed.model_fields.keys() - {"chunks"}) | {
         "owner": payload.owner or ctx.owner,
         "as_of": (payload.as_of or now).isoformat(),
         "submitted_at": (payload.submitted_at or payload.as_of or now).isoformat(),
     }
+    if payload.chunks is not None:
+        kwargs["packed_chunks"] = await asyncio.to_thread(pack_chunks, payload.chunks)
     tasks: TaskQueue = request.app.state.tasks
     answer = await tasks.enqueue(embed_document_task, ctx, kwargs=kwargs, job_id=payload.job_id)
     emit(
