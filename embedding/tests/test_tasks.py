@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from app.config import Settings
+from app.core.packing import unpack_chunks
 from ml_shared.auth.context import hash_key
 from ml_shared.contracts.chunking import Chunk, ChunkResult, ChunkStrategy
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, StageCallback
