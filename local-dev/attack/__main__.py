@@ -13,8 +13,8 @@ from pathlib import Path
 
 from fleet import Fleet, FleetError
 
-from attack.ground import Ground, Outcome, fleet_for_attacks
-from attack.rows import FULL, ROWS, SHORT, Row, Scale, stands
+from attack.ground import FULL, SHORT, Ground, Outcome, Scale, fleet_for_attacks
+from attack.rows import ROWS, Row, stands
 
 MIB = 2**20
 HEAD = f"  {'attack':<14}{'before':>15}{'during':>15}{'memory, MB':>14}{'lost':>6}"

@@ -32,6 +32,21 @@ RATE_LIMIT_TIERS: Final = {"RATE_LIMIT_TIERS": "default=100000", "RATE_LIMIT_CAP
 # the victim is measured some thousand times a minute; what is tried here is not the limit on requests
 
 
+@dataclass(frozen=True)
+class Scale:
+    """How hard it is attacked: `short` is for every run of the tests."""
+
+    seconds: float
+    before: int
+    megabytes: int
+    at_once: int
+    connections: int
+
+
+SHORT: Final = Scale(seconds=5, before=30, megabytes=16, at_once=12, connections=500)
+FULL: Final = Scale(seconds=30, before=100, megabytes=46, at_once=100, connections=9_000)
+
+
 @dataclass
 class Series:
     """How long the victim's requests took, in seconds, and what those that failed said."""

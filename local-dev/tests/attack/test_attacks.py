@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from attack.__main__ import line_of
-from attack.ground import Ground, fleet_for_attacks
-from attack.rows import ROWS, SHORT, Row, stands
+from attack.ground import SHORT, Ground, fleet_for_attacks
+from attack.rows import ROWS, Row, stands
 
 
 @pytest.fixture(scope="session")
