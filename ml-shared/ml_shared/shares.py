@@ -104,6 +104,8 @@ class Places:
     async def opened(self) -> AsyncIterator["Places"]:
         """Count the places as long as they are there."""
         _LIMIT.labels(self.name).inc(self._total)
+        for gauge in (_HELD, _WAITING):
+            gauge.labels(self.name)  # there before anybody holds, or waits
         try:
             yield self
         finally:

@@ -37,7 +37,7 @@ MUTATIONS = [
     Mutation(
         "authentication",
         ROUTES("orchestrator", "sync"),
-        "request: Request, ctx: CallerContext = Depends(validate_api_key)) -> JobView",
+        "request: Request, ctx: CallerContext = Depends(users_and())) -> JobView",
         'request: Request, ctx: str = "nobody") -> JobView',
         "GET /jobs/{job_id} does not know who calls",
     ),
@@ -102,7 +102,7 @@ MUTATIONS = [
     Mutation(
         "deadlines",
         ROUTES("scraper", "sync"),
-        'await within_deadline(\n            execute_scrape(request.app.state.scraper, visit), settings.SYNC_TIMEOUT_SECONDS, "POST /enqueue"\n        )',
+        'await within_deadline(\n                execute_scrape(request.app.state.scraper, visit), settings.SYNC_TIMEOUT_SECONDS, "POST /enqueue"\n            )',
         "await execute_scrape(request.app.state.scraper, visit)",
         "POST /scrape awaits app.core.logic.execute_scrape without a deadline",
     ),
