@@ -43,7 +43,7 @@ def attack(fleet: Fleet, rows: Sequence[Row], scale: Scale) -> int:
     failed = 0
     for row in rows:
         outcome = row.run(ground, scale)
-        wrong = stands(outcome)
+        wrong = stands(outcome, scale)
         failed += bool(wrong)
         print(line_of(row, outcome, wrong), flush=True)
         for why in wrong[:10]:

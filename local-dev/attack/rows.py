@@ -23,9 +23,8 @@ from attack.probing import (
     signed_urls,
 )
 
-SLACK_SECONDS: Final = 0.1
 FACTOR: Final = 2.0
-# another caller's single request may take twice its idle time, or a tenth of a second more
+# another caller's single request may take twice its idle time, or somewhat more: `Scale.slack_seconds`
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Row:
     run: Callable[[Ground, Scale], Outcome]
 
 
-def stands(outcome: Outcome) -> list[str]:
+def stands(outcome: Outcome, scale: Scale) -> list[str]:
     """Return what is wrong with an outcome: nothing, if the attack came to nothing."""
     wrong = list(outcome.faults)
     if outcome.before.failures:
@@ -58,7 +57,7 @@ def stands(outcome: Outcome) -> list[str]:
         wrong.append(f"the victim was refused {len(outcome.during.failures)} times: {outcome.during.failures[0]}")
     if outcome.before.seconds and not outcome.delays_are_meant:
         idle, now = outcome.before.percentile(50), outcome.during.percentile(50)
-        if now > max(FACTOR * idle, idle + SLACK_SECONDS):
+        if now > max(FACTOR * idle, idle + scale.slack_seconds):
             wrong.append(f"the victim's median went from {idle * 1000:.0f} ms to {now * 1000:.0f} ms")
     return wrong
 

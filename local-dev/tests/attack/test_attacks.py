@@ -17,6 +17,6 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_an_attack_comes_to_nothing(ground: Ground, row: Row) -> None:
     outcome = row.run(ground, SHORT)
-    wrong = stands(outcome)
+    wrong = stands(outcome, SHORT)
     print(line_of(row, outcome, wrong))
     assert wrong == []
