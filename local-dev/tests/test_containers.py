@@ -163,6 +163,13 @@ def test_a_container_waits_for_what_it_needs_until_that_is_ready_and_comes_back_
             assert checked or (in_image and one["image"].startswith("cloudcix/")), name
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_ends_no_process_for_being_busy_and_shows_a_workers_metrics_to_its_collector(service: str) -> None:
+    image = image_settings(service)
+    assert int(image["UVICORN_TIMEOUT_WORKER_HEALTHCHECK"]) >= 30
+    assert image.get("WORKER_METRICS_HOST") == (None if service == "chunking" else "0.0.0.0")
+
+
 @pytest.mark.parametrize("service", [service for service in SERVICES if service != "chunking"])
 def test_a_queue_outlives_its_redis(service: str) -> None:
     (redis,) = (one for name, one in containers(service).items() if name.startswith("redis-"))

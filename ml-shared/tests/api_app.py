@@ -4,6 +4,7 @@ from ml_shared.instrumentation import init_telemetry
 
 init_telemetry()  # first: what it instruments has to be imported after it
 
+import ctypes
 import logging
 import os
 import threading
@@ -42,6 +43,13 @@ async def report() -> None:
 @router.get("/broken")
 async def broken() -> None:
     raise RuntimeError("nobody foresaw it")
+
+
+@router.get("/held")
+async def held(seconds: int) -> dict[str, str]:
+    """Hold the interpreter, so that no thread of this process runs: not the one either that answers uvicorn's parent."""
+    ctypes.PyDLL(None).sleep(seconds)
+    return {"pid": str(os.getpid())}
 
 
 @router.get("/thread")

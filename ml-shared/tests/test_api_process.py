@@ -223,3 +223,14 @@ def test_every_line_is_json_with_its_labels_from_the_first_to_the_last(serve: Se
     assert "RuntimeError: nobody foresaw it" in error["exc_info"]
     [thread] = [line for line in lines if line["event"] == "thread_failed"]
     assert "in a thread" in thread["exc_info"]
+
+
+def test_a_process_that_works_is_not_ended_for_being_busy(serve: Serve) -> None:
+    """By default uvicorn ends one that does not answer within five seconds, and every request in it."""
+    with serve(workers=2, UVICORN_TIMEOUT_WORKER_HEALTHCHECK="30") as api:
+        answer = httpx.get(f"{api.url}/held?seconds=7", timeout=30)
+        assert answer.status_code == 200
+        assert psutil.pid_exists(int(answer.json()["pid"]))
+        assert [
+            line for line in api.lines if "died" in line.get("event", "") or "Terminated" in line.get("event", "")
+        ] == []
