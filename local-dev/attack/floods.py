@@ -31,6 +31,15 @@ async def _over(seconds: float) -> bool:
     return over.is_set()
 
 
+async def _until_over(one: Callable[[], Coroutine[Any, Any, None]], at_once: int) -> None:
+    """Have so many do one thing, until it is over for all of them."""
+    tasks = [asyncio.create_task(one()) for _ in range(at_once)]
+    await over.wait()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def _posting(plan: Plan, body: bytes, path: str) -> None:
     """Post one body again and again, so many at once."""
     transport = httpx.AsyncHTTPTransport(
@@ -57,13 +66,7 @@ async def _posting(plan: Plan, body: bytes, path: str) -> None:
                     if answer.status_code == 429:
                         await _over(0.05)
 
-        tasks = [asyncio.create_task(one()) for _ in range(plan["at_once"])]
-        waiting = asyncio.create_task(over.wait())
-        await asyncio.wait({waiting, asyncio.ensure_future(asyncio.wait(tasks))}, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        waiting.cancel()
+        await _until_over(one, plan["at_once"])
 
 
 async def large_json(plan: Plan) -> None:
@@ -101,11 +104,7 @@ async def half_sent(plan: Plan) -> None:
                 if writer is not None:
                     writer.close()
 
-    tasks = [asyncio.create_task(one()) for _ in range(plan["at_once"])]
-    await over.wait()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await _until_over(one, plan["at_once"])
 
 
 async def slow_bodies(plan: Plan) -> None:
@@ -128,11 +127,7 @@ async def slow_bodies(plan: Plan) -> None:
             said[(await reader.read(64)).decode("latin-1")[9:12] or "closed"] += 1
             writer.close()
 
-    tasks = [asyncio.create_task(one()) for _ in range(plan["at_once"])]
-    await over.wait()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await _until_over(one, plan["at_once"])
 
 
 FLOODS: dict[str, Callable[[Plan], Coroutine[Any, Any, None]]] = {

@@ -8,7 +8,8 @@ import asyncio
 import codecs
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, Final, NoReturn
 
@@ -115,6 +116,19 @@ def _weigh(value: Any) -> int:
     return 1
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell of what is wrong with a document as our errors do."""
+    try:
+        yield
+    except JSONDecodeError as error:
+        raise _not_json(error) from None
+    except _RefusedError as refused:
+        raise _refused(str(refused)) from None
+    except RecursionError:
+        raise _refused("nested too deeply") from None
+
+
 def parse(raw: bytes | bytearray) -> Any:
     """Return what a JSON document says, parsed at once: for short ones.
 
@@ -124,14 +138,8 @@ def parse(raw: bytes | bytearray) -> Any:
         `422 invalid_request`, saying where it is not JSON, which name stands twice, or what is out of range.
     """
     text = _decoded(raw)
-    try:
+    with _told():
         return _decoder.decode(text)
-    except JSONDecodeError as error:
-        raise _not_json(error) from None
-    except _RefusedError as refused:
-        raise _refused(str(refused)) from None
-    except RecursionError:
-        raise _refused("nested too deeply") from None
 
 
 async def parse_in_pieces(raw: bytes | bytearray) -> Any:
@@ -143,14 +151,8 @@ async def parse_in_pieces(raw: bytes | bytearray) -> Any:
         As `parse`, and for a document of more than 250,000 values, or nested deeper than 64.
     """
     text = await _decoded_in_pieces(raw)
-    try:
+    with _told():
         return await _Pieces(text).document()
-    except JSONDecodeError as error:
-        raise _not_json(error) from None
-    except _RefusedError as refused:
-        raise _refused(str(refused)) from None
-    except RecursionError:
-        raise _refused("nested too deeply") from None
 
 
 _LONG: Final = object()
