@@ -38,16 +38,16 @@ def line_of(row: Row, outcome: Outcome, wrong: Sequence[str]) -> str:
 
 def attack(fleet: Fleet, rows: Sequence[Row], scale: Scale) -> int:
     """Run the attacks one after the other and return how many of them came to something."""
-    ground = Ground(fleet)
     print(f"{HEAD}    (the victim's p50 / p95 in ms)", flush=True)
     failed = 0
-    for row in rows:
-        outcome = row.run(ground, scale)
-        wrong = stands(outcome, scale)
-        failed += bool(wrong)
-        print(line_of(row, outcome, wrong), flush=True)
-        for why in wrong[:10]:
-            print(f"                {why}", flush=True)
+    with Ground(fleet) as ground:
+        for row in rows:
+            outcome = row.run(ground, scale)
+            wrong = stands(outcome, scale)
+            failed += bool(wrong)
+            print(line_of(row, outcome, wrong), flush=True)
+            for why in wrong[:10]:
+                print(f"                {why}", flush=True)
     return failed
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import httpx
 import psutil
@@ -113,17 +114,20 @@ class Ground:
         self.fleet = fleet
         self.gateway = fleet.gateway
         self.attacker_key = fleet.keys["user"]
-        self.victim_key = fleet.keys["other-user"]
-        self.victim = self.client(self.victim_key)
-
-    def client(self, key: str | None, *, address: str = "127.0.0.1") -> httpx.Client:
-        """Return a client of the gateway with a key, from an address."""
-        return httpx.Client(
+        self.victim = httpx.Client(
             base_url=self.gateway,
-            headers={Header.API_KEY: key} if key else {},
+            headers={Header.API_KEY: fleet.keys["other-user"]},
             timeout=VICTIM_TIMEOUT_SECONDS,
-            transport=httpx.HTTPTransport(local_address=address),
+            trust_env=False,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.victim.close()
 
     def port(self, name: str) -> int:
         """Return the port of a program."""

@@ -10,8 +10,8 @@ from attack.rows import ROWS, Row, stands
 
 @pytest.fixture(scope="session")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    with fleet_for_attacks(tmp_path_factory.mktemp("attacked") / ".state", {}) as fleet:
-        yield Ground(fleet)
+    with fleet_for_attacks(tmp_path_factory.mktemp("attacked") / ".state", {}) as fleet, Ground(fleet) as found:
+        yield found
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
