@@ -256,6 +256,10 @@ def test_one_caller_holds_a_quarter_and_all_users_leave_room_for_the_fleet() -> 
 
 def test_a_body_of_any_length_fits_where_nothing_else_is() -> None:
     in_flight = BytesInFlight(100)
+    for part in range(5):  # as it comes, without a length that was declared
+        in_flight.hold(_user("a"), 100, of_this=100 * part)
+    with pytest.raises(RateLimitedError):
+        in_flight.hold(_user("a"), 1)
     in_flight.hold(_user("a"), 500)
     in_flight.release(_user("a"), 500)
     in_flight.hold(SERVICE, 500)

@@ -89,8 +89,13 @@ class BytesInFlight:
         self._held: Counter[str] = Counter()
         self._users = self._all = 0
 
-    def hold(self, ctx: CallerContext, count: int) -> None:
+    def hold(self, ctx: CallerContext, count: int, *, of_this: int = 0) -> None:
         """Take so many bytes more for a caller.
+
+        Parameters
+        ----------
+        of_this
+            What the same body holds already: one that says no length beforehand grows as it comes.
 
         Raises
         ------
@@ -100,14 +105,14 @@ class BytesInFlight:
             `503 bodies_full`, when all together do.
         """
         mine, users = self._held[ctx.owner], self._users
-        if not ctx.is_internal and mine and mine + count > self._most // OWNER_SHARE:
+        if not ctx.is_internal and mine > of_this and mine + count > self._most // OWNER_SHARE:
             raise RateLimitedError(
                 f"bodies of {mine} bytes of yours are being worked on; send large ones one after the other",
                 code="too_many_bytes",
                 retry_after_seconds=RETRY_SECONDS,
             )
-        full = self._all and self._all + count > self._most
-        if full or (not ctx.is_internal and users and users + count > self._most * USERS_SHARE):
+        full = self._all > of_this and self._all + count > self._most
+        if full or (not ctx.is_internal and users > of_this and users + count > self._most * USERS_SHARE):
             raise UnavailableError(
                 "too many large bodies are being worked on; try again",
                 code="bodies_full",
@@ -175,7 +180,7 @@ class Body:
     def _hold(self, ctx: CallerContext, count: int) -> None:
         more = count - self._held
         if count > SMALL_BYTES and more > 0:
-            self._in_flight.hold(ctx, more)
+            self._in_flight.hold(ctx, more, of_this=self._held)
             self._held = count
 
     async def receive(self) -> Message:
