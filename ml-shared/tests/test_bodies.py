@@ -260,6 +260,7 @@ def test_a_body_of_any_length_fits_where_nothing_else_is() -> None:
         in_flight.hold(_user("a"), 100, of_this=100 * part)
     with pytest.raises(RateLimitedError):
         in_flight.hold(_user("a"), 1)
+    in_flight.release(_user("a"), 500)
     in_flight.hold(_user("a"), 500)
     in_flight.release(_user("a"), 500)
     in_flight.hold(SERVICE, 500)
