@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from ml_shared.testing.gateway import most_open_files
 from ml_shared.testing.servers import free_port
 
 GATEWAY_FOLDER = Path(__file__).parents[2]
@@ -73,6 +74,7 @@ class Stack:
             "COMPOSE_PROJECT_NAME": self.project,
             "COMPOSE_FILE": "docker-compose.yml:vms.yml",
             "HTTP_PORT": str(self.port),
+            "NGINX_OPEN_FILES": str(most_open_files()),  # an engine without root has no more
             "ALLOY_OTLP_PORT": str(free_port()),
             "ALLOY_PROFILES_PORT": str(free_port()),
             **{f"GATEWAY_{name}_SERVERS": f"server first:{port};" for name, port in SERVICES.items()},

@@ -20,6 +20,8 @@ from stacks.dotenv import write
 from stacks.plan import STACKS, files, settings
 from standins.weights import DIMENSIONS, MAX_TOKENS, MODEL_NAME, tokenizer_file
 
+from ml_shared.testing.gateway import most_open_files
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 PREFIX = "ml-test"
 TAG, NEXT_TAG = "test", "test-next"
@@ -142,6 +144,7 @@ def variables(outside: Outside, endpoint_key: str) -> dict[str, dict[str, str]]:
             chosen[stack].update(ours)
     chosen["scraper"]["ALLOWED_PRIVATE_NETWORKS"] = f"{outside.host}/32"
     chosen["scraper"]["ALLOWED_PORTS"] = f"{outside.site_port},{outside.web_port}"
+    chosen["gateway-vm"]["NGINX_OPEN_FILES"] = str(most_open_files())  # an engine without root has no more
     return chosen
 
 

@@ -93,10 +93,14 @@ def local_variables(
     }
 
 
-def _main_directives() -> str:
-    # a connection is a descriptor: the soft limit of a shell is far below what nginx is told to hold
+def most_open_files() -> int:
+    """Return how many files an nginx may have open here: a connection is one, and a shell's soft limit far too low."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    files = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    return MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+
+
+def _main_directives() -> str:
+    files = most_open_files()
     # started by root, nginx would serve as `nobody`, who may not enter the state folder
     user = f"user {getpass.getuser()}; " if os.geteuid() == 0 else ""
     return f"{user}worker_rlimit_nofile {files};"
