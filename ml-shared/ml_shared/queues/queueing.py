@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from celery import Task
 
 MAX_QUEUED_BYTES: Final = 256 * 2**20
-# a document's chunks travel in its message, tens of megabytes at worst; this is a quarter of the embedding VM's Redis
+# a document's chunks travel in its message, packed, some megabytes at worst; this is a quarter of the embedding VM's Redis
 FULL_RETRY_SECONDS: Final = 30
 UNAVAILABLE_RETRY_SECONDS: Final = 5
 CALLER_TYPE_HEADER: Final = "ml_caller_type"
