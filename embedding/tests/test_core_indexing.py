@@ -1,7 +1,11 @@
 """Replacing documents: by difference, in order, once."""
 
 import asyncio
+import json
+import os
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +16,6 @@ from app.core.errors import InputTooLongError, ModelNotPreparedError, StoreUnava
 from app.core.logic import Embedding, Order, execute_index, open_embedding
 from app.core.storage.corpora import delete_corpus, delete_document, get_corpora, list_documents
 from app.core.storage.pool import MIGRATIONS
-from app.migrate import main
 from ml_shared.contracts.embedding import ChunkIn, Document
 from ml_shared.storage.migrations import StaleSchemaError, migrate
 from ml_shared.testing.endpoint import FakeEndpoint
@@ -258,16 +261,27 @@ async def test_the_service_refuses_to_start_on_a_schema_that_is_not_migrated(
             pass
 
 
+async def run_migrations(dsn: str, **environment: str) -> tuple[int | None, list[dict[str, Any]]]:
+    """Run the program as Compose does; return its status and its lines."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.migrate"),
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "DATABASE_URL": dsn, **environment},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    return process.returncode, [json.loads(line) for line in said.splitlines()]
+
+
 async def test_the_migration_prepares_the_configured_model_and_may_run_again(
-    settings: Settings, postgres_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings, postgres_database: str
 ) -> None:
-    monkeypatch.setattr("app.migrate.settings", settings)
     settings.DATABASE_URL = postgres_database
-    for expected in (["schema ready", "0001_corpora_documents_chunks.sql"], ["schema ready"]):
-        assert await asyncio.to_thread(main) == 0
-        assert capsys.readouterr().out.split("\n")[:-1] == expected
+    for applied in (["0001_corpora_documents_chunks.sql"], []):
+        status, (line,) = await run_migrations(postgres_database)
+        assert (status, line["event"], line["applied"]) == (0, "migrations_applied", applied)
     async with open_embedding(settings, command_timeout_seconds=5) as opened:
         await index(opened, "words")
-    settings.EMBEDDING_DIMENSIONS = 8
-    assert await asyncio.to_thread(main) == 1
-    assert "EMBEDDING_DIMENSIONS is 8" in capsys.readouterr().err
+    status, lines = await run_migrations(postgres_database, EMBEDDING_DIMENSIONS="8")
+    assert (status, lines[-1]["event"], lines[-1]["error_kind"]) == (1, "migrations_failed", "DimensionMismatchError")
+    assert "EMBEDDING_DIMENSIONS is 8" in lines[-1]["error"]

@@ -29,7 +29,7 @@ REQUIRED_BESIDE = {
     },
 }
 # images without a shell, or jobs that end
-WITHOUT_HEALTH_CHECK = {"nginx-exporter", "migrate", "embedding-migrate"}
+WITHOUT_HEALTH_CHECK = {"nginx-exporter", "orchestrator-migrate", "embedding-migrate"}
 SETTINGS = """
 import json
 import pydantic_settings

@@ -1,13 +1,28 @@
 """Migrations: applied once, in order, never rewritten; a service does not start on a stale schema."""
 
 import asyncio
+import json
+import logging
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
 from ml_shared.storage.migrations import MigrationError, StaleSchemaError, check_schema, migrate, read_migrations
 from ml_shared.storage.postgres import open_pool
+from ml_shared.testing.servers import free_port
+
+PROGRAM = """
+import sys
+from pathlib import Path
+
+from ml_shared.storage.migrations import migrate, migration_command
+
+sys.exit(migration_command(lambda: migrate(sys.argv[1], Path(sys.argv[2]))))
+"""
 
 
 @pytest.fixture
@@ -39,7 +54,7 @@ async def test_a_database_made_by_the_images_own_start_is_taken_over(postgres_da
 
 async def test_a_file_that_fails_leaves_nothing_of_itself(postgres_database: str, folder: Path) -> None:
     (folder / "0003_broken.sql").write_text("CREATE TABLE b (n int); SELECT no_such_thing;")
-    with pytest.raises(asyncpg.PostgresError):
+    with pytest.raises(MigrationError, match=r"0003_broken\.sql: column .*no_such_thing"):
         await migrate(postgres_database, folder)
     async with open_pool(postgres_database) as pool:
         assert await pool.fetchval("SELECT to_regclass('b')") is None
@@ -67,3 +82,46 @@ def test_files_that_are_not_numbered_without_a_gap_are_refused(tmp_path: Path, n
         (tmp_path / name).write_text("SELECT 1;")
     with pytest.raises(MigrationError):
         read_migrations(tmp_path)
+
+
+def run_as_program(dsn: str, folder: Path) -> tuple[int, list[dict[str, Any]]]:
+    command = [sys.executable, "-c", PROGRAM, dsn, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_program_says_what_it_applied_and_which_schema_there_is(postgres_database: str, folder: Path) -> None:
+    for applied in (["0001_first.sql", "0002_second.sql"], []):
+        status, (line,) = run_as_program(postgres_database, folder)
+        assert (status, line["level"], line["event"]) == (0, "INFO", "migrations_applied")
+        assert (line["schema_version"], line["applied"]) == (2, applied)
+        assert line["database"] == postgres_database.partition("?")[0].rpartition("/")[2]
+        assert line["duration_seconds"] >= 0
+
+
+def test_a_program_that_fails_says_why_in_one_line_without_a_row(postgres_database: str, folder: Path) -> None:
+    (folder / "0003_third.sql").write_text("INSERT INTO a VALUES (4711); CREATE UNIQUE INDEX twice ON a (n);")
+    (folder / "0004_fourth.sql").write_text("INSERT INTO a VALUES (4711);")
+    status, lines = run_as_program(postgres_database, folder)
+    assert (status, [line["event"] for line in lines]) == (1, ["migrations_failed"])
+    assert (lines[0]["level"], lines[0]["error_kind"]) == ("ERROR", "UniqueViolationError")
+    assert lines[0]["error"].startswith("0004_fourth.sql: duplicate key")
+    assert "4711" not in json.dumps(lines)
+
+
+def test_a_program_without_a_database_says_so(folder: Path) -> None:
+    status, (line,) = run_as_program(f"postgresql://u:secret-word@127.0.0.1:{free_port()}/db", folder)
+    assert (status, line["event"], line["error_kind"]) == (1, "migrations_failed", "ConnectionRefusedError")
+    assert "secret-word" not in json.dumps(line)
+
+
+async def test_a_process_says_which_schema_it_starts_on(
+    postgres_database: str, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await migrate(postgres_database, folder)
+    async with open_pool(postgres_database) as pool:
+        with caplog.at_level(logging.INFO):
+            await check_schema(pool, folder)
+    (record,) = (record for record in caplog.records if record.getMessage() == "schema_checked")
+    assert record.__dict__["schema_version"] == 2

@@ -1,14 +1,12 @@
 """`python -m app.migrate`: bring both databases to this code's schema, and say what was done."""
 
-import asyncio
 import sys
 
 import asyncpg
 
 from app.config import settings
 from app.core.database import CONTENT_MIGRATIONS, MIGRATIONS
-from ml_shared.settings import without_password
-from ml_shared.storage.migrations import MigrationError, migrate
+from ml_shared.storage.migrations import migrate, migration_command
 
 
 async def _create_database(database_url: str, name: str) -> None:
@@ -28,19 +26,8 @@ async def _run() -> None:
     content_name = settings.CONTENT_STORE_URL.partition("?")[0].rpartition("/")[2]
     await _create_database(settings.DATABASE_URL, content_name)
     for url, folder in ((settings.DATABASE_URL, MIGRATIONS), (settings.CONTENT_STORE_URL, CONTENT_MIGRATIONS)):
-        done = await migrate(url, folder)
-        print(f"{without_password(url)}: {', '.join(done) if done else 'up to date'}")
-
-
-def main() -> int:
-    """Run, and turn what an operator can mend into one line."""
-    try:
-        asyncio.run(_run())
-    except (MigrationError, asyncpg.PostgresError, OSError) as error:
-        print(f"migrate: {error}", file=sys.stderr)
-        return 1
-    return 0
+        await migrate(url, folder)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(migration_command(_run))

@@ -62,7 +62,7 @@ def stack(vm: Stack) -> Stack:
     shutil.rmtree(vm.folder / "backups", ignore_errors=True)
     vm.compose("up", "-d", "--wait", "postgres")
     vm.compose("exec", "-T", "postgres", "sh", "-c", NEW_DATABASE)
-    vm.compose("run", "--rm", "--no-deps", "-T", "migrate")
+    vm.compose("run", "--rm", "--no-deps", "-T", "orchestrator-migrate")
     vm.sql("postgres", SOME_JOBS)
     return vm
 

@@ -4,16 +4,22 @@ A folder holds `NNNN_name.sql`. The same folder may be mounted where PostgreSQL'
 directory: each file is idempotent enough to be met again (`IF NOT EXISTS`), and `migrate` records it and takes over.
 """
 
+import asyncio
 import hashlib
+import logging
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 
-from ml_shared.errors import UnavailableError
+from ml_shared.errors import ServiceError, UnavailableError
+from ml_shared.instrumentation import start_logging
+
+logger = logging.getLogger(__name__)
 
 _FILE_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
 _ADVISORY_LOCK = 0x6D6C_6D69  # "mlmi": one migration at a time on a database, whoever starts it
@@ -34,7 +40,7 @@ class StaleSchemaError(UnavailableError):
 
 
 class MigrationError(Exception):
-    """The files themselves are at odds, with each other or with what was applied."""
+    """The files are at odds, with each other or with what was applied, or PostgreSQL refuses one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +101,10 @@ async def migrate(dsn: str, folder: Path) -> list[str]:
     Raises
     ------
     MigrationError
-        If an applied file was changed since, or the database is ahead of the folder.
+        If an applied file was changed since, the database is ahead of the folder, or PostgreSQL refuses a file.
     """
     migrations = read_migrations(folder)
+    began = time.monotonic()
     connection = await asyncpg.connect(dsn, timeout=5.0)
     done = []
     try:
@@ -108,22 +115,69 @@ async def migrate(dsn: str, folder: Path) -> list[str]:
         for migration in migrations:
             if migration.version in applied:
                 continue
-            async with connection.transaction():
-                await connection.execute(migration.sql)
-                await connection.execute(
-                    "INSERT INTO schema_migrations (version, name, sha256) VALUES ($1, $2, $3)",
-                    migration.version,
-                    migration.name,
-                    migration.sha256,
-                )
+            await _apply(connection, migration)
             done.append(migration.name)
+        logger.info(
+            "migrations_applied",
+            extra={
+                "database": await connection.fetchval("SELECT current_database()"),
+                "schema_version": migrations[-1].version,
+                "applied": done,
+                "duration_seconds": round(time.monotonic() - began, 3),
+            },
+        )
     finally:
         await connection.close()
     return done
 
 
+async def _apply(connection: Any, migration: Migration) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "INSERT INTO schema_migrations (version, name, sha256) VALUES ($1, $2, $3)",
+                migration.version,
+                migration.name,
+                migration.sha256,
+            )
+    except asyncpg.PostgresError as error:
+        raise MigrationError(f"{migration.name}: {_message(error)}") from error
+
+
+def migration_command(run: Callable[[], Awaitable[object]]) -> int:
+    """Run a service's migrations as a program, whose lines say what came of it; return the exit status.
+
+    What waits for the migrations never starts when they fail: these lines are then all that says why.
+    """
+    start_logging()
+    began = time.monotonic()
+    try:
+        asyncio.run(_awaited(run))
+    except (MigrationError, ServiceError, asyncpg.PostgresError, OSError) as error:
+        logger.error(
+            "migrations_failed",
+            extra={
+                "error_kind": type(error.__cause__ or error).__name__,
+                "error": _message(error),
+                "duration_seconds": round(time.monotonic() - began, 3),
+            },
+        )
+        return 1
+    return 0
+
+
+async def _awaited(run: Callable[[], Awaitable[object]]) -> None:
+    await run()
+
+
+def _message(error: Exception) -> str:
+    """Return what an error says of itself; PostgreSQL's details are left out, since they quote rows."""
+    return str(error.args[0]) if isinstance(error, asyncpg.PostgresError) and error.args else str(error)
+
+
 async def check_schema(pool: asyncpg.Pool, folder: Path) -> None:
-    """Raise unless every migration of the folder has been applied.
+    """Raise unless every migration of the folder has been applied; log which schema a process starts on.
 
     Raises
     ------
@@ -133,7 +187,9 @@ async def check_schema(pool: asyncpg.Pool, folder: Path) -> None:
     migrations = read_migrations(folder)
     async with pool.acquire() as connection:
         applied = await _applied(connection)
+        database = await connection.fetchval("SELECT current_database()")
     _check_applied(migrations, applied)
     missing = [migration.name for migration in migrations if migration.version not in applied]
     if missing:
         raise StaleSchemaError(f"the database lacks {', '.join(missing)}; run: python -m app.migrate")
+    logger.info("schema_checked", extra={"database": database, "schema_version": migrations[-1].version})
