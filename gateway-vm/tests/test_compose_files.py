@@ -12,9 +12,9 @@ from conftest import GATEWAY_FOLDER
 
 TEMPLATE = (GATEWAY_FOLDER / "nginx" / "nginx.conf.template").read_text()
 FILES = ("docker-compose.yml", "docker-compose.tls.yml")
-DIGEST = re.compile(r"\$\{IMAGE_DIGEST-@sha256:[0-9a-f]{64}\}")
-# of an image, for whom local-dev's tests care: an operator sets no such variable
-TEXT = {name: DIGEST.sub("", (GATEWAY_FOLDER / name).read_text()) for name in FILES}
+NOT_SET = re.compile(r"\$\{(?:IMAGE_DIGEST-@sha256:[0-9a-f]{64}|COMPOSE_PROJECT_NAME)\}")
+# by an operator: an image's digest, for which local-dev's tests care, and what Compose itself knows
+TEXT = {name: NOT_SET.sub("", (GATEWAY_FOLDER / name).read_text()) for name in FILES}
 EXAMPLE = (GATEWAY_FOLDER / ".env.example").read_text()
 OF_COMPOSE = {"COMPOSE_FILE"}
 # its own, which no file names

@@ -14,6 +14,21 @@ HEADER: Final = """\
 """
 KEPT_PERCENT: Final = 'encoding.from_json(coalesce(sys.env("TRACE_SAMPLING_PERCENT"), "10"))'
 # a number, which the variable's text is not
+SPANS_WAIT: Final = """\
+  // while Tempo is away 32 MiB wait, for as long as it takes; beyond that new spans are dropped
+  sending_queue {
+    sizer      = "bytes"
+    queue_size = 33554432
+  }
+  retry_on_failure {
+    max_elapsed_time = "0s"
+  }
+"""
+LINES_WAIT: Final = """\
+    // for as long as Loki is away nothing more is read: the files that lines are read from are where they wait
+    max_backoff_retries = 0
+    max_backoff_period  = "30s"
+"""
 OBSERVED: Final = "alloy|loki|tempo|prometheus|pyroscope|grafana|"
 
 
@@ -62,8 +77,8 @@ def _service(service: Service) -> str:
         *_stores(f'"{stores.redis}"' if stores.redis else "", f'"{stores.postgres}"' if stores.postgres else ""),
         _part("node"),
         scrapes.exporters({name: EXPORTERS[name] for name in present}, vm),
-        _part("container_logs", OWN_PROJECT="", WITHOUT_LOGS="alloy|"),
-        _part("remote", VM=vm),
+        _container_logs(without="alloy|"),
+        _destinations("remote", vm),
     )
 
 
@@ -80,8 +95,8 @@ def _gateway() -> str:
         _part("certificate"),
         scrapes.exporters(GATEWAY_EXPORTERS, vm, only_with={"certificate": "TLS_PROBE_ADDRESS"}),
         _part("access_log"),
-        _part("container_logs", OWN_PROJECT="", WITHOUT_LOGS="alloy|"),
-        _part("remote", VM=vm),
+        _container_logs(without="alloy|"),
+        _destinations("remote", vm),
     )
 
 
@@ -100,9 +115,17 @@ def _local() -> str:
         _part("node"),
         scrapes.exporters(EXPORTERS, vm, only_with={"redis": "REDIS_ADDRESS", "postgres": "POSTGRES_ADDRESS"}),
         _part("access_log"),
-        _part("container_logs", OWN_PROJECT=scrapes.OWN_PROJECT, WITHOUT_LOGS=OBSERVED),
-        _part("local", VM=vm),
+        _container_logs(without=OBSERVED),
+        _destinations("local", vm),
     )
+
+
+def _container_logs(*, without: str) -> str:
+    return _part("container_logs", OWN_PROJECT=scrapes.OWN_PROJECT, WITHOUT_LOGS=without)
+
+
+def _destinations(name: str, vm: str) -> str:
+    return _part(name, VM=vm, SPANS_WAIT=SPANS_WAIT, LINES_WAIT=LINES_WAIT)
 
 
 def _stores(redis: str, postgres: str) -> list[str]:

@@ -5,14 +5,14 @@ from typing import Final
 from ml_shared.names import Service
 
 OWN_PROJECT: Final = """\
-  // other projects on this machine are nobody's business here
+  // other projects on this machine have an Alloy of their own, or are nobody's business here
   rule {
     source_labels = ["__meta_docker_container_label_com_docker_compose_project"]
     regex         = coalesce(sys.env("COMPOSE_PROJECT_NAME"), ".*")
     action        = "keep"
   }
 """
-"""A rule for Alloy on a laptop, whose engine may run anything."""
+"""A rule for every Alloy: a VM's engine, too, may run more than one stack, and each would send all stacks' lines."""
 
 _SERVICES: Final = "|".join(Service)
 _WORKER_PORT: Final = 'coalesce(sys.env("WORKER_METRICS_PORT"), "9100")'
@@ -46,6 +46,8 @@ def discovered() -> str:
     address = f'[{container}, "__meta_docker_network_ip"]'
     rules = [
         _rule(f"[{container}]", f"(?:{_SERVICES})(?:-worker)?|nginx-exporter", 'action        = "keep"'),
+        # one that has ended has no address
+        _rule('["__meta_docker_network_ip"]', ".+", 'action        = "keep"'),
         _rule(f"[{container}]", f"({_SERVICES}|nginx)(?:-worker|-exporter)?", *_sets("job", '"$1"')),
         _rule(f"[{container}]", _SERVICES, *_sets("process", '"api"')),
         _rule(f"[{container}]", ".+-worker", *_sets("process", '"worker"')),

@@ -49,7 +49,7 @@ def test_a_container_has_few_rights_and_a_log_that_rotates(stack: Stack, service
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
-    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
+    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "25m", "max-file": "2"}}
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
 
 

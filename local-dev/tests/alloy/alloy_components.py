@@ -13,6 +13,7 @@ class Documented(NamedTuple):
 
 _OUTPUT = Documented("metrics logs traces")
 _ENDPOINT = "url! name remote_timeout headers bearer_token enable_http2 follow_redirects"
+_BACKOFF = "min_backoff_period max_backoff_period max_backoff_retries"
 _RULE = Documented("action modulus regex replacement separator source_labels target_label")
 _METRIC = "name! description prefix source max_idle_duration value"
 
@@ -44,10 +45,16 @@ COMPONENTS: dict[str, Documented] = {
         "input",
     ),
     "otelcol.exporter.otlphttp/client": Documented("endpoint! headers timeout compression auth", "tls cookies"),
+    "otelcol.exporter.otlphttp/sending_queue": Documented(
+        "enabled block_on_overflow num_consumers queue_size sizer storage"
+    ),
+    "otelcol.exporter.otlphttp/retry_on_failure": Documented(
+        "enabled initial_interval max_elapsed_time max_interval multiplier randomization_factor"
+    ),
     "pyroscope.receive_http": Documented("forward_to!", "http"),
     "pyroscope.receive_http/http": Documented("listen_address listen_port conn_limit"),
     "pyroscope.write": Documented("external_labels", "endpoint", "receiver"),
-    "pyroscope.write/endpoint": Documented(f"{_ENDPOINT} min_backoff_period max_backoff_period max_backoff_retries"),
+    "pyroscope.write/endpoint": Documented(f"{_ENDPOINT} {_BACKOFF}"),
     "prometheus.scrape": Documented(
         "targets! forward_to! job_name scrape_interval scrape_timeout metrics_path honor_labels scheme params"
     ),
@@ -77,13 +84,14 @@ COMPONENTS: dict[str, Documented] = {
     "discovery.docker": Documented(
         "host! port refresh_interval match_first_network host_networking_host", "filter", "targets"
     ),
+    "discovery.docker/filter": Documented("name! values!"),
     "discovery.relabel": Documented("targets!", "rule", "output rules"),
     "discovery.relabel/rule": _RULE,
     "local.file_match": Documented("path_targets! sync_period ignore_older_than", "", "targets"),
     "loki.source.file": Documented("targets! forward_to! encoding tail_from_end", "decompression file_watch"),
     "loki.source.docker": Documented("host! targets! forward_to! labels relabel_rules refresh_interval", "client"),
     "loki.write": Documented("external_labels max_streams", "endpoint wal", "receiver"),
-    "loki.write/endpoint": Documented(f"{_ENDPOINT} tenant_id batch_wait batch_size retry_on_http_429"),
+    "loki.write/endpoint": Documented(f"{_ENDPOINT} {_BACKOFF} tenant_id batch_wait batch_size retry_on_http_429"),
     "loki.process": Documented(
         "forward_to!",
         "stage.json stage.labels stage.structured_metadata stage.static_labels stage.label_drop stage.metrics "

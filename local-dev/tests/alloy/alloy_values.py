@@ -56,6 +56,8 @@ def final(labels: Labels) -> Labels:
 
 
 def _ruled(labels: Labels, rule: Mapping[str, Any]) -> Labels | None:
+    if rule.get("action") == "labelkeep":
+        return {name: value for name, value in labels.items() if re.fullmatch(rule["regex"], name)}
     text = ";".join(labels.get(name, "") for name in rule.get("source_labels", ()))
     match = re.fullmatch(rule.get("regex", "(.*)"), text)
     action = rule.get("action", "replace")

@@ -90,7 +90,9 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Logged:
     assert [json.loads(line)["status"] for line in lines[: len(statuses)]] == [str(status) for status in statuses]
     components = blocks("gateway-vm")
     label = {"filename": "/var/log/nginx/access.log"}
-    entries, metrics = run(components["loki.process.access_log"], lines, label)
+    entries, nothing = run(components["loki.process.access_log"], lines, label)
+    assert nothing.names() == set()
+    _, metrics = run(components["loki.process.access_log_metrics"], lines, label)
     return Logged(lines, entries, metrics, run(components["loki.process.error_log"], errors, label)[0])
 
 
@@ -160,12 +162,12 @@ def test_an_error_line_has_its_level_as_a_label(logged: Logged) -> None:
 
 def test_a_line_of_an_older_nginx_counts_as_another_route() -> None:
     old = json.dumps({"method": "GET", "status": "200", "request_time": 0.2, "limit_req_status": "PASSED"})
-    _, metrics = run(blocks("gateway-vm")["loki.process.access_log"], [old], {})
+    _, metrics = run(blocks("gateway-vm")["loki.process.access_log_metrics"], [old], {})
     assert metrics.counter("ml_gateway_requests_total", route="other", method="GET", status="2xx") == 1
 
 
 def test_a_laptop_reads_the_gateways_log_in_the_same_way() -> None:
-    names = ("access_log", "error_log")
+    names = ("access_log", "access_log_metrics", "error_log")
     on_vm, on_laptop = blocks("gateway-vm"), blocks("laptop")
     for component in (f"{kind}.{name}" for kind in ("loki.process", "loki.source.file") for name in names):
         assert [block.attributes for block in on_vm[component].walk()] == [

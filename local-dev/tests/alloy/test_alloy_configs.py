@@ -174,6 +174,44 @@ def test_everything_carries_the_vms_name(name: str) -> None:
         assert value_of(labels, {"VM_NAME": "this-one"}) == {"vm": "this-one"}
 
 
+@EVERY
+def test_what_is_counted_from_lines_is_counted_while_loki_takes_none(name: str) -> None:
+    """`loki.write` stands still then, and with it every reader on whose way it is, for all that the reader feeds."""
+    components = blocks(name)
+
+    def fed(block: Block) -> set[str]:
+        following = {part.name.removesuffix(".receiver") for part in block.attributes.get("forward_to", [])}
+        return following.union(*(fed(components[one]) for one in following))
+
+    counting = {one for one, block in components.items() if any(stage.name == "stage.metrics" for stage in block.blocks)}
+    assert counting == ({"loki.process.access_log_metrics"} if "loki.source.file.access_log" in components else set())
+    for source in (block for block in components.values() if block.name.startswith("loki.source.")):
+        assert not (counting & fed(source) and "loki.write.remote" in fed(source)), source.id
+    for one in counting:
+        assert components[one].attributes["forward_to"] == []
+
+
+@EVERY
+def test_lines_wait_for_loki_for_as_long_as_it_takes(name: str) -> None:
+    endpoint = blocks(name)["loki.write.remote"].one("endpoint").attributes
+    assert endpoint["max_backoff_retries"] == 0  # no bound
+    assert endpoint["max_backoff_period"] == "30s"  # what was held up goes on soon after
+
+
+@EVERY
+def test_spans_wait_for_tempo_within_alloys_memory(name: str) -> None:
+    components = blocks(name)
+    exporter = components["otelcol.exporter.otlphttp.tempo"]
+    queue = exporter.one("sending_queue").attributes
+    limiter = components["otelcol.processor.memory_limiter.services"].attributes
+    assert exporter.one("retry_on_failure").attributes == {"max_elapsed_time": "0s"}  # no bound
+    assert queue["sizer"] == "bytes"
+    # as sent; as objects in memory spans take some times more
+    assert 4 * queue["queue_size"] <= (256 - 64) * 2**20
+    assert (limiter["limit"], limiter["spike_limit"]) == ("256MiB", "64MiB")
+    assert containers(name)["alloy"]["mem_limit"] == "512m"
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_services_processes_are_scraped_where_compose_runs_them(service: str) -> None:
     targets = value_of(blocks(service)["prometheus.scrape.services"].attributes["targets"], environment(service))

@@ -12,15 +12,18 @@ EVERY_EXPORTER = EXPORTERS | GATEWAY_EXPORTERS
 PREFIX = "__meta_docker_container_label_com_docker_compose"
 
 
-def container(service: str, project: str = "orchestrator", port: str = "") -> Labels:
-    """Return a container as `discovery.docker` describes it."""
+def container(
+    service: str, project: str = "orchestrator", port: str = "", *, address: str = "172.18.0.5", **more: str
+) -> Labels:
+    """Return a container as `discovery.docker` describes it; one that has ended has no address."""
     labels = {
-        "__address__": f"172.18.0.5:{port or 80}",
+        "__address__": f"{address}:{port or 80}",
         "__meta_docker_container_id": f"id-of-{service}",
         "__meta_docker_container_name": f"/{project}-{service}-1",
-        "__meta_docker_network_ip": "172.18.0.5",
+        "__meta_docker_network_ip": address,
         f"{PREFIX}_service": service,
         f"{PREFIX}_project": project,
+        **more,
     }
     return {name: value for name, value in labels.items() if value}
 
@@ -38,7 +41,8 @@ def test_a_services_containers_have_its_name_and_say_which_process_they_are(name
         assert log_labels(name, service) == [{"service": service, "process": "api"}]
         assert log_labels(name, f"{service}-worker") == [{"service": service, "process": "worker"}]
     assert log_labels(name, "orchestrator-beat") == [{"service": "orchestrator", "process": "beat"}]
-    assert log_labels(name, "embedding-migrate") == [{"service": "embedding", "process": "migrate"}]
+    for service in ("orchestrator", "embedding"):
+        assert log_labels(name, f"{service}-migrate") == [{"service": service, "process": "migrate"}]
     assert log_labels(name, "redis-orch") == [{"service": "redis-orch"}]
 
 
@@ -48,11 +52,44 @@ def test_every_container_of_a_stack_is_read_but_alloy(stack: str) -> None:
     assert unread == ["alloy"]
 
 
-def test_a_laptop_reads_its_own_projects_containers_and_not_what_stores_the_logs() -> None:
-    assert log_labels("laptop", "scraper", COMPOSE_PROJECT_NAME="somebody-elses") == []
-    assert log_labels("laptop", "scraper", COMPOSE_PROJECT_NAME="orchestrator") == [
-        {"service": "scraper", "process": "api"}
+@pytest.mark.parametrize("name", CONFIGS)
+def test_each_alloy_reads_its_own_projects_containers_alone(name: str) -> None:
+    running = [container("scraper", project) for project in ("scraper", "orchestrator", "scraper-2", "other")]
+    for project in ("scraper", "orchestrator"):
+        read = relabelled(blocks(name)["discovery.relabel.logs"], running, {"COMPOSE_PROJECT_NAME": project})
+        assert [final(one) for one in read] == [{"service": "scraper", "process": "api"}], project
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_compose_tells_each_alloy_which_project_it_belongs_to(name: str) -> None:
+    given = containers(name)["alloy"]["environment"]
+    assert given["COMPOSE_PROJECT_NAME"] == "${COMPOSE_PROJECT_NAME}"
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_container_that_ended_before_anybody_looked_is_read_too(name: str) -> None:
+    (filtered,) = (block.attributes for block in blocks(name)["discovery.docker.containers"].blocks)
+    assert filtered["name"] == "status"
+    # those that the engine lists without being asked for a status, and those that have ended
+    assert {*filtered["values"]} == {"running", "restarting", "paused", "exited"}
+    ended = [container("orchestrator-migrate", address="")]
+    (read,) = relabelled(blocks(name)["discovery.relabel.logs"], ended, {})
+    assert final(read) == {"service": "orchestrator", "process": "migrate"}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_container_that_starts_again_elsewhere_is_the_same_to_whoever_notes_how_far_it_was_read(name: str) -> None:
+    lives = [
+        container("scraper", port="8000", __meta_docker_port_public="8001"),
+        container("scraper", port="8000", address="172.18.0.9"),
+        container("scraper", address=""),
     ]
+    first, *others = (relabelled(blocks(name)["discovery.relabel.logs"], [one], {}) for one in lives)
+    assert first == [{"service": "scraper", "process": "api", "__meta_docker_container_id": "id-of-scraper"}]
+    assert all(other == first for other in others)
+
+
+def test_a_laptop_reads_nothing_of_what_stores_the_logs() -> None:
     assert [one for one in containers("laptop") if log_labels("laptop", one)] == []
 
 
@@ -73,6 +110,8 @@ def test_a_laptop_scrapes_the_stack_that_it_was_started_with() -> None:
         ("172.18.0.5:9113", {"job": "nginx", "instance": "embedding-nginx-exporter-1"}),
     ]
     assert relabelled(component, [container("scraper", "scraper")], given) == []
+    ended = [container("embedding", "embedding", address=""), container("embedding-worker", "embedding", address="")]
+    assert relabelled(component, ended, given) == []
 
 
 def test_a_laptop_finds_the_same_jobs_and_processes_as_each_vm() -> None:

@@ -16,7 +16,7 @@ from compose_fleet import FIRST_PORT, HTTP_PORT, IMAGES, TAG, ComposeFleet, allo
 from stacks.plan import STACKS
 
 OURS = "cloudcix/"
-LOG_ROTATION = {"max-size": "10m", "max-file": "5"}
+LOG_ROTATION = {"max-size": "25m", "max-file": "2"}
 NOBODY_PUBLISHES = (5432, 6379, 8080, 9100, 9113, 12345)
 NOT_IN_AN_IMAGE = {".env", ".git", ".netrc", ".git-credentials", "id_rsa", "id_ed25519", "pip.conf"}
 LARGEST_SEARCHED_BYTES = 2**20

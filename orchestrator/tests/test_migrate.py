@@ -1,0 +1,35 @@
+"""`python -m app.migrate`, run as Compose runs it: both databases, and lines that say what came of it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ml_shared.testing.servers import PostgresServer
+
+ORCHESTRATOR = Path(__file__).parents[1]
+
+
+def run(jobs: str, content: str) -> tuple[int, list[dict[str, Any]]]:
+    environment = {**os.environ, "DATABASE_URL": jobs, "CONTENT_STORE_URL": content}
+    command = [sys.executable, "-m", "app.migrate"]
+    done = subprocess.run(command, cwd=ORCHESTRATOR, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_both_databases_are_brought_to_this_codes_schema_and_a_second_run_changes_nothing(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    jobs = postgres_database.rpartition("/")[2].partition("?")[0]
+    content = f"{jobs}_content"
+    try:
+        for changed in (True, False):
+            status, lines = run(postgres_database, postgres_server.dsn(content))
+            assert status == 0
+            assert [line["event"] for line in lines] == ["migrations_applied"] * 2
+            assert [line["database"] for line in lines] == [jobs, content]
+            assert [bool(line["applied"]) for line in lines] == [changed, changed]
+    finally:
+        postgres_server.drop_database(content)
