@@ -137,6 +137,23 @@ def test_no_value_of_the_example_works_as_it_is(name: str) -> None:
 
 
 @EVERY_VM
+def test_the_example_shows_where_each_server_takes_what_it_is_sent(name: str) -> None:
+    """Mimir has no other path for remote writes; /prometheus, where it is asked, answers them with 404."""
+    given = example(name)
+    paths = {variable: given[variable].removeprefix("https://<lgtm-cluster>") for variable in ENDPOINTS}
+    assert paths == {
+        "TEMPO_REMOTE_ENDPOINT": "/tempo",
+        "LOKI_REMOTE_ENDPOINT": "/loki/api/v1/push",
+        "MIMIR_REMOTE_ENDPOINT": "/api/v1/push",
+        "PYROSCOPE_REMOTE_ENDPOINT": "/pyroscope",
+    }
+    # whoever has another server finds its path, and the specification's is explained
+    text = (REPOSITORY / name / "alloy" / "alloy.env.example").read_text()
+    for path in ("/api/v1/push", "/api/prom/push", "/api/v1/write", "/prometheus/api/v1/write"):
+        assert re.search(rf"^#.*{path}", text, re.MULTILINE), path
+
+
+@EVERY_VM
 def test_telemetry_goes_where_the_environment_says_and_without_it_nowhere(name: str) -> None:
     components = blocks(name)
     for variable, (component, block, argument) in ENDPOINTS.items():
