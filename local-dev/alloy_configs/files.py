@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from alloy_configs import scrapes
+from alloy_configs.layout import formatted
 from ml_shared.names import Service
 
 PARTS: Final = Path(__file__).with_name("parts")
@@ -14,7 +15,7 @@ HEADER: Final = """\
 """
 KEPT_PERCENT: Final = 'encoding.from_json(coalesce(sys.env("TRACE_SAMPLING_PERCENT"), "10"))'
 # a number, which the variable's text is not
-SPANS_WAIT: Final = """\
+SPANS_WAIT: Final = """
   // while Tempo is away 32 MiB wait, for as long as it takes; beyond that new spans are dropped
   sending_queue {
     sizer      = "bytes"
@@ -153,4 +154,4 @@ def _part(name: str, **values: str) -> str:
 
 
 def _file(what: str, *parts: str) -> str:
-    return "\n".join([HEADER.format(what=what), *parts])
+    return formatted("\n".join([HEADER.format(what=what), *parts]))

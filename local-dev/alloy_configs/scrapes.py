@@ -8,8 +8,8 @@ OWN_PROJECT: Final = """\
   // other projects on this machine have an Alloy of their own, or are nobody's business here
   rule {
     source_labels = ["__meta_docker_container_label_com_docker_compose_project"]
-    regex         = coalesce(sys.env("COMPOSE_PROJECT_NAME"), ".*")
-    action        = "keep"
+    regex = coalesce(sys.env("COMPOSE_PROJECT_NAME"), ".*")
+    action = "keep"
   }
 """
 """A rule for every Alloy: a VM's engine, too, may run more than one stack, and each would send all stacks' lines."""
@@ -20,8 +20,8 @@ _SCRAPE: Final = """\
 prometheus.scrape "%s" {
   targets = %s
   scrape_interval = "15s"
-  scrape_timeout  = "10s"
-  forward_to      = [prometheus.remote_write.remote.receiver]
+  scrape_timeout = "10s"
+  forward_to = [prometheus.remote_write.remote.receiver]
 }
 """
 
@@ -45,9 +45,9 @@ def discovered() -> str:
     container = '"__meta_docker_container_label_com_docker_compose_service"'
     address = f'[{container}, "__meta_docker_network_ip"]'
     rules = [
-        _rule(f"[{container}]", f"(?:{_SERVICES})(?:-worker)?|nginx-exporter", 'action        = "keep"'),
+        _rule(f"[{container}]", f"(?:{_SERVICES})(?:-worker)?|nginx-exporter", 'action = "keep"'),
         # one that has ended has no address
-        _rule('["__meta_docker_network_ip"]', ".+", 'action        = "keep"'),
+        _rule('["__meta_docker_network_ip"]', ".+", 'action = "keep"'),
         _rule(f"[{container}]", f"({_SERVICES}|nginx)(?:-worker|-exporter)?", *_sets("job", '"$1"')),
         _rule(f"[{container}]", _SERVICES, *_sets("process", '"api"')),
         _rule(f"[{container}]", ".+-worker", *_sets("process", '"worker"')),
@@ -57,7 +57,7 @@ def discovered() -> str:
         _rule(address, ".+-worker;(.+)", *_sets("__address__", f'"$1:" + {_WORKER_PORT}')),
         _rule(address, "nginx-exporter;(.+)", *_sets("__address__", '"$1:9113"')),
     ]
-    head = 'discovery.relabel "services" {\n  targets = discovery.docker.containers.targets\n'
+    head = 'discovery.relabel "services" {\n  targets = discovery.docker.containers.targets\n\n'
     scrape = _SCRAPE % ("services", "discovery.relabel.services.output")
     return head + OWN_PROJECT + "".join(rules) + "}\n\n" + scrape
 
@@ -80,7 +80,7 @@ def exporters(components: dict[str, str], vm: str, *, only_with: dict[str, str] 
         if only_with and job in only_with:
             rules += [
                 _rule(None, None, *_sets("__tmp_address", f'sys.env("{only_with[job]}")')),
-                _rule('["__tmp_address"]', ".+", 'action        = "keep"'),
+                _rule('["__tmp_address"]', ".+", 'action = "keep"'),
             ]
         blocks.append(f'discovery.relabel "{job}" {{\n  targets = {component}.targets\n{"".join(rules)}}}\n')
     outputs = "".join(f"    discovery.relabel.{job}.output,\n" for job in components)
@@ -89,12 +89,10 @@ def exporters(components: dict[str, str], vm: str, *, only_with: dict[str, str] 
 
 
 def _sets(label: str, expression: str) -> tuple[str, str]:
-    return f'target_label  = "{label}"', f"replacement   = {expression}"
+    return f'target_label = "{label}"', f"replacement = {expression}"
 
 
 def _rule(source_labels: str | None, regex: str | None, *others: str) -> str:
     lines = [f"source_labels = {source_labels}"] if source_labels else []
-    lines += [f'regex         = "{regex}"'] if regex else []
-    if not lines:  # alone, two names are aligned with each other
-        others = tuple(line.replace("  = ", " = ").replace("   = ", "  = ") for line in others)
+    lines += [f'regex = "{regex}"'] if regex else []
     return "".join(f"  {line}\n" for line in ["rule {", *(f"  {line}" for line in [*lines, *others]), "}"])

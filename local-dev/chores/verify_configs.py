@@ -12,16 +12,18 @@ from chores.containers import OBSERVE, OBSERVED, Command, compose, laid_out, run
 PROJECT = "ml-verify-configs"
 RUN = ("-p", PROJECT, "run", "--rm", "--no-deps", "-T")
 FILES = (*((stack, "docker-compose.yml") for stack in STACKS), ("local-dev", "docker-compose.observe.yml"))
-VERIFIERS: dict[str, tuple[str | None, tuple[str, ...]]] = {
-    "grafana/alloy": (None, ("validate", "/etc/alloy/config.alloy")),
-    "grafana/loki": (None, ("-verify-config", "-config.file=/etc/loki/local-config.yaml")),
-    "grafana/tempo": (None, ("-config.verify", "-target=all", "-config.file=/etc/tempo/local.yaml")),
+VERIFIERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "grafana/alloy": (("validate", "/etc/alloy/config.alloy"), ("fmt", "--test", "/etc/alloy/config.alloy")),
+    "grafana/loki": (("-verify-config", "-config.file=/etc/loki/local-config.yaml"),),
+    "grafana/tempo": (("-config.verify", "-target=all", "-config.file=/etc/tempo/local.yaml"),),
     # it reads the rules that its configuration names, too
-    "prom/prometheus": ("promtool", ("check", "config", "/etc/prometheus/prometheus.yml")),
+    "prom/prometheus": (("check", "config", "/etc/prometheus/prometheus.yml"),),
     # the image's entry point fills the template in first, for a command that begins with `nginx`
-    "nginx": (None, ("nginx", "-t")),
+    "nginx": (("nginx", "-t"),),
 }
-"""By image: what is to be its entry point, if not its own, and what says whether its configuration is one."""
+"""By image: what says whether its configuration is one, and laid out as it would be."""
+ENTRY_POINTS = {"prom/prometheus": "promtool"}
+"""What runs that, where it is not the image's own."""
 
 
 def commands(folder: Path) -> Iterator[Command]:
@@ -41,10 +43,9 @@ def commands(folder: Path) -> Iterator[Command]:
 def _verifications(folder: Path, stack: str, file: str) -> Iterator[Command]:
     for name, service in services_of(folder / stack / file).items():
         image = service["image"].partition(":")[0]
-        if image in VERIFIERS:
-            entry_point, words = VERIFIERS[image]
-            replaced = ("--entrypoint", entry_point) if entry_point else ()
-            yield Command(f"{stack}: {name}", compose(*RUN, *replaced, name, *words, file=file), stack)
+        replaced = ("--entrypoint", ENTRY_POINTS[image]) if image in ENTRY_POINTS else ()
+        for words in VERIFIERS.get(image, ()):
+            yield Command(f"{stack}: {name}: {words[0]}", compose(*RUN, *replaced, name, *words, file=file), stack)
 
 
 def _clean_up(folder: Path) -> None:

@@ -39,7 +39,7 @@ def test_every_program_with_a_configuration_of_ours_is_asked_and_no_other(folder
             mounts = [mount for mount in service.get("volumes", ()) if isinstance(mount, str)]
             if any(CONFIGURATION.search(mount) for mount in mounts):
                 wanted.add((stack, name, service["image"].partition(":")[0]))
-    asked = {command.name for command in commands(folder) if "compose config" not in command.name}
+    asked = {command.name.rpartition(": ")[0] for command in commands(folder) if "compose config" not in command.name}
     assert asked == {f"{stack}: {name}" for stack, name, image in wanted if image not in WITHOUT_A_VERIFIER}
     assert {image for _, _, image in wanted} - WITHOUT_A_VERIFIER == set(VERIFIERS)
 

@@ -200,7 +200,9 @@ def test_what_is_counted_from_lines_is_counted_while_loki_takes_none(name: str) 
         following = {part.name.removesuffix(".receiver") for part in block.attributes.get("forward_to", [])}
         return following.union(*(fed(components[one]) for one in following))
 
-    counting = {one for one, block in components.items() if any(stage.name == "stage.metrics" for stage in block.blocks)}
+    counting = {
+        one for one, block in components.items() if any(stage.name == "stage.metrics" for stage in block.blocks)
+    }
     assert counting == ({"loki.process.access_log_metrics"} if "loki.source.file.access_log" in components else set())
     for source in (block for block in components.values() if block.name.startswith("loki.source.")):
         assert not (counting & fed(source) and "loki.write.remote" in fed(source)), source.id
