@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import socket
 import subprocess
 import tarfile
@@ -64,10 +65,33 @@ def test_every_line_that_a_container_of_ours_logs_is_json_and_none_has_a_secret(
         done = run("docker", "logs", one["Id"])
         lines = (done.stdout + done.stderr).splitlines()
         assert not [secret for secret in fleet.secrets if any(secret in line for line in lines)], service
-        if service.endswith("migrate"):
-            continue  # says in a line of text what it did, to whoever watches `up`
         wrong = [line for line in lines if not line.startswith("{") or not isinstance(json.loads(line), dict)]
         assert wrong == [], service
+
+
+@pytest.mark.parametrize("name", ["orchestrator", "embedding"])
+def test_what_a_migration_did_and_why_one_failed_is_found_after_it_has_ended(fleet: ComposeFleet, name: str) -> None:
+    """Alloy looks every ten seconds, and asks the engine for the states that its configuration names."""
+    stack, service = fleet[name], f"{name}-migrate"
+    (states,) = re.findall(r'name += "status"\n\s+values = (\[.*\])', (stack.folder / "alloy/config.alloy").read_text())
+    filters = [word for state in json.loads(states) for word in ("--filter", f"status={state}")]
+
+    def found(container: str) -> dict[str, Any]:
+        assert container in docker("ps", "--format", "{{.Names}}", *filters).split()
+        line: dict[str, Any] = json.loads(docker("logs", container).splitlines()[-1])
+        return line
+
+    applied = stack.containers()[service]
+    assert applied["State"]["Status"] == "exited"
+    assert found(applied["Name"].removeprefix("/"))["event"] == "migrations_applied"
+    failed = f"{stack.project}-failed"
+    nowhere = "DATABASE_URL=postgresql://nobody@127.0.0.1:9/none"
+    try:
+        done = stack.compose("run", "--name", failed, "--no-deps", "-T", "-e", nowhere, service, check=False)
+        assert done.returncode == 1
+        assert found(failed)["event"] == "migrations_failed"
+    finally:
+        run("docker", "rm", "--force", failed)
 
 
 def test_only_what_is_published_can_be_reached(fleet: ComposeFleet) -> None:
