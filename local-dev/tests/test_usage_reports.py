@@ -13,8 +13,9 @@ FILES = sorted(REPOSITORY.glob("*/docker-compose*.yml"))
 GRAFANA = {
     *("GF_ANALYTICS_REPORTING_ENABLED=false", "GF_ANALYTICS_CHECK_FOR_UPDATES=false"),
     *("GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES=false", "GF_NEWS_NEWS_FEED_ENABLED=false"),
-    *("GF_PLUGINS_PREINSTALL_DISABLED=true", "GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED=true"),
-    *("GF_SECURITY_DISABLE_GRAVATAR=true", "GF_SNAPSHOTS_EXTERNAL_ENABLED=false"),
+    *("GF_PLUGINS_PLUGIN_ADMIN_ENABLED=false", "GF_PLUGINS_PREINSTALL_DISABLED=true"),
+    *("GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED=true", "GF_SECURITY_DISABLE_GRAVATAR=true"),
+    "GF_SNAPSHOTS_EXTERNAL_ENABLED=false",
 }
 SILENT = {"nginx", "nginx/nginx-prometheus-exporter", "pgvector/pgvector", "postgres", "prom/prometheus", "redis"}
 """Images that report nothing. One that is new here has to be looked up."""
