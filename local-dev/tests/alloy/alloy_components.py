@@ -46,7 +46,7 @@ COMPONENTS: dict[str, Documented] = {
     ),
     "otelcol.exporter.otlphttp/client": Documented("endpoint! headers timeout compression auth", "tls cookies"),
     "otelcol.exporter.otlphttp/sending_queue": Documented(
-        "enabled block_on_overflow num_consumers queue_size sizer storage"
+        "enabled block_on_overflow num_consumers queue_size sizer storage wait_for_result", "batch"
     ),
     "otelcol.exporter.otlphttp/retry_on_failure": Documented(
         "enabled initial_interval max_elapsed_time max_interval multiplier randomization_factor"
@@ -95,7 +95,7 @@ COMPONENTS: dict[str, Documented] = {
     "loki.process": Documented(
         "forward_to!",
         "stage.json stage.labels stage.structured_metadata stage.static_labels stage.label_drop stage.metrics "
-        "stage.timestamp stage.regex stage.replace",
+        "stage.timestamp stage.regex stage.replace stage.drop",
         "receiver",
     ),
     "loki.process/stage.json": Documented("expressions! source drop_malformed"),
@@ -104,6 +104,9 @@ COMPONENTS: dict[str, Documented] = {
     "loki.process/stage.static_labels": Documented("values!"),
     "loki.process/stage.label_drop": Documented("values!"),
     "loki.process/stage.timestamp": Documented("source! format! action_on_failure fallback_formats location"),
+    "loki.process/stage.drop": Documented(
+        "drop_counter_reason expression longer_than older_than separator source value"
+    ),
     "loki.process/stage.regex": Documented("expression! source"),
     "loki.process/stage.replace": Documented("expression! source replace"),
     "loki.process/stage.metrics": Documented("", "metric.counter metric.gauge metric.histogram"),

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jmespath
@@ -42,20 +42,35 @@ class Metrics:
         return {name for name, _ in [*self.counters, *self.observed]}
 
 
-def run(process: Block, lines: list[str], labels: Mapping[str, str]) -> tuple[list[Entry], Metrics]:
-    """Return the entries that a `loki.process` hands on, and the metrics that it made of them."""
+def run(
+    process: Block, lines: list[str], labels: Mapping[str, str], written: datetime | None = None
+) -> tuple[list[Entry], Metrics]:
+    """Return the entries that a `loki.process` hands on, and the metrics that it made of them.
+
+    `written` is when: what Docker says of a line; of a file's nobody does.
+    """
     metrics = Metrics()
     entries = []
     for line in lines:
         # stages find the labels that a line comes with among what was extracted
-        entry = Entry(line, dict(labels), extracted=dict(labels))
+        entry = Entry(line, dict(labels), timestamp=written, extracted=dict(labels))
         for stage in process.blocks:
             if stage.name == "stage.metrics":
                 _metrics(stage, entry, metrics)
+            elif stage.name == "stage.drop":
+                if _is_dropped(stage.attributes, entry):
+                    break
             else:
                 _STAGES[stage.name](stage.attributes, entry)
-        entries.append(entry)
+        else:
+            entries.append(entry)
     return entries, metrics
+
+
+def _is_dropped(stage: Mapping[str, Any], entry: Entry) -> bool:
+    assert stage.keys() == {"older_than", "drop_counter_reason"}
+    oldest = datetime.now(UTC) - timedelta(hours=int(stage["older_than"].removesuffix("h")))
+    return entry.timestamp is not None and entry.timestamp < oldest
 
 
 def _json(stage: Mapping[str, Any], entry: Entry) -> None:

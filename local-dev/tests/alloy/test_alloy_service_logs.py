@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from alloy_files import CONFIGS, blocks
@@ -87,3 +88,10 @@ def test_a_line_that_is_no_object_passes_as_it_is(line: str) -> None:
 def test_a_null_becomes_no_label() -> None:
     (entry,) = entries("scraper", ['{"level": null, "trace_id": null, "job_id": 7}'])
     assert (entry.labels, entry.metadata) == (LABELS, {"job_id": "7"})
+
+
+@pytest.mark.parametrize(("days", "handed_on"), [(0, 1), (6, 1), (8, 0)])
+def test_what_loki_would_refuse_for_its_age_is_not_sent(days: int, handed_on: int) -> None:
+    written = datetime.now(UTC) - timedelta(days=days)
+    found, _ = run(blocks("orchestrator")["loki.process.containers"], ["a line"], LABELS, written)
+    assert len(found) == handed_on
