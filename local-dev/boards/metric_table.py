@@ -65,7 +65,7 @@ def collect() -> list[Metric]:
 def gateway_metrics(root: Path) -> list[Metric]:
     """Return what the gateway's Alloy makes of the access log."""
     found = []
-    for kind, block in re.findall(r"metric\.(\w+) \{(.*?)\n    \}", (root / GATEWAY).read_text(), re.DOTALL):
+    for kind, block in re.findall(r"metric\.(\w+) \{(.*?)\n\s*\}", (root / GATEWAY).read_text(), re.DOTALL):
         given = dict(re.findall(r'^\s*(\w+)\s*= "(.*)"$', block, re.MULTILINE))
         name = given["prefix"] + given["name"]
         found.append(Metric(name, kind, GATEWAY_LABELS[name], given["description"], ("gateway-vm",)))
