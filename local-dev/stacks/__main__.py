@@ -4,15 +4,18 @@ Answers are environment variables, so that the one that is a secret need not sta
 
     read -rs EMBEDDING_API_KEY && export EMBEDDING_API_KEY
     make -C local-dev env GATEWAY=10.0.0.9 ORCHESTRATOR=10.0.0.10 …
+
+With the four …_REMOTE_ENDPOINT (and LGTM_BEARER_TOKEN) it writes each stack's `alloy/alloy.env` too.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from stacks.answers import ASKED, AnswersError, check
+from stacks import telemetry
+from stacks.answers import ASKED, PORTS, Answers, AnswersError, check
 from stacks.dotenv import DotenvError, write
 from stacks.plan import STACKS, files, settings
 
@@ -26,6 +29,26 @@ def _given(environment: Mapping[str, str]) -> dict[str, str]:
     return given
 
 
+def _put(path: Path, text: str, *, force: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, text, overwrite=force)
+
+
+def _of_telemetry(answers: Answers, alloy: Mapping[str, Path], kept: list[Path]) -> Iterator[str]:
+    """Say what is left to be done about the VMs' `alloy.env`."""
+    if kept:
+        yield f"Left as they were, and found to be right: {', '.join(map(str, kept))}."
+    without = [str(path) for path in alloy.values() if not path.exists()]
+    if without:
+        yield (
+            f"Telemetry goes nowhere without {', '.join(without)}: give the four {', '.join(telemetry.ENDPOINTS)} "
+            f"(and {telemetry.TOKEN}), or copy {telemetry.EXAMPLE} and fill it in."
+        )
+    several = [name.lower() for name in PORTS if len(answers.at(name)) > 1]
+    if several and not without:
+        yield f"Of {', '.join(several)} there are several VMs: give each a VM_NAME of its own in its {telemetry.FILE}."
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write the files and return the exit status."""
     parser = argparse.ArgumentParser(
@@ -35,6 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     chosen = parser.parse_args(arguments)
     targets = {stack: chosen.into / stack / ".env" for stack in STACKS}
+    alloy = {stack: chosen.into / stack / telemetry.FILE for stack in STACKS}
+    wrong = telemetry.faults(telemetry.found(chosen.into))
+    if wrong:
+        print("\n".join([*wrong, "Nothing was written: put these right first."]), file=sys.stderr)
+        return 1
     there = [str(path) for path in targets.values() if path.exists()]
     if there and not chosen.force:
         print(
@@ -44,18 +72,25 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     try:
-        texts = files(REPOSITORY, settings(check(_given(os.environ))))
+        answers = check(_given(os.environ))
+        texts = files(REPOSITORY, settings(answers))
+        of_alloy = telemetry.files(REPOSITORY, answers)
         for stack, path in targets.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, texts[stack], overwrite=chosen.force)
+            _put(path, texts[stack], force=chosen.force)
+        kept = [path for stack, path in alloy.items() if path.exists() and not (chosen.force and stack in of_alloy)]
+        for stack, text in of_alloy.items():
+            if alloy[stack] not in kept:
+                _put(alloy[stack], text, force=chosen.force)
     except (AnswersError, DotenvError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    for path in targets.values():
+    for path in [*targets.values(), *(path for stack, path in alloy.items() if stack in of_alloy and path not in kept)]:
         print(f"  {path}")
     print(
         "Mode 600, with secrets that are shown nowhere: copy each to its VM. The tokenizer goes to chunking/tokenizer/."
     )
+    for line in _of_telemetry(answers, alloy, kept):
+        print(line)
     return 0
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _SETTING = re.compile(r"^(?P<off>#?)(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)$")
-_PLACEHOLDER = re.compile(r"<[^<>]+>")
+PLACEHOLDER = re.compile(r"<[^<>]+>")
 _SPECIAL = re.compile(r"[$#\"'\\]|^\s|\s$")
 # what Compose would interpolate, cut off or unescape outside quotes
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
@@ -30,7 +30,13 @@ class DotenvError(ValueError):
 def required(example: str) -> dict[str, str]:
     """Return the variables that have no default, each with the placeholder that stands in its place."""
     found = (_SETTING.match(line) for line in example.splitlines())
-    return {one["name"]: one["value"] for one in found if one and not one["off"] and _PLACEHOLDER.search(one["value"])}
+    return {one["name"]: one["value"] for one in found if one and not one["off"] and PLACEHOLDER.search(one["value"])}
+
+
+def variables(example: str) -> tuple[list[str], list[str]]:
+    """Return all variables that an example names, and those of them that it has no default for."""
+    found = (_SETTING.match(line) for line in example.splitlines())
+    return list(dict.fromkeys(one["name"] for one in found if one)), list(required(example))
 
 
 def fill(example: str, values: Mapping[str, str]) -> str:
@@ -56,7 +62,8 @@ def fill(example: str, values: Mapping[str, str]) -> str:
     for name, value in values.items():
         lines[at[name]] = f"{name}={_written(name, value)}"
     text = "\n".join(lines) + "\n"
-    left = [f"{name} (now {value})" for name, value in required(text).items()]
+    # a value that was given may look like a placeholder, and is not to be repeated
+    left = [f"{name} (now {value})" for name, value in required(text).items() if name not in values]
     if left:
         raise DotenvError(f"no value for {', '.join(left)}")
     return text

@@ -1,15 +1,16 @@
 """The settings that every service has. One field a variable; a secret has no default."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from ml_shared.environment import EnvironmentSettings
-from ml_shared.store_urls import POSTGRES_SCHEMES, REDIS_SCHEMES, check_store_url
+from ml_shared.store_urls import POSTGRES_SCHEMES, REDIS_SCHEMES, StoreUrlError, check_store_url
 
 HEX_SHA256 = r"^[0-9a-f]{64}$"
 PLACEHOLDER: Final = re.compile(r"<[a-z][a-z0-9-]*>")
@@ -24,9 +25,12 @@ def postgres_dsn(url: str) -> str:
     Raises
     ------
     StoreUrlError
-        If it is none, or has a user name or password that is not percent-encoded.
+        If it is none, or has a user name or password that is not percent-encoded. A user name with a comma is refused,
+        from the URL or from PGUSER: asyncpg (0.32) puts it into its SCRAM message as it is, where a comma ends it.
     """
     check_store_url(url, POSTGRES_SCHEMES)
+    if "," in (unquote(urlsplit(url).username or "") or os.environ.get("PGUSER", "")):
+        raise StoreUrlError("the role's name (POSTGRES_USER) has a comma, which its driver can't send: take another name")
     return f"postgresql://{url.partition('://')[2]}"
 
 
