@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from stacks.dotenv import PLACEHOLDER
-
 from ml_shared.store_urls import POSTGRES_SCHEMES, StoreUrlError, check_store_url
+from stacks.dotenv import PLACEHOLDER
 
 Check = Callable[[str], str | None]
 

@@ -30,7 +30,9 @@ def postgres_dsn(url: str) -> str:
     """
     check_store_url(url, POSTGRES_SCHEMES)
     if "," in (unquote(urlsplit(url).username or "") or os.environ.get("PGUSER", "")):
-        raise StoreUrlError("the role's name (POSTGRES_USER) has a comma, which its driver can't send: take another name")
+        raise StoreUrlError(
+            "the role's name (POSTGRES_USER) has a comma, which its driver can't send: take another name"
+        )
     return f"postgresql://{url.partition('://')[2]}"
 
 

@@ -67,4 +67,4 @@ def check_store_url(url: str, schemes: tuple[str, ...]) -> str:
 
 def _is_address(text: str) -> bool:
     found = _ADDRESS.fullmatch(text)
-    return bool(found) and 0 < int(found["port"] or 1) < 65_536
+    return found is not None and 0 < int(found["port"] or 1) < 65_536

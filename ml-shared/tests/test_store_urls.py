@@ -95,17 +95,24 @@ def test_every_driver_reads_back_the_password_that_was_put_in(form: str) -> None
         assert (parts.hostname, parts.port, parts.path) == ("host", 5432, "/db")
 
 
+def refusal(url: str) -> str:
+    try:
+        check_store_url(url, REDIS_SCHEMES)
+    except StoreUrlError as error:
+        return str(error)
+    return ""
+
+
 @EVERY_PLACE
 def test_a_raw_password_means_itself_or_is_refused_without_being_repeated(form: str) -> None:
     taken = []
     for character in PRINTABLE:
         password = form.format(character)
         url = f"redis://:{password}@host:6379/0"
-        try:
-            check_store_url(url, REDIS_SCHEMES)
-        except StoreUrlError as refusal:
-            assert "percent-encoded" in str(refusal)
-            assert len(password) < 3 or password not in str(refusal)
+        said = refusal(url)
+        if said:
+            assert "percent-encoded" in said
+            assert len(password) < 3 or password not in said
         else:
             taken.append(character)
             assert (redis_parts(url)["password"], redis_parts(url)["host"]) == (password, "host")

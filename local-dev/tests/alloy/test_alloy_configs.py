@@ -208,7 +208,9 @@ def test_the_stores_are_scraped_as_the_stack_knows_them_and_no_secret_is_in_the_
         database = running[postgres[0]]["environment"]["POSTGRES_DB"]
         wanted = f"postgresql://{postgres[0]}:5432/{database}?sslmode=disable"
         assert value_of(names, given) == [wanted]
-        assert {"PGUSER", "PGPASSWORD"} <= set(containers(service)["alloy"]["environment"]), "the driver's own variables"
+        assert {"PGUSER", "PGPASSWORD"} <= set(containers(service)["alloy"]["environment"]), (
+            "the driver's own variables"
+        )
         assert value_of(names, {**given, "POSTGRES_EXPORTER_DSN": "postgresql://alloy"}) == ["postgresql://alloy"]
 
 
