@@ -29,20 +29,32 @@ def _given(environment: Mapping[str, str]) -> dict[str, str]:
     return given
 
 
-def _put(path: Path, text: str, *, force: bool) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, text, overwrite=force)
+def _write(into: Path, answers: Answers, *, force: bool) -> tuple[list[Path], list[Path]]:
+    """Write the files, and return which were written, and which `alloy.env` are left as they were."""
+    texts = files(REPOSITORY, settings(answers))
+    there, made = telemetry.found(into), telemetry.files(REPOSITORY, answers)
+    kept = {stack: text for stack, text in there.items() if not (force and stack in made)}
+    of_alloy = {stack: text for stack, text in made.items() if stack not in kept}
+    wrong = telemetry.faults(kept | of_alloy)
+    if wrong:
+        raise AnswersError("\n".join([*wrong, "Nothing was written: put that right first."]))
+    new = {into / stack / ".env": text for stack, text in texts.items()}
+    new |= {into / stack / telemetry.FILE: text for stack, text in of_alloy.items()}
+    for path, text in new.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, text, overwrite=force)
+    return list(new), [into / stack / telemetry.FILE for stack in kept]
 
 
-def _of_telemetry(answers: Answers, alloy: Mapping[str, Path], kept: list[Path]) -> Iterator[str]:
+def _of_telemetry(answers: Answers, into: Path, kept: list[Path]) -> Iterator[str]:
     """Say what is left to be done about the VMs' `alloy.env`."""
     if kept:
         yield f"Left as they were, and found to be right: {', '.join(map(str, kept))}."
-    without = [str(path) for path in alloy.values() if not path.exists()]
+    without = [stack for stack in STACKS if stack not in telemetry.found(into)]
     if without:
         yield (
-            f"Telemetry goes nowhere without {', '.join(without)}: give the four {', '.join(telemetry.ENDPOINTS)} "
-            f"(and {telemetry.TOKEN}), or copy {telemetry.EXAMPLE} and fill it in."
+            f"Without an {telemetry.FILE} the telemetry of {', '.join(without)} goes nowhere: give the four "
+            f"{', '.join(telemetry.ENDPOINTS)} (and {telemetry.TOKEN}) too, or copy {telemetry.EXAMPLE} and fill it in."
         )
     several = [name.lower() for name in PORTS if len(answers.at(name)) > 1]
     if several and not without:
@@ -57,14 +69,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, default=REPOSITORY, help="folder that has, or gets, a folder a stack")
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     chosen = parser.parse_args(arguments)
-    targets = {stack: chosen.into / stack / ".env" for stack in STACKS}
-    alloy = {stack: chosen.into / stack / telemetry.FILE for stack in STACKS}
-    wrong = telemetry.faults(telemetry.found(chosen.into))
-    if wrong:
-        print("\n".join([*wrong, "Nothing was written: put these right first."]), file=sys.stderr)
-        return 1
-    there = [str(path) for path in targets.values() if path.exists()]
+    there = [str(chosen.into / stack / ".env") for stack in STACKS if (chosen.into / stack / ".env").exists()]
     if there and not chosen.force:
+        for line in telemetry.faults(telemetry.found(chosen.into)):
+            print(line, file=sys.stderr)
         print(
             f"There is already {', '.join(there)}. Nothing was written; FORCE=1 replaces all five, with new secrets "
             "(a database that exists keeps the password that it was made with).",
@@ -73,23 +81,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     try:
         answers = check(_given(os.environ))
-        texts = files(REPOSITORY, settings(answers))
-        of_alloy = telemetry.files(REPOSITORY, answers)
-        for stack, path in targets.items():
-            _put(path, texts[stack], force=chosen.force)
-        kept = [path for stack, path in alloy.items() if path.exists() and not (chosen.force and stack in of_alloy)]
-        for stack, text in of_alloy.items():
-            if alloy[stack] not in kept:
-                _put(alloy[stack], text, force=chosen.force)
+        written, kept = _write(chosen.into, answers, force=chosen.force)
     except (AnswersError, DotenvError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    for path in [*targets.values(), *(path for stack, path in alloy.items() if stack in of_alloy and path not in kept)]:
+    for path in written:
         print(f"  {path}")
     print(
         "Mode 600, with secrets that are shown nowhere: copy each to its VM. The tokenizer goes to chunking/tokenizer/."
     )
-    for line in _of_telemetry(answers, alloy, kept):
+    for line in _of_telemetry(answers, chosen.into, kept):
         print(line)
     return 0
 

@@ -304,7 +304,7 @@ def test_without_it_says_what_is_missing_and_writes_the_rest(
     assert main(["--into", str(tmp_path)]) == 0
     assert telemetry.found(tmp_path) == {}
     said = capsys.readouterr().out
-    assert "Telemetry goes nowhere without" in said
+    assert "telemetry of orchestrator, scraper, chunking, embedding, gateway-vm goes nowhere" in said
     assert all(name in said for name in ENDPOINTS)
 
 
@@ -315,18 +315,28 @@ def test_an_alloy_env_that_is_there_is_kept_and_a_wrong_one_stops_it(
     there = tmp_path / "scraper" / telemetry.FILE
     there.parent.mkdir(parents=True)
     there.write_text(alloy_env("scraper", TRACE_SAMPLING_PERCENT="s3cret"))
-    assert main(["--into", str(tmp_path), "--force"]) == 1
+    assert main(["--into", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert "scraper/alloy/alloy.env: TRACE_SAMPLING_PERCENT is no number" in said
     assert "s3cret" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["scraper"]
     assert os.listdir(tmp_path / "scraper") == ["alloy"]
+    there.write_text(alloy_env("chunking", TRACE_SAMPLING_PERCENT="50"))
+    assert main(["--into", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "VM_NAME is the same in scraper, chunking" in said
+    assert "TRACE_SAMPLING_PERCENT differs" in said
+    assert os.listdir(tmp_path / "scraper") == ["alloy"]
     there.write_text(alloy_env("kept"))
     assert main(["--into", str(tmp_path)]) == 0
     assert read(there.read_text())["VM_NAME"] == "kept"
     assert f"found to be right: {there}" in capsys.readouterr().out
+    there.write_text(alloy_env("scraper", ALLOY_LOG_LEVEL="s3cret"))
+    assert main(["--into", str(tmp_path)]) == 1
+    assert "ALLOY_LOG_LEVEL is none of" in capsys.readouterr().err
     assert main(["--into", str(tmp_path), "--force"]) == 0
     assert read(there.read_text())["VM_NAME"] == "scraper"
+    assert telemetry.faults(telemetry.found(tmp_path)) == []
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)

@@ -137,7 +137,11 @@ def test_what_is_right_is_taken_as_it_is(url: str) -> None:
         *("mysql://host/db", "host:5432/db", "postgresql:host", "", "postgresql:///db", "postgresql://u:p@:5432/db"),
         *("postgresql://host:/db", "postgresql://host:0/db", "postgresql://host:65536/db", "postgresql://host:x/db"),
         # what looks like a host and a port is the name and the beginning of the password
-        *("postgresql://ml:12/3@host:5432/db", "postgresql://ml:12?3@host:5432/db", "postgresql://ml:12#3@host:5432/db"),
+        *(
+            "postgresql://ml:12/3@host:5432/db",
+            "postgresql://ml:12?3@host:5432/db",
+            "postgresql://ml:12#3@host:5432/db",
+        ),
         *("postgresql://u:p@host/db\n", "postgresql://u:p%4@host/db", "postgresql://u:p@host/db#x"),
     ],
 )
