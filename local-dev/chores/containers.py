@@ -28,7 +28,7 @@ KEPT = (
     "IMAGE_DIGEST",  # empty where images have their tags only
 )
 # a shell's variables win over an `.env`: only these, and Docker's own, are passed on
-LEFT_OUT = shutil.ignore_patterns("tests", "__pycache__", "*.egg-info", ".*_cache", ".env", "build")
+LEFT_OUT = shutil.ignore_patterns("tests", "__pycache__", "*.egg-info", ".*_cache", ".env", "alloy.env", "build")
 ANSWERS = {
     **{name.removesuffix("-vm").upper(): f"10.0.0.{number}" for number, name in enumerate(STACKS, 9)},
     "MEMBERSHIP_URL": "http://10.0.0.5:8000",

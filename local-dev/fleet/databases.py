@@ -78,8 +78,3 @@ def create_databases(account: PostgresAccount, port: int, password: str, names: 
             raise FleetError(f"the databases could not be made: {done.stderr.strip()}")
 
     return create
-
-
-def dsn(port: int, password: str, database: str) -> str:
-    """Return a database's URL in the form that the services document."""
-    return f"postgresql+asyncpg://postgres:{password}@{HOST}:{port}/{database}"

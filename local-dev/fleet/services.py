@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from standins.weights import DIMENSIONS, MAX_TOKENS, MODEL_NAME, TOKENIZER_SHA256, model_folder
 
-from fleet.databases import dsn
 from fleet.keys import Keys
 from fleet.ports import HOST
 from ml_shared.names import Service
+from ml_shared.store_urls import postgres_url, redis_url
 
 Overrides = Mapping[str, Mapping[str, str]]
 OVERRIDE_PREFIX = "FLEET_"
@@ -28,11 +28,11 @@ class Addresses:
 
     def redis(self, name: str) -> str:
         """Return a Redis' URL, password included."""
-        return f"redis://:{self.keys[name]}@{HOST}:{self.ports[name]}/0"
+        return redis_url(HOST, self.ports[name], password=self.keys[name])
 
     def database(self, server: str, name: str) -> str:
         """Return a database's URL, password included."""
-        return dsn(self.ports[server], self.keys[server], name)
+        return postgres_url(HOST, self.ports[server], name, user="postgres", password=self.keys[server])
 
 
 def overrides_from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:

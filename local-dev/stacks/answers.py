@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from standins.weights import sha256_of
 
 from ml_shared.settings import HEX_SHA256
+from stacks.telemetry_values import CHECKS, ENDPOINTS, TOKEN
+from stacks.telemetry_values import RIGHT as RIGHT_OF_TELEMETRY
 
 PORTS: Final = {"GATEWAY": 80, "ORCHESTRATOR": 8000, "SCRAPER": 8001, "CHUNKING": 8002, "EMBEDDING": 8003}
 RIGHT: Final = {
@@ -29,6 +31,7 @@ RIGHT: Final = {
     "OWNER_SOURCE": "key",
     "EMBEDDING_DIMENSIONS": "1024",
     "EMBEDDING_MAX_TOKENS": "512",
+    **{name: RIGHT_OF_TELEMETRY[name] for name in (*ENDPOINTS, TOKEN)},
 }
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
@@ -86,6 +89,16 @@ def _networks(value: Any) -> Any:
     return value
 
 
+def _as_in_alloy_env(name: str) -> AfterValidator:
+    def check(value: Any) -> Any:
+        fault = CHECKS[name](value.get_secret_value() if isinstance(value, SecretStr) else value)
+        if fault:
+            raise ValueError(fault)
+        return value
+
+    return AfterValidator(check)
+
+
 Addresses = Annotated[tuple[Address, ...], BeforeValidator(_addresses)]
 Url = Annotated[str, BeforeValidator(_url)]
 Sha256 = Annotated[str, Field(pattern=HEX_SHA256)]
@@ -115,6 +128,12 @@ class Answers(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True)
     OWNER_SOURCE: str | None = Field(default=None, pattern="^(account|key)$")
     ENVIRONMENT: str | None = None
     GIT_SHA: str | None = None
+    # where telemetry goes: all four, or none of them
+    TEMPO_REMOTE_ENDPOINT: Annotated[str, _as_in_alloy_env("TEMPO_REMOTE_ENDPOINT")] | None = None
+    LOKI_REMOTE_ENDPOINT: Annotated[str, _as_in_alloy_env("LOKI_REMOTE_ENDPOINT")] | None = None
+    MIMIR_REMOTE_ENDPOINT: Annotated[str, _as_in_alloy_env("MIMIR_REMOTE_ENDPOINT")] | None = None
+    PYROSCOPE_REMOTE_ENDPOINT: Annotated[str, _as_in_alloy_env("PYROSCOPE_REMOTE_ENDPOINT")] | None = None
+    LGTM_BEARER_TOKEN: Annotated[SecretStr, _as_in_alloy_env(TOKEN)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -143,6 +162,9 @@ def check(given: Mapping[str, str]) -> Answers:
         If something is missing or wrong.
     """
     said = {name: value.strip() for name, value in given.items() if value.strip()}
+    missing = [name for name in ENDPOINTS if name not in said]
+    if len(missing) < len(ENDPOINTS) or TOKEN in said:
+        said = {**dict.fromkeys(missing, ""), **said}
     try:
         return Answers.model_validate(said)
     except ValidationError as error:
@@ -151,7 +173,9 @@ def check(given: Mapping[str, str]) -> Answers:
 
 
 def _line(kind: str, name: str, message: str, said: Mapping[str, str]) -> str:
-    if kind == "missing" and name == "TOKENIZER_SHA256":
+    if said.get(name) == "":
+        reason = "is missing"
+    elif kind == "missing" and name == "TOKENIZER_SHA256":
         name = "TOKENIZER"
         reason = "is no file that can be read" if "TOKENIZER" in said else "is missing"
     elif kind == "missing":

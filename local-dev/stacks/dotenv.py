@@ -1,4 +1,7 @@
-"""An `.env` made from its `.env.example`: comments stay, placeholders go, defaults are set where another value is wanted."""
+"""An `.env` made from its `.env.example`: comments stay, placeholders go, defaults are set where another value is wanted.
+
+And read again as Compose reads it, which is neither a shell's way nor that of other libraries of this name.
+"""
 
 import os
 import re
@@ -7,9 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _SETTING = re.compile(r"^(?P<off>#?)(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)$")
-_PLACEHOLDER = re.compile(r"<[^<>]+>")
-_SPECIAL = re.compile(r"[$#\"\\]|^\s|\s$")
-# what Compose would interpolate, cut off or unescape outside single quotes
+PLACEHOLDER = re.compile(r"<[^<>]+>")
+_SPECIAL = re.compile(r"[$#\"'\\]|^\s|\s$")
+# what Compose would interpolate, cut off or unescape outside quotes
+_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
+_IN_DOUBLE_QUOTES = re.compile(r'[$"\\]')
+_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\s*[=:]\s*(?P<value>.*?)\s*")
+_SINGLE = re.compile(r"'(?P<text>(?:[^'\\]|\\.)*)'")
+_DOUBLE = re.compile(r'"(?P<text>(?:[^"\\]|\\.)*)"')
+_ESCAPED = re.compile(r"\\.|\$\$")
+_INTERPOLATED = "has a $, which Compose takes for a variable's name: put the value in single quotes"
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 
 
 class DotenvError(ValueError):
@@ -19,7 +30,13 @@ class DotenvError(ValueError):
 def required(example: str) -> dict[str, str]:
     """Return the variables that have no default, each with the placeholder that stands in its place."""
     found = (_SETTING.match(line) for line in example.splitlines())
-    return {one["name"]: one["value"] for one in found if one and not one["off"] and _PLACEHOLDER.search(one["value"])}
+    return {one["name"]: one["value"] for one in found if one and not one["off"] and PLACEHOLDER.search(one["value"])}
+
+
+def variables(example: str) -> tuple[list[str], list[str]]:
+    """Return all variables that an example names, and those of them that it has no default for."""
+    found = (_SETTING.match(line) for line in example.splitlines())
+    return list(dict.fromkeys(one["name"] for one in found if one)), list(required(example))
 
 
 def fill(example: str, values: Mapping[str, str]) -> str:
@@ -45,18 +62,70 @@ def fill(example: str, values: Mapping[str, str]) -> str:
     for name, value in values.items():
         lines[at[name]] = f"{name}={_written(name, value)}"
     text = "\n".join(lines) + "\n"
-    left = [f"{name} (now {value})" for name, value in required(text).items()]
+    # a value that was given may look like a placeholder, and is not to be repeated
+    left = [f"{name} (now {value})" for name, value in required(text).items() if name not in values]
     if left:
         raise DotenvError(f"no value for {', '.join(left)}")
     return text
 
 
 def _written(name: str, value: str) -> str:
-    if "\n" in value or "\r" in value or ("'" in value and _SPECIAL.search(value)):
-        raise DotenvError(f"{name}: a line break, or a quote beside another special character, cannot be written")
-    if "'" in value:
-        return f'"{value}"'
-    return f"'{value}'" if _SPECIAL.search(value) else value
+    if not _PRINTABLE.fullmatch(value):
+        raise DotenvError(f"{name}: a line break or another control character cannot be written")
+    if not _SPECIAL.search(value):
+        return value
+    if "'" not in value and "\\" not in value:
+        return f"'{value}'"
+    # between single quotes no backslash escapes a backslash, so one before the closing quote would take that for itself
+    return '"' + _IN_DOUBLE_QUOTES.sub(r"\\\g<0>", value) + '"'
+
+
+class Settings(dict[str, str]):
+    """The variables of an `.env`, and what is wrong with its lines, by variable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: dict[str, str] = {}
+
+
+def read(text: str) -> Settings:
+    """Return an `.env`'s variables as Compose makes them of it. Faults name a variable, or a line, and no value."""
+    found = Settings()
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        assignment = _ASSIGNMENT.fullmatch(line)
+        if assignment is None:
+            found.faults[f"line {number}"] = "is no NAME=value, nor a comment"
+            continue
+        name = assignment["name"]
+        if name in found:
+            found.faults[name] = "stands there twice, and the last one counts: leave one"
+        try:
+            found[name] = _meant(assignment["value"])
+        except DotenvError as error:
+            found.faults[name] = str(error)
+            found[name] = ""
+    return found
+
+
+def _meant(value: str) -> str:
+    if value[:1] in ("'", '"'):
+        quoted = (_SINGLE if value[0] == "'" else _DOUBLE).match(value)
+        if quoted is None:
+            raise DotenvError(f"begins with a quotation mark ({value[0]}) that is not closed on its line")
+        if re.fullmatch(r"\s*(#.*)?", value[quoted.end() :]) is None:
+            raise DotenvError("goes on behind its closing quotation mark")
+        text = quoted["text"]
+        if value[0] == "'":
+            return text.replace("\\'", "'")
+        if "$" in _ESCAPED.sub("", text):
+            raise DotenvError(_INTERPOLATED)
+        return _ESCAPED.sub(lambda one: _ESCAPES.get(one[0][1], one[0]), text)
+    plain = value.partition(" #")[0].rstrip()
+    if "$" in plain.replace("$$", ""):
+        raise DotenvError(_INTERPOLATED)
+    return plain.replace("$$", "$")
 
 
 def write(path: Path, text: str, *, overwrite: bool = False) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from chores import audit, images, verify_configs
-from chores.containers import Command, laid_out, run_all, services_of
+from chores.containers import LEFT_OUT, Command, laid_out, run_all, services_of
 from chores.folders import REPOSITORY, SERVICES
 from chores.verify_configs import FILES, VERIFIERS, commands
 from stacks.plan import STACKS
@@ -30,6 +30,11 @@ def test_a_copy_has_an_env_of_its_own_and_nothing_of_the_checkouts_tests(folder:
         assert "<" not in re.sub(r"^#.*$", "", (folder / stack / ".env").read_text(), flags=re.MULTILINE)
         assert (folder / stack / ".env").stat().st_mode & 0o077 == 0
         assert not (folder / stack / "tests").exists()
+
+
+def test_a_copy_has_no_credentials_that_a_program_might_show_with_its_error() -> None:
+    names = [".env", "alloy.env", "alloy.env.example", ".env.example", "config.alloy"]
+    assert LEFT_OUT("", names) == {".env", "alloy.env"}
 
 
 def test_every_program_with_a_configuration_of_ours_is_asked_and_no_other(folder: Path) -> None:

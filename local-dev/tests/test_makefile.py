@@ -12,7 +12,7 @@ OBSERVE = "docker compose -f docker-compose.yml -f ../local-dev/docker-compose.o
 TARGETS = {
     *("help", "dev", "dev-full", "obs", "demo", "up", "down", "status", "logs"),
     *("alloy", "boards", "dev-observed", "bench-overhead", "checklist", "openapi"),
-    *("changed", "required", "images", "sbom", "verify-configs", "audit", "refresh"),
+    *("changed", "required", "images", "sbom", "telemetry", "verify-configs", "audit", "refresh"),
     *("env", "test", "test-compose", "lint", "bench", "requirements"),
 }
 
@@ -45,6 +45,14 @@ def test_in_local_dev_a_missing_service_is_one_clear_line(given: list[str]) -> N
     done = make("local-dev", "-n", "dev", *given)
     assert done.returncode != 0
     assert "SERVICE=… says which: orchestrator scraper chunking embedding gateway-vm" in done.stderr
+
+
+def test_alloy_env_is_checked_before_docker_is_asked_for() -> None:
+    said = make("local-dev", "-n", "verify-configs").stdout
+    checked, asked, verified = map(
+        said.index, ("-m stacks.telemetry", "docker compose version", "-m chores.verify_configs")
+    )
+    assert checked < asked < verified
 
 
 def test_in_a_services_folder_test_and_lint_are_about_that_service() -> None:

@@ -1,27 +1,39 @@
 """The settings that every service has. One field a variable; a secret has no default."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from ml_shared.environment import EnvironmentSettings
+from ml_shared.store_urls import POSTGRES_SCHEMES, REDIS_SCHEMES, StoreUrlError, check_store_url
 
 HEX_SHA256 = r"^[0-9a-f]{64}$"
 PLACEHOLDER: Final = re.compile(r"<[a-z][a-z0-9-]*>")
 MAX_KEYS_OF_A_CALLER: Final = 4
 # two while a key is changed
+_HEADER_VALUE: Final = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
 
 
 def postgres_dsn(url: str) -> str:
-    """Return a PostgreSQL URL as asyncpg takes it: `postgresql+asyncpg://…` is the documented form, it refuses that."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme.split("+")[0] not in {"postgresql", "postgres"}:
-        raise ValueError("not a PostgreSQL URL; it starts with postgresql://")
-    return f"postgresql://{rest}"
+    """Return a PostgreSQL URL as asyncpg takes it: `postgresql+asyncpg://…` is the documented form, it refuses that.
+
+    Raises
+    ------
+    StoreUrlError
+        If it is none, or has a user name or password that is not percent-encoded. A user name with a comma is refused,
+        from the URL or from PGUSER: asyncpg (0.32) puts it into its SCRAM message as it is, where a comma ends it.
+    """
+    check_store_url(url, POSTGRES_SCHEMES)
+    if "," in (unquote(urlsplit(url).username or "") or os.environ.get("PGUSER", "")):
+        raise StoreUrlError(
+            "the role's name (POSTGRES_USER) has a comma, which its driver can't send: take another name"
+        )
+    return f"postgresql://{url.partition('://')[2]}"
 
 
 def without_password(url: str) -> str:
@@ -103,6 +115,19 @@ class ServiceSettings(EnvironmentSettings):
         if isinstance(value, str) and PLACEHOLDER.search(value):
             raise ValueError("this is still the placeholder of .env.example; put a value in the place of <…>")
         return value
+
+    @field_validator("*")
+    @classmethod
+    def _secret_is_sendable(cls, value: Any) -> Any:
+        # every secret here is a key that goes into a header; a client would say so at the first request only
+        if isinstance(value, SecretStr) and not _HEADER_VALUE.fullmatch(value.get_secret_value()):
+            raise ValueError("a key is made of printable ASCII characters, without a blank before or behind them")
+        return value
+
+    @field_validator("REDIS_URL")
+    @classmethod
+    def _redis_url(cls, value: str | None) -> str | None:
+        return value and check_store_url(value, REDIS_SCHEMES)
 
     @field_validator("INTERNAL_CALLER_IDS", mode="before")
     @classmethod

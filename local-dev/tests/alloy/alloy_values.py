@@ -33,9 +33,17 @@ _FUNCTIONS: dict[str, Any] = {
     "sys.env": lambda environment, name: environment.get(name, ""),
     "coalesce": lambda _, *values: next((value for value in values if value), values[-1]),
     "encoding.from_json": lambda _, text: json.loads(text),
+    "encoding.to_json": lambda _, value: _as_go_writes(value),
     "string.replace": lambda _, text, old, new: text.replace(old, new),
     "array.concat": lambda _, *lists: [element for one in lists for element in one],
 }
+
+
+def _as_go_writes(value: Any) -> str:
+    """JSON as Go's encoding/json makes it: without spaces, keys in order, and without what HTML would take for its own."""
+    assert isinstance(value, dict), "encoding.to_json takes an object only"
+    text = json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    return re.sub("[<>&\u2028\u2029]", lambda one: f"\\u{ord(one[0]):04x}", text)
 
 
 def relabelled(component: Block, targets: list[Labels], environment: Mapping[str, str]) -> list[Labels]:

@@ -10,7 +10,8 @@ from alloy_files import CONFIGS, REPOSITORY, SERVICES, STACKS, asked, blocks, co
 from alloy_syntax import AlloySyntaxError, Block, Call, Reference, expressions, parse
 from alloy_values import value_of
 
-FUNCTIONS = {"sys.env", "coalesce", "encoding.from_json", "string.replace", "array.concat"}
+FUNCTIONS = {"sys.env", "coalesce", "encoding.from_json", "encoding.to_json", "string.replace", "array.concat"}
+PRINTABLE = "".join(map(chr, range(32, 127)))
 TRACES = [
     *("otelcol.receiver.otlp", "otelcol.processor.memory_limiter", "otelcol.processor.probabilistic_sampler"),
     *("otelcol.processor.batch", "otelcol.exporter.otlphttp"),
@@ -177,6 +178,7 @@ def test_authentication_is_a_token_or_headers_or_none(name: str) -> None:
         own = variable.replace("REMOTE_ENDPOINT", "HEADERS_JSON")
         assert sent() == {}
         assert sent(LGTM_BEARER_TOKEN="t0k") == {"Authorization": "Bearer t0k"}
+        assert sent(LGTM_BEARER_TOKEN=PRINTABLE) == {"Authorization": f"Bearer {PRINTABLE}"}
         assert sent(LGTM_HEADERS_JSON='{"X-Scope-OrgID": "ml"}') == {"X-Scope-OrgID": "ml"}
         assert sent(**{"LGTM_HEADERS_JSON": "{}", own: '{"Authorization": "Basic dTpw"}'}) == {
             "Authorization": "Basic dTpw"
@@ -253,16 +255,19 @@ def test_the_stores_are_scraped_as_the_stack_knows_them_and_no_secret_is_in_the_
     postgres = [container for container in running if container.startswith("postgres")]
     assert ("prometheus.exporter.redis.redis" in components) == bool(redis)
     assert ("prometheus.exporter.postgres.postgres" in components) == bool(postgres)
-    given = {**environment(service), "POSTGRES_USER": "ml", "POSTGRES_PASSWORD": "s3cret"}
+    given = {**environment(service), "PGUSER": "ml", "PGPASSWORD": PRINTABLE, "REDIS_PASSWORD": PRINTABLE}
     if redis:
         attributes = components["prometheus.exporter.redis.redis"].attributes
         assert value_of(attributes["redis_addr"], {}) == value_of(attributes["redis_addr"], given) == f"{redis[0]}:6379"
-        assert value_of(attributes["redis_password"], {"REDIS_PASSWORD": "p"}) == "p"
+        assert value_of(attributes["redis_password"], given) == PRINTABLE
     if postgres:
         names = components["prometheus.exporter.postgres.postgres"].attributes["data_source_names"]
         database = running[postgres[0]]["environment"]["POSTGRES_DB"]
-        wanted = f"postgresql://ml:s3cret@{postgres[0]}:5432/{database}?sslmode=disable"
+        wanted = f"postgresql://{postgres[0]}:5432/{database}?sslmode=disable"
         assert value_of(names, given) == [wanted]
+        assert {"PGUSER", "PGPASSWORD"} <= set(containers(service)["alloy"]["environment"]), (
+            "the driver's own variables"
+        )
         assert value_of(names, {**given, "POSTGRES_EXPORTER_DSN": "postgresql://alloy"}) == ["postgresql://alloy"]
 
 

@@ -27,8 +27,8 @@ def write_redis_config(
     lines = [
         "bind 127.0.0.1",
         f"port {port}",
-        f"dir {_quoted(data or folder)}",
-        f"requirepass {password}",
+        f"dir {_quoted(str(data or folder))}",
+        f"requirepass {_quoted(password)}",
         f"maxmemory {maxmemory}",
         "maxmemory-policy noeviction",
         'save ""',
@@ -41,8 +41,8 @@ def write_redis_config(
     return path
 
 
-def _quoted(path: Path) -> str:
-    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def redis_command(config: Path) -> list[str]:

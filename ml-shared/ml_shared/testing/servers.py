@@ -22,6 +22,7 @@ from typing import Self
 
 import psutil
 
+from ml_shared.store_urls import postgres_url, redis_url
 from ml_shared.testing import guard
 from ml_shared.testing.postgres_setup import PostgresAccount, initialise, postgres_account, postgres_command
 from ml_shared.testing.redis_setup import ping, redis_command, redis_reply, write_redis_config
@@ -199,7 +200,7 @@ class RedisServer(_Server):
     @property
     def url(self) -> str:
         """`redis://:<password>@127.0.0.1:<port>/0`."""
-        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        return redis_url("127.0.0.1", self.port, password=self.password)
 
     def command(self, *words: str) -> bytes:
         """Run one command and return its raw answer (RESP), for what a test wants to see from outside."""
@@ -241,7 +242,9 @@ class PostgresServer(_Server):
 
     def dsn(self, database: str) -> str:
         """Return the DSN of one of its databases."""
-        return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+        return postgres_url(
+            "127.0.0.1", self.port, database, user="postgres", password=self.password, scheme="postgresql"
+        )
 
     def sql(self, statement: str, *, database: str = "postgres") -> str:
         """Run one statement through `psql` and return the rows as text, fields separated by `|`."""

@@ -1,0 +1,44 @@
+"""PostgreSQL's exporter, whose code Alloy has in itself, with a password that no URL could carry as it is."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from e2e_prometheus import running
+
+from ml_shared.testing.plugin import require
+from ml_shared.testing.postgres_setup import postgres_account
+from ml_shared.testing.servers import PostgresServer, free_port
+
+PRINTABLE = "".join(map(chr, range(32, 127)))
+NAME = "".join(one for one in PRINTABLE if not one.isalnum())
+# all but letters and digits: a role's name has 63 characters at most
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    require(postgres_account)
+    server = PostgresServer()
+    server.password = PRINTABLE
+    with server:
+        name, literal = NAME.replace('"', '""'), PRINTABLE.replace("'", "''")
+        server.sql(
+            # the driver refuses the one iteration that a throw-away server makes do with
+            f'SET scram_iterations = 4096; CREATE ROLE "{name}" LOGIN PASSWORD \'{literal}\'; GRANT pg_monitor TO "{name}"'
+        )
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("password", "up"), [(PRINTABLE, "pg_up 1"), (PRINTABLE[1:], "pg_up 0")], ids=["right", "wrong"]
+)
+def test_the_exporter_takes_name_and_password_from_the_environment(
+    postgres: PostgresServer, password: str, up: str
+) -> None:
+    # as alloy_configs/parts/postgres.alloy has it, where another test holds it
+    dsn = f"postgresql://127.0.0.1:{postgres.port}/postgres?sslmode=disable"
+    url = f"http://127.0.0.1:{free_port()}/metrics"
+    listens = f"--web.listen-address={url.removeprefix('http://').removesuffix('/metrics')}"
+    environment = {"DATA_SOURCE_NAME": dsn, "PGUSER": NAME, "PGPASSWORD": password}
+    with running("prometheus-postgres-exporter", [listens], url, environment):
+        assert up in httpx.get(url, timeout=20).text.splitlines()
