@@ -11,12 +11,13 @@ from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-from fleet.composition import PREFERRED_GATEWAY_PORT
+from fleet.composition import PREFERRED_GATEWAY_PORT, compose, compose_with_traces
 from fleet.errors import FleetError
 from fleet.fleet import Fleet
 from fleet.layout import DEFAULT_STATE, make
 from fleet.memory import memory_of
 from fleet.services import overrides_from_environment
+from fleet.telemetry import keeps_traces, spans_go_to, wants_sink
 
 MEGABYTE = 2**20
 
@@ -36,6 +37,10 @@ def up(fleet: Fleet) -> int:
     _print(f"  gateway   {fleet.gateway}")
     _print(f"  your key  {_relative(key)}")
     _print(f"  logs      {_relative(fleet.layout.logs)}")
+    if keeps_traces(fleet.layout):
+        _print(f"  traces    {make('trace')}")
+    elif endpoint := spans_go_to(fleet.layout):
+        _print(f"  traces    at {endpoint}")
     _print(f'  try       curl -H "X-API-Key: $(cat {_relative(key)})" {fleet.gateway}/api/orchestrator/jobs')
     _print(f"  end it    {make('down')}")
     return 0
@@ -113,6 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
         overrides=overrides_from_environment(os.environ),
         gateway_port=PREFERRED_GATEWAY_PORT,
         say=_print,
+        programs=compose_with_traces if wants_sink(os.environ) else compose,
     )
     commands = {"up": up, "down": down, "status": status}
     try:
