@@ -16,7 +16,7 @@ from fleet.layout import DEFAULT_STATE, Layout, make
 from fleet.telemetry import ENDPOINT, keeps_traces, spans_go_to
 
 from traces.lines import lines_of
-from traces.reading import NotFoundError, Summary, TraceReader, opened
+from traces.reading import NoStoreError, NotFoundError, Summary, TraceReader, opened
 from traces.store import Worth
 from traces.telling import SHORT_ID, of_number
 from traces.terminal import Terminal, duration, fitted, padded, shown, terminal_of, width_of
@@ -69,7 +69,7 @@ def list_traces(reader: TraceReader, terminal: Terminal, *, everything: bool) ->
         if told:
             yield terminal.paint(f"and {told}: {ALL}", "dim")
     if not any(counts.values()):
-        yield "No trace is kept yet: it takes a request, and a second."
+        yield "No trace is kept yet: it takes a request to the fleet, and a second."
 
 
 def _listed(summary: Summary, ids: int, services: int, terminal: Terminal) -> str:
@@ -85,15 +85,14 @@ def _listed(summary: Summary, ids: int, services: int, terminal: Terminal) -> st
     return f"{before}{terminal.paint(errors, 'red' if summary.errors else '')}  {what}"
 
 
-def why_none(layout: Layout) -> str:
-    """Return how to get traces, for who has none."""
-    if keeps_traces(layout):
-        return "the fleet that runs has just begun to keep them"
+def of_the_fleet(layout: Layout) -> str:
+    """Return where the traces of the fleet that runs are, if they are not here, and else how to get one that has some."""
     if endpoint := spans_go_to(layout):
-        return f"the fleet that runs sends its spans to {endpoint}; started without {ENDPOINT} it keeps them"
+        here = "keeps its traces here" if keeps_traces(layout) else f"sends its spans to {endpoint} ({ENDPOINT})"
+        return f"The fleet that runs {here}."
     if layout.manager.exists():
-        return f"the fleet that runs was told to make none; `{make('down')}`, then `{make('up')}`"
-    return f"`{make('up')}` starts a fleet that keeps them, `{make('demo')}` one that has something to show"
+        return f"The fleet that runs makes none; `{make('down')}` and `{make('up')}` start one that keeps them."
+    return f"`{make('up')}` starts a fleet that keeps its traces, `{make('demo')}` one that has something to show."
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -117,6 +116,8 @@ def main(arguments: list[str] | None = None) -> int:
                 print(line)
     except NotFoundError as error:
         print(error, file=sys.stderr)
+        if isinstance(error, NoStoreError) or not keeps_traces(layout):
+            print(of_the_fleet(layout), file=sys.stderr)
         return 1
     return 0
 

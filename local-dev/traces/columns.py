@@ -116,7 +116,7 @@ class Columns:
         if not self._wrapped:
             return [fitted(text, room)]
         start = text[: len(text) - len(text.lstrip())]
-        return textwrap.wrap(text, room, subsequent_indent=start, drop_whitespace=True, initial_indent="") or [""]
+        return textwrap.wrap(text, room, subsequent_indent=start, break_on_hyphens=False) or [""]
 
     def _bar(self, row: Row) -> str:
         if row.at_ns is None or row.took_ns is None:

@@ -17,7 +17,11 @@ _ID = re.compile(r"[0-9a-f-]+")
 
 
 class NotFoundError(LookupError):
-    """There is no such trace, or no store; the message is for the person at the terminal."""
+    """There is no such trace; the message is for the person at the terminal."""
+
+
+class NoStoreError(NotFoundError):
+    """No trace has ever been kept in this folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ class TraceReader:
         traces, jobs = self._beginning_with(wanted)
         found = traces | set(jobs.values())
         if not found:
-            raise NotFoundError(f"No trace or job that is kept begins with {wanted}. {self._what_is_kept()}")
+            raise NotFoundError(f"No trace or job begins with {wanted}. {self._what_is_kept()}")
         if len(found) > 1:
             names = [f"  trace {trace_id}" for trace_id in sorted(traces)]
             names += [f"  job   {job_id}" for job_id in sorted(jobs)]
@@ -135,7 +139,7 @@ class TraceReader:
 
     def _what_is_kept(self) -> str:
         (number,) = self._database.execute("SELECT count(*) FROM traces").fetchone()
-        return f"{number} traces are kept; older ones are gone." if number else "No trace is kept yet."
+        return f"{number:,} traces are kept, the older ones are gone." if number else "No trace is kept yet."
 
 
 @contextmanager
@@ -144,12 +148,14 @@ def opened(folder: Path) -> Iterator[TraceReader]:
 
     Raises
     ------
+    NoStoreError
+        If there is none.
     NotFoundError
-        If there is none, or it can't be read.
+        If it can't be read.
     """
     path = folder / FILE_NAME
     if not path.exists():
-        raise NotFoundError("No traces are kept here yet")
+        raise NoStoreError("No trace has been kept here yet")
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as database:
             (version,) = database.execute("PRAGMA user_version").fetchone()

@@ -27,9 +27,9 @@ _VOCABULARY = (
 SHORT_ID = 12
 # characters of an id that nobody mistakes for another
 TRAIL = "exception.stacktrace"
-_UNTOLD_FIELDS = {*CONTEXT_FIELDS, "timestamp", "level", "logger", "event", "owner", "caller_id", "url"}
-_UNTOLD_FIELDS |= {"caller_type", "caller_service"}
-# the span says it, or a hash says nothing
+_CONTEXT = {*CONTEXT_FIELDS, "timestamp", "level", "event"}
+_UNTOLD_FIELDS = {*_CONTEXT, "logger", "url", "owner", "caller_id", "caller_type", "caller_service"}
+# the span says it, or it says nothing to a reader
 
 
 def told_of(node: Node, known: Known) -> tuple[list[str], Known]:
@@ -61,10 +61,10 @@ def _told_statements(statements: list[Span]) -> list[str]:
     return [f"{len(statements)} statement{'s' if len(statements) > 1 else ''} {took}"]
 
 
-def all_of(span: Span) -> list[str]:
+def all_of(span: Span) -> str:
     """Return every attribute that the line of a span does not say."""
-    untold = {*STATUS[:1], *_VOCABULARY}
-    return [shown(f"{name}={value}") for name, value in span.attributes.items() if name not in untold]
+    told = {*STATUS, *ADDRESSES, *STATEMENTS, *_VOCABULARY}
+    return shown(_pairs({name: value for name, value in span.attributes.items() if name not in told}))
 
 
 def told_event(event: Event) -> str:
@@ -87,7 +87,7 @@ def told_line(line: Line, *, everything: bool = False) -> str:
         return shown(line.text)
     if line.is_access:
         return shown("{status} in {request_time} s  {method} {uri}".format_map(_Known(fields)))
-    untold = {"timestamp", "level", "event"} if everything else _UNTOLD_FIELDS
+    untold = _CONTEXT if everything else _UNTOLD_FIELDS
     level = "" if fields.get("level") == "INFO" else f"{fields.get('level')} "
     rest = _pairs({name: value for name, value in fields.items() if name not in untold and value is not None})
     return shown(f"{level}{fields.get('event')}  {rest}")

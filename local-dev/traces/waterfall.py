@@ -121,8 +121,8 @@ class Waterfall:
         name = FAILED + shown(span.name) if span.error else shown(span.name)
         asides = (*parts, "(its parent is not here)") if node.orphan else tuple(parts)
         yield Row(name, depth, span.start_ns, span.end_ns - span.start_ns, shown(span.service), asides, style)
-        if self._everything:
-            yield from (Row(told, depth + 1, style="dim") for told in telling.all_of(span))
+        if self._everything and (rest := telling.all_of(span)):
+            yield Row(rest, depth + 1, style="dim")
         for event in span.events:
             if span.error or self._everything:
                 yield Row(telling.told_event(event), depth + 1, event.at_ns, style=style)
