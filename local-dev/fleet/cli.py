@@ -11,13 +11,13 @@ from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-from fleet.composition import PREFERRED_GATEWAY_PORT, compose, compose_with_traces
+from fleet.composition import PREFERRED_GATEWAY_PORT, programs_for
 from fleet.errors import FleetError
 from fleet.fleet import Fleet
 from fleet.layout import DEFAULT_STATE, make
 from fleet.memory import memory_of
 from fleet.services import overrides_from_environment
-from fleet.telemetry import keeps_traces, spans_go_to, wants_sink
+from fleet.telemetry import keeps_traces, spans_go_to
 
 MEGABYTE = 2**20
 
@@ -118,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
         overrides=overrides_from_environment(os.environ),
         gateway_port=PREFERRED_GATEWAY_PORT,
         say=_print,
-        programs=compose_with_traces if wants_sink(os.environ) else compose,
+        programs=programs_for(os.environ),
     )
     commands = {"up": up, "down": down, "status": status}
     try:

@@ -13,7 +13,7 @@ from fleet.ports import HOST
 from fleet.programs import Program, Tier
 from fleet.readiness import accepts, http_ok, postgres_accepts, redis_answers, worker_listens
 from fleet.services import Addresses, Overrides, service_settings
-from fleet.telemetry import TRACES
+from fleet.telemetry import TRACES, wants_sink
 from ml_shared.names import Queue, Service
 from ml_shared.telemetry.logs import UVICORN_LOG_CONFIG
 from ml_shared.testing.binaries import find_nginx
@@ -72,6 +72,11 @@ def compose_with_traces(layout: Layout, ports: Mapping[str, int], keys: Keys, ov
     """Return every program of the fleet, and one that keeps the last traces: what `make up` starts."""
     sink = f"http://{HOST}:{ports[TRACES]}"
     return [_traces(layout, ports), *compose(layout, ports, keys, overrides, sink)]
+
+
+def programs_for(environment: Mapping[str, str]) -> Compose:
+    """Return what the fleet of a developer with this environment is made of."""
+    return compose_with_traces if wants_sink(environment) else compose
 
 
 def _environment(settings: Mapping[str, str], *more: Mapping[str, str]) -> dict[str, str]:

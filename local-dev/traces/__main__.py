@@ -4,6 +4,7 @@ An ID is a trace's, a job's, or the beginning of one.
 """
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -34,8 +35,11 @@ ALL = "ARGS=--all"
 def show_trace(reader: TraceReader, logs: Path, given: str, terminal: Terminal, *, everything: bool) -> Iterator[str]:
     """Yield the lines of a trace's waterfall."""
     summary = reader.summary(reader.find(given))
+    spans = reader.spans(summary.trace_id)
+    if not spans:
+        raise NotFoundError(f"Of {summary.trace_id} nothing is kept: its spans are too large.")
     lines = lines_of(logs, summary.trace_id, summary.start_ns)
-    waterfall = Waterfall(summary, reader.spans(summary.trace_id), lines, terminal, everything=everything)
+    waterfall = Waterfall(summary, spans, lines, terminal, everything=everything)
     yield from waterfall.show()
     notes = []
     if waterfall.hidden.words:
@@ -124,4 +128,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` has seen enough
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal has a sign for a bar
     sys.exit(main())

@@ -14,7 +14,8 @@ GAP = "  "
 IDLE_SHARE = 0.15
 # of the time in which something ran: as long as this an idle time is drawn at most
 DEEPEST = 12
-# what lies deeper is not indented further
+LEAST_TEXT = 20
+# what lies deeper than that, or leaves a text less room, is not indented further
 BAR, WAIT = "█", "·"
 SHORT = {BAR: "▏", WAIT: "·"}
 # of what is shorter than half a column
@@ -72,6 +73,7 @@ class Columns:
         left = terminal.columns - 2 * NUMBERS - self._services - 4 * len(GAP)
         self._bars = max(8, left // 4)
         self._texts = left - self._bars
+        self._deepest = max(1, min(DEEPEST, (self._texts - LEAST_TEXT) // len(GAP)))
 
     def head(self) -> str:
         """Return the line above all."""
@@ -87,7 +89,7 @@ class Columns:
         service = padded(row.service, self._services)
         service = self._terminal.paint(service, self._colours.get(row.service, "dim"))
         before = f"{at:>{NUMBERS}}{GAP}{took:>{NUMBERS}}{GAP}{service}{GAP}"
-        indent = GAP * min(row.depth, DEEPEST)
+        indent = GAP * min(row.depth, self._deepest)
         if row.took_ns is None:
             lines = self._broken(row.text, self._texts + len(GAP) + self._bars - width_of(indent))
             yield (before + indent + self._terminal.paint(lines[0], row.style)).rstrip()
@@ -112,7 +114,6 @@ class Columns:
             yield (before + indent + self._terminal.paint(line, style)).rstrip()
 
     def _broken(self, text: str, room: int) -> list[str]:
-        room = max(room, 20)
         if not self._wrapped:
             return [fitted(text, room)]
         start = text[: len(text) - len(text.lstrip())]

@@ -8,10 +8,8 @@ import argparse
 import signal
 import sqlite3
 import sys
-import threading
 from concurrent import futures
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import grpc
@@ -75,13 +73,9 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True, help="0 for a free one")
     parser.add_argument("--folder", type=Path, required=True, help="where the file of traces is kept")
     chosen = parser.parse_args()
-    ended = threading.Event()
-
-    def end(_: int, __: FrameType | None) -> None:
-        ended.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
+    # waited for, not handled: a handler that wakes the main thread up may interrupt it while that goes to sleep
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     with Store(chosen.folder / FILE_NAME) as store:
         try:
             sink = Sink(store, chosen.host, chosen.port)
@@ -91,7 +85,7 @@ def main() -> int:
         sink.start()
         bounds = Bounds()
         print(f"traces ready on http://{chosen.host}:{sink.port}, the last {bounds.traces} are kept", flush=True)
-        ended.wait()
+        signal.sigwait(ends)
         sink.stop()
     return 0
 

@@ -16,6 +16,8 @@ MOST_EVENTS = 8
 MOST_LINKS = 16
 MOST_ITEMS = 16
 # of a list in an attribute
+LATEST_NS = 4 * 10**18
+# in the year 2096; calendars and databases can't write down all that the protocol can
 CUT = "…"
 _TRAIL = "exception.stacktrace"
 _ERROR = 2
@@ -91,9 +93,14 @@ def spans_of(request: Any) -> Iterator[Span]:
                     yield _span(span, _cut(str(service or "unknown"), NAME_CHARACTERS))
 
 
+def is_expected(event: Event) -> bool:
+    """Say whether this is how a Redis asks for a script that it has not seen since its start."""
+    return str(event.attributes.get("exception.type", "")).endswith("NoScriptError")
+
+
 def _span(span: Any, service: str) -> Span:
     events = [
-        Event(_cut(event.name, NAME_CHARACTERS), _signed(event.time_unix_nano), _attributes(event.attributes))
+        Event(_cut(event.name, NAME_CHARACTERS), _time(event.time_unix_nano), _attributes(event.attributes))
         for event in span.events[:MOST_EVENTS]
     ]
     return Span(
@@ -103,9 +110,9 @@ def _span(span: Any, service: str) -> Span:
         service=service,
         name=_cut(span.name, NAME_CHARACTERS),
         kind=Kind(span.kind),
-        start_ns=_signed(span.start_time_unix_nano),
-        end_ns=_signed(max(span.start_time_unix_nano, span.end_time_unix_nano)),
-        error=span.status.code == _ERROR and not any(_is_expected(event) for event in events),
+        start_ns=_time(span.start_time_unix_nano),
+        end_ns=_time(max(span.start_time_unix_nano, span.end_time_unix_nano)),
+        error=span.status.code == _ERROR and not any(is_expected(event) for event in events),
         message=_cut(span.status.message, TEXT_CHARACTERS),
         attributes=_attributes(span.attributes),
         events=events,
@@ -113,13 +120,8 @@ def _span(span: Any, service: str) -> Span:
     )
 
 
-def _is_expected(event: Event) -> bool:
-    """Say whether this is how a Redis asks for a script that it has not seen since its start."""
-    return str(event.attributes.get("exception.type", "")).endswith("NoScriptError")
-
-
-def _signed(number: int) -> int:
-    return min(number, 2**63 - 1)  # what a column of SQLite takes
+def _time(nanoseconds: int) -> int:
+    return min(nanoseconds, LATEST_NS)
 
 
 def _attributes(pairs: Iterable[Any]) -> dict[str, Value]:

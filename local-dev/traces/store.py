@@ -17,6 +17,8 @@ FILE_NAME = "traces.sqlite3"
 VERSION = 1
 # another one's file is thrown away: what it holds is of yesterday
 BUSY_SECONDS = 2.0
+OTHER_BYTES = 300
+# of a span: its names, ids, times, and its place in the index
 _READS = ("GET", "HEAD")
 _SCHEMA = """
 CREATE TABLE traces (
@@ -42,8 +44,8 @@ CREATE TABLE spans (
     kind INTEGER NOT NULL,
     error INTEGER NOT NULL,
     rest TEXT NOT NULL,
-    PRIMARY KEY (trace_id, span_id)
-) WITHOUT ROWID;
+    UNIQUE (trace_id, span_id)
+);  -- with row ids: without, each row of a kilobyte would take a page of four
 CREATE TABLE jobs (
     job_id TEXT NOT NULL,
     trace_id TEXT NOT NULL,
@@ -90,6 +92,8 @@ class Store:
         self._bounds = bounds or Bounds()
         try:
             self._database = _open(path)
+        except sqlite3.OperationalError:  # locked, or not to be written: nothing is wrong with what it holds
+            raise
         except sqlite3.DatabaseError:
             for name in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))):
                 name.unlink(missing_ok=True)
@@ -117,7 +121,7 @@ class Store:
         left_out = 0
         for span in spans:
             rest = span.rest
-            more = len(rest.encode()) + len(span.name) + len(span.service) + 100  # and the ids and numbers
+            more = len(rest.encode()) + OTHER_BYTES
             if count >= self._bounds.spans_of_a_trace or size + more > self._bounds.bytes_of_a_trace:
                 left_out += 1
             elif self._insert(span, rest):  # one that was sent again is there already

@@ -11,7 +11,7 @@ from traces import telling
 from traces.columns import WAIT, Columns, Row, Scale
 from traces.lines import Line
 from traces.reading import Summary
-from traces.spans import Kind, Span
+from traces.spans import Kind, Span, is_expected
 from traces.terminal import Terminal, duration, fitted, shown, width_of
 from traces.tree import LEAST_WAIT_NS, Node, forest_of, idle_times
 
@@ -124,7 +124,7 @@ class Waterfall:
         if self._everything and (rest := telling.all_of(span)):
             yield Row(rest, depth + 1, style="dim")
         for event in span.events:
-            if span.error or self._everything:
+            if self._everything or not is_expected(event):
                 yield Row(telling.told_event(event), depth + 1, event.at_ns, style=style)
             if self._everything:
                 yield from (Row(line, depth + 1, style="dim") for line in telling.trail_of(event))
@@ -150,14 +150,14 @@ def _by_span(lines: list[Line], spans: list[Span]) -> tuple[dict[str, list[Line]
     """Return the lines of each span, and those of none; nginx, which knows no spans, names the request."""
     ids = {span.span_id for span in spans}
     requests = {
-        span.attributes[attributes.HTTP_REQUEST_ID]: span.span_id
+        str(span.attributes[attributes.HTTP_REQUEST_ID]): span.span_id
         for span in spans
         if span.kind is Kind.SERVER and attributes.HTTP_REQUEST_ID in span.attributes
     }
     found: dict[str, list[Line]] = defaultdict(list)
     of_none = []
     for line in lines:
-        span_id = line.fields.get("span_id") or requests.get(line.fields.get("request_id"))
+        span_id = str(line.fields.get("span_id") or requests.get(str(line.fields.get("request_id"))))
         if span_id in ids:
             found[span_id].append(line)
         else:
