@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -101,6 +102,17 @@ def _relative(path: Path) -> str:
     return shlex.quote(min(relative, str(path), key=len))
 
 
+def fleet_of(state: Path, environment: Mapping[str, str]) -> Fleet:
+    """Return the fleet that a developer with this environment starts."""
+    return Fleet(
+        state,
+        overrides=overrides_from_environment(environment),
+        gateway_port=PREFERRED_GATEWAY_PORT,
+        say=_print,
+        programs=programs_for(environment),
+    )
+
+
 def _interrupt(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -113,13 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of data, keys, logs and ports")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)  # so that a killed `up` cleans up like an interrupted one
-    fleet = Fleet(
-        chosen.state,
-        overrides=overrides_from_environment(os.environ),
-        gateway_port=PREFERRED_GATEWAY_PORT,
-        say=_print,
-        programs=programs_for(os.environ),
-    )
+    fleet = fleet_of(chosen.state, os.environ)
     commands = {"up": up, "down": down, "status": status}
     try:
         return logs(fleet, chosen.name) if chosen.command == "logs" else commands[chosen.command](fleet)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 
 from fleet.layout import Layout, read_json
+from ml_shared.telemetry.urls import told_url
 
 TRACES = "traces"
 # the program that keeps the last traces
@@ -39,7 +40,8 @@ def keeps_traces(layout: Layout) -> bool:
 
 
 def spans_go_to(layout: Layout) -> str | None:
-    """Return where the fleet that runs sends its spans; None for nowhere, and when none runs."""
+    """Return where the fleet that runs sends its spans, as it may be told; None for nowhere, and when none runs."""
     program = read_json(layout.programs / "orchestrator.json")
     settings = program.get("environment", {}) if isinstance(program, dict) else {}
-    return None if settings.get(EXPORTER) == NO_EXPORTER else settings.get(ENDPOINT)
+    endpoint = settings.get(ENDPOINT)
+    return None if not endpoint or settings.get(EXPORTER) == NO_EXPORTER else told_url(endpoint)

@@ -120,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print(line)
     except NotFoundError as error:
         print(error, file=sys.stderr)
-        if isinstance(error, NoStoreError) or not keeps_traces(layout):
+        if isinstance(error, NoStoreError) or (layout.manager.exists() and not keeps_traces(layout)):
             print(of_the_fleet(layout), file=sys.stderr)
         return 1
     return 0

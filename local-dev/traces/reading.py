@@ -155,7 +155,7 @@ def opened(folder: Path) -> Iterator[TraceReader]:
     """
     path = folder / FILE_NAME
     if not path.exists():
-        raise NoStoreError("No trace has been kept here yet")
+        raise NoStoreError("No trace has been kept here yet.")
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as database:
             (version,) = database.execute("PRAGMA user_version").fetchone()

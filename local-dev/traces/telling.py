@@ -88,7 +88,7 @@ def told_line(line: Line, *, everything: bool = False) -> str:
     if line.is_access:
         return shown("{status} in {request_time} s  {method} {uri}".format_map(_Known(fields)))
     untold = _CONTEXT if everything else _UNTOLD_FIELDS
-    level = "" if fields.get("level") == "INFO" else f"{fields.get('level')} "
+    level = "" if fields.get("level", "INFO") == "INFO" else f"{fields['level']} "
     rest = _pairs({name: value for name, value in fields.items() if name not in untold and value is not None})
     return shown(f"{level}{fields.get('event')}  {rest}")
 

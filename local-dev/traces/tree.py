@@ -76,6 +76,7 @@ def forest_of(spans: Iterable[Span], *, folded: bool = True) -> list[Node]:
             for node in reversed([node for _, node in root.walk()]):  # children before their parents
                 node.children = [_with_call(child) for child in node.children]
                 _take_statements(node)
+        roots = [_with_call(root) for root in roots]
     return roots
 
 
@@ -144,7 +145,7 @@ def _with_call(node: Node) -> Node:
     if node.statements or node.span.error or node.waited_since_ns is not None:
         return node
     (answer,) = node.children
-    answer.caller = node.span
+    answer.caller, answer.orphan = node.span, node.orphan
     return answer
 
 

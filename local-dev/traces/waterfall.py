@@ -61,7 +61,7 @@ class Waterfall:
         self._lines, self._lines_of_none = _by_span(lines, spans)
         services = list(dict.fromkeys(span.service for span in spans))
         self._colours = {shown(name): _COLOURS[place % len(_COLOURS)] for place, name in enumerate(services)}
-        width = max(width_of(name) for name in ["service", *self._colours, *(line.source for line in lines)])
+        width = max(width_of(name) for name in ["service", *self._colours, *(shown(line.source) for line in lines)])
         self._columns = Columns(terminal, Scale(spans), width, self._colours, wrapped=everything)
         self.hidden = Hidden()
 
@@ -140,7 +140,7 @@ class Waterfall:
             # nginx writes the second in which a request ended
             at_ns = None if line.is_access else line.at_ns
             text = LOGGED + telling.told_line(line, everything=self._everything)
-            yield Row(text, depth, at_ns, service=line.source, style=_LOUDNESS[line.severity])
+            yield Row(text, depth, at_ns, service=shown(line.source), style=_LOUDNESS[line.severity])
         if left := len(lines) - len(chosen):
             self.hidden.lines += left
             yield Row(f"… {left} more", depth, style="dim")

@@ -127,7 +127,9 @@ def test_traces_are_there_after_a_restart_and_while_no_sink_runs(tmp_path: Path)
         assert list(kept(second)) == [f"{TRACE:032x}", f"{7:032x}"]
 
 
-@pytest.mark.parametrize("content", [b"no database at all, but a text that is long enough" * 100, b"", b"SQLite format 3\0"])
+@pytest.mark.parametrize(
+    "content", [b"no database at all, but a text that is long enough" * 100, b"", b"SQLite format 3\0"]
+)
 def test_a_damaged_file_is_made_anew(tmp_path: Path, content: bytes) -> None:
     folder = tmp_path / "state" / "data" / "traces"
     folder.mkdir(parents=True)

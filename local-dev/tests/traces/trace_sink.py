@@ -166,7 +166,9 @@ def made_job() -> MadeTrace:
     dispatch = made.add(
         *("orchestrator", "dispatch.job", 512, 530, submit), links=[0x1234 << 112], dispatch__stage="scraping", **job
     )
-    call = made.add("orchestrator", "POST", 514, 524, dispatch, kind=SpanKind.CLIENT, http__url="http://127.0.0.1/enqueue")
+    call = made.add(
+        "orchestrator", "POST", 514, 524, dispatch, kind=SpanKind.CLIENT, http__url="http://127.0.0.1/enqueue"
+    )
     enqueue = made.add(
         "scraper", "POST /enqueue", 515, 523, call, kind=SpanKind.SERVER, http__response__status_code=202
     )
@@ -189,9 +191,10 @@ def made_job() -> MadeTrace:
     return made
 
 
-def log_line(layout: Layout, process: str, after_ms: float, span_id: int, event: str, **fields: object) -> None:
+def log_line(layout: Layout, process: str, after_ms: float, span_id: int | None, event: str, **fields: object) -> None:
     """Write a line into a process' log, as ml_shared does."""
     at = datetime.fromtimestamp(BEGAN_NS / 1e9 + after_ms / 1e3, UTC).isoformat()
     line = {"timestamp": at, "level": "INFO", "logger": "audit", "event": event, "trace_id": f"{TRACE:032x}"}
+    known = {} if span_id is None else {"span_id": f"{span_id:016x}"}
     with layout.log(process).open("a") as file:
-        file.write(json.dumps({**line, "span_id": f"{span_id:016x}", **fields}) + "\n")
+        file.write(json.dumps({**line, **known, **fields}) + "\n")
