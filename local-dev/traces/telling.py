@@ -45,7 +45,8 @@ def told_of(node: Node, known: Known) -> tuple[list[str], Known]:
     parts += [f"{name}={value}" for name, value in news.items()]
     if span.attributes.get(STATE, "SUCCESS") != "SUCCESS":
         parts.append(str(span.attributes[STATE]))
-    parts += [str(span.attributes[name]) for name in STATEMENTS if name in span.attributes][:1]
+    statements = [str(span.attributes[name]) for name in STATEMENTS if name in span.attributes][:1]
+    parts += [statement for statement in statements if statement != span.name]
     parts += _told_statements(node.statements)
     if span.error and attributes.ERROR_CODE not in news:
         parts.append(f"error: {span.message}" if span.message else "error")
