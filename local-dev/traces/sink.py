@@ -24,8 +24,8 @@ from traces.store import FILE_NAME, Bounds, Store
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 MESSAGE_BYTES = 4 * 2**20
 # what collectors take; a batch of the SDK's 512 spans has a quarter of it
-BATCHES_AT_ONCE = 4
-# further ones are refused, and sent again a little later
+BATCHES_AT_ONCE = 16
+# about as many as a fleet has processes; further ones are refused, and sent again a little later
 STOP_SECONDS = 1.0
 
 

@@ -25,8 +25,8 @@ class Node:
     statements
         The statements on databases that are told in its line; they are not among `children`.
     waited_since_ns
-        Since when it waited, if it did: a queued task since it was queued, anything else since the last span before
-        it ended that it can have waited for.
+        Since when it waited, if it did: since the last span ended that it can have waited for, which for a queued task
+        is the one that queued it.
     orphan
         Whether its parent is not there.
     """
@@ -108,10 +108,7 @@ def _note_waits(roots: list[Node]) -> None:
         _note_wait(root, everything.latest_before(root.span.start_ns))
     for parent in [node for root in roots for _, node in root.walk()]:
         late = [child for child in parent.children if child.span.start_ns > parent.span.end_ns]
-        if parent.span.kind is Kind.PRODUCER:
-            for child in late:
-                _note_wait(child, parent.span.end_ns)
-        elif late:
+        if late:
             ends = _Ends([parent])
             for child in late:
                 _note_wait(child, ends.latest_before(child.span.start_ns))
