@@ -14,6 +14,7 @@ TYPED = {
     **dict.fromkeys(SERVICES, ("app", "instrumentation.py")),
     "local-dev": (
         "fleet",
+        "traces",
         "standins",
         "demo",
         "chores",

@@ -13,21 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.fleet import Fleet
-from fleet.layout import DEFAULT_STATE, make
+from fleet.layout import DEFAULT_STATE, Layout, make
 
 from demo.gateway import PlatformError
 from demo.report import DemoReport
 from demo.run import DEMO_CORPUS, PAGES_CORPUS, run_demo, run_page
+from demo.tracing import how_to_see
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the demo goes, and the file of the key that it uses."""
+    """Where the demo goes, the file of the key that it uses, and the folder of the fleet."""
 
     gateway_url: str
     site_url: str
     endpoint_url: str
     key_file: Path
+    layout: Layout
 
 
 def _target(state: Path) -> Target | None:
@@ -35,7 +37,13 @@ def _target(state: Path) -> Target | None:
     if not fleet.is_up:
         return None
     urls = fleet.addresses
-    return Target(urls.url("gateway"), urls.url("demo-site"), urls.url("endpoint"), fleet.keys.file("user"))
+    return Target(
+        gateway_url=urls.url("gateway"),
+        site_url=urls.url("demo-site"),
+        endpoint_url=urls.url("endpoint"),
+        key_file=fleet.keys.file("user"),
+        layout=fleet.layout,
+    )
 
 
 def _say(line: str) -> None:
@@ -59,6 +67,11 @@ def _how_to_go_on(target: Target, corpus_name: str, report: DemoReport) -> None:
     body = f'{{"query": "{query}", "corpus_name": "{corpus_name}", "top_k": 3}}'.replace("'", "")
     _say(f"    curl {key} {content} -d '{body}' {target.gateway_url}/api/embedding/search")
     _say(f"  end it      {make('down')}")
+    if report.trace_id:
+        _say("")
+        _say(f"One page from its request to its rows is the trace {report.trace_id}:")
+        for line in how_to_see(report.trace_id, target.layout):
+            _say(f"  {line}")
 
 
 def main(arguments: list[str] | None = None) -> int:

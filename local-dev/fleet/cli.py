@@ -7,16 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-from fleet.composition import PREFERRED_GATEWAY_PORT
+from fleet.composition import PREFERRED_GATEWAY_PORT, programs_for
 from fleet.errors import FleetError
 from fleet.fleet import Fleet
 from fleet.layout import DEFAULT_STATE, make
 from fleet.memory import memory_of
 from fleet.services import overrides_from_environment
+from fleet.telemetry import keeps_traces, spans_go_to
 
 MEGABYTE = 2**20
 
@@ -36,6 +38,10 @@ def up(fleet: Fleet) -> int:
     _print(f"  gateway   {fleet.gateway}")
     _print(f"  your key  {_relative(key)}")
     _print(f"  logs      {_relative(fleet.layout.logs)}")
+    if keeps_traces(fleet.layout):
+        _print(f"  traces    {make('trace')}")
+    elif endpoint := spans_go_to(fleet.layout):
+        _print(f"  traces    at {endpoint}")
     _print(f'  try       curl -H "X-API-Key: $(cat {_relative(key)})" {fleet.gateway}/api/orchestrator/jobs')
     _print(f"  end it    {make('down')}")
     return 0
@@ -96,6 +102,17 @@ def _relative(path: Path) -> str:
     return shlex.quote(min(relative, str(path), key=len))
 
 
+def fleet_of(state: Path, environment: Mapping[str, str]) -> Fleet:
+    """Return the fleet that a developer with this environment starts."""
+    return Fleet(
+        state,
+        overrides=overrides_from_environment(environment),
+        gateway_port=PREFERRED_GATEWAY_PORT,
+        say=_print,
+        programs=programs_for(environment),
+    )
+
+
 def _interrupt(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -108,12 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of data, keys, logs and ports")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)  # so that a killed `up` cleans up like an interrupted one
-    fleet = Fleet(
-        chosen.state,
-        overrides=overrides_from_environment(os.environ),
-        gateway_port=PREFERRED_GATEWAY_PORT,
-        say=_print,
-    )
+    fleet = fleet_of(chosen.state, os.environ)
     commands = {"up": up, "down": down, "status": status}
     try:
         return logs(fleet, chosen.name) if chosen.command == "logs" else commands[chosen.command](fleet)

@@ -13,6 +13,7 @@ from fleet.ports import HOST
 from fleet.programs import Program, Tier
 from fleet.readiness import accepts, http_ok, postgres_accepts, redis_answers, worker_listens
 from fleet.services import Addresses, Overrides, service_settings
+from fleet.telemetry import TRACES, wants_sink
 from ml_shared.names import Queue, Service
 from ml_shared.telemetry.logs import UVICORN_LOG_CONFIG
 from ml_shared.testing.binaries import find_nginx
@@ -24,6 +25,7 @@ PREFERRED_GATEWAY_PORT = 18_080
 PORTS = (
     *("gateway", "orchestrator", "scraper", "chunking", "embedding", "membership", "endpoint", "demo-site"),
     *("redis-orch", "redis-scrape", "redis-embed", "postgres", "postgres-vectors"),
+    TRACES,
     *("orchestrator-worker-metrics", "scraper-worker-metrics", "embedding-worker-metrics"),
 )
 REDIS_MEMORY = {"redis-orch": "512mb", "redis-scrape": "256mb", "redis-embed": "1gb"}
@@ -43,10 +45,17 @@ GATEWAY_LOG_BYTES = 10 * 2**20
 Compose = Callable[[Layout, Mapping[str, int], Keys, Overrides], list[Program]]
 
 
-def compose(layout: Layout, ports: Mapping[str, int], keys: Keys, overrides: Overrides) -> list[Program]:
-    """Return every program of the fleet, and make what they read when they start."""
-    addresses = Addresses(ports, keys)
-    settings = service_settings(addresses, overrides)
+def compose(
+    layout: Layout, ports: Mapping[str, int], keys: Keys, overrides: Overrides, sink: str | None = None
+) -> list[Program]:
+    """Return every program of the fleet, and make what they read when they start.
+
+    Parameters
+    ----------
+    sink
+        Where spans go unless the caller's environment says otherwise.
+    """
+    settings = service_settings(Addresses(ports, keys), overrides, sink)
     return [
         *_redis(layout, ports, keys),
         *_postgres(layout, ports, keys),
@@ -57,6 +66,17 @@ def compose(layout: Layout, ports: Mapping[str, int], keys: Keys, overrides: Ove
         _beat(layout, settings[Service.ORCHESTRATOR], overrides),
         _gateway(layout, ports),
     ]
+
+
+def compose_with_traces(layout: Layout, ports: Mapping[str, int], keys: Keys, overrides: Overrides) -> list[Program]:
+    """Return every program of the fleet, and one that keeps the last traces: what `make up` starts."""
+    sink = f"http://{HOST}:{ports[TRACES]}"
+    return [_traces(layout, ports), *compose(layout, ports, keys, overrides, sink)]
+
+
+def programs_for(environment: Mapping[str, str]) -> Compose:
+    """Return what the fleet of a developer with this environment is made of."""
+    return compose_with_traces if wants_sink(environment) else compose
 
 
 def _environment(settings: Mapping[str, str], *more: Mapping[str, str]) -> dict[str, str]:
@@ -137,6 +157,19 @@ def _standins(layout: Layout, ports: Mapping[str, int], keys: Keys, overrides: O
             )
         )
     return programs
+
+
+def _traces(layout: Layout, ports: Mapping[str, int]) -> Program:
+    folder = _private_folder(layout.traces)
+    command = [sys.executable, "-m", "traces.sink", "--host", HOST, "--port", str(ports[TRACES])]
+    return Program(
+        name=TRACES,
+        tier=Tier.STANDINS,  # after the services, whose last spans come when they stop
+        command=[*command, "--folder", str(folder)],
+        cwd=LOCAL_DEV,
+        environment=_environment({}),
+        ready=accepts(ports[TRACES]),
+    )
 
 
 def _migrations(settings: Mapping[Service, Mapping[str, str]]) -> list[Program]:

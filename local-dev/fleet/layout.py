@@ -51,6 +51,11 @@ class Layout:
         return self.run / "metrics"
 
     @property
+    def traces(self) -> Path:
+        """Where the sink keeps the last traces, if the fleet has one."""
+        return self.data / "traces"
+
+    @property
     def ports(self) -> Path:
         return self.state / "ports.json"
 

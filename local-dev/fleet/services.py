@@ -8,6 +8,7 @@ from standins.weights import DIMENSIONS, MAX_TOKENS, MODEL_NAME, TOKENIZER_SHA25
 
 from fleet.keys import Keys
 from fleet.ports import HOST
+from fleet.telemetry import telemetry_settings
 from ml_shared.names import Service
 from ml_shared.store_urls import postgres_url, redis_url
 
@@ -46,22 +47,23 @@ def overrides_from_environment(environment: Mapping[str, str]) -> dict[str, dict
     return found
 
 
-def _telemetry() -> dict[str, str]:
-    """Spans go where the caller's own OTEL_EXPORTER_OTLP_ENDPOINT says, and else nowhere; profiles likewise."""
-    settings = {"PYROSCOPE_SERVER_ADDRESS": os.environ.get("PYROSCOPE_SERVER_ADDRESS", "")}
-    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    return settings | ({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if endpoint else {"OTEL_TRACES_EXPORTER": "none"})
+def service_settings(
+    addresses: Addresses, overrides: Overrides, sink: str | None = None
+) -> dict[Service, dict[str, str]]:
+    """Return each service's environment, without what differs between its processes.
 
-
-def service_settings(addresses: Addresses, overrides: Overrides) -> dict[Service, dict[str, str]]:
-    """Return each service's environment, without what differs between its processes."""
+    Parameters
+    ----------
+    sink
+        Where spans go unless the caller's environment says otherwise.
+    """
     at, keys = addresses, addresses.keys
     common = {
         "ENVIRONMENT": "local",
         "SERVICE_VERSION": os.environ.get("SERVICE_VERSION", "dev"),
         "MEMBERSHIP_URL": at.url("membership"),
         "REMAP_SIGTERM": "SIGQUIT",  # Celery then hands back what it is working on instead of waiting for it
-        **_telemetry(),
+        **telemetry_settings(sink),
     }
     reporting = {
         "ORCHESTRATOR_URL": at.url("gateway", "/api/orchestrator"),

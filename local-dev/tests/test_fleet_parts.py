@@ -111,15 +111,6 @@ def test_each_service_gets_its_own_key_and_only_hashes_of_the_others(layout: Lay
         assert not [name for name in foreign if keys[name] in text]
 
 
-def test_spans_go_nowhere_unless_the_caller_names_a_collector(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    ports = dict(zip(PORTS, range(20_000, 20_000 + len(PORTS)), strict=True))
-    addresses = Addresses(ports, Keys(layout.keys))
-    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
-    assert service_settings(addresses, {})[Service.CHUNKING]["OTEL_TRACES_EXPORTER"] == "none"
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")
-    assert "OTEL_TRACES_EXPORTER" not in service_settings(addresses, {})[Service.CHUNKING]
-
-
 def test_the_commands_are_those_of_the_compose_files(layout: Layout) -> None:
     ports = dict(zip(PORTS, range(20_000, 20_000 + len(PORTS)), strict=True))
     programs = {program.name: program for program in compose(layout, ports, Keys(layout.keys), {})}

@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 STACKS = ("orchestrator", "scraper", "chunking", "embedding", "gateway-vm")
 OBSERVE = "docker compose -f docker-compose.yml -f ../local-dev/docker-compose.observe.yml up"
 TARGETS = {
-    *("help", "dev", "dev-full", "obs", "demo", "up", "down", "status", "logs"),
+    *("help", "dev", "dev-full", "obs", "demo", "up", "down", "status", "logs", "trace"),
     *("alloy", "boards", "dev-observed", "bench-overhead", "checklist", "openapi"),
     *("changed", "required", "images", "sbom", "telemetry", "verify-configs", "audit", "refresh"),
     *("env", "test", "test-compose", "lint", "bench", "requirements"),
