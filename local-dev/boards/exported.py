@@ -5,6 +5,7 @@ EXPORTED = {
     "up",
     # nginx-prometheus-exporter
     *(
+        "nginx_up",
         "nginx_connections_active",
         "nginx_connections_reading",
         "nginx_connections_writing",

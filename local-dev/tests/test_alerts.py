@@ -19,7 +19,8 @@ RULES = LOCAL_DEV / "observe" / "rules"
 WANTED = {
     *("SubmitToSearchableSlow", "ErrorBudgetBurnsFast", "ErrorBudgetBurnsSlowly", "OldestJobWaits", "LeasesExpire"),
     *("MembershipBreakerOpen", "QueueSaturated", "RedisMemoryHigh", "TextsTruncated", "CertificateExpires"),
-    *("TargetDown", "NoData"),
+    *("QueueStands", "RecoveryStopped", "StoreDown", "GatewayDown", "CertificateUnseen"),
+    *("TargetDown", "NoData", "GaugesUnread"),
 }
 
 

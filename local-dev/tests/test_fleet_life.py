@@ -146,6 +146,20 @@ def test_a_stopped_program_stays_down_until_it_is_started(fleet: Fleet) -> None:
     assert fleet.process("orchestrator").is_running()
 
 
+@pytest.mark.parametrize("name", ["orchestrator", "redis-orch", "postgres"])
+def test_a_program_that_was_knocked_out_died_of_it_and_stays_down_until_it_is_started(fleet: Fleet, name: str) -> None:
+    fleet.start()
+    before = {process.pid for process, found in processes_of(fleet.layout.state) if found == name}
+    fleet.knock_out(name)
+    assert wait_until(lambda: name not in running(fleet), 10)
+    supervisord = fleet.log("supervisord").read_text()
+    assert f"stopped: {name} (terminated by SIGKILL)" in supervisord
+    with pytest.raises(FleetError, match="not running"):
+        fleet.process(name)
+    fleet.start_program(name, timeout_seconds=30)
+    assert fleet.process(name).pid not in before
+
+
 def test_a_program_that_can_not_start_shows_its_log_and_nothing_is_left(tmp_path: Path) -> None:
     def broken(layout: Layout, ports: Mapping[str, int], keys: Keys, overrides: Overrides) -> list[Program]:
         command = [sys.executable, "-c", "print('the reason why'); raise SystemExit(3)"]
