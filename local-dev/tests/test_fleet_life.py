@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -147,9 +148,18 @@ def test_a_stopped_program_stays_down_until_it_is_started(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("name", ["orchestrator", "redis-orch", "postgres"])
-def test_a_program_that_was_knocked_out_died_of_it_and_stays_down_until_it_is_started(fleet: Fleet, name: str) -> None:
+def test_a_program_that_was_knocked_out_died_of_it_and_stays_down_until_it_is_started(
+    fleet: Fleet, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fleet.start()
     before = {process.pid for process, found in processes_of(fleet.layout.state) if found == name}
+    let_end = fleet.manager.let_end
+
+    def and_linger(name: str) -> None:  # time enough to end in order, for one that could
+        let_end(name)
+        time.sleep(0.5)
+
+    monkeypatch.setattr(fleet.manager, "let_end", and_linger)
     fleet.knock_out(name)
     assert wait_until(lambda: name not in running(fleet), 10)
     supervisord = fleet.log("supervisord").read_text()
