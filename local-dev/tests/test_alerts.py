@@ -72,6 +72,16 @@ def test_an_alert_asks_for_series_that_there_are(expression: Expression) -> None
         assert selector.metric in EXPORTED or {selector.metric, family(selector.metric)} & set(ours), selector
 
 
+def test_readme_says_of_each_alert_what_its_series_do_when_the_thing_itself_is_gone() -> None:
+    text = (LOCAL_DEV / "observe" / "README.md").read_text()
+    table = text[text.index("| alert | its series") :].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in table.splitlines()[2:]]
+    told = {name for alert, _, _ in rows for name in re.findall(r"`(\w+)", alert)}
+    assert told - {"ErrorBudgetBurns"} == WANTED - {"ErrorBudgetBurnsFast", "ErrorBudgetBurnsSlowly"}
+    for alert, _, then in rows:
+        assert set(re.findall(r"`(\w+)`", then)) <= WANTED, alert
+
+
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
 def test_an_alert_says_how_urgent_it_is_what_is_wrong_and_where_it_stands_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"page", "ticket"}
