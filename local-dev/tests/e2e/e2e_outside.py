@@ -78,7 +78,7 @@ class Outside:
     def wait(self) -> None:
         """Wait until it can be used."""
         if not wait_until(lambda: self._ended() or self._answers(), START_SECONDS, 0.05) or self._ended():
-            raise AssertionError(f"{self.program} did not start:\n{self._said()}")
+            raise AssertionError(f"{self.program} did not start:\n{self.said()}")
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -104,7 +104,8 @@ class Outside:
     def _ended(self) -> bool:
         return self._process is None or self._process.poll() is not None
 
-    def _said(self) -> str:
+    def said(self) -> str:
+        """Return the end of what it wrote since it was started."""
         if self._log is None:
             return ""
         self._log.seek(0)
@@ -158,7 +159,11 @@ class Surroundings:
             self._exporter(f"{name} exporter", "postgres", _LISTENS, environment={"DATA_SOURCE_NAME": dsn})
         self._exporter("node exporter", "node", _LISTENS)
         status = f"http://{self._nginx('nginx', _STATUS)}/"
-        self._exporter("nginx exporter", "nginx", "-web.listen-address={at}", environment={"SCRAPE_URI": status})
+        # it ends at once where there is no nginx yet, and both are started together
+        patient = ("-nginx.retries=100", "-nginx.retry-interval=200ms")
+        self._exporter(
+            "nginx exporter", "nginx", "-web.listen-address={at}", *patient, environment={"SCRAPE_URI": status}
+        )
         authority = trustme.CA()
         authority.issue_cert("gateway.test").private_key_and_cert_chain_pem.write_to_path(str(folder / "tls.pem"))
         self.tls = self._nginx("nginx with TLS", _TLS, scheme="https")

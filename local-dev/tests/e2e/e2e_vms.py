@@ -68,11 +68,17 @@ class Vms:
     prometheus: Prometheus
     targets: int
 
-    def unhealthy(self) -> list[dict[str, str]]:
-        """Return what has not been scraped, or could not be; empty as long as all goes well."""
-        found = self.prometheus.query("up")
-        missing = [{"job": "?"}] * (self.targets - len(found))
-        return [*(one["metric"] for one in found if one["value"][1] != "1"), *missing]
+    def all_scraped(self) -> bool:
+        """Whether everything that there is to scrape answers."""
+        return len(self.prometheus.query("up == 1")) == self.targets
+
+    def told(self) -> str:
+        """Return what is up and what is not, and what the agents have said."""
+        up = sorted(
+            (one["value"][1], *Alert.of({"alertname": "up", **one["metric"]})) for one in self.prometheus.query("up")
+        )
+        agents = {name: program.said() for name, program in self.programs.items() if name.startswith("alloy of")}
+        return "\n".join(str(line) for line in [*up, *agents.items()])
 
     def pages(self) -> set[Alert]:
         """Return the alerts that wake somebody now."""

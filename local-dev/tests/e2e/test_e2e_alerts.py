@@ -73,7 +73,7 @@ def vms(stage: Stage) -> Iterator[Vms]:
 def test_what_is_dead_raises_its_own_alert_and_no_other_page(stage: Stage, vms: Vms) -> None:
     check_that_everything_dies_once(stage, vms)
     assert wait_until(lambda: open_jobs(stage) == 0, PATIENCE_SECONDS, 0.5), "another test's, whose failures would page"
-    assert wait_until(lambda: not vms.unhealthy(), PATIENCE_SECONDS, 0.5), vms.unhealthy()
+    assert wait_until(vms.all_scraped, PATIENCE_SECONDS, 0.5), vms.told()
     wait_for_pages(vms, set())
     earlier: set[Alert] = set()
     for names in ROUNDS:
