@@ -41,6 +41,19 @@ def _family(process: psutil.Process) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
+def _suspend(process: psutil.Process) -> list[psutil.Process]:
+    """Suspend a process and all that come from it, also what is forked meanwhile, and return them."""
+    found = [process]
+    while found:
+        suspended = found
+        for one in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.suspend()
+        found = [one for one in _family(process) if one not in suspended]
+        found = [*suspended, *found] if found else []
+    return suspended
+
+
 class Fleet:
     """One fleet and its state folder. Two with different folders run side by side.
 
@@ -258,10 +271,8 @@ class Fleet:
     def knock_out(self, name: str) -> None:
         """End a program as a crash would (SIGKILL), and keep it down until `start_program`."""
         process = self.process(name)
-        victims = _family(process)
-        for victim in victims:  # so that the manager's signal, which tells it not to start this again, does nothing
-            with contextlib.suppress(psutil.NoSuchProcess):
-                victim.suspend()
+        # so that the manager's signal, which tells it not to start this again, does nothing
+        victims = _suspend(process)
         self.manager.let_end(name)
         self._kill(victims)
         self._wait_until_noticed(name, process.pid)

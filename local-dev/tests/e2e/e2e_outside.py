@@ -35,9 +35,15 @@ _TLS: Final = "ssl; ssl_certificate tls.pem; ssl_certificate_key tls.pem; locati
 _LISTENS: Final = "--web.listen-address={at}"
 
 
+_given: set[int] = set()
+
+
 def free_address() -> str:
-    """Return where something can listen."""
-    return f"127.0.0.1:{free_port()}"
+    """Return where something can listen, and each time another place: nothing listens there before all are started."""
+    while (port := free_port()) in _given:
+        pass
+    _given.add(port)
+    return f"127.0.0.1:{port}"
 
 
 class Outside:
@@ -125,6 +131,8 @@ def running(*programs: Outside) -> Iterator[None]:
         for program in programs:
             program.start()
         for program in programs:
+            program.wait()
+        for program in programs:  # one whose place was taken meanwhile: whoever has that answers in its stead
             program.wait()
         yield
     finally:
