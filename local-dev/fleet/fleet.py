@@ -43,14 +43,12 @@ def _family(process: psutil.Process) -> list[psutil.Process]:
 
 def _suspend(process: psutil.Process) -> list[psutil.Process]:
     """Suspend a process and all that come from it, also what is forked meanwhile, and return them."""
-    found = [process]
-    while found:
-        suspended = found
-        for one in found:
+    suspended: list[psutil.Process] = []
+    while new := [one for one in _family(process) if one not in suspended]:
+        for one in new:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.suspend()
-        found = [one for one in _family(process) if one not in suspended]
-        found = [*suspended, *found] if found else []
+        suspended += new
     return suspended
 
 
