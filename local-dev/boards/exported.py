@@ -5,6 +5,7 @@ EXPORTED = {
     "up",
     # nginx-prometheus-exporter
     *(
+        "nginx_up",
         "nginx_connections_active",
         "nginx_connections_reading",
         "nginx_connections_writing",
@@ -20,12 +21,10 @@ EXPORTED = {
     # node_exporter
     *("node_load1", "node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes"),
     *("node_filesystem_avail_bytes", "node_filesystem_size_bytes"),
-    # Alloy's own, its probe of the certificate, and what Tempo makes of spans: none of them can run in a test
-    *("alloy_resources_process_resident_memory_bytes", "probe_ssl_earliest_cert_expiry"),
-    "traces_spanmetrics_latency_bucket",
+    # blackbox_exporter
+    *("probe_success", "probe_ssl_earliest_cert_expiry"),
+    # Alloy's own, and what Tempo makes of spans: neither can run in a test
+    *("alloy_resources_process_resident_memory_bytes", "traces_spanmetrics_latency_bucket"),
 }
-WITHOUT_A_PROGRAM = {
-    *("alloy_resources_process_resident_memory_bytes", "probe_ssl_earliest_cert_expiry"),
-    "traces_spanmetrics_latency_bucket",
-}
+WITHOUT_A_PROGRAM = {"alloy_resources_process_resident_memory_bytes", "traces_spanmetrics_latency_bucket"}
 """Those of the last kind."""

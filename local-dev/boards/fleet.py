@@ -114,6 +114,17 @@ BOARD = Board(
                     width=6,
                 ),
                 Panel(
+                    "What exporters reach",
+                    [
+                        Query("min by (instance) (redis_up)", "Redis of {{instance}}"),
+                        Query("min by (instance) (pg_up)", "PostgreSQL of {{instance}}"),
+                        Query("min by (instance) (nginx_up)", "nginx of {{instance}}"),
+                        Query("min by (instance) (probe_success)", "certificate of {{instance}}"),
+                    ],
+                    about="0 where what an exporter looks at does not answer. Without TLS no certificate is looked for.",
+                    width=6,
+                ),
+                Panel(
                     "Places that callers share",
                     [
                         total("ml_places_held", "job", "place"),

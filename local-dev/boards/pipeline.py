@@ -64,6 +64,13 @@ BOARD = Board(
                     red_above=0.5,
                 ),
                 Panel(
+                    "Looks for lost jobs",
+                    [rate("ml_task_outcomes_total", "outcome", where='task="orchestrator.recover_jobs"')],
+                    "ops",
+                    "What beat asks for every few seconds: none at all means that beat is down.",
+                    width=6,
+                ),
+                Panel(
                     "Passes that found too much behind",
                     [rate("ml_dispatch_high_water_passes_total", "stage")],
                     "ops",

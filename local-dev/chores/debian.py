@@ -26,6 +26,7 @@ PACKAGES: Final = {
     "prometheus-redis-exporter": "prometheus-redis-exporter",
     "prometheus-postgres-exporter": "prometheus-postgres-exporter",
     "prometheus-nginx-exporter": "prometheus-nginx-exporter",
+    "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
     "nginx": "nginx",  # with stub_status, which Python's wheel of it has not
 }
 """Each program's package."""

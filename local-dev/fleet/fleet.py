@@ -37,6 +37,21 @@ def _quiet(_: str) -> None:
     """Say nothing."""
 
 
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
+
+
+def _suspend(process: psutil.Process) -> list[psutil.Process]:
+    """Suspend a process and all that come from it, also what is forked meanwhile, and return them."""
+    suspended: list[psutil.Process] = []
+    while new := [one for one in _family(process) if one not in suspended]:
+        for one in new:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.suspend()
+        suspended += new
+    return suspended
+
+
 class Fleet:
     """One fleet and its state folder. Two with different folders run side by side.
 
@@ -247,16 +262,31 @@ class Fleet:
         It returns once the manager has noticed, so that nobody takes what was killed for what is running.
         """
         process = self.process(name)
-        victims = [process, *(process.children(recursive=True) if children else [])]
+        self._kill(_family(process) if children else [process])
+        self._wait_until_noticed(name, process.pid)
+        return int(process.pid)
+
+    def knock_out(self, name: str) -> None:
+        """End a program as a crash would (SIGKILL), and keep it down until `start_program`."""
+        process = self.process(name)
+        # so that the manager's signal, which tells it not to start this again, does nothing
+        victims = _suspend(process)
+        self.manager.let_end(name)
+        self._kill(victims)
+        self._wait_until_noticed(name, process.pid)
+
+    @staticmethod
+    def _kill(victims: list[psutil.Process]) -> None:
         for victim in victims:
             with contextlib.suppress(psutil.NoSuchProcess):
                 victim.kill()
+
+    def _wait_until_noticed(self, name: str, pid: int) -> None:
         deadline = time.monotonic() + NOTICE_SECONDS
-        while any(state.name == name and state.pid == process.pid for state in self.states()):
+        while any(state.name == name and state.pid == pid for state in self.states()):
             if time.monotonic() > deadline:
                 raise FleetError(f"the manager has not noticed within {NOTICE_SECONDS} s that {name} is gone")
             time.sleep(POLL_SECONDS)
-        return int(process.pid)
 
     def stop_program(self, name: str) -> None:
         """Stop one program; it stays down until `start_program`."""

@@ -202,8 +202,15 @@ class Manager:
 
     def stop_program(self, name: str) -> None:
         """Stop one program, and wait for its end; it is not restarted."""
+        self._stop_program(name, wait=True)
+
+    def let_end(self, name: str) -> None:
+        """Ask one program to stop, and return at once; however it ends now, it is not restarted."""
+        self._stop_program(name, wait=False)
+
+    def _stop_program(self, name: str, *, wait: bool) -> None:
         with contextlib.suppress(xmlrpc.client.Fault):  # it does not run
-            self._call("stopProcess", self._full_name(name), True)
+            self._call("stopProcess", self._full_name(name), wait)
 
     def stop(self) -> None:
         """End the manager, and with it every program, in order; by force when it takes too long."""

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -144,6 +145,29 @@ def test_a_stopped_program_stays_down_until_it_is_started(fleet: Fleet) -> None:
         fleet.process("orchestrator")
     fleet.start_program("orchestrator", timeout_seconds=20)
     assert fleet.process("orchestrator").is_running()
+
+
+@pytest.mark.parametrize("name", ["orchestrator", "redis-orch", "postgres"])
+def test_a_program_that_was_knocked_out_died_of_it_and_stays_down_until_it_is_started(
+    fleet: Fleet, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.start()
+    before = {process.pid for process, found in processes_of(fleet.layout.state) if found == name}
+    let_end = fleet.manager.let_end
+
+    def and_linger(name: str) -> None:  # time enough to end in order, for one that could
+        let_end(name)
+        time.sleep(0.5)
+
+    monkeypatch.setattr(fleet.manager, "let_end", and_linger)
+    fleet.knock_out(name)
+    assert wait_until(lambda: name not in running(fleet), 10)
+    supervisord = fleet.log("supervisord").read_text()
+    assert f"stopped: {name} (terminated by SIGKILL)" in supervisord
+    with pytest.raises(FleetError, match="not running"):
+        fleet.process(name)
+    fleet.start_program(name, timeout_seconds=30)
+    assert fleet.process(name).pid not in before
 
 
 def test_a_program_that_can_not_start_shows_its_log_and_nothing_is_left(tmp_path: Path) -> None:

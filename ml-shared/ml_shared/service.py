@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from redis.asyncio import Redis
 
 from ml_shared.auth.membership import Authenticator
@@ -21,7 +22,7 @@ from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.settings import ServiceSettings
 from ml_shared.storage.pools import sample_pools_regularly
 from ml_shared.storage.redis_client import open_redis
-from ml_shared.telemetry.metrics import forget_process
+from ml_shared.telemetry.metrics import forget_process, start_requests
 from ml_shared.telemetry.readings import Readings
 
 GC_THRESHOLD: Final = 10_000
@@ -71,6 +72,7 @@ async def open_shared(
     app.state.results = results
     app.state.tasks = tasks
     app.state.readings = Readings()
+    start_requests(one for one in iter_route_contexts(app.routes) if hasattr(one, "tags"))  # not FastAPI's own pages
     if tasks is not None:
         app.state.readings.add(tasks.read_gauges)
     sampling = asyncio.create_task(sample_pools_regularly())

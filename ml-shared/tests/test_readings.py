@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from guarded_app import settings_for
 from redis.asyncio import Redis
 
@@ -14,8 +14,9 @@ from ml_shared.http.health import build_health_router
 from ml_shared.names import Queue
 from ml_shared.queues.queueing import DEPTH, LIMIT, OLDEST, QUEUED_AT_HEADER
 from ml_shared.service import shared_lifespan
+from ml_shared.storage.postgres import open_pool
 from ml_shared.telemetry.readings import Reading, Readings, Values
-from ml_shared.testing.servers import RedisServer
+from ml_shared.testing.servers import PostgresServer, RedisServer
 
 
 @pytest.fixture
@@ -96,6 +97,31 @@ async def test_a_scrape_tells_the_queues_depth_limit_and_oldest_task_and_not_onc
             server.stop()
             assert await series(app, http) == {}
             assert b"ml_redis_pool_connections_max" in (await http.get("/metrics")).content
+
+
+async def test_a_postgres_that_hangs_holds_no_scrape_and_no_health_check_until_it_goes_on() -> None:
+    with PostgresServer() as server:
+        async with open_pool(server.url) as pool:
+            await pool.fetchval("SELECT 1")
+            app = FastAPI()
+            app.state.readings = Readings()
+
+            async def check(_: Request) -> None:
+                await pool.fetchval("SELECT 1")
+
+            async def read() -> Values:
+                await pool.fetchval("SELECT 1")
+                return {}
+
+            app.state.readings.add(read, kept_seconds=0)
+            app.include_router(build_health_router(settings_for("http://127.0.0.1:9"), {"postgres": check}))
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x", timeout=None) as http:
+                with server.paused():
+                    asked = {asyncio.create_task(http.get(path)): path for path in ("/metrics", "/health")}
+                    answered, _ = await asyncio.wait(asked, timeout=30)
+                    found = {asked[task]: task.result().status_code for task in answered}
+                assert found == {"/metrics": 200, "/health": 503}
+                assert (await http.get("/health")).status_code == 200
 
 
 def message(queued_at: float) -> str:

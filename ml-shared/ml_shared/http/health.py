@@ -3,20 +3,21 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from ml_shared.deadlines import within
 from ml_shared.settings import ServiceSettings
 from ml_shared.telemetry.metrics import CONTENT_TYPE, render_metrics
 from ml_shared.telemetry.readings import Readings
 
 logger = logging.getLogger(__name__)
 
-Check = Callable[[Request], Awaitable[None]]
+Check = Callable[[Request], Coroutine[Any, Any, None]]
 """Raises when what it checks can't be worked with."""
 
 CHECK_TIMEOUT_SECONDS: Final = 2.0
@@ -48,8 +49,7 @@ class LiveAnswer(BaseModel):
 async def _run(name: str, check: Check, request: Request) -> CheckAnswer:
     began = time.perf_counter()
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-            await check(request)
+        await within(CHECK_TIMEOUT_SECONDS, check(request))
         status = "ok"
     except Exception as error:  # noqa: BLE001 - whatever a driver raises, the answer is that it does not work
         logger.warning("health check failed", extra={"check": name, "error": f"{type(error).__name__}: {error}"})

@@ -29,6 +29,7 @@ TASK_BUCKETS_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120,
 METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 # others are the caller's invention, and would each be a new series
 READ_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_FAILED: Final = 500
 UNMATCHED_ROUTE: Final = "unmatched"
 # what has no route is one label value: a path would be the caller's choice
 
@@ -83,18 +84,30 @@ def service_name() -> str:
 
 def observe_request(scope: Mapping[str, Any], status: int, seconds: float) -> None:
     """Count one HTTP request, once it is answered (so that the router has put its route into the scope)."""
-    route = scope.get("route")
+    method = scope["method"] if scope["method"] in METHODS else "OTHER"
+    series = _series_of(scope.get("route"), method, status)
+    if series is not None:
+        requests, durations = series
+        requests.inc()
+        durations.observe(seconds)
+
+
+def start_requests(routes: Iterable[Any]) -> None:
+    """Make the series of each route's failures, which else would begin with the first ones, and have no increase then."""
+    multiprocess_folder()
+    for route in routes:
+        for method in METHODS & (route.methods or set()):
+            _series_of(route, method, _FAILED)
+
+
+def _series_of(route: Any, method: str, status: int) -> tuple[Counter, Histogram] | None:
     tags = getattr(route, "tags", None) or ()
     if "health" in tags:
-        return  # probes and scrapes, some a second, would be most of what is counted
-    method = scope["method"] if scope["method"] in METHODS else "OTHER"
-    service = service_name()
+        return None  # probes and scrapes, some a second, would be most of what is counted
     path = getattr(route, "path", None) or UNMATCHED_ROUTE
     mode = RequestMode.ASYNC if RequestMode.ASYNC in tags else RequestMode.SYNC
     operation = Operation.READ if method in READ_METHODS or Operation.READ in tags else Operation.WRITE
-    requests, durations = _request_series(service, path, method, status // 100, mode, operation)
-    requests.inc()
-    durations.observe(seconds)
+    return _request_series(service_name(), path, method, status // 100, mode, operation)
 
 
 @lru_cache(maxsize=4_096)

@@ -7,12 +7,14 @@ store does not answer, its series are gone.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+from ml_shared.deadlines import within
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class Reading:
 
 Values = Mapping[Reading, Mapping[tuple[str, ...], float]]
 """The values of some readings, by their labels' values."""
-Read = Callable[[], Awaitable[Values]]
+Read = Callable[[], Coroutine[Any, Any, Values]]
 
 
 class _Source:
@@ -59,8 +61,7 @@ class _Source:
             if time.monotonic() < self._until:
                 return self._values
             try:
-                async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-                    self._values = await self._read()
+                self._values = await within(READ_TIMEOUT_SECONDS, self._read())
             except Exception as error:  # noqa: BLE001 - whatever a driver raises, the other metrics are to be scraped
                 if not self._failing:
                     logger.warning("some metrics can't be read", extra={"error": f"{type(error).__name__}: {error}"})

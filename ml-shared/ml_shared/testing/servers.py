@@ -155,12 +155,17 @@ class _Server(ABC):
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop the process without closing its connections (SIGSTOP): a server that hangs."""
-        os.kill(self.pid, signal.SIGSTOP)
+        """Stop the process and its children without closing a connection (SIGSTOP): a server that hangs."""
+        server = psutil.Process(self.pid)
+        server.suspend()  # first: from now on it has no more children
+        processes = [server, *server.children(recursive=True)]
+        for process in processes[1:]:
+            process.suspend()
         try:
             yield
         finally:
-            os.kill(self.pid, signal.SIGCONT)
+            for process in processes:
+                process.resume()
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
