@@ -81,7 +81,7 @@ class FixedResolver:
 
 
 def guard(*addresses: str, **options: Any) -> Any:
-    from app.core.addresses import AddressGuard
+    from app.core.fetching.addresses import AddressGuard
 
     return AddressGuard(FixedResolver(addresses), **options)
 
@@ -117,8 +117,8 @@ async def test_what_is_not_an_address_is_refused() -> None:
 
 @pytest.mark.parametrize("port", [22, 25, 81, 6379, 8000])
 async def test_a_port_that_is_not_the_webs_is_refused_before_the_name_is_looked_up(port: int) -> None:
-    from app.core.addresses import AddressGuard
     from app.core.errors import BlockedPortError
+    from app.core.fetching.addresses import AddressGuard
 
     resolver = FixedResolver(["8.8.8.8"])
     with pytest.raises(BlockedPortError) as caught:
@@ -152,7 +152,7 @@ async def test_a_blocked_network_stays_closed_whatever_is_opened() -> None:
 @pytest.mark.parametrize("environment", ["dev", "development", "test", "local", "prod"])
 async def test_the_environments_name_loosens_nothing(environment: str, settings: Any, redis: Any, site: Site) -> None:
     from app.core.errors import BlockedAddressError
-    from app.core.visiting import Visit
+    from app.core.fetching.visiting import Visit
 
     async with scraper_with(settings, redis, ENVIRONMENT=environment, ALLOWED_PRIVATE_NETWORKS=()) as scraper:
         with pytest.raises(BlockedAddressError):
@@ -164,8 +164,8 @@ async def test_the_environments_name_loosens_nothing(environment: str, settings:
     "host", ["localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0"]
 )
 async def test_no_spelling_of_loopback_gets_through(host: str) -> None:
-    from app.core.addresses import AddressGuard, SystemResolver
     from app.core.errors import BlockedAddressError, DnsError
+    from app.core.fetching.addresses import AddressGuard, SystemResolver
 
     resolver = SystemResolver()
     with pytest.raises((BlockedAddressError, DnsError)):
@@ -177,7 +177,7 @@ async def test_every_other_loopback_address_and_port_stays_closed_when_one_is_op
     settings: Any, redis: Any, site: Site, other: Site, surroundings: Surroundings
 ) -> None:
     from app.core.errors import BlockedPortError
-    from app.core.visiting import Visit
+    from app.core.fetching.visiting import Visit
 
     only = (ipaddress.ip_network("127.0.0.1/32"),)
     async with scraper_with(settings, redis, ALLOWED_PRIVATE_NETWORKS=only, ALLOWED_PORTS=(site.port,)) as scraper:
@@ -198,9 +198,9 @@ async def test_a_name_that_answers_differently_the_second_time_is_connected_to_n
     """DNS rebinding: the address that was judged is the address that is connected to."""
     import httpx
 
-    from app.core.addresses import AddressGuard
     from app.core.errors import BlockedAddressError
-    from app.core.fetching import BodyRule, Budget, Fetcher
+    from app.core.fetching.addresses import AddressGuard
+    from app.core.fetching.requests import BodyRule, Budget, Fetcher
 
     resolver = FixedResolver(["127.0.0.1"], ["127.0.0.2"])
     only = [ipaddress.ip_network("127.0.0.1/32")]
@@ -223,8 +223,8 @@ async def test_a_name_that_answers_differently_the_second_time_is_connected_to_n
 async def test_a_host_that_does_not_exist_fails_for_good_and_a_silent_name_server_does_not() -> None:
     import socket
 
-    from app.core import addresses
     from app.core.errors import DnsError
+    from app.core.fetching import addresses
 
     def fails(errno: int) -> Any:
         def look_up(*_: Any, **__: Any) -> Any:

@@ -11,9 +11,9 @@ import pytest
 from conftest import until
 from pages import DOCUMENTATION
 
-from app.core import extraction_pool
 from app.core.errors import EmptyContentError, ExtractionError
-from app.core.extraction_pool import ExtractionPool
+from app.core.extraction import pool as extraction_pool
+from app.core.extraction.pool import ExtractionPool
 
 HTML = {"url": "https://docs.example/a", "media_type": "text/html", "charset": None}
 SLOW = ("<table>" + "<tr><td>cell</td><td>value</td></tr>" * 150_000 + "</table>").encode()

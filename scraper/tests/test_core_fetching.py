@@ -27,8 +27,8 @@ PAGES = frozenset({"text/html", "text/plain"})
 def fetcher(*ports: int, context: ssl.SSLContext | None = None, addresses: tuple[str, ...] = ()) -> Any:
     import ipaddress
 
-    from app.core.addresses import AddressGuard, SystemResolver
-    from app.core.fetching import Fetcher
+    from app.core.fetching.addresses import AddressGuard, SystemResolver
+    from app.core.fetching.requests import Fetcher
 
     class Fixed:
         async def resolve(self, host: str, port: int) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ def fetcher(*ports: int, context: ssl.SSLContext | None = None, addresses: tuple
 async def get(
     url: str, port: int, *, seconds: float = 5, max_bytes: int = 100_000, cut: bool = False, **options: Any
 ) -> Any:
-    from app.core.fetching import BodyRule, Budget
+    from app.core.fetching.requests import BodyRule, Budget
 
     return await fetcher(port, **options).get(url, Budget(seconds), BodyRule(max_bytes, PAGES, cut))
 
@@ -123,7 +123,7 @@ async def test_a_server_that_drips_meets_the_total_timeout(site: Site) -> None:
 
 
 async def test_a_budget_is_shared_by_what_is_fetched_from_it(site: Site) -> None:
-    from app.core.fetching import BodyRule, Budget
+    from app.core.fetching.requests import BodyRule, Budget
 
     site.stream("/page", [b".", b"."], pause=0.2)
     budget, rule, one = Budget(0.6), BodyRule(1_000, PAGES), fetcher(site.port)
@@ -224,7 +224,7 @@ async def test_a_server_that_does_not_speak_tls_is_an_error_of_tls() -> None:
 
 
 def test_a_retry_after_is_read_in_both_forms() -> None:
-    from app.core.fetching import Answer
+    from app.core.fetching.requests import Answer
 
     assert Answer("u", 429, {"retry-after": "120"}).retry_after_seconds == 120
     assert Answer("u", 429, {"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}).retry_after_seconds == 0

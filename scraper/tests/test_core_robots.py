@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from sites import Site
 
 from app.core.errors import PacingUnavailableError, RobotsDisallowedError, RobotsUnreachableError
-from app.core.robots import RobotsFile, RobotsRules, relevant_lines
-from app.core.visiting import Visit
+from app.core.fetching.visiting import Visit
+from app.core.robots.rules import RobotsFile, RobotsRules, relevant_lines
 
 AGENT = "CloudCIXBot"
 
@@ -177,8 +177,8 @@ async def test_a_robots_txt_is_read_again_when_its_time_is_up(settings: Any, red
 
 
 async def test_the_robots_txt_files_that_are_kept_are_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    from app.core import robots_store
-    from app.core.fetching import Answer
+    from app.core.fetching.requests import Answer
+    from app.core.robots import store as robots_store
 
     monkeypatch.setattr(robots_store, "_KEPT_MAX_SITES", 3)
     store = robots_store.RobotsStore(redis, agent=AGENT, ttl_seconds=60)
@@ -195,8 +195,8 @@ async def test_the_robots_txt_files_that_are_kept_are_bounded(redis: Redis, monk
 async def test_a_robots_txt_too_long_for_redis_is_kept_by_the_process(redis: Redis) -> None:
     import random
 
-    from app.core.fetching import Answer
-    from app.core.robots_store import RobotsStore
+    from app.core.fetching.requests import Answer
+    from app.core.robots.store import RobotsStore
 
     generator = random.Random(1)
     body = "User-agent: *\n" + "".join(f"Disallow: /{generator.random()}\n" for _ in range(5_000))

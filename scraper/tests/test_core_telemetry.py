@@ -43,8 +43,8 @@ def counts(settings: Any) -> Counts:
 
 
 async def scrape(settings: Any, redis: Redis, url: str, **changes: Any) -> Any:
+    from app.core.fetching.visiting import Visit
     from app.core.logic import execute_scrape
-    from app.core.visiting import Visit
 
     async with scraper_with(settings, redis, **changes) as scraper:
         return await execute_scrape(scraper, Visit(url, mode=RequestMode.SYNC))

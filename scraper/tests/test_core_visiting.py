@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from sites import Site
 
 from app.core.errors import BlockedAddressError, BlockedPortError, HttpStatusError, TooManyRedirectsError
-from app.core.visiting import Page, Visit
+from app.core.fetching.visiting import Page, Visit
 from ml_shared.errors import ServiceError
 
 

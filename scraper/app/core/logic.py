@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from redis.asyncio import Redis
 
-from app.core.addresses import AddressGuard, Resolver, SystemResolver
-from app.core.extraction_pool import ExtractionPool
-from app.core.extraction_result import Extract
-from app.core.fetching import Fetcher
-from app.core.pacing import Pacer
-from app.core.robots_store import RobotsStore
+from app.core.extraction.pool import ExtractionPool
+from app.core.extraction.result import Extract
+from app.core.fetching.addresses import AddressGuard, Resolver, SystemResolver
+from app.core.fetching.pacing import Pacer
+from app.core.fetching.requests import Fetcher
+from app.core.fetching.visiting import Page, Visit, Visitor
+from app.core.robots.store import RobotsStore
 from app.core.telemetry import counted, extracting, fetched, fetching
-from app.core.visiting import Page, Visit, Visitor
 from ml_shared.contracts.scraping import ScrapeResult
 
 if TYPE_CHECKING:

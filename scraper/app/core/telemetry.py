@@ -19,7 +19,7 @@ from ml_shared.telemetry.urls import told_url
 from ml_shared.web.urls import InvalidUrlError
 
 if TYPE_CHECKING:
-    from app.core.visiting import Visit
+    from app.core.fetching.visiting import Visit
 
 Metric = TypeVar("Metric", Counter, Histogram)
 

@@ -11,10 +11,10 @@ from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATU
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS
 
 from app.core.errors import HostBusyError, HttpStatusError, TooManyRedirectsError
-from app.core.fetching import Answer, BodyRule, Budget, Fetcher, origin_of
-from app.core.pacing import Pacer
-from app.core.robots import ROBOTS_MAX_BYTES, RobotsRules
-from app.core.robots_store import RobotsStore
+from app.core.fetching.pacing import Pacer
+from app.core.fetching.requests import Answer, BodyRule, Budget, Fetcher, origin_of
+from app.core.robots.rules import ROBOTS_MAX_BYTES, RobotsRules
+from app.core.robots.store import RobotsStore
 from app.core.telemetry import REQUEST_SPAN, ROBOTS_SPAN, WAIT_SPAN, visit_span
 from ml_shared.contracts.scraping import RobotsVerdict
 from ml_shared.errors import UpstreamError

@@ -16,8 +16,8 @@ from typing import Any, Final, Self
 import orjson
 
 from app.core.errors import EmptyContentError, ExtractionError, PageTooLargeError
-from app.core.extraction_result import Extract
-from app.core.frames import FRAME_MAX_BYTES, LENGTH, frame
+from app.core.extraction.frames import FRAME_MAX_BYTES, LENGTH, frame
+from app.core.extraction.result import Extract
 from ml_shared.errors import ServiceError, UnavailableError
 from ml_shared.shares import Places
 
@@ -28,7 +28,7 @@ PAGES_A_PROCESS: Final = 500
 # then it is replaced: parsers and their caches grow
 PAGES_TO_WAIT_FOR: Final = 2
 # of the slowest kind, for a process to come free; the answer's own deadline is not longer
-_HOME: Final = Path(__file__).parents[2]
+_HOME: Final = Path(__file__).parents[3]
 _ERRORS: Final = {error.code: error for error in (EmptyContentError, ExtractionError, PageTooLargeError)}
 _KILL_MARGIN_SECONDS: Final = 2.0
 # its own clock kills a process that much later than we do
@@ -81,7 +81,7 @@ class ExtractionPool:
     async def extract(
         self, page: bytes, *, url: str, media_type: str, charset: str | None, caller: str = ""
     ) -> Extract:
-        """Extract one page, as `extraction.extract` does.
+        """Extract one page, as `extract.extract` does.
 
         A caller gets all processes but one at most, where there are several, and a process that comes free goes to
         whoever has fewest: whose pages all take the whole time then holds up nobody else's.
@@ -137,7 +137,7 @@ class _Worker:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "app.core.extraction_worker",
+                "app.core.extraction.worker",
                 str(self._memory_bytes),
                 stdin=PIPE,
                 stdout=PIPE,

@@ -20,8 +20,8 @@ from app.core.errors import (
     TlsError,
     TooManyRedirectsError,
 )
-from app.core.fetching import Answer, origin_of
-from app.core.robots import RobotsFile
+from app.core.fetching.requests import Answer, origin_of
+from app.core.robots.rules import RobotsFile
 from ml_shared.errors import UpstreamError
 from ml_shared.storage.lua import LuaScript
 
@@ -56,7 +56,7 @@ class RobotsStore:
         self._redis = redis
         self._agent = agent
         self._ttl = ttl_seconds
-        self._store = LuaScript("app.core", "robots_store.lua")
+        self._store = LuaScript("app.core.robots", "store.lua")
         self._long_ones: OrderedDict[str, tuple[float, RobotsFile]] = OrderedDict()
 
     async def file(self, origin: str, read: Reader) -> RobotsFile:

@@ -1,4 +1,4 @@
-"""The process that extraction runs in: `python -m app.core.extraction_worker`.
+"""The process that extraction runs in: `python -m app.core.extraction.worker`.
 
 It reads a request (a frame of JSON, a frame with the page) from its input and writes the answer (a frame of JSON) to its
 output, until the input ends. It is expendable: it has no secrets in its environment, a limit on its memory, and a clock
@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import orjson
 
 from app.core.errors import ExtractionError
-from app.core.extraction import extract
-from app.core.frames import LENGTH, frame
+from app.core.extraction.extract import extract
+from app.core.extraction.frames import LENGTH, frame
 from ml_shared.errors import ServiceError
 
 

@@ -1,6 +1,6 @@
 """A page's bytes in, Markdown and metadata out.
 
-This runs in a process of its own (`extraction_worker`), because what strangers write can keep a parser busy for minutes
+This runs in a process of its own (`worker`), because what strangers write can keep a parser busy for minutes
 and fill a gigabyte. Here only depth is bounded; bytes were when the page was fetched, time and memory are by the
 process.
 """
@@ -12,10 +12,10 @@ import trafilatura
 from lxml import etree
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
-from app.core import landmarks, metadata
-from app.core.charset import decode
 from app.core.errors import EmptyContentError, ExtractionError, PageTooLargeError
-from app.core.extraction_result import Extract
+from app.core.extraction import landmarks, metadata
+from app.core.extraction.charset import decode
+from app.core.extraction.result import Extract
 from ml_shared.contracts.chunking import MAX_TEXT_CHARACTERS
 
 MARKUP_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})

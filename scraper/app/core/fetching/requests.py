@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import httpcore
 
-from app.core.addresses import AddressGuard
-from app.core.decoding import ACCEPT_ENCODING, Decoder
 from app.core.errors import FetchTimeoutError, PageTooLargeError, TlsError, UnsupportedContentTypeError
+from app.core.fetching.addresses import AddressGuard
+from app.core.fetching.decoding import ACCEPT_ENCODING, Decoder
 from ml_shared.errors import UpstreamError
 
 ACCEPT: Final = "text/html, application/xhtml+xml, text/markdown, text/plain;q=0.9, */*;q=0.1"

@@ -50,8 +50,8 @@ class Pacer:
 
     def __init__(self, redis: Redis, *, host_delay_seconds: float, max_delay_seconds: float) -> None:
         self._redis = redis
-        self._reserve = LuaScript("app.core", "pacing.lua")
-        self._hold = LuaScript("app.core", "hold.lua")
+        self._reserve = LuaScript("app.core.fetching", "pacing.lua")
+        self._hold = LuaScript("app.core.fetching", "hold.lua")
         self._host_delay = host_delay_seconds
         self._max_delay = max(max_delay_seconds, host_delay_seconds)
 
