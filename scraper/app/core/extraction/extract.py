@@ -8,14 +8,16 @@ process.
 import re
 from typing import Final
 
-import trafilatura
 from lxml import etree
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
 from app.core.errors import EmptyContentError, ExtractionError, PageTooLargeError
-from app.core.extraction import landmarks, metadata
+from app.core.extraction import metadata
 from app.core.extraction.charset import decode
+from app.core.extraction.cleaning import body_of, clean
+from app.core.extraction.conversion import to_markdown
 from app.core.extraction.result import Extract
+from app.core.extraction.selection import select
 from ml_shared.contracts.chunking import MAX_TEXT_CHARACTERS
 
 MARKUP_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
@@ -24,7 +26,8 @@ _XML_DECLARATION: Final = re.compile(r"\A\s*<\?xml[^>]*\?>", re.IGNORECASE)
 _DEPTH_MAX: Final = 2_048
 # libxml2's own bound with `huge_tree`; it drops what is deeper, and says so in its log alone
 _ATX_TITLE: Final = re.compile(r"^# +(.+?)(?: +#+)?\s*$", re.MULTILINE)
-_BLANK_LINES: Final = re.compile(r"\n{4,}")
+_ANY_HEADING: Final = re.compile(r"\A#{2,6} +(.+?)(?: +#+)?\s*$", re.MULTILINE)
+_WORDS: Final = re.compile(r"\w+")
 _WORD: Final = re.compile(r"\w")
 
 
@@ -66,20 +69,24 @@ def _from_text(text: str, media_type: str) -> Extract:
 
 def _from_html(text: str, url: str) -> Extract:
     tree = _parsed(text)
-    content = _markdown(tree)
-    if not _WORD.search(content):
-        raise EmptyContentError("the page holds no text; one that is made by JavaScript looks like this")
     base = metadata.base_url(tree, url)
-    title = metadata.page_title(tree)
-    return Extract(
-        content=_with_heading(content, metadata.heading(tree) or title),
-        title=title,
+    found = Extract(
+        content="",
+        title=metadata.page_title(tree),
         language=metadata.page_language(tree),
         author=metadata.page_author(tree),
         published_at=metadata.published_at(tree),
         canonical_url=metadata.canonical_url(tree, base),
         links=metadata.page_links(tree, base),
     )
+    body = body_of(tree)
+    clean(body)
+    heading = metadata.heading(body, found.title)
+    selection = select(tree, body)
+    found.content = _with_heading(to_markdown(selection.part), heading, found.title)
+    if not _WORD.search(found.content):
+        raise EmptyContentError("the page holds no text; one that is made by JavaScript looks like this")
+    return found
 
 
 def _parsed(text: str) -> HtmlElement:
@@ -93,21 +100,16 @@ def _parsed(text: str) -> HtmlElement:
     return tree
 
 
-def _markdown(tree: HtmlElement) -> str:
-    part = landmarks.main_part(tree)
-    try:
-        found = trafilatura.extract(tree, output_format="markdown", fast=True, include_comments=False) or ""
-    except RecursionError as error:  # lists within lists, hundreds deep
-        if part is None:
-            raise ExtractionError("the page's elements are nested too deeply") from error
-        found = ""
-    if part is not None and landmarks.lost_something(found, part):
-        found = landmarks.to_markdown(part)
-    return _BLANK_LINES.sub("\n\n\n", found).strip()
-
-
-def _with_heading(content: str, heading: str | None) -> str:
+def _with_heading(content: str, heading: str | None, title: str | None) -> str:
     """Put the page's heading on top if the text came without it: search goes by it, and so do readers."""
-    if heading is None or _ATX_TITLE.search(content) is not None:
+    wanted = heading or title
+    if wanted is None or _ATX_TITLE.search(content) is not None:
         return content
-    return f"# {heading}\n\n{content}"
+    first = _ANY_HEADING.match(content)
+    if first is not None and title is not None and _folded(first[1]) in _folded(title):
+        return f"# {first[1]}{content[first.end() :]}"  # the page's title, on a site that keeps <h1> for its own
+    return f"# {wanted}\n\n{content}"
+
+
+def _folded(text: str) -> str:
+    return " ".join(_WORDS.findall(text.casefold()))

@@ -40,13 +40,23 @@ def page_title(tree: HtmlElement) -> str | None:
     return next(filter(None, map(_clean, candidates)), None)
 
 
-def heading(tree: HtmlElement) -> str | None:
-    """Return the page's `<h1>`, without the mark that documentation sites put there for linking."""
+def heading(tree: HtmlElement, title: str | None = None) -> str | None:
+    """Return the page's own `<h1>`, without the mark that documentation sites put there for linking.
+
+    One in the site's banner that the title does not speak of is the site's name.
+    """
     for element in tree.iter("h1"):
         text = _clean(element.text_content())
-        if text is not None:
-            return text.rstrip("¶#").rstrip() or None
+        text = text.rstrip("¶#").rstrip() if text else None
+        if text and (title is None or not _is_banner(element) or text.casefold() in title.casefold()):
+            return text
     return None
+
+
+def _is_banner(element: HtmlElement) -> bool:
+    """Whether it stands in a header or a menu of the whole page."""
+    around = {ancestor.tag for ancestor in element.iterancestors()}
+    return bool(around & {"header", "nav", "footer"}) and not around & {"main", "article"}
 
 
 def page_language(tree: HtmlElement) -> str | None:

@@ -1,0 +1,282 @@
+"""Which nodes of a page's own tree are its text.
+
+Two judges vote on every run of text (`judges`): one takes what looks like an article, the other what does not look like
+furniture. The smallest subtree that holds nearly all that both want is the page's main part; within it a run is kept when
+both want it, and when they differ, or both missed it, by what stands around it: how much of that is wanted, whether it is
+a heading of something kept, whether it is made of links, what its box is called. What is left out is taken out of the
+tree, which keeps its structure.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+from lxml.html import HtmlElement
+
+from app.core.extraction import judges
+from app.core.extraction.blocks import HEADINGS, Box, Layout, Run, lay_out
+from app.core.extraction.cleaning import NOTE_NAMES
+
+_FURNITURE_NAMES: Final = re.compile(
+    r"(?:^|[-_ ])(?:related|recommend\w*|share|sharing|shares|social|comments?|disqus|newsletter|subscribe|sign-?up|advert\w*"
+    r"|ads?|promo\w*|sponsor\w*|cookie\w*|consent|breadcrumbs?|sidebar|widgets?|pagination|pager|popular|trending"
+    r"|more-?(?:stories|from)|nav\w*|menu|footer|banner|toolbar|byline|author-?(?:bio|box|info)|skip\w*|teaser\w*|rail"
+    r"|outbrain|taboola|print-?only|toc|table-?of-?contents)(?:[-_ ]|$)",
+    re.IGNORECASE,
+)
+_NEVER_AMID_TEXT: Final = re.compile(
+    r"(?:^|[-_ ])(?:related-?(?:posts?|articles?|stories|content|links)|share-?(?:buttons?|bar|links?|tools)?|sharing|sharedaddy|social"
+    r"|comments?(?:-?(?:area|list|section|form))?|disqus\w*|respond|newsletter|subscribe|sign-?up|advert\w*|promo|sponsor\w*"
+    r"|cookie\w*|consent|outbrain|taboola|trending)(?:[-_ ]|$)",
+    re.IGNORECASE,
+)
+# what is called that is none of the text even where a judge takes it for text, as long as it is a small part of it
+_NAVIGATION_ROLES: Final = frozenset({"navigation", "search", "contentinfo", "banner", "menu", "menubar", "toolbar"})
+_BESIDE: Final = frozenset({"aside", "footer", "form"})
+# often furniture, and sometimes a note, a signature, or the whole page
+_WHOLE: Final = frozenset(
+    "p li ul ol table dl pre blockquote tr tbody thead tfoot dd dt figure".split() + sorted(HEADINGS)
+)
+# no main part is looked for inside these
+_STRUCTURE: Final = frozenset({"pre", "td", "th", "li", "dd", "dt", "summary", "caption", "figcaption"}) | HEADINGS
+_LISTS: Final = frozenset({"ul", "ol", "table", "dl", "tbody", "thead", "tr", "td", "th", "li", "dd", "dt"})
+
+_MAIN_SHARE: Final = 0.93
+# of what both judges want, in the main part
+_FURNITURE_SHARE: Final = 0.3
+_BESIDE_SHARE: Final = 0.5
+_SMALL_PART: Final = 0.25
+# a box that is called like furniture, or stands beside the text, is left out when the judges want less of it
+_NAVIGATION_SHARE: Final = 0.8
+_LINKS: Final = 0.5
+# from this share of links, a run or a box is a list of links
+_NEIGHBOURHOOD_SIZE: Final = 400
+# characters; what is said of a smaller box is mixed with what is said of the one around it
+_LANDMARK_BONUS: Final = 0.3
+_HALF_WANTED: Final = 0.4
+_HALF_WANTED_STRUCTURE: Final = 0.3
+_UNWANTED: Final = 0.5
+_UNWANTED_STRUCTURE: Final = 0.4
+# how much of the neighbourhood has to be wanted for a run that one judge wants, or neither
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The part of a page that is its text; nothing else is left in it.
+
+    Attributes
+    ----------
+    method
+        `vote` of two judges, `one_judge` where the other wanted nothing, `everything` where neither wanted anything.
+    kept_share
+        How much of the page's visible text it holds, 0 to 1.
+    """
+
+    part: HtmlElement
+    method: str
+    kept_share: float
+
+
+def select(tree: HtmlElement, body: HtmlElement) -> Selection:
+    """Find the text of a cleaned page, and take everything else out of its main part."""
+    layout = lay_out(body)
+    votes = judges.ask(tree, layout.runs)
+    voters = [votes.article, votes.broad]
+    if not any(votes.article) or not any(votes.broad):
+        voters = [given for given in voters if any(given)] * 2 or [[True] * len(layout.runs)] * 2
+    ballot = _Ballot(layout.runs, *voters)
+    root = _main_part(layout.root, ballot)
+    judgement = _Judgement(ballot, root, marked=_is_marked(root.element, body))
+    keep = judgement.kept()
+    method = "vote" if any(votes.article) and any(votes.broad) else "one_judge" if any(voters[0]) and (any(votes.article) or any(votes.broad)) else "everything"
+    kept_size = sum(run.size for run, kept in zip(layout.runs, keep, strict=True) if kept)
+    _prune(root, keep, ballot)
+    return Selection(root.element, method, round(kept_size / max(layout.root.size, 1), 3))
+
+
+class _Ballot:
+    """What both judges said, summed up so that any stretch of runs is asked about in no time."""
+
+    def __init__(self, runs: Sequence[Run], article: Sequence[bool], broad: Sequence[bool]) -> None:
+        self.runs = runs
+        self.article, self.broad = article, broad
+        self.number = {run: number for number, run in enumerate(runs)}
+        self.by_article = _sums(runs, article)
+        self.by_broad = _sums(runs, broad)
+        both = [one and other for one, other in zip(article, broad, strict=True)]
+        self.by_both = _sums(runs, both)
+        half = max(self.by_article[-1], self.by_broad[-1])
+        if self.by_both[-1] < half / 4:  # they talk of different pages: the one that wants more is right more often
+            both = list(article if self.by_article[-1] >= self.by_broad[-1] else broad)
+            self.by_both = _sums(runs, both)
+        wanted = [number for number, given in enumerate(both) if given]
+        self.first, self.last = (wanted[0], wanted[-1]) if wanted else (len(runs), -1)
+
+    def wanted(self, box: Box) -> float:
+        """How much of a box the judges want, 0 to 1, each with half a voice."""
+        both = _within(self.by_article, box) + _within(self.by_broad, box)
+        return both / (2 * max(box.size, 1))
+
+
+def _sums(runs: Sequence[Run], given: Sequence[bool]) -> list[int]:
+    return [0, *accumulate(run.size if voted else 0 for run, voted in zip(runs, given, strict=True))]
+
+
+def _within(sums: Sequence[int], box: Box) -> int:
+    return sums[box.last] - sums[box.first]
+
+
+def _main_part(root: Box, ballot: _Ballot) -> Box:
+    total = _within(ballot.by_both, root)
+    while total:
+        best = max(root.boxes, key=lambda box: _within(ballot.by_both, box), default=None)
+        if best is None or best.element.tag in _WHOLE or _within(ballot.by_both, best) < _MAIN_SHARE * total:
+            break
+        root = best
+    return root
+
+
+def _is_marked(element: HtmlElement, body: HtmlElement) -> bool:
+    """Whether the page itself says that this belongs to its main part."""
+    marked = set()
+    for path in (".//main", ".//*[@role='main']", ".//article"):
+        found = body.findall(path)
+        if len(found) == 1:  # several articles are a list of articles
+            marked.add(found[0])
+    return element in marked or any(around in marked for around in element.iterancestors())
+
+
+def _names(element: HtmlElement) -> str:
+    return f"{element.get('class') or ''} {element.get('id') or ''}"
+
+
+class _Judgement:
+    """Goes through the main part and decides on every run."""
+
+    def __init__(self, ballot: _Ballot, root: Box, *, marked: bool) -> None:
+        self._ballot = ballot
+        self._root = root
+        self._bonus = _LANDMARK_BONUS if marked else 0.0
+        self._keep = [False] * len(ballot.runs)
+
+    def kept(self) -> list[bool]:
+        """Return for every run of the page whether it is kept."""
+        root = self._root
+        stack = [(root, self._ballot.wanted(root) + self._bonus)]
+        while stack:
+            box, around = stack.pop()
+            if box is not root and self._is_furniture(box, around):
+                continue
+            own = self._ballot.wanted(box) + self._bonus
+            here = (own * box.size + around * _NEIGHBOURHOOD_SIZE) / (box.size + _NEIGHBOURHOOD_SIZE)
+            for child in box.children:
+                if isinstance(child, Box):
+                    stack.append((child, here))
+                else:
+                    number = self._ballot.number[child]
+                    self._keep[number] = self._is_text(number, child, here)
+        self._keep_headings()
+        return self._keep
+
+    def _is_furniture(self, box: Box, around: float) -> bool:
+        element, wanted = box.element, self._ballot.wanted(box)
+        if element.tag == "nav" or element.get("role") in _NAVIGATION_ROLES:
+            return wanted < _NAVIGATION_SHARE
+        names = _names(element)
+        if _FURNITURE_NAMES.search(names) and wanted < _FURNITURE_SHARE:
+            return True
+        if _NEVER_AMID_TEXT.search(names) and box.size < _SMALL_PART * self._root.size:
+            return True
+        if element.tag in _BESIDE and wanted < _BESIDE_SHARE and not NOTE_NAMES.search(names):
+            return True
+        if box.linked <= _LINKS * box.size or box.size < 40 or _within(self._ballot.by_article, box) > 0.2 * box.size:
+            return False
+        return not (element.tag in _LISTS and self._is_amid_text(box.first, box.last - 1, around))
+
+    def _is_amid_text(self, first: int, last: int, around: float) -> bool:
+        """Whether wanted text stands before and after it, and all around: a list of links is content there."""
+        return self._ballot.first < first and last < self._ballot.last and around > _UNWANTED
+
+    def _is_text(self, number: int, run: Run, here: float) -> bool:
+        if self._ballot.article[number]:
+            return True
+        tag = run.box.element.tag
+        structure = tag in _STRUCTURE
+        mostly_links = run.linked > _LINKS * run.size
+        if self._ballot.broad[number]:
+            if structure and tag != "li":
+                return here > _HALF_WANTED_STRUCTURE
+            return here > (_UNWANTED if mostly_links else _HALF_WANTED)
+        if structure:
+            linked_well = not mostly_links or self._is_amid_text(number, number, here)
+            return here > _UNWANTED_STRUCTURE and linked_well
+        return tag == "p" and here > _UNWANTED and not mostly_links
+
+    def _keep_headings(self) -> None:
+        """Keep a heading of which something follows before the next of its level."""
+        below = dict.fromkeys(range(1, 7), 0)
+        # characters kept since the last heading of this level, or of a higher one
+        for number in range(self._root.last - 1, self._root.first - 1, -1):
+            run = self._ballot.runs[number]
+            level = _level(run.box)
+            if not level:
+                if self._keep[number]:
+                    for each in below:
+                        below[each] += run.size
+                continue
+            if below[level] and not self._is_in_furniture(run.box):
+                self._keep[number] = True
+            for each in range(level, 7):
+                below[each] = 0
+
+    def _is_in_furniture(self, box: Box | None) -> bool:
+        while box is not None and box is not self._root:
+            element = box.element
+            if (
+                element.tag in _BESIDE
+                or element.tag == "nav"
+                or element.get("role") in _NAVIGATION_ROLES
+                or _FURNITURE_NAMES.search(_names(element))
+            ):
+                return True
+            box = box.parent
+        return False
+
+
+def _level(box: Box | None) -> int:
+    while box is not None:
+        if box.element.tag in HEADINGS:
+            return int(box.element.tag[1])
+        if box.element.tag in ("div", "section", "article", "body", "td", "li"):
+            return 0
+        box = box.parent
+    return 0
+
+
+def _prune(root: Box, keep: Sequence[bool], ballot: _Ballot) -> None:
+    kept = [0, *accumulate(1 if one else 0 for one in keep)]
+    stack = [root]
+    while stack:
+        box = stack.pop()
+        for child in box.children:
+            if isinstance(child, Run):
+                if not keep[ballot.number[child]]:
+                    _erase(child)
+            elif kept[child.last] - kept[child.first]:
+                stack.append(child)
+            elif child.element.tag in ("td", "th"):  # its column stays
+                tail = child.element.tail
+                child.element.clear()
+                child.element.tail = tail
+            else:
+                child.element.drop_tree()
+
+
+def _erase(run: Run) -> None:
+    for holder, in_tail in run.pieces:
+        if in_tail:
+            holder.tail = " "
+        else:
+            holder.text = " "
