@@ -31,7 +31,9 @@ _PERMALINK: Final = re.compile(
     r"(?:^|[\s_-])(?:headerlink|header-?anchor|heading-?anchor|permalink|hash-?link|anchor(?:js)?-?(?:link)?|self-?link|plink)(?:[\s_-]|$)",
     re.IGNORECASE,
 )
-_MARK_ONLY: Final = re.compile(r"[\s¶#§🔗⚓︎☍\u2693\ufe0f\u200b]*|\[?(?:link|permalink|edit|source)\]?", re.IGNORECASE)
+_MARK_ONLY: Final = re.compile(
+    r"[\s¶#§\u2693\u260d\ue000-\uf8ff\U0001f517\ufe0e\ufe0f\u200b]*|\[?(?:link|permalink|edit|source)\]?", re.IGNORECASE
+)
 _EDIT_NAMES: Final = re.compile(r"(?:^|[\s_-])(?:mw-editsection|editsection|edit-?link|edit-?section)(?:[\s_-]|$)")
 _NUMBERS: Final = re.compile(r"[\d\s]+")
 _LINE_NUMBER_NAMES: Final = re.compile(

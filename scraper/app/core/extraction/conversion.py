@@ -9,13 +9,16 @@ from lxml.html import HtmlElement, tostring
 
 from app.core.errors import ExtractionError
 from app.core.extraction.blocks import HEADINGS
-from app.core.extraction.cleaning import NOTE_NAMES
 
 _OPTIONS: Final = ConversionOptions(extract_metadata=False, compact_tables=True, skip_images=True, autolinks=False)
 _DEPTH_MAX: Final = 1_000
 # the converter leaves out what is deeper than 1,024, and does not say so
-_LANGUAGE: Final = re.compile(r"(?:^|\s)(?:language|lang|highlight|brush:|sourceCode)-?\s*([A-Za-z0-9+#_.-]{1,20})(?=\s|$)")
+_LANGUAGE: Final = re.compile(r"(?:^|\s)(?:(?:language|lang|highlight)-|brush:\s*|sourceCode\s+)([A-Za-z0-9+#_.-]{1,20})(?=[\s;]|$)")
 _NO_LANGUAGE: Final = frozenset({"default", "none", "text", "plain", "source", "notranslate", "plaintext"})
+_ADMONITION: Final = re.compile(
+    r"(?:^|[-_ ])(?:note|tip|hint|warning|caution|danger|important|info|attention|seealso|admonition\w*|callout\w*|alert)(?:[-_ ]|$)",
+    re.IGNORECASE,
+)
 _NOTE_TITLE: Final = re.compile(r"(?:^|[-_ ])(?:\w*title|\w*heading|label)(?:[-_ ]|$)", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"\s*\[?\(?\d{1,3}\)?\]?\s*")
 _POWER: Final = re.compile(r"[-−+]?\d{1,4}|[n-z]")
@@ -23,6 +26,8 @@ _BLANK_LINES: Final = re.compile(r"\n{4,}")
 _BACK: Final = re.compile(r"[\s↩↑^⤴︎\ufe0e]*")
 _RENAMED: Final = {"form": "div", "fieldset": "div", "legend": "p", "label": "span", "center": "div", "aside": "div"}
 # the converter leaves some of them out, or has no line of its own for them
+_INDENTED: Final = frozenset({"ul", "ol", "dl", "pre", "table", "div"})
+_TABLE_PARTS: Final = ("table", "tbody", "thead", "tfoot", "tr", "td", "th", "colgroup", "col")
 _CODE_TABLES: Final = re.compile(r"(?:^|[-_ ])(?:hljs-ln|highlight\w*|js-file-line-container|rouge-table|codehilite\w*|syntaxhighlighter|lntable)(?:[-_ ]|$)")
 
 
@@ -44,11 +49,18 @@ def to_markdown(part: HtmlElement) -> str:
 def _mend(part: HtmlElement) -> None:
     for element in list(part.iter(*_RENAMED)):
         element.tag = _RENAMED[element.tag]
+    for quote in part.iter("blockquote"):
+        if len(quote) and not {child.tag for child in _unwrapped(quote)} - _INDENTED and not (quote.text or "").strip():
+            quote.tag = "div"  # indentation, which documentation tools write like this
+    _mend_lists(part)
     _mend_tables(part)
     for block in part.iter("pre"):
         _mend_code(block)
+    for summary in part.iter("summary"):
+        if any(True for _ in summary.iter(*HEADINGS)):
+            summary.tag = "div"
     for element in part.xpath(".//*[@class]"):
-        if NOTE_NAMES.search(element.get("class") or ""):
+        if _ADMONITION.search(element.get("class") or ""):
             _mend_note(element)
     for term in part.iter("dt"):
         _mend_term(term)
@@ -65,6 +77,24 @@ def _mend(part: HtmlElement) -> None:
             link.drop_tag()
 
 
+def _unwrapped(quote: HtmlElement) -> list[HtmlElement]:
+    children = list(quote)
+    return list(children[0]) if len(children) == 1 and children[0].tag == "div" else children
+
+
+def _mend_lists(part: HtmlElement) -> None:
+    """Take lists apart that only arrange a page: a heading in an item would head nothing."""
+    for listing in list(part.iter("ul", "ol")):
+        items = [item for item in listing if item.tag == "li"]
+        if any(True for item in items for _ in item.iter("h1", "h2", "h3", "h4")):
+            for element in (listing, *items):
+                element.tag = "div"
+
+
+def _nearest(element: HtmlElement, tag: str) -> HtmlElement | None:
+    return next(element.iterancestors(tag), None)
+
+
 def _mend_tables(part: HtmlElement) -> None:
     for table in list(part.iter("table")):
         if table.getparent() is None and table is not part:
@@ -72,16 +102,45 @@ def _mend_tables(part: HtmlElement) -> None:
         code = _code_of(table)
         if code is not None:
             _become_code(table, code)
-        elif _is_layout(table):
-            for element in list(table.iter("table", "tbody", "thead", "tfoot", "tr", "td", "th", "colgroup", "col")):
-                if _table_of(element) is table or element is table:
-                    element.tag = "div"
+            continue
+        _lift_headings(table)
+        if _is_layout(table):
+            _take_apart(table)
         else:
             _mend_cells(table)
 
 
-def _table_of(element: HtmlElement) -> HtmlElement | None:
-    return next(element.iterancestors("table"), None)
+def _take_apart(table: HtmlElement) -> None:
+    for element in list(table.iter(*_TABLE_PARTS)):
+        if element is table or _nearest(element, "table") is table:
+            element.tag = "div"
+
+
+def _lift_headings(table: HtmlElement) -> None:
+    """Put a heading that fills a row of its own above the rows that it heads."""
+    rows = [row for row in table.iter("tr") if _nearest(row, "table") is table]
+    if len(rows) < 2 or table.getparent() is None:
+        return
+    for row in rows:
+        cells = [cell for cell in row if cell.tag in ("td", "th") and cell.text_content().strip()]
+        heading = cells[0].find(".//h1") if len(cells) == 1 else None
+        for name in ("h2", "h3", "h4", "h5", "h6") if len(cells) == 1 and heading is None else ():
+            heading = cells[0].find(f".//{name}")
+            if heading is not None:
+                break
+        if heading is None or len(heading.text_content().strip()) < len(row.text_content().strip()):
+            continue
+        above = table.makeelement("table")
+        body = etree.SubElement(above, "tbody")
+        for earlier in [one for one in table.iter("tr") if _nearest(one, "table") is table]:
+            if earlier is row:
+                break
+            body.append(earlier)
+        if len(body):
+            table.addprevious(above)
+        heading.tail = None
+        table.addprevious(heading)
+        row.drop_tree()
 
 
 def _code_of(table: HtmlElement) -> list[str] | None:
@@ -124,10 +183,9 @@ def _is_layout(table: HtmlElement) -> bool:
     rows = list(table.iter("tr"))
     if all(len(row) <= 1 for row in rows):
         return True
-    cells = [cell for row in rows for cell in row]
-    return any(cell.find(f".//{name}") is not None for cell in cells for name in ("h1", "h2", "h3", "h4")) or any(
-        sum(1 for _ in cell.iter("p")) > 2 for cell in cells
-    )
+    if any(cell.find(f".//{name}") is not None for row in rows for cell in row for name in HEADINGS):
+        return True
+    return len(rows) == 1 and any(sum(1 for _ in cell.iter("p")) > 1 for cell in rows[0])
 
 
 def _mend_cells(table: HtmlElement) -> None:

@@ -23,7 +23,7 @@ _FURNITURE_NAMES: Final = re.compile(
     r"(?:^|[-_ ])(?:related|recommend\w*|share|sharing|shares|social|comments?|disqus|newsletter|subscribe|sign-?up|advert\w*"
     r"|ads?|promo\w*|sponsor\w*|cookie\w*|consent|breadcrumbs?|sidebar|widgets?|pagination|pager|popular|trending"
     r"|more-?(?:stories|from)|nav\w*|menu|footer|banner|toolbar|byline|author-?(?:bio|box|info)|skip\w*|teaser\w*|rail"
-    r"|outbrain|taboola|print-?only|toc|table-?of-?contents)(?:[-_ ]|$)",
+    r"|outbrain|taboola|print-?only)(?:[-_ ]|$)",
     re.IGNORECASE,
 )
 _NEVER_AMID_TEXT: Final = re.compile(
@@ -33,6 +33,7 @@ _NEVER_AMID_TEXT: Final = re.compile(
     re.IGNORECASE,
 )
 # what is called that is none of the text even where a judge takes it for text, as long as it is a small part of it
+_PARTS: Final = re.compile(r"[^\W_]+")
 _NAVIGATION_ROLES: Final = frozenset({"navigation", "search", "contentinfo", "banner", "menu", "menubar", "toolbar"})
 _BESIDE: Final = frozenset({"aside", "footer", "form"})
 # often furniture, and sometimes a note, a signature, or the whole page
@@ -49,6 +50,7 @@ _FURNITURE_SHARE: Final = 0.3
 _BESIDE_SHARE: Final = 0.5
 _SMALL_PART: Final = 0.25
 # a box that is called like furniture, or stands beside the text, is left out when the judges want less of it
+LD=.1; CL=.3; HL=.5; HW=.4; HS=.3
 _NAVIGATION_SHARE: Final = 0.8
 _LINKS: Final = 0.5
 # from this share of links, a run or a box is a list of links
@@ -57,6 +59,7 @@ _NEIGHBOURHOOD_SIZE: Final = 400
 _LANDMARK_BONUS: Final = 0.3
 _HALF_WANTED: Final = 0.4
 _HALF_WANTED_STRUCTURE: Final = 0.3
+_AMID_TEXT: Final = 0.4
 _UNWANTED: Final = 0.5
 _UNWANTED_STRUCTURE: Final = 0.4
 # how much of the neighbourhood has to be wanted for a run that one judge wants, or neither
@@ -88,7 +91,9 @@ def select(tree: HtmlElement, body: HtmlElement) -> Selection:
         voters = [given for given in voters if any(given)] * 2 or [[True] * len(layout.runs)] * 2
     ballot = _Ballot(layout.runs, *voters)
     root = _main_part(layout.root, ballot)
-    judgement = _Judgement(ballot, root, marked=_is_marked(root.element, body))
+    landmark = _landmark(root, body)
+    judgement = _Judgement(ballot, landmark or root, marked=landmark is not None)
+    root = landmark or root
     keep = judgement.kept()
     method = "vote" if any(votes.article) and any(votes.broad) else "one_judge" if any(voters[0]) and (any(votes.article) or any(votes.broad)) else "everything"
     kept_size = sum(run.size for run, kept in zip(layout.runs, keep, strict=True) if kept)
@@ -135,21 +140,43 @@ def _main_part(root: Box, ballot: _Ballot) -> Box:
         if best is None or best.element.tag in _WHOLE or _within(ballot.by_both, best) < _MAIN_SHARE * total:
             break
         root = best
-    return root
+    found = box = root
+    while box.parent is not None:
+        rest = box.parent.size - box.size
+        if _within(ballot.by_both, box.parent) - _within(ballot.by_both, box) > CL * rest and rest:
+            found = box.parent
+        box = box.parent
+    return found
 
 
-def _is_marked(element: HtmlElement, body: HtmlElement) -> bool:
-    """Whether the page itself says that this belongs to its main part."""
+def _landmark(box: Box | None, body: HtmlElement) -> Box | None:
+    """Return the innermost box around this one that the page itself calls its main part."""
     marked = set()
-    for path in (".//main", ".//*[@role='main']", ".//article"):
+    for path in (".//main", ".//*[@role='main']"):
         found = body.findall(path)
         if len(found) == 1:  # several articles are a list of articles
             marked.add(found[0])
-    return element in marked or any(around in marked for around in element.iterancestors())
+    while box is not None and box.element not in marked:
+        box = box.parent
+    return box
 
 
 def _names(element: HtmlElement) -> str:
-    return f"{element.get('class') or ''} {element.get('id') or ''}"
+    """Return what a box is called. An id of many words is made from a heading, and says what the text is about."""
+    identity = element.get("id") or ""
+    if len(_PARTS.findall(identity)) > 2 or element.tag in HEADINGS or _begins_with_heading(element):
+        identity = ""
+    return f"{element.get('class') or ''} {identity}"
+
+
+def _begins_with_heading(element: HtmlElement) -> bool:
+    first = next(element.iterchildren(), None)
+    if first is None or first.tag not in HEADINGS:
+        return False
+    identity = _PARTS.findall((element.get("id") or "").lower())
+    return _PARTS.findall(first.text_content().lower())[: len(identity)] == identity
+
+
 
 
 class _Judgement:
@@ -191,13 +218,13 @@ class _Judgement:
             return True
         if element.tag in _BESIDE and wanted < _BESIDE_SHARE and not NOTE_NAMES.search(names):
             return True
-        if box.linked <= _LINKS * box.size or box.size < 40 or _within(self._ballot.by_article, box) > 0.2 * box.size:
+        if box.linked <= _LINKS * box.size or box.size < 40 or wanted > LD:
             return False
         return not (element.tag in _LISTS and self._is_amid_text(box.first, box.last - 1, around))
 
     def _is_amid_text(self, first: int, last: int, around: float) -> bool:
         """Whether wanted text stands before and after it, and all around: a list of links is content there."""
-        return self._ballot.first < first and last < self._ballot.last and around > _UNWANTED
+        return self._ballot.first < first and last < self._ballot.last and around > _AMID_TEXT
 
     def _is_text(self, number: int, run: Run, here: float) -> bool:
         if self._ballot.article[number]:
@@ -207,8 +234,8 @@ class _Judgement:
         mostly_links = run.linked > _LINKS * run.size
         if self._ballot.broad[number]:
             if structure and tag != "li":
-                return here > _HALF_WANTED_STRUCTURE
-            return here > (_UNWANTED if mostly_links else _HALF_WANTED)
+                return here > HS
+            return here > (HL if mostly_links else HW)
         if structure:
             linked_well = not mostly_links or self._is_amid_text(number, number, here)
             return here > _UNWANTED_STRUCTURE and linked_well
