@@ -14,13 +14,13 @@ from pathlib import Path
 from chores.folders import REPOSITORY
 
 from bench.extraction import documentation
-from bench.extraction.pages import KEEP, MARK, Page
+from bench.extraction.pages import DROP, KEEP, Page
 from ml_shared.testing.binaries import BinaryMissingError
 
 ARTICLES, OWN = "articles", "own"
 CORPORA = (ARTICLES, documentation.CORPUS, OWN)
 OWN_PAGES = REPOSITORY / "scraper" / "tests" / "extraction_pages"
-_MARKS = re.compile(rf'\s{MARK}="[a-z]+"')
+_MARKS = re.compile(rf"\s(?:{KEEP}|{DROP})(?=[\s>])")
 
 
 def pages_of(wanted: Sequence[str], readability: Path | None) -> list[Page]:
@@ -70,8 +70,8 @@ def own(folder: Path = OWN_PAGES) -> list[Page]:
             f"{OWN}/{path.stem}",
             _MARKS.sub("", path.read_text("utf-8")).encode(),
             path.read_bytes(),
-            (f"//*[@{MARK}='{KEEP}']",),
-            without=f".//*[@{MARK}='drop']",
+            (f"//*[@{KEEP}]",),
+            without=f".//*[@{DROP} or @aria-hidden='true'] | .//a[contains(@class, 'hash-link')]",
         )
         for path in sorted(folder.glob("*.html"))
     ]

@@ -20,7 +20,7 @@ from typing import Final
 from chores import debian
 from chores.folders import LOCAL_DEV
 
-from bench.extraction.pages import Page
+from bench.extraction.pages import FURNITURE, Page
 from bench.extraction.texts import text_of, words
 
 CORPUS: Final = "documentation"
@@ -154,7 +154,8 @@ def _pages(package: Package) -> Iterator[Page]:
 
 
 def _page(package: Package, path: str, body: bytes) -> Page:
-    return Page(f"{CORPUS}/{package.name}/{path}", body, body, package.main, package.without)
+    without = " | ".join(filter(None, (FURNITURE, package.without)))
+    return Page(f"{CORPUS}/{package.name}/{path}", body, body, package.main, without)
 
 
 def _keep(package: Package, kept: Path) -> None:

@@ -27,7 +27,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from bench.extraction.pages import DROP, KEEP, Page
+from lxml.html import HtmlElement
+
+from bench.extraction.pages import Page
 from bench.extraction.texts import markdown_words, structure_of, structure_of_markdown, text_of, words
 
 COLUMNS = ("F1", "P", "R", "headings", "levels", "lists", "code", "rows", "kept", "furniture")
@@ -58,7 +60,7 @@ def measure(page: Page, markdown: str) -> Measured:
     _share(result, "code", wanted.code, [any(one in block for block in there.code) for one in wanted.code])
     rows = [" | ".join(row) for row in wanted.rows]
     _share(result, "rows", rows, _there(rows, [" | ".join(row) for row in there.rows]))
-    _blocks(result, page, " ".join(markdown_words(markdown)))
+    _blocks(result, page, truth, " ".join(markdown_words(markdown)))
     return result
 
 
@@ -124,14 +126,15 @@ def _sign(number: int) -> int:
     return (number > 0) - (number < 0)
 
 
-def _blocks(result: Measured, page: Page, markdown: str) -> None:
-    for what, mark, verb in (("kept", KEEP, "lost"), ("furniture", DROP, "let in")):
-        blocks = list(filter(None, (" ".join(words(text_of(block))) for block in page.marked(mark))))
+def _blocks(result: Measured, page: Page, truth: Sequence[HtmlElement], markdown: str) -> None:
+    """Look for the blocks of a page with marks."""
+    furniture = page.furniture()
+    if not furniture:
+        return
+    for what, parts, verb, wrong in (("kept", truth, "lost", False), ("furniture", furniture, "let in", True)):
+        blocks = list(filter(None, (" ".join(words(text_of(part))) for part in parts)))
         there = [_within(block, markdown) for block in blocks]
-        if blocks:
-            result.figures[what] = sum(there) / len(blocks)
+        result.figures[what] = sum(there) / len(blocks)
         result.missed += [
-            f"block {verb}: {block[:160]}"
-            for block, is_there in zip(blocks, there, strict=True)
-            if is_there is (mark == DROP)
+            f"block {verb}: {block[:160]}" for block, found in zip(blocks, there, strict=True) if found is wrong
         ]

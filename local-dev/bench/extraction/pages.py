@@ -2,14 +2,13 @@
 
 import copy
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
-KEEP, DROP = "keep", "drop"
-MARK = "data-truth"
+KEEP, DROP = "data-keep", "data-drop"
+# the marks of our own pages: on a block of the text, and on a block of furniture
 FURNITURE = (
     ".//script | .//style | .//noscript | .//template | .//svg | .//nav | .//button | .//iframe | .//form"
     " | .//*[@hidden or @aria-hidden='true']"
@@ -52,7 +51,7 @@ class Page:
     body: bytes
     expected: bytes
     main: tuple[str, ...]
-    without: str = ""
+    without: str = FURNITURE
 
     @property
     def half(self) -> Half:
@@ -65,23 +64,22 @@ class Page:
         return self.name.rsplit("/", 1)[0] if self.name.count("/") == 1 else "/".join(self.name.split("/")[:2])
 
     def truth(self) -> list[HtmlElement]:
-        """Return the truth's elements, without their furniture."""
-        tree = parsed(self.expected)
-        found: list[HtmlElement] = tree.xpath(" | ".join(self.main))  # in the order of the page
+        """Return the truth's elements in the order of the page, without their furniture."""
+        found: list[HtmlElement] = parsed(self.expected).xpath(" | ".join(self.main))
         outermost = [element for element in found if not any(above in found for above in element.iterancestors())]
-        parts = [copy.deepcopy(element) for element in outermost]
-        for part in parts:
-            part.tail = None
-            for path in filter(None, (FURNITURE, self.without)):
-                for element in part.xpath(path):
-                    if element.getparent() is not None:
-                        element.drop_tree()
-        return parts
+        return [self._cleared(element) for element in outermost]
 
-    def marked(self, mark: str) -> list[HtmlElement]:
-        """Return the blocks that somebody marked by hand; of most corpora there are none."""
-        found: Sequence[HtmlElement] = parsed(self.expected).xpath(f"//*[@{MARK}='{mark}']")
-        return list(found)
+    def furniture(self) -> list[HtmlElement]:
+        """Return the blocks that are marked as furniture; most corpora have no marks."""
+        return list(parsed(self.expected).xpath(f"//*[@{DROP}]"))
+
+    def _cleared(self, element: HtmlElement) -> HtmlElement:
+        part = copy.deepcopy(element)
+        part.tail = None
+        for inner in part.xpath(self.without):
+            if inner.getparent() is not None:
+                inner.drop_tree()
+        return part
 
 
 def parsed(body: bytes) -> HtmlElement:

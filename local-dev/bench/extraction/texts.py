@@ -97,18 +97,26 @@ def structure_of(parts: Iterable[HtmlElement]) -> Structure:
 
 
 def _code(element: HtmlElement) -> str:
-    if element.tag == "pre":
-        if any(ancestor.tag == "pre" for ancestor in element.iterancestors()):
-            return ""
-        return (
-            _lines("".join(_pieces(element, frozenset())).strip("\n"))
-            if element.find(".//br") is not None
-            else (_lines(element.text_content()))
-        )
+    above = [*element.iterancestors()]
+    if element.tag == "pre" and not any(one.tag == "pre" or "lineno" in (one.get("class") or "") for one in above):
+        return _lines("".join(_code_pieces(element)))
     if element.tag == "div" and element.get("class") == "fragment":  # Doxygen's
         lines = element.xpath("./div[contains(concat(' ', @class, ' '), ' line ')]")
         return _lines("\n".join(line.text_content() for line in lines))
     return ""
+
+
+def _code_pieces(element: HtmlElement) -> Iterator[str]:
+    """Return the text of code as a browser shows it: some highlighters make an element of each line."""
+    yield element.text or ""
+    for child in element:
+        if child.tag == "br":
+            yield "\n"
+        elif isinstance(child.tag, str):
+            yield from _code_pieces(child)
+            if child.tag in ("div", "p", "li"):
+                yield "\n"
+        yield child.tail or ""
 
 
 def _row(element: HtmlElement) -> tuple[str, ...]:
