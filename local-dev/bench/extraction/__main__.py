@@ -51,7 +51,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--half", type=Half, choices=list(Half), default=Half.JUDGING)
     parser.add_argument("--only", help=f"extractors, by a part of their names: {', '.join(EXTRACTORS)}")
     parser.add_argument("--corpus", nargs="*", choices=CORPORA, default=CORPORA)
-    parser.add_argument("--readability", type=Path, default=os.environ.get("READABILITY_PAGES") or None)
+    parser.add_argument(
+        "--readability", type=Path, default=os.environ.get("READABILITY_PAGES"), help="archive or folder"
+    )
     parser.add_argument("--worst", type=int, default=0, help="so many of our worst pages, of the tuning half")
     parser.add_argument("--show", metavar="NAME", help="a page of the tuning half whose name has this in it")
     parser.add_argument("--jobs", type=int, default=1, help="processes at once; times are for one")
@@ -65,7 +67,9 @@ def main() -> int:
     if chosen.worst and chosen.half is not Half.TUNING:
         sys.exit("--worst goes with --half tuning: the other half is not looked at")
     names = _names(chosen.only)
-    pages = pages_of(chosen.corpus, chosen.readability)
+    # make runs this from another folder than the one that it was called in
+    readability = Path(os.environ.get("PWD", "."), chosen.readability) if chosen.readability else None
+    pages = pages_of(chosen.corpus, readability)
     if chosen.show:
         found = [page for page in pages if chosen.show in page.name and page.half is Half.TUNING]
         if not found:

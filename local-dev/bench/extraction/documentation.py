@@ -30,7 +30,9 @@ WORDS_MIN: Final = 40
 LINKED_MAX: Final = 0.6
 # of a page's words, in links: above it, it is a table of contents or an index
 BYTES_MAX: Final = 600_000
-_NO_PAGES: Final = re.compile(r"/(genindex|search|modindex|py-modindex|_modules/|_static/|src/|allclasses)[^/]*")
+_NO_PAGES: Final = re.compile(
+    r"/(genindex|search|modindex|py-modindex|_modules/|_static/|src/|allclasses)|_source\.html$"
+)
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,8 @@ PACKAGES: Final = (
     Package(
         "exim4-doc-html",
         "of its own",
-        ("//div[@id='chapter']", "//div[@id='content']"),
-        f".//{_class('toc_page')}",
+        ("//div[@id='content']",),
+        f".//{_class('toc_page')} | .//{_class('previous_page')} | .//{_class('next_page')}",
         only=r"/spec_html/.*\.html$",
     ),
     Package("postfix-doc", "by hand", ("//body",), only=r"/html/.*README\.html$"),

@@ -66,7 +66,7 @@ def measure(page: Page, markdown: str) -> Measured:
 
 def _untitled(markdown: str, expected: Sequence[str]) -> str:
     title = _TITLE.match(markdown)
-    if title is None or _within(" ".join(words(title[1])), " ".join(expected)):
+    if title is None or _within(" ".join(markdown_words(title[1])), " ".join(expected)):
         return markdown
     return markdown[title.end() :]
 

@@ -15,6 +15,10 @@ _NO_BLANKS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\
 _TOKEN = re.compile(rf"[{_NO_BLANKS}]|(?:(?![{_NO_BLANKS}])[^\W_])+")
 _TARGETS = re.compile(r"!\[[^\]]*\]\([^)]*\)|(?<=\])\([^)\s]*(?:\s+\"[^\"]*\")?\)|<https?://[^>]*>")
 _FENCE = re.compile(r"^([ >]*)(```+|~~~+)[^\n`]*$", re.MULTILINE)
+_ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
+_EMPHASIS = re.compile(r"[*`\u200b\u00ad]+")
+# they stand within words, in Markdown: **g**lobal
+_NUMBER = re.compile(r"^([\s>#*+-]*)\d+[.)](?=\s)", re.MULTILINE)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _BLOCKS = frozenset(
     {"address", "article", "aside", "blockquote", "br", "caption", "center", "dd", "details", "dialog", "div", "dl"}
@@ -31,13 +35,13 @@ LIST_ITEM_WORDS = 8
 
 
 def words(text: str) -> list[str]:
-    """Return a text's words in lower case."""
-    return _TOKEN.findall(text.lower())
+    """Return a text's words in lower case, without the numbers that count its paragraphs."""
+    return _TOKEN.findall(_EMPHASIS.sub("", _NUMBER.sub(r"\1", text)).lower())
 
 
 def markdown_words(markdown: str) -> list[str]:
     """Return a Markdown text's words, without the targets of its links and the languages of its code."""
-    return words(_BREAK.sub(" ", _TARGETS.sub(" ", _FENCE.sub(r"\1", markdown))))
+    return words(_ESCAPE.sub(r"\1", _BREAK.sub(" ", _TARGETS.sub(" ", _FENCE.sub(r"\1", markdown)))))
 
 
 def text_of(element: HtmlElement) -> str:
@@ -68,11 +72,17 @@ class Structure:
     items: list[str] = field(default_factory=list)
 
 
+def _lays_out(item: HtmlElement) -> bool:
+    """Return whether a list's item is a section of the page, as Javadoc's are."""
+    return "blockList" in (item.get("class") or "").split() or next(item.iter(*_HEADINGS), None) is not None
+
+
 def _said(text: str) -> str:
     return " ".join(words(text))
 
 
 def _lines(text: str) -> str:
+    text = text.replace("\xa0", " ").replace("\u200b", "")
     return "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
 
 
@@ -84,7 +94,7 @@ def structure_of(parts: Iterable[HtmlElement]) -> Structure:
             if element.tag in _HEADINGS:
                 if said := _said(text_of(element)):
                     found.headings.append((int(element.tag[1]), said))
-            elif element.tag == "li":
+            elif element.tag == "li" and not _lays_out(element):
                 if said := _said("".join(_pieces(element, frozenset(_LISTS)))):
                     found.items.append(" ".join(said.split()[:LIST_ITEM_WORDS]))
             elif element.tag == "tr":
