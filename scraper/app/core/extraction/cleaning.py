@@ -17,8 +17,34 @@ NOTE_NAMES: Final = re.compile(
     re.IGNORECASE,
 )
 _NEVER_TEXT: Final = (
-    *("script", "style", "noscript", "template", "svg", "iframe", "frame", "object", "embed", "canvas", "video", "audio"),
-    *("select", "textarea", "input", "button", "dialog", "datalist", "map", "meter", "progress", "head", "link", "meta"),
+    *(
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "svg",
+        "iframe",
+        "frame",
+        "object",
+        "embed",
+        "canvas",
+        "video",
+        "audio",
+    ),
+    *(
+        "select",
+        "textarea",
+        "input",
+        "button",
+        "dialog",
+        "datalist",
+        "map",
+        "meter",
+        "progress",
+        "head",
+        "link",
+        "meta",
+    ),
 )
 _HIDDEN: Final = etree.XPath(
     ".//*[@hidden or @aria-hidden='true' or contains(@style, 'none') or contains(@style, 'hidden')]"
@@ -31,9 +57,8 @@ _PERMALINK: Final = re.compile(
     r"(?:^|[\s_-])(?:headerlink|header-?anchor|heading-?anchor|permalink|hash-?link|anchor(?:js)?-?(?:link)?|self-?link|plink)(?:[\s_-]|$)",
     re.IGNORECASE,
 )
-_MARK_ONLY: Final = re.compile(
-    r"[\s¶#§\u2693\u260d\ue000-\uf8ff\U0001f517\ufe0e\ufe0f\u200b]*|\[?(?:link|permalink|edit|source)\]?", re.IGNORECASE
-)
+_MARK: Final = re.compile(r"[\s¶#§\u2693\u260d\ue000-\uf8ff\U0001f517\ufe0e\ufe0f\u200b]*")
+_MARK_WORD: Final = re.compile(r"\s*\[?(?:link|permalink|edit|source)\]?\s*", re.IGNORECASE)
 _EDIT_NAMES: Final = re.compile(r"(?:^|[\s_-])(?:mw-editsection|editsection|edit-?link|edit-?section)(?:[\s_-]|$)")
 _NUMBERS: Final = re.compile(r"[\d\s]+")
 _LINE_NUMBER_NAMES: Final = re.compile(
@@ -60,11 +85,11 @@ def clean(body: HtmlElement) -> None:
             _drop(element)
     for element in body.xpath(".//*[@class]"):
         names = element.get("class") or ""
-        if _FOR_READERS_ALOUD.search(names) and len(element.text_content()) < 80:
-            _drop(element)
-        elif _EDIT_NAMES.search(names) and element.tag in ("span", "a", "div"):
-            _drop(element)
-        elif _LINE_NUMBER_NAMES.search(names) and _is_line_number(element):
+        if (
+            (_FOR_READERS_ALOUD.search(names) and len(element.text_content()) < 80)
+            or (_EDIT_NAMES.search(names) and element.tag in ("span", "a", "div"))
+            or (_LINE_NUMBER_NAMES.search(names) and _is_line_number(element))
+        ):
             _drop(element)
     for link in list(body.iter("a")):
         _mend_link(link)
@@ -116,10 +141,9 @@ def _is_line_number(element: HtmlElement) -> bool:
 def _mend_link(link: HtmlElement) -> None:
     """Drop a mark that only says where its heading is; keep links that follow each other apart."""
     text = link.text_content()
-    if _MARK_ONLY.fullmatch(text) and not (text.strip() and text.strip().isalpha() and not _PERMALINK.search(_names(link))):
-        if len(link) == 0 or not text.strip():
-            if link.find(".//img") is None:
-                _drop(link)
+    is_mark = _MARK.fullmatch(text) or (_MARK_WORD.fullmatch(text) and _PERMALINK.search(_names(link)))
+    if is_mark and link.find(".//img") is None:
+        _drop(link)
         return
     following = link.getnext()
     if following is not None and following.tag == "a" and not link.tail:
@@ -141,7 +165,9 @@ def _write_formulas(body: HtmlElement) -> None:
         if annotation is not None and annotation.text and katex.getparent() is not None:
             display = "katex-display" in (katex.getparent().get("class") or "")
             _replace(katex, annotation.text, display=display)
-    for image in body.xpath(".//img[contains(@class, 'mwe-math-fallback') or contains(@class, 'latex') or @class='tex']"):
+    for image in body.xpath(
+        ".//img[contains(@class, 'mwe-math-fallback') or contains(@class, 'latex') or @class='tex']"
+    ):
         _drop(image)
     for formula in list(body.iter("math")):
         if formula.getparent() is None:

@@ -13,7 +13,9 @@ from app.core.extraction.blocks import HEADINGS
 _OPTIONS: Final = ConversionOptions(extract_metadata=False, compact_tables=True, skip_images=True, autolinks=False)
 _DEPTH_MAX: Final = 1_000
 # the converter leaves out what is deeper than 1,024, and does not say so
-_LANGUAGE: Final = re.compile(r"(?:^|\s)(?:(?:language|lang|highlight)-|brush:\s*|sourceCode\s+)([A-Za-z0-9+#_.-]{1,20})(?=[\s;]|$)")
+_LANGUAGE: Final = re.compile(
+    r"(?:^|\s)(?:(?:language|lang|highlight)-|brush:\s*|sourceCode\s+)([A-Za-z0-9+#_.-]{1,20})(?=[\s;]|$)"
+)
 _NO_LANGUAGE: Final = frozenset({"default", "none", "text", "plain", "source", "notranslate", "plaintext"})
 _ADMONITION: Final = re.compile(
     r"(?:^|[-_ ])(?:note|tip|hint|warning|caution|danger|important|info|attention|seealso|admonition\w*|callout\w*|alert)(?:[-_ ]|$)",
@@ -27,8 +29,11 @@ _BACK: Final = re.compile(r"[\s↩↑^⤴︎\ufe0e]*")
 _RENAMED: Final = {"form": "div", "fieldset": "div", "legend": "p", "label": "span", "center": "div", "aside": "div"}
 # the converter leaves some of them out, or has no line of its own for them
 _INDENTED: Final = frozenset({"ul", "ol", "dl", "pre", "table", "div"})
+_CODE_LINE: Final = re.compile(r"(?:^|\s)(?:code-?)?(?:line|view-line|CodeMirror-line)(?:\s|$)")
 _TABLE_PARTS: Final = ("table", "tbody", "thead", "tfoot", "tr", "td", "th", "colgroup", "col")
-_CODE_TABLES: Final = re.compile(r"(?:^|[-_ ])(?:hljs-ln|highlight\w*|js-file-line-container|rouge-table|codehilite\w*|syntaxhighlighter|lntable)(?:[-_ ]|$)")
+_CODE_TABLES: Final = re.compile(
+    r"(?:^|[-_ ])(?:hljs-ln|highlight\w*|js-file-line-container|rouge-table|codehilite\w*|syntaxhighlighter|lntable)(?:[-_ ]|$)"
+)
 
 
 def to_markdown(part: HtmlElement) -> str:
@@ -47,6 +52,9 @@ def to_markdown(part: HtmlElement) -> str:
 
 
 def _mend(part: HtmlElement) -> None:
+    for element in list(part.iter("li", "p", "dt", "dd", "figcaption")):  # of a picture, or of what was left out
+        if element is not part and element.getparent() is not None and not element.text_content().strip():
+            element.drop_tree()
     for element in list(part.iter(*_RENAMED)):
         element.tag = _RENAMED[element.tag]
     for quote in part.iter("blockquote"):
@@ -54,6 +62,7 @@ def _mend(part: HtmlElement) -> None:
             quote.tag = "div"  # indentation, which documentation tools write like this
     _mend_lists(part)
     _mend_tables(part)
+    _join_lines(part)
     for block in part.iter("pre"):
         _mend_code(block)
     for summary in part.iter("summary"):
@@ -149,7 +158,11 @@ def _code_of(table: HtmlElement) -> list[str] | None:
     rows = list(table.iter("tr"))
     if len(rows) == 1 and len(blocks) == 2 and re.fullmatch(r"[\d\s]+", blocks[0].text_content()):
         return [_code_text(blocks[1])]
-    if len(rows) == 1 and len(blocks) == 1 and len(table.text_content().strip()) == len(blocks[0].text_content().strip()):
+    if (
+        len(rows) == 1
+        and len(blocks) == 1
+        and len(table.text_content().strip()) == len(blocks[0].text_content().strip())
+    ):
         return [_code_text(blocks[0])]
     named = _CODE_TABLES.search(table.get("class") or "") or table.find(".//td[@data-line-number]") is not None
     if named and rows and all(len(row) <= 2 for row in rows) and (len(rows) > 1 or table.find(".//code") is not None):
@@ -218,6 +231,22 @@ def _code_text(block: HtmlElement) -> str:
     return "".join(parts)
 
 
+def _join_lines(part: HtmlElement) -> None:
+    """Make a block of code of one whose lines are boxes of their own."""
+    for line in part.xpath(".//div[contains(@class, 'line')]"):
+        block = line.getparent()
+        if block is None or block.tag == "pre" or not _CODE_LINE.search(line.get("class")):
+            continue
+        lines = list(block)
+        if any(not _CODE_LINE.search(one.get("class") or "") for one in lines) or (block.text or "").strip():
+            continue
+        text = "\n".join(one.text_content().rstrip("\n") for one in lines)
+        tail, names = block.tail, block.get("class") or ""
+        block.clear()
+        block.tag, block.tail, block.text = "pre", tail, text
+        block.set("class", names)
+
+
 def _mend_code(block: HtmlElement) -> None:
     _name_language(block)
     for element in block.iter():
@@ -258,7 +287,9 @@ def _mend_note(note: HtmlElement) -> None:
 
 def _mend_term(term: HtmlElement) -> None:
     """Set a term apart from what it means."""
-    if any(term.find(f".//{name}") is not None for name in ("b", "strong", "pre", "p", "div", "table", "ul", *HEADINGS)):
+    if any(
+        term.find(f".//{name}") is not None for name in ("b", "strong", "pre", "p", "div", "table", "ul", *HEADINGS)
+    ):
         return
     if not term.text_content().strip():
         return
@@ -285,7 +316,7 @@ def _mend_superscript(script: HtmlElement) -> None:
 def _text_before(element: HtmlElement) -> str:
     previous = element.getprevious()
     if previous is not None:
-        return previous.tail or previous.text_content()
+        return previous.tail or str(previous.text_content())
     parent = element.getparent()
     return (parent.text or "") if parent is not None else ""
 

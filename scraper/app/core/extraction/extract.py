@@ -104,7 +104,9 @@ def _with_heading(content: str, heading: str | None, title: str | None) -> str:
     """Put the page's heading on top if the text came without it: search goes by it, and so do readers."""
     wanted = heading or title
     top = _ATX_TITLE.search(content)
-    if wanted is None or (top is not None and (top.start() == 0 or heading is None or _folded(heading) in _folded(content))):
+    if wanted is None or (
+        top is not None and (top.start() == 0 or heading is None or _folded(heading) in _folded(content))
+    ):
         return content
     first = _ANY_HEADING.match(content)
     if first is not None and title is not None and _folded(first[1]) in _folded(title):

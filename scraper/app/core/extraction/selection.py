@@ -16,7 +16,7 @@ from typing import Final
 from lxml.html import HtmlElement
 
 from app.core.extraction import judges
-from app.core.extraction.blocks import HEADINGS, Box, Layout, Run, lay_out
+from app.core.extraction.blocks import HEADINGS, Box, Run, lay_out
 from app.core.extraction.cleaning import NOTE_NAMES
 
 _FURNITURE_NAMES: Final = re.compile(
@@ -33,12 +33,13 @@ _NEVER_AMID_TEXT: Final = re.compile(
     re.IGNORECASE,
 )
 # what is called that is none of the text even where a judge takes it for text, as long as it is a small part of it
+_SENTENCE_END: Final = re.compile(r"[.!?:;…。！？：；．؟۔।॥]")
 _PARTS: Final = re.compile(r"[^\W_]+")
 _NAVIGATION_ROLES: Final = frozenset({"navigation", "search", "contentinfo", "banner", "menu", "menubar", "toolbar"})
 _BESIDE: Final = frozenset({"aside", "footer", "form"})
 # often furniture, and sometimes a note, a signature, or the whole page
-_WHOLE: Final = frozenset(
-    "p li ul ol table dl pre blockquote tr tbody thead tfoot dd dt figure".split() + sorted(HEADINGS)
+_WHOLE: Final = HEADINGS | frozenset(
+    ("p", "li", "ul", "ol", "table", "dl", "pre", "blockquote", "tr", "tbody", "thead", "tfoot", "dd", "dt", "figure")
 )
 # no main part is looked for inside these
 _STRUCTURE: Final = frozenset({"pre", "td", "th", "li", "dd", "dt", "summary", "caption", "figcaption"}) | HEADINGS
@@ -46,18 +47,26 @@ _LISTS: Final = frozenset({"ul", "ol", "table", "dl", "tbody", "thead", "tr", "t
 
 _MAIN_SHARE: Final = 0.93
 # of what both judges want, in the main part
+_CLIMB_SHARE: Final = 0.3
+# what stands around it belongs to it too if both judges want this much of that
 _FURNITURE_SHARE: Final = 0.3
 _BESIDE_SHARE: Final = 0.5
 _SMALL_PART: Final = 0.25
+_LINKS_SHARE: Final = 0.1
+# a list of links is left out when the judges want less of it
+_ALL_BUT_ALL: Final = 0.8
+# from this share of a page on, a judge that looks for an article has not found one
 # a box that is called like furniture, or stands beside the text, is left out when the judges want less of it
-LD=.1; CL=.3; HL=.5; HW=.4; HS=.3
 _NAVIGATION_SHARE: Final = 0.8
 _LINKS: Final = 0.5
 # from this share of links, a run or a box is a list of links
+_SENTENCE_SIZE: Final = 40
+_PARAGRAPH_SIZE: Final = 10
 _NEIGHBOURHOOD_SIZE: Final = 400
 # characters; what is said of a smaller box is mixed with what is said of the one around it
 _LANDMARK_BONUS: Final = 0.3
 _HALF_WANTED: Final = 0.4
+_HALF_WANTED_LINKS: Final = 0.5
 _HALF_WANTED_STRUCTURE: Final = 0.3
 _AMID_TEXT: Final = 0.4
 _UNWANTED: Final = 0.5
@@ -86,16 +95,15 @@ def select(tree: HtmlElement, body: HtmlElement) -> Selection:
     """Find the text of a cleaned page, and take everything else out of its main part."""
     layout = lay_out(body)
     votes = judges.ask(tree, layout.runs)
-    voters = [votes.article, votes.broad]
-    if not any(votes.article) or not any(votes.broad):
-        voters = [given for given in voters if any(given)] * 2 or [[True] * len(layout.runs)] * 2
-    ballot = _Ballot(layout.runs, *voters)
+    voters = [given for given in (votes.article, votes.broad) if any(given)]
+    method = ("everything", "one_judge", "vote")[len(voters)]
+    voters = (voters or [[True] * len(layout.runs)]) * 2
+    ballot = _Ballot(layout.runs, voters[0], voters[1])
     root = _main_part(layout.root, ballot)
     landmark = _landmark(root, body)
     judgement = _Judgement(ballot, landmark or root, marked=landmark is not None)
     root = landmark or root
     keep = judgement.kept()
-    method = "vote" if any(votes.article) and any(votes.broad) else "one_judge" if any(voters[0]) and (any(votes.article) or any(votes.broad)) else "everything"
     kept_size = sum(run.size for run, kept in zip(layout.runs, keep, strict=True) if kept)
     _prune(root, keep, ballot)
     return Selection(root.element, method, round(kept_size / max(layout.root.size, 1), 3))
@@ -116,6 +124,7 @@ class _Ballot:
         if self.by_both[-1] < half / 4:  # they talk of different pages: the one that wants more is right more often
             both = list(article if self.by_article[-1] >= self.by_broad[-1] else broad)
             self.by_both = _sums(runs, both)
+        self.wants_all_but_all = self.by_article[-1] > _ALL_BUT_ALL * sum(run.size for run in runs)
         wanted = [number for number, given in enumerate(both) if given]
         self.first, self.last = (wanted[0], wanted[-1]) if wanted else (len(runs), -1)
 
@@ -143,7 +152,7 @@ def _main_part(root: Box, ballot: _Ballot) -> Box:
     found = box = root
     while box.parent is not None:
         rest = box.parent.size - box.size
-        if _within(ballot.by_both, box.parent) - _within(ballot.by_both, box) > CL * rest and rest:
+        if _within(ballot.by_both, box.parent) - _within(ballot.by_both, box) > _CLIMB_SHARE * rest and rest:
             found = box.parent
         box = box.parent
     return found
@@ -177,8 +186,6 @@ def _begins_with_heading(element: HtmlElement) -> bool:
     return _PARTS.findall(first.text_content().lower())[: len(identity)] == identity
 
 
-
-
 class _Judgement:
     """Goes through the main part and decides on every run."""
 
@@ -204,8 +211,22 @@ class _Judgement:
                 else:
                     number = self._ballot.number[child]
                     self._keep[number] = self._is_text(number, child, here)
+        if self._ballot.wants_all_but_all:
+            self._trim()
         self._keep_headings()
         return self._keep
+
+    def _trim(self) -> None:
+        """Leave out what stands before the first sentence or heading of the text, or after the last one, and is neither."""
+        runs, keep = self._ballot.runs, self._keep
+        numbers = [number for number in range(self._root.first, self._root.last) if keep[number]]
+        if not any(_is_sentence(runs[number]) for number in numbers):
+            return
+        for order in (numbers, numbers[::-1]):
+            for number in order:
+                if _holds_its_place(runs[number]):
+                    break
+                keep[number] = False
 
     def _is_furniture(self, box: Box, around: float) -> bool:
         element, wanted = box.element, self._ballot.wanted(box)
@@ -218,7 +239,7 @@ class _Judgement:
             return True
         if element.tag in _BESIDE and wanted < _BESIDE_SHARE and not NOTE_NAMES.search(names):
             return True
-        if box.linked <= _LINKS * box.size or box.size < 40 or wanted > LD:
+        if box.linked <= _LINKS * box.size or box.size < _SENTENCE_SIZE or wanted > _LINKS_SHARE:
             return False
         return not (element.tag in _LISTS and self._is_amid_text(box.first, box.last - 1, around))
 
@@ -234,8 +255,8 @@ class _Judgement:
         mostly_links = run.linked > _LINKS * run.size
         if self._ballot.broad[number]:
             if structure and tag != "li":
-                return here > HS
-            return here > (HL if mostly_links else HW)
+                return here > _HALF_WANTED_STRUCTURE
+            return here > (_HALF_WANTED_LINKS if mostly_links else _HALF_WANTED)
         if structure:
             linked_well = not mostly_links or self._is_amid_text(number, number, here)
             return here > _UNWANTED_STRUCTURE and linked_well
@@ -270,6 +291,19 @@ class _Judgement:
                 return True
             box = box.parent
         return False
+
+
+def _is_sentence(run: Run) -> bool:
+    long_enough = run.size >= (_PARAGRAPH_SIZE if run.box.element.tag == "p" else _SENTENCE_SIZE)
+    return long_enough and run.linked <= _LINKS * run.size and _SENTENCE_END.search(run.text[-3:]) is not None
+
+
+def _holds_its_place(run: Run) -> bool:
+    """Whether it is a sentence, or part of the page's structure."""
+    if _level(run.box) or _is_sentence(run):
+        return True
+    around = run.box.parent
+    return run.box.element.tag in _STRUCTURE or (around is not None and around.element.tag in _STRUCTURE)
 
 
 def _level(box: Box | None) -> int:
