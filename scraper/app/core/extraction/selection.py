@@ -60,6 +60,8 @@ _ALL_BUT_ALL: Final = 0.8
 _NAVIGATION_SHARE: Final = 0.8
 _LINKS: Final = 0.5
 # from this share of links, a run or a box is a list of links
+_WRAPPERS_MAX: Final = 3
+# so many boxes may stand between a list, or a cell, and what it belongs to
 _SENTENCE_SIZE: Final = 40
 _PARAGRAPH_SIZE: Final = 10
 _NEIGHBOURHOOD_SIZE: Final = 400
@@ -205,6 +207,8 @@ class _Judgement:
                 continue
             own = self._ballot.wanted(box) + self._bonus
             here = (own * box.size + around * _NEIGHBOURHOOD_SIZE) / (box.size + _NEIGHBOURHOOD_SIZE)
+            if box.element.tag in _LISTS:  # what is said of a list is said of what stands around it
+                here = max(here, around)
             for child in box.children:
                 if isinstance(child, Box):
                     stack.append((child, here))
@@ -241,7 +245,7 @@ class _Judgement:
             return True
         if box.linked <= _LINKS * box.size or box.size < _SENTENCE_SIZE or wanted > _LINKS_SHARE:
             return False
-        return not (element.tag in _LISTS and self._is_amid_text(box.first, box.last - 1, around))
+        return not (_is_list(box) and self._is_amid_text(box.first, box.last - 1, around))
 
     def _is_amid_text(self, first: int, last: int, around: float) -> bool:
         """Whether wanted text stands before and after it, and all around: a list of links is content there."""
@@ -251,7 +255,7 @@ class _Judgement:
         if self._ballot.article[number]:
             return True
         tag = run.box.element.tag
-        structure = tag in _STRUCTURE
+        structure = _is_in_structure(run.box)
         mostly_links = run.linked > _LINKS * run.size
         if self._ballot.broad[number]:
             if structure and tag != "li":
@@ -304,6 +308,26 @@ def _holds_its_place(run: Run) -> bool:
         return True
     around = run.box.parent
     return run.box.element.tag in _STRUCTURE or (around is not None and around.element.tag in _STRUCTURE)
+
+
+def _is_list(box: Box, depth: int = 0) -> bool:
+    """Whether a box is a list or a table, or holds such and their headings alone."""
+    if box.element.tag in _LISTS:
+        return True
+    inner = [child for child in box.children if isinstance(child, Box)]
+    if len(inner) < len(box.children) or depth > _WRAPPERS_MAX:
+        return False
+    return all(child.element.tag in HEADINGS or _is_list(child, depth + 1) for child in inner)
+
+
+def _is_in_structure(box: Box | None) -> bool:
+    for _ in range(_WRAPPERS_MAX):
+        if box is None:
+            return False
+        if box.element.tag in _STRUCTURE:
+            return True
+        box = box.parent
+    return False
 
 
 def _level(box: Box | None) -> int:
