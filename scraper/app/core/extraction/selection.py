@@ -207,7 +207,7 @@ class _Judgement:
                 continue
             own = self._ballot.wanted(box) + self._bonus
             here = (own * box.size + around * _NEIGHBOURHOOD_SIZE) / (box.size + _NEIGHBOURHOOD_SIZE)
-            if box.element.tag in _LISTS:  # what is said of a list is said of what stands around it
+            if _is_list(box):  # what is said of a list is said of what stands around it
                 here = max(here, around)
             for child in box.children:
                 if isinstance(child, Box):
@@ -248,8 +248,12 @@ class _Judgement:
         return not (_is_list(box) and self._is_amid_text(box.first, box.last - 1, around))
 
     def _is_amid_text(self, first: int, last: int, around: float) -> bool:
-        """Whether wanted text stands before and after it, and all around: a list of links is content there."""
-        return self._ballot.first < first and last < self._ballot.last and around > _AMID_TEXT
+        """Whether wanted text stands before and after it, and all around: a list of links is content there.
+
+        Where the page says itself what its text is, nothing need stand after it.
+        """
+        ends = last < self._ballot.last or self._bonus > 0
+        return self._ballot.first < first and ends and around > _AMID_TEXT
 
     def _is_text(self, number: int, run: Run, here: float) -> bool:
         if self._ballot.article[number]:
