@@ -30,6 +30,10 @@ _RENAMED: Final = {"form": "div", "fieldset": "div", "legend": "p", "label": "sp
 # the converter leaves some of them out, or has no line of its own for them
 _INDENTED: Final = frozenset({"ul", "ol", "dl", "pre", "table", "div"})
 _CODE_LINE: Final = re.compile(r"(?:^|\s)(?:code-?)?(?:line|view-line|CodeMirror-line)(?:\s|$)")
+_CODE: Final = ("pre", "code", "kbd", "samp", "tt")
+_TAG: Final = re.compile(r"<(?=[A-Za-z/!?])")
+_ESCAPED_TAG: Final = "\ue000<"
+# the converter would escape a backslash that stands there by then
 _TABLE_PARTS: Final = ("table", "tbody", "thead", "tfoot", "tr", "td", "th", "colgroup", "col")
 _CODE_TABLES: Final = re.compile(
     r"(?:^|[-_ ])(?:hljs-ln|highlight\w*|js-file-line-container|rouge-table|codehilite\w*|syntaxhighlighter|lntable)(?:[-_ ]|$)"
@@ -48,7 +52,8 @@ def to_markdown(part: HtmlElement) -> str:
         raise ExtractionError(f"the page's elements are nested more than {_DEPTH_MAX} deep")
     _mend(part)
     html = tostring(part, encoding="unicode", with_tail=False)
-    return _BLANK_LINES.sub("\n\n\n", convert(html, _OPTIONS).content or "").strip()
+    text = (convert(html, _OPTIONS).content or "").replace(_ESCAPED_TAG, "\\<")
+    return _BLANK_LINES.sub("\n\n\n", text).strip()
 
 
 def _mend(part: HtmlElement) -> None:
@@ -77,6 +82,7 @@ def _mend(part: HtmlElement) -> None:
         _mend_superscript(script)
     for figure in part.iter("figure"):
         _describe(figure)
+    _escape_tags(part)
     if part.tag == "a":
         part.tag = "div"
     for link in list(part.iter("a")):
@@ -331,6 +337,16 @@ def _describe(figure: HtmlElement) -> None:
             caption = etree.SubElement(figure, "figcaption")
             caption.text = text[:500]
             return
+
+
+def _escape_tags(part: HtmlElement) -> None:
+    """Let what reads like a tag in the text be read: outside code, Markdown would take it for one."""
+    code = {inner for block in part.iter(*_CODE) for inner in block.iter()}
+    for element in part.iter():
+        if element.text and "<" in element.text and element not in code:
+            element.text = _TAG.sub(_ESCAPED_TAG, element.text)
+        if element.tail and "<" in element.tail and element is not part and element.getparent() not in code:
+            element.tail = _TAG.sub(_ESCAPED_TAG, element.tail)
 
 
 def _depth(part: HtmlElement) -> int:
