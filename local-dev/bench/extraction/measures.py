@@ -8,7 +8,7 @@ headings
     Share of the truth's headings that are headings of the Markdown, by their words.
 levels
     Share of neighbouring headings of the truth, both found, of which the later one is deeper, as deep or less deep in
-    the Markdown as it is on the page.
+    the Markdown as it is on the page. Not of articles: their truth has levels of its own.
 lists
     Share of the truth's list items that are list items of the Markdown, by the first words of each.
 code
