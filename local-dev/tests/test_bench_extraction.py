@@ -154,6 +154,13 @@ def test_the_bench_prints_a_row_for_each_extractor() -> None:
     assert [line.split("  ")[0] for line in done.stdout.splitlines()[-2:]] == ["ours", "landmark, converted"]
 
 
+def test_a_corpus_that_is_not_there_is_left_out_and_named() -> None:
+    done = bench("--corpus", "articles", "own", "--readability", "no-such-archive", "--only", "landmark")
+    assert "No articles, which are Mozilla's readability test pages: " in done.stdout
+    assert "no-such-archive is not there." in done.stdout
+    assert "own, judging: " in done.stdout
+
+
 def test_a_page_of_the_judging_half_is_not_shown() -> None:
     judged, tuned = (next(page for page in own() if page.half is half) for half in (Half.JUDGING, Half.TUNING))
     assert "the other one is not looked at" in bench("--show", judged.name).stderr

@@ -26,10 +26,11 @@ _MARKS = re.compile(rf"\s(?:{KEEP}|{DROP})(?=[\s>])")
 def pages_of(wanted: Sequence[str], readability: Path | None) -> list[Page]:
     """Return the pages of the corpora that are wanted and there, and say which one is not."""
     pages: list[Page] = []
-    if ARTICLES in wanted and readability is not None:
+    if ARTICLES in wanted and readability is not None and readability.exists():
         pages += articles(readability)
     elif ARTICLES in wanted:
-        print("No articles: READABILITY_PAGES=… names the archive or folder of Mozilla's readability test pages.")
+        missing = f"{readability} is not there" if readability else "READABILITY_PAGES=… names their archive or folder"
+        print(f"No articles, which are Mozilla's readability test pages: {missing}.")
     if documentation.CORPUS in wanted:
         try:
             pages += documentation.documentation()
@@ -44,7 +45,8 @@ def articles(source: Path) -> list[Page]:
     for path, body in _archived(source) if source.is_file() else _unpacked(source):
         files.setdefault(path.parent.name, {})[path.name] = body
     return [
-        Page(f"{ARTICLES}/{name}", found["source.html"], found["expected.html"], ("//body",))
+        # Readability makes every h1 an h2
+        Page(f"{ARTICLES}/{name}", found["source.html"], found["expected.html"], ("//body",), levels=False)
         for name, found in sorted(files.items())
         if {"source.html", "expected.html"} <= found.keys()
     ]

@@ -141,9 +141,9 @@ def documentation() -> list[Page]:
     return [page for package in PACKAGES for page in _pages(package)]
 
 
-def version(package: Package) -> str:
-    """Return the version that a package's pages are from."""
-    return (CACHE / package.name / "VERSION").read_text().strip()
+def named(package: Package) -> str:
+    """Return a package's name with the version that its pages are from."""
+    return f"{package.name} {(CACHE / package.name / 'VERSION').read_text().strip()}"
 
 
 def _pages(package: Package) -> Iterator[Page]:

@@ -8,7 +8,7 @@ headings
     Share of the truth's headings that are headings of the Markdown, by their words.
 levels
     Share of neighbouring headings of the truth, both found, of which the later one is deeper, as deep or less deep in
-    the Markdown as it is on the page.
+    the Markdown as it is on the page. Not of articles: their truth has levels of its own.
 lists
     Share of the truth's list items that are list items of the Markdown, by the first words of each.
 code
@@ -55,7 +55,8 @@ def measure(page: Page, markdown: str) -> Measured:
     matched = _paired(wanted.headings, there.headings)
     if wanted.headings:
         _share(result, "headings", [text for _, text in wanted.headings], [place is not None for place in matched])
-        _levels(result, wanted.headings, there.headings, matched)
+        if page.levels:
+            _levels(result, wanted.headings, there.headings, matched)
     _share(result, "lists", wanted.items, _there(wanted.items, there.items))
     _share(result, "code", wanted.code, [any(one in block for block in there.code) for one in wanted.code])
     rows = [" | ".join(row) for row in wanted.rows]

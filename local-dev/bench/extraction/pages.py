@@ -45,6 +45,8 @@ class Page:
         XPaths of the truth's elements in `expected`.
     without
         XPath of what is no text of the page, though it stands in them.
+    levels
+        Whether the truth's headings have the levels that the page gave them.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Page:
     expected: bytes
     main: tuple[str, ...]
     without: str = FURNITURE
+    levels: bool = True
 
     @property
     def half(self) -> Half:

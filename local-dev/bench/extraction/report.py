@@ -54,6 +54,8 @@ def show(results: Sequence[Result], names: Sequence[str], half: Half) -> None:
         if there:
             rows = [(name, _row(found, reference)) for name, found in by_name.items() if found]
             _print(f"{corpus}, {half}: {len(by_name[names[0]])} pages", "%", rows)
+        if there and corpus == documentation.CORPUS:
+            print(f"of {', '.join(map(documentation.named, documentation.PACKAGES))}")
         groups = sorted({result.group for result in there})
         if half is Half.TUNING and len(groups) > 1:
             generators = {package.name: package.generator for package in documentation.PACKAGES}
