@@ -15,7 +15,7 @@ from ml_shared.web.urls import URL_MAX_CHARACTERS, InvalidUrlError, host_of, nor
         ("https://bücher.example/ü", "https://xn--bcher-kva.example/%C3%BC"),
         ("https://BÜCHER.example/", "https://xn--bcher-kva.example/"),
         ("https://faß.example/", "https://xn--fa-hia.example/"),
-        ("https://ΟΔΟΣ.example/", "https://xn--pxavbq.example/"),
+        ("https://example.ΟΔΟΣ/", "https://example.xn--pxavbq/"),
         ("https://οδος.example/", "https://xn--pxavbm.example/"),
         ("https://bücher.example.:8443/", "https://xn--bcher-kva.example:8443/"),
         ("https://example.com/a%20b", "https://example.com/a%20b"),
