@@ -54,6 +54,7 @@ async def open_scraper(
         private_networks=settings.ALLOWED_PRIVATE_NETWORKS,
         ports=settings.ALLOWED_PORTS,
         blocked_networks=settings.BLOCKED_NETWORKS,
+        nat64_prefixes=settings.NAT64_PREFIXES,
     )
     fetcher = Fetcher(
         guard,

@@ -48,7 +48,8 @@ _NOT_PUBLIC_V4: Final = tuple(
 # (CVE-2024-4032)
 
 _PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")
-# all global unicast is in here; mapped (::ffff:0:0/96), NAT64 (64:ff9b::/96), ULA, link-local and multicast are not
+# all global unicast is in here; mapped (::ffff:0:0/96), ULA, link-local and multicast are not, nor is NAT64's well-known
+# prefix (64:ff9b::/96), which a setting may open
 _NOT_PUBLIC_V6: Final = tuple(
     map(
         ipaddress.IPv6Network,
@@ -63,6 +64,9 @@ _NOT_PUBLIC_V6: Final = tuple(
     )
 )
 
+NAT64_PREFIX_LENGTHS: Final = (32, 40, 48, 56, 64, 96)
+# RFC 6052, 2.2; octet 8 is never part of the IPv4 address
+
 _DNS_THREADS: Final = 16
 # getaddrinfo blocks; on threads of its own, so that slow name servers hold up nothing but names
 _MAX_CANDIDATES: Final = 4
@@ -74,6 +78,14 @@ def is_public(address: IpAddress) -> bool:
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _NOT_PUBLIC_V4)
     return address in _PUBLIC_V6 and not any(address in network for network in _NOT_PUBLIC_V6)
+
+
+def carried_ipv4(address: ipaddress.IPv6Address, prefix: ipaddress.IPv6Network) -> ipaddress.IPv4Address:
+    """Return the IPv4 address that a NAT64 connects to for an address under its prefix (RFC 6052, 2.2)."""
+    octets = address.packed
+    if prefix.prefixlen == 96:
+        return ipaddress.IPv4Address(octets[12:])
+    return ipaddress.IPv4Address((octets[prefix.prefixlen // 8 : 8] + octets[9:])[:4])
 
 
 class Resolver(Protocol):
@@ -130,6 +142,9 @@ class AddressGuard:
         Ports that are open beside 80 and 443, on every address that is open.
     blocked_networks
         Networks that are closed whatever else is said.
+    nat64_prefixes
+        Where this network's NAT64 has the IPv4 internet. An address under one is judged by the IPv4 address that it
+        leads to, which has to be public; so a prefix out of public addresses is no way round to private ones.
     """
 
     def __init__(
@@ -139,19 +154,29 @@ class AddressGuard:
         private_networks: Iterable[IpNetwork] = (),
         ports: Collection[int] = (),
         blocked_networks: Iterable[IpNetwork] = (),
+        nat64_prefixes: Iterable[ipaddress.IPv6Network] = (),
     ) -> None:
         self._resolver = resolver
         self._private_networks = tuple(private_networks)
         self._blocked_networks = tuple(blocked_networks)
+        self._nat64_prefixes = tuple(nat64_prefixes)
         self._ports = WEB_PORTS.union(ports)
 
     def is_open(self, address: IpAddress) -> bool:
         """Return whether this address may be connected to."""
-        if any(address in network for network in self._blocked_networks):
-            return False
         if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
             return False
-        return is_public(address) or any(address in network for network in self._private_networks)
+        target = self._target(address)
+        if any(found in network for found in (address, target) for network in self._blocked_networks):
+            return False
+        return is_public(target) or any(address in network for network in self._private_networks)
+
+    def _target(self, address: IpAddress) -> IpAddress:
+        if isinstance(address, ipaddress.IPv6Address):
+            for prefix in self._nat64_prefixes:
+                if address in prefix:
+                    return carried_ipv4(address, prefix)
+        return address
 
     async def candidates(self, host: str, port: int) -> Sequence[str]:
         """Return the addresses to connect to for a host, best first; they are not to be looked up again.

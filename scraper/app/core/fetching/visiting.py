@@ -10,7 +10,16 @@ from urllib.parse import urljoin, urlsplit
 from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS
 
-from app.core.errors import HostBusyError, HttpStatusError, TooManyRedirectsError
+from app.core.errors import (
+    BlockedAddressError,
+    BlockedPortError,
+    DnsError,
+    HostBusyError,
+    HttpStatusError,
+    RobotsUnreachableError,
+    TlsError,
+    TooManyRedirectsError,
+)
 from app.core.fetching.pacing import Pacer
 from app.core.fetching.requests import Answer, BodyRule, Budget, Fetcher, origin_of
 from app.core.robots.rules import ROBOTS_MAX_BYTES, RobotsRules
@@ -27,10 +36,12 @@ PAGE_MEDIA_TYPES: Final = frozenset(
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _ROBOTS_REDIRECTS: Final = 5
 _QUICK_ROBOTS_CHARACTERS: Final = 16_384
-# a few milliseconds; half a megabyte of rules takes half a second, at every request and before the host's pace counts.
+# a few milliseconds; half a megabyte of rules takes a tenth of a second, at every request and before the host's pace counts.
 # Such files are read beside the event loop, and one at a time, so that they hold up nobody but each other
 _DEFAULT_HOLD_SECONDS: Final = 30.0
 # for a host that says 429 and does not say for how long
+_NO_WAY: Final = (BlockedAddressError, BlockedPortError, DnsError, InvalidUrlError, TlsError)
+# if a robots.txt redirects to such a place that is no fault of the page's address, which is good
 _AskLeave = Callable[[str], Awaitable[float | None]]
 # raises if a URL may not be fetched, and returns the delay that its site asks for
 
@@ -134,9 +145,15 @@ class Visitor:
         origin = origin_of(url)
 
         async def read() -> Answer:
-            return await self._follow(
-                walk, f"{origin}/robots.txt", BodyRule(ROBOTS_MAX_BYTES, cut=True), _ROBOTS_REDIRECTS, None
-            )
+            address = f"{origin}/robots.txt"
+            try:
+                return await self._follow(walk, address, BodyRule(ROBOTS_MAX_BYTES, cut=True), _ROBOTS_REDIRECTS, None)
+            except _NO_WAY as error:
+                if origin_of(walk.at) == origin and not isinstance(error, InvalidUrlError):
+                    raise  # what stands in the page's own way
+                raise RobotsUnreachableError(
+                    f"{address} leads to where it could not be read: {error.detail}", retryable=error.retryable
+                ) from error
 
         file = await self._robots.file(origin, read)
         if len(file.text or "") <= _QUICK_ROBOTS_CHARACTERS:
@@ -150,7 +167,7 @@ class Visitor:
         asked: set[str] = set()
         for _ in range(redirects + 1):
             delay = await ask_leave(url) if ask_leave is not None else None
-            host = host_of(url)
+            host, walk.at = host_of(url), url
             with visit_span(WAIT_SPAN, walk.visit):
                 await self._wait_for_turn(walk, host, delay, insist=host in asked or host in walk.visited)
             asked.add(host)
@@ -188,12 +205,14 @@ class _Walk:
 
     `visited` are the hosts that a page was asked of. What follows on the same host, a redirect or the robots.txt of its
     https side, insists on a slot soon: put off for a long crawl delay, it would be put off again after the next try.
+    `at` is the address that was asked for last.
     """
 
     def __init__(self, visit: Visit, budget: Budget) -> None:
         self.budget = budget
         self.visited: set[str] = set()
         self.visit = visit
+        self.at = ""
         self._host = host_of(normalise_url(visit.url))
 
     def note(self, host: str, seconds: float) -> None:

@@ -1,22 +1,18 @@
 """What a site's robots.txt says of a page (RFC 9309)."""
 
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import Final
 
-from protego import Protego
-from protego._utils import _quote_path
-
 from app.core.errors import RobotsDisallowedError
+from app.core.robots.groups import ROBOTS_MAX_BYTES as ROBOTS_MAX_BYTES
+from app.core.robots.groups import decoded, read_group, rule_line
+from app.core.robots.patterns import comparable_path, matched_octets
 from ml_shared.contracts.scraping import RobotsVerdict
 
-ROBOTS_MAX_BYTES: Final = 500 * 1024
-# what RFC 9309 asks a crawler to read at least; the rest is left out
-
-_AGENT = re.compile(r"user[ -]?agent\b[\s:]*([^/]*)", re.IGNORECASE)
-_SITE_WIDE = re.compile(r"(sitemaps?|site-map|host)\b", re.IGNORECASE)
-_RULE = re.compile(r"[^:]*:|(allow|dis|crawl|request|visit)", re.IGNORECASE)
+_RULE_MAX_CHARACTERS: Final = 500
+# of what a verdict quotes
+_INDEX: Final = "index.html"
 
 
 @dataclass(frozen=True)
@@ -29,36 +25,7 @@ class RobotsFile:
     @classmethod
     def read(cls, body: bytes, agent: str) -> "RobotsFile":
         """Take in a body as a server sent it; `agent` is the token that rules name us by."""
-        text = body.decode("utf-8-sig", errors="replace").replace("\0", "")
-        return cls(relevant_lines(text, agent), hashlib.sha256(body).hexdigest())
-
-
-def relevant_lines(text: str, agent: str) -> str:
-    """Return the groups of a robots.txt that are about one agent or about all.
-
-    Besides being shorter it keeps the parser's work linear: thousands of agents in one group, each with thousands of
-    rules, are otherwise their product.
-    """
-    token = agent.lower()
-    kept: list[str] = []
-    concerned, in_rules = False, True
-    for raw_line in text.splitlines():
-        line = raw_line.partition("#")[0].strip()
-        if not line or _SITE_WIDE.match(line):
-            continue
-        named = _AGENT.match(line)
-        if named is not None:
-            if in_rules:
-                concerned, in_rules = False, False
-            name = named[1].strip().lower()
-            if name == "*" or (name.replace("*", "") and name.replace("*", "") in token):
-                concerned = True
-                kept.append(f"User-agent: {name}")
-        elif _RULE.match(line):
-            in_rules = True
-            if concerned:
-                kept.append(line)
-    return "\n".join(kept)
+        return cls(read_group(decoded(body), agent).text(), hashlib.sha256(body).hexdigest())
 
 
 class RobotsRules:
@@ -68,21 +35,24 @@ class RobotsRules:
     ----------
     agent
         The token that a robots.txt names us by: letters, `-` and `_`, without a version.
+
+    Attributes
+    ----------
+    sitemaps
+        What the site lists as its sitemaps, as it was written; at most 100 of them.
     """
 
     def __init__(self, file: RobotsFile, agent: str) -> None:
         self._digest = file.digest
         self._agent = agent
-        self._rules = Protego.parse(file.text or "")
+        reading = read_group((file.text or "").split("\n"), agent)
+        self._group = reading.group
+        self.sitemaps = reading.sitemaps
 
     @property
     def delay_seconds(self) -> float | None:
         """The gap between requests that the site asks for."""
-        delay = self._rules.crawl_delay(self._agent)
-        rate = self._rules.request_rate(self._agent)
-        if rate is None:
-            return delay
-        return max(delay or 0.0, rate.seconds / rate.requests)
+        return self._group.delay_seconds
 
     def check(self, url: str) -> RobotsVerdict:
         """Return the verdict on a page that may be fetched.
@@ -92,17 +62,28 @@ class RobotsRules:
         RobotsDisallowedError
             If it may not be.
         """
-        rule = self._deciding_rule(url)
-        if not self._rules.can_fetch(url, self._agent):
-            line = f" ({rule})" if rule else ""
-            raise RobotsDisallowedError(f"the site's robots.txt asks {self._agent} not to fetch this page{line}")
+        allows, pattern = self._deciding_rule(url)
+        rule = None if pattern is None else rule_line(allows, pattern)[:_RULE_MAX_CHARACTERS]
+        if not allows:
+            raise RobotsDisallowedError(f"the site's robots.txt asks {self._agent} not to fetch this page ({rule})")
         return RobotsVerdict(allowed=True, rule=rule, crawl_delay=self.delay_seconds, robots_hash=self._digest)
 
-    def _deciding_rule(self, url: str) -> str | None:
-        # Protego says whether, not why; its rules stand in the order in which they are tried (pinned below 0.8)
-        rule_set = self._rules._get_matching_rule_set(self._agent)
-        path = _quote_path(url)
-        for rule in rule_set._rules if rule_set is not None else ():
-            if rule.value.match(path):
-                return f"{rule.field.capitalize()}: {rule.value._pattern}"[:500]
-        return None
+    def _deciding_rule(self, url: str) -> tuple[bool, str | None]:
+        """Return the longest rule that is about a page; of two as long, the one that allows it."""
+        path = comparable_path(url)
+        best: tuple[int, bool, str | None] = (0, True, None)
+        if path == "/robots.txt":
+            return True, None  # never forbidden (RFC 9309, 2.2.2)
+        for allows, written in self._group.rules:
+            for pattern in _spellings(allows, written):
+                octets = matched_octets(pattern, path)
+                if octets is not None and (octets, allows) > best[:2]:
+                    best = octets, allows, written
+        return best[1:]
+
+
+def _spellings(allows: bool, pattern: str) -> tuple[str, ...]:
+    """Return a rule's pattern; one that allows a folder's index page allows the folder's own address as well."""
+    if allows and pattern.endswith(f"/{_INDEX}"):
+        return pattern, pattern.removesuffix(_INDEX) + "$"
+    return (pattern,)

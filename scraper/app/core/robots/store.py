@@ -1,5 +1,6 @@
 """The robots.txt files that are known, for all processes on all VMs together."""
 
+import asyncio
 import time
 import zlib
 from collections import OrderedDict
@@ -30,6 +31,8 @@ _KEPT_MAX_BYTES: Final = 16 * 1024
 _KEPT_MAX_SITES: Final = 4_000
 # with the limit above, at most 64 MiB of the Redis that the queue lives in
 _PROCESS_MAX_SITES: Final = 64
+_QUICK_BYTES: Final = 32_768
+# read in a few milliseconds; a longer file is read beside the event loop
 _LOCK_SECONDS: Final = 30.0
 # longer than reading a robots.txt takes; if its reader dies, the next one may try after this
 _PATIENCE_SECONDS: Final = 2.0
@@ -65,7 +68,8 @@ class RobotsStore:
         Raises
         ------
         RobotsUnreachableError
-            If the site has one, or may have, and does not give it out: 429, 5xx, no answer.
+            If the site has one, or may have, and does not give it out: 429, 5xx, no answer, a redirect to where nothing
+            can be read.
         HostBusyError
             If another worker has been reading it for longer than this one may wait.
         PacingUnavailableError
@@ -79,12 +83,17 @@ class RobotsStore:
             if known is not None:
                 return known
             answer = await _asked(origin, read)
-            file = RobotsFile() if answer is None else RobotsFile.read(answer.body, self._agent)
+            file = RobotsFile() if answer is None else await self._taken_in(answer.body)
             await self._keep(origin, file)
             if answer is not None and answer.url == f"{origin_of(answer.url)}/robots.txt":
                 # http:// sends us on to https:// for it, as it will for the page: that spares the second reading
                 await self._keep(origin_of(answer.url), file)
         return file
+
+    async def _taken_in(self, body: bytes) -> RobotsFile:
+        if len(body) <= _QUICK_BYTES:
+            return RobotsFile.read(body, self._agent)
+        return await asyncio.to_thread(RobotsFile.read, body, self._agent)
 
     async def _known(self, origin: str) -> RobotsFile | None:
         long_one = self._long_ones.get(origin)
@@ -133,8 +142,8 @@ async def _asked(origin: str, read: Reader) -> Answer | None:
         answer = await read()
     except TooManyRedirectsError:
         return None  # RFC 9309, 2.3.1.2: as if there were none
-    except (DnsError, TlsError):
-        raise  # true of the page as well, and more telling
+    except (DnsError, TlsError, RobotsUnreachableError):
+        raise  # the first two are true of the page as well, and more telling
     except (UpstreamError, FetchTimeoutError) as error:
         raise RobotsUnreachableError(f"{origin}/robots.txt could not be read: {error.detail}") from error
     if answer.status == 429 or answer.status >= 500:
