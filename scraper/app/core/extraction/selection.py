@@ -207,7 +207,7 @@ class _Judgement:
                 continue
             own = self._ballot.wanted(box) + self._bonus
             here = (own * box.size + around * _NEIGHBOURHOOD_SIZE) / (box.size + _NEIGHBOURHOOD_SIZE)
-            if _is_list(box):  # what is said of a list is said of what stands around it
+            if _is_list(box) or _is_note(box):  # what is said of these is said of what stands around them
                 here = max(here, around)
             for child in box.children:
                 if isinstance(child, Box):
@@ -322,6 +322,10 @@ def _is_list(box: Box, depth: int = 0) -> bool:
     if len(inner) < len(box.children) or depth > _WRAPPERS_MAX:
         return False
     return all(child.element.tag in HEADINGS or _is_list(child, depth + 1) for child in inner)
+
+
+def _is_note(box: Box) -> bool:
+    return box.element.tag == "details" or NOTE_NAMES.search(box.element.get("class") or "") is not None
 
 
 def _is_in_structure(box: Box | None) -> bool:
