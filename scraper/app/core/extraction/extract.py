@@ -6,6 +6,8 @@ process.
 """
 
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trafilatura
@@ -13,13 +15,13 @@ from lxml import etree
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
 from app.core.errors import EmptyContentError, ExtractionError, PageTooLargeError
-from app.core.extraction import landmarks, metadata
+from app.core.extraction import kinds, landmarks, metadata, refreshes, verdicts
 from app.core.extraction.charset import decode
 from app.core.extraction.result import Extract
+from app.core.extraction.shape import shape_of
 from ml_shared.contracts.chunking import MAX_TEXT_CHARACTERS
+from ml_shared.contracts.scraping import ExtractionWarning
 
-MARKUP_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
-_MARKDOWN_TYPES: Final = frozenset({"text/markdown", "text/x-markdown"})
 _XML_DECLARATION: Final = re.compile(r"\A\s*<\?xml[^>]*\?>", re.IGNORECASE)
 _DEPTH_MAX: Final = 2_048
 # libxml2's own bound with `huge_tree`; it drops what is deeper, and says so in its log alone
@@ -28,7 +30,16 @@ _BLANK_LINES: Final = re.compile(r"\n{4,}")
 _WORD: Final = re.compile(r"\w")
 
 
-def extract(body: bytes, *, url: str, media_type: str, charset: str | None) -> Extract:
+@dataclass(frozen=True)
+class _Source:
+    """Where a text comes from: its address, what it was found to be, and the header that may lead on."""
+
+    url: str
+    media_type: str
+    refresh: str | None
+
+
+def extract(body: bytes, *, url: str, media_type: str, charset: str | None, refresh: str | None = None) -> Extract:
     """Turn a page into text.
 
     Parameters
@@ -37,49 +48,90 @@ def extract(body: bytes, *, url: str, media_type: str, charset: str | None) -> E
         Decoded from its Content-Encoding, not yet from its character set.
     url
         What links are relative to.
+    media_type
+        What the Content-Type header says; empty if there is none.
     charset
         What the Content-Type header declares.
+    refresh
+        The header of that name.
 
     Raises
     ------
+    ChallengePageError, LoginRequiredError
+        If something else came in the page's place.
     EmptyContentError
         If there is no text.
     ExtractionError
         If the page is nested too deeply.
     PageTooLargeError
         If its text is longer than what can be split into chunks: a table's spans make megabytes of a few bytes.
+    UnsupportedContentTypeError
+        If the bytes are something else than what there is a reader for.
     """
-    markup = media_type in MARKUP_TYPES
-    text = decode(body, charset, markup=markup)
-    found = _from_html(text, url) if markup else _from_text(text, media_type)
+    kind = kinds.kind_of(body, media_type)
+    read = _READERS.get(kind.media_type)
+    if read is None:
+        raise kinds.unsupported(kind, media_type)
+    text = decode(body, charset, markup=read is _from_html)
+    found = read(text, _Source(url, kind.media_type, refresh))
     if len(found.content) > MAX_TEXT_CHARACTERS:
         raise PageTooLargeError(f"the page's text is longer than {MAX_TEXT_CHARACTERS} characters")
+    if kind.media_type != media_type and not kinds.is_undeclared(media_type):
+        return replace(found, warnings=[*found.warnings, ExtractionWarning.WRONG_CONTENT_TYPE])
     return found
 
 
-def _from_text(text: str, media_type: str) -> Extract:
+def _from_text(text: str, source: _Source) -> Extract:
     if not _WORD.search(text):
         raise EmptyContentError("the page holds no text")
-    title = _ATX_TITLE.search(text) if media_type in _MARKDOWN_TYPES else None
-    return Extract(text.strip("\n"), title=title[1][:500] if title else None)
-
-
-def _from_html(text: str, url: str) -> Extract:
-    tree = _parsed(text)
-    content = _markdown(tree)
-    if not _WORD.search(content):
-        raise EmptyContentError("the page holds no text; one that is made by JavaScript looks like this")
-    base = metadata.base_url(tree, url)
-    title = metadata.page_title(tree)
+    title = _ATX_TITLE.search(text) if source.media_type in kinds.MARKDOWN else None
     return Extract(
-        content=_with_heading(content, metadata.heading(tree) or title),
+        text.strip("\n"),
+        title=title[1][:500] if title else None,
+        media_type=source.media_type,
+        method="plain text",
+        kept_share=1.0,
+        warnings=verdicts.warnings_of_text(text),
+    )
+
+
+def _from_html(text: str, source: _Source) -> Extract:
+    tree = _parsed(text)
+    title, heading = metadata.page_title(tree), metadata.heading(tree)
+    facts = verdicts.Facts(tree, shape_of(tree), source.url, title, heading)
+    verdicts.refuse_challenge(facts)
+    onward = refreshes.target(tree, source.refresh, source.url, says_little=facts.says_little)
+    if onward is not None:
+        return Extract("", media_type=source.media_type, refresh=onward)
+    verdicts.refuse_stand_in(facts)
+    content, method = _markdown(tree)
+    if not _WORD.search(content):
+        raise verdicts.empty(facts)
+    verdicts.refuse_notice(content, facts)
+    base = metadata.base_url(tree, source.url)
+    canonical = metadata.canonical_url(tree, base)
+    return Extract(
+        content=_with_heading(content, heading or title),
         title=title,
         language=metadata.page_language(tree),
         author=metadata.page_author(tree),
         published_at=metadata.published_at(tree),
-        canonical_url=metadata.canonical_url(tree, base),
+        canonical_url=canonical,
         links=metadata.page_links(tree, base),
+        media_type=source.media_type,
+        method=method,
+        kept_share=verdicts.kept_share(facts.shape, content),
+        warnings=verdicts.warnings_of(facts, content, canonical),
     )
+
+
+_READERS: Final[Mapping[str, Callable[[str, _Source], Extract]]] = {
+    kinds.HTML: _from_html,
+    kinds.XHTML: _from_html,
+    kinds.PLAIN_TEXT: _from_text,
+    **dict.fromkeys(kinds.MARKDOWN, _from_text),
+}
+"""Who reads which kind of body, by what its bytes are. A kind that is added is named in `kinds.READABLE` too."""
 
 
 def _parsed(text: str) -> HtmlElement:
@@ -93,8 +145,8 @@ def _parsed(text: str) -> HtmlElement:
     return tree
 
 
-def _markdown(tree: HtmlElement) -> str:
-    part = landmarks.main_part(tree)
+def _markdown(tree: HtmlElement) -> tuple[str, str]:
+    part, method = landmarks.main_part(tree), "trafilatura"
     try:
         found = trafilatura.extract(tree, output_format="markdown", fast=True, include_comments=False) or ""
     except RecursionError as error:  # lists within lists, hundreds deep
@@ -102,8 +154,8 @@ def _markdown(tree: HtmlElement) -> str:
             raise ExtractionError("the page's elements are nested too deeply") from error
         found = ""
     if part is not None and landmarks.lost_something(found, part):
-        found = landmarks.to_markdown(part)
-    return _BLANK_LINES.sub("\n\n\n", found).strip()
+        found, method = landmarks.to_markdown(part), "main part"
+    return _BLANK_LINES.sub("\n\n\n", found).strip(), method
 
 
 def _with_heading(content: str, heading: str | None) -> str:
