@@ -116,7 +116,7 @@ def test_every_outcome_of_the_contract_is_there_before_it_happens(counts: Counts
     contract = {
         *("blocked_address", "blocked_scheme", "blocked_port", "dns_failed", "robots_disallowed", "robots_unreachable"),
         *("host_busy", "too_large", "unsupported_content_type", "fetch_timeout", "tls_failed", "too_many_redirects"),
-        *("http_status", "empty_content", "extraction_failed"),
+        *("http_status", "empty_content", "extraction_failed", "challenge_page", "login_required"),
     }
     assert contract <= set(OUTCOMES)
     assert len(OUTCOMES) == len(set(OUTCOMES))

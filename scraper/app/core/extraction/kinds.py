@@ -53,7 +53,7 @@ _SIGNATURES: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Kind("application/x-ole-storage", "an office document")),
     (0, rb"\x89PNG\r\n\x1a\n", Kind("image/png", "an image (PNG)")),
     (0, rb"\xff\xd8\xff", Kind("image/jpeg", "an image (JPEG)")),
-    (0, rb"GIF8[79]a", Kind("image/gif", "an image (GIF)")),
+    (0, rb"GIF8[79]a(?=.{0,20}?[\x00-\x08])", Kind("image/gif", "an image (GIF)")),
     (0, rb"RIFF....WEBPVP", Kind("image/webp", "an image (WebP)")),
     (0, rb"BM....\x00\x00\x00\x00", Kind("image/bmp", "an image (BMP)")),
     (0, rb"\x00\x00[\x01\x02]\x00", Kind("image/x-icon", "an image (icon)")),
@@ -121,6 +121,8 @@ _NOT_TEXT: Final = bytes(code for code in range(0x20) if code not in b"\x08\t\n\
 # the WHATWG's binary data bytes, less the backspace that old manuals print in bold with
 _WIDE_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _BEFORE_MARKUP: Final = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s+|<!--(?:[^-]|-(?!->))*-->)*", re.DOTALL)
+_BEFORE_ROOT: Final = re.compile(_BEFORE_MARKUP.pattern + rb"(?:<\?[^>]*\?>)?", re.DOTALL)
+# a stylesheet's name
 _DECLARATION: Final = re.compile(rb"<\?xml\b[^>]*\?>", re.IGNORECASE)
 _HTML_START: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body)[\s>]", re.IGNORECASE)
 _HTML_LIKE: Final = re.compile(
@@ -218,10 +220,8 @@ def _xml_root(first: bytes) -> str | None:
     """Return the name of an XML document's outermost element; `None` unless it is declared as XML, or known as such."""
     declaration = _DECLARATION.match(first)
     rest = first[declaration.end() :] if declaration else first
-    while (step := _BEFORE_MARKUP.match(rest)) and step.end():
+    while (step := _BEFORE_ROOT.match(rest)) and step.end():
         rest = rest[step.end() :]
-    while rest.startswith(b"<?") and b"?>" in rest:  # a stylesheet
-        rest = rest[rest.index(b"?>") + 2 :].lstrip()
     root = _DOCTYPE.match(rest) or _ROOT.match(rest)
     name = root[1].decode("ascii").lower() if root else None
     return name if declaration is not None or name in _XML_ROOTS else None

@@ -95,7 +95,7 @@ LOADING: Final = _whole(
 """A block that says that there will be something."""
 
 REDIRECTING: Final = _whole(
-    r"(?:you are being |you will (?:now )?be |now |we are )?redirect(?:ed|ing)(?: you)?(?: \w+){0,6}(?:https?://\S+)?",
+    r"(?:you are being |you will (?:now )?be |now |we are )?redirect(?:ed|ing)(?: you)?(?: [\w./:-]+){0,6}",
     r"(?:click|tap) (?:here|this link|on this link)(?: .{0,60})?|continue",
     r"(?:if|should) (?:you|your browser|this page|the page).{0,60}redirect.{0,80}",
     r"(?:this|the) (?:page|site|document) (?:has|is) (?:been )?moved(?: .{0,60})?|(?:the )?document has moved(?: here)?",
@@ -146,14 +146,14 @@ CHALLENGE: Final = _any_of(
     r"this process is automatic|redirect(?:ed)? (?:to (?:your requested|the)|automatically)|up to (?:5|five|\d+) seconds|take a few seconds",
     r"(?:complete|solve|pass) (?:the|this|a) (?:captcha|challenge|puzzle|security check)|enter the characters|press (?:&|and) hold",
     r"slide (?:right|the|to)(?: \w+){0,5} (?:puzzle|verif\w+|unlock|access)|attention required|pardon our interruption",
-    r"(?:access|request)(?: to this page)? (?:has been |was |is )?(?:denied|blocked|rejected)|you (?:have been|are|were) blocked"
+    r"(?:access|request)(?: to this page)? (?:has been |was |is )?(?:denied|blocked|rejected)|requested url was rejected|you (?:have been|are|were) blocked"
     r"|(?:don't|do not) have permission to access",
     r"(?:malicious|suspicious) (?:bots?|activity|traffic)|proof.of.work|security service to protect",
     r"(?:third.party )?browser plugin.{0,40}(?:preventing|blocking)|disabled (?:java ?script|cookies)|super.?human speed|regain access",
     r"(?:prüf|überprüf)\w*(?: \w+){0,4} (?:browser|mensch|verbindung|sicherheit)|(?:sie|du) (?:ein mensch|kein roboter)|sicherheits(?:über)?prüfung",
     r"browser(?: \w+){0,2} (?:überprüft|geprüft)|ich bin kein roboter|ungewöhnliche[rn]? (?:datenverkehr|aktivität\w*)",
     r"vérifi\w+(?: \w+){0,4} (?:humain|robot|navigateur|connexion|sécurité)|(?:pas|êtes) un(?:e)? (?:robot|humain)|vérification de sécurité",
-    r"(?:verific|comprob)\w+(?: \w+){0,5} (?:humano|robot|navegador|seguridad|segurança|conexión|conexão)|no (?:soy|eres|es) un robot|(?:é|es) humano|não (?:é|sou) um robô",
+    r"(?:verifi[cq]|comprob|compr[uo]eb)\w+(?: \w+){0,5} (?:humano|robot|navegador|seguridad|segurança|conexión|conexão)|no (?:soy|eres|es) un robot|(?:é|es) humano|não (?:é|sou) um robô",
     r"verific\w+(?: \w+){0,5} (?:umano|browser|sicurezza|connessione)|non (?:sei|sono) un robot|(?:bent|geen) (?:een )?(?:mens|robot)|controle(?:ren)?(?: \w+){0,4} (?:browser|mens)",
     r"(?:sprawdz|zweryfik|potwierd|weryfik)\w+(?: \w+){0,5} (?:człowiekiem|robotem|przeglądar\w+|bezpieczeństw\w+)|nie jest\w* robotem",
     r"(?:провер\w+|подтверд\w+)(?: \w+){0,5} (?:браузер\w*|человек\w*|робот\w*|безопасност\w+|соединени\w+)|(?:не робот|вы человек)|проверка (?:безопасности|браузера)|доступ (?:ограничен|запрещ\w+)",
