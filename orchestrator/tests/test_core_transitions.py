@@ -51,7 +51,10 @@ EXTRACTION = {"method": "main part", "kept_share": 0.5, "warnings": ["looks_miss
     [
         (EXTRACTION, EXTRACTION),
         ({"method": "new"}, {"method": "new", "kept_share": None, "warnings": []}),
-        ({**EXTRACTION, "warnings": ["of_a_later_version", "little_text"], "more": 1}, {**EXTRACTION, "warnings": ["little_text"]}),
+        (
+            {**EXTRACTION, "warnings": ["of_a_later_version", "little_text"], "more": 1},
+            {**EXTRACTION, "warnings": ["little_text"]},
+        ),
         (None, None),
         ("main part", None),
         ({}, None),

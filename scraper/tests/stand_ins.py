@@ -14,7 +14,9 @@ def page(body: str, title: str = "", head: str = "", lang: str = "en") -> str:
 MENU: Final = (
     '<nav><a href="/">Home</a> <a href="/news">News</a> <a href="/shop">Shop</a> <a href="/login">Log in</a></nav>'
 )
-FOOT: Final = '<footer><p>© 2026 Harbour Works</p><a href="/imprint">Imprint</a> <a href="/privacy">Privacy</a></footer>'
+FOOT: Final = (
+    '<footer><p>© 2026 Harbour Works</p><a href="/imprint">Imprint</a> <a href="/privacy">Privacy</a></footer>'
+)
 SENTENCES: Final = " ".join(
     f"On day {number} the crew opened the sluice, measured how far the water had come, and wrote it into the book."
     for number in range(12)
@@ -114,7 +116,9 @@ CHALLENGES: Final = {
         '<div id="challenge-container"></div><script>AwsWafIntegration.saveReferrer();</script>'
         "<noscript><h1>JavaScript is disabled</h1>In order to continue, we need to verify that you're not a robot.</noscript>"
     ),
-    "a guard's script and nothing else": page("<script>window.KPSDK={};</script><script src='/149e/ips.js?x'></script>"),
+    "a guard's script and nothing else": page(
+        "<script>window.KPSDK={};</script><script src='/149e/ips.js?x'></script>"
+    ),
     "work to be proved": page(
         '<h1>Making sure you\'re not a bot!</h1><script id="anubis_challenge" type="application/json">{}</script>'
         "<p>Loading...</p><p>You are seeing this because the administrator has set up a guard against the scourge of "
@@ -147,9 +151,11 @@ CHALLENGES: Final = {
         "really you sending the requests, and not a robot.</p><form><div class='g-recaptcha'></div></form>",
         "https://harbour.example/search",
     ),
-    "a slider": page("<div id='nc_1'>请按住滑块，拖动到最右边</div><script>var aliyun_waf_aa = 1</script>", "滑动验证页面"),
+    "a slider": page(
+        "<div id='nc_1'>请按住滑块，拖动到最右边</div><script>var aliyun_waf_aa = 1</script>", "滑动验证页面"
+    ),
     "no permission": page(
-        "<h1>Access Denied</h1>You don't have permission to access \"http://harbour.example/page\" on this server.<p>"
+        '<h1>Access Denied</h1>You don\'t have permission to access "http://harbour.example/page" on this server.<p>'
         "Reference #18.2d351ab8.1557333295</p>",
         "Access Denied",
     ),
@@ -185,7 +191,9 @@ LOGINS: Final = {
         lang="es",
     ),
     "in Japanese": page(
-        '<h1>ログイン</h1><form><input type="text"><input type="password"><button>ログイン</button></form>', "港", lang="ja"
+        '<h1>ログイン</h1><form><input type="text"><input type="password"><button>ログイン</button></form>',
+        "港",
+        lang="ja",
     ),
     "in Russian": page(
         '<h1>Вход</h1><form><input type="text"><input type="password"><button>Войти</button></form>', "Порт", lang="ru"
@@ -248,11 +256,15 @@ EMPTIES: Final = {
     "JavaScript in Spanish": page("<p>Debe habilitar JavaScript para ver esta página.</p>", "Puerto", lang="es"),
     "JavaScript in Polish": page("<p>Włącz obsługę JavaScript, aby zobaczyć stronę.</p>", "Port", lang="pl"),
     "JavaScript in Russian": page("<noscript>Для работы включите JavaScript.</noscript>", "Порт", lang="ru"),
-    "JavaScript in Chinese": page("<noscript>请启用 JavaScript 后继续。</noscript><div id=app></div>", "港口", lang="zh"),
+    "JavaScript in Chinese": page(
+        "<noscript>请启用 JavaScript 后继续。</noscript><div id=app></div>", "港口", lang="zh"
+    ),
     "JavaScript in Japanese": page("<noscript>JavaScriptを有効にしてください。</noscript>", "港", lang="ja"),
     "another browser": page("<p>Your browser is not supported.</p><p>Please upgrade your browser.</p>", "Harbour"),
     "redirecting": page("<p>Redirecting…</p><script>location.href = '/new'</script>", "Redirecting"),
-    "redirecting to a place": page("<p>You are being redirected to harbour.example</p><p>Click here if nothing happens</p>"),
+    "redirecting to a place": page(
+        "<p>You are being redirected to harbour.example</p><p>Click here if nothing happens</p>"
+    ),
     "a script that leads on": page("<script>window.location.replace('/new')</script>", "Harbour"),
     "a refresh of itself": page("<p>Please wait…</p>", "Harbour", '<meta http-equiv="refresh" content="3">'),
     "frames": "<html><head><title>Harbour</title></head><frameset><frame src='a.html'><noframes></noframes></frameset></html>",
@@ -291,7 +303,8 @@ MISSING: Final = {
 }
 REAL: Final = {
     "an article on CAPTCHAs": page(
-        MENU + f"<article><h1>Are you a robot? How CAPTCHAs work</h1><p>To verify you are human, sites ask you to complete the "
+        MENU
+        + f"<article><h1>Are you a robot? How CAPTCHAs work</h1><p>To verify you are human, sites ask you to complete the "
         f"CAPTCHA. {SENTENCES}</p><p>Checking your browser takes up to 5 seconds.</p></article>" + FOOT,
         "Are you a robot?",
     ),
@@ -306,7 +319,8 @@ REAL: Final = {
         "Bot check",
     ),
     "an article on loading": page(
-        f"<article><h1>Loading...</h1><p>Why pages say that. {SENTENCES}</p></article>", "Loading... the history of a word"
+        f"<article><h1>Loading...</h1><p>Why pages say that. {SENTENCES}</p></article>",
+        "Loading... the history of a word",
     ),
     "a notice on a loading dock": page(
         MENU + "<h1>Loading</h1><p>The loading dock is closed on Monday from nine to five.</p>", "Loading dock"
@@ -330,7 +344,8 @@ REAL: Final = {
         "Closure notice",
     ),
     "a dozen words beside a menu": page(
-        MENU + "<h1>Closure notice</h1><p>The bridge is closed on Monday from nine to five.</p><h2>Detour</h2><p>Use the "
+        MENU
+        + "<h1>Closure notice</h1><p>The bridge is closed on Monday from nine to five.</p><h2>Detour</h2><p>Use the "
         "ferry.</p>",
         "Closure notice - Port",
     ),
@@ -341,13 +356,15 @@ REAL: Final = {
         "Tides",
     ),
     "an article with a part that is loading": page(
-        f"<article><h1>The flood</h1><p>{SENTENCES}</p></article><div id='comments'>Loading comments...</div>", "The flood"
+        f"<article><h1>The flood</h1><p>{SENTENCES}</p></article><div id='comments'>Loading comments...</div>",
+        "The flood",
     ),
     "a notice with a part that is loading": page(
         "<h1>Closure notice</h1><p>The bridge is closed on Monday from nine to five.</p><div>Loading...</div>", "Port"
     ),
     "a text that is shown later": page(
-        f"<div id='loader'>Loading...</div><main style='display:none'><h1>The flood</h1><p>{SENTENCES}</p></main>", "Flood"
+        f"<div id='loader'>Loading...</div><main style='display:none'><h1>The flood</h1><p>{SENTENCES}</p></main>",
+        "Flood",
     ),
     "a text for those without JavaScript": page(
         f"<div id='root'></div><noscript><h1>The flood</h1><p>{SENTENCES}</p></noscript>", "The flood"
@@ -376,7 +393,8 @@ REAL: Final = {
         "Opening hours",
     ),
     "an article on passwords": page(
-        f"<main><h1>Passwords</h1><p>You must be logged in to change yours. {SENTENCES}</p>{SIGN_IN}</main>", "Passwords"
+        f"<main><h1>Passwords</h1><p>You must be logged in to change yours. {SENTENCES}</p>{SIGN_IN}</main>",
+        "Passwords",
     ),
     "a contact form with a box to tick": page(
         "<h1>Write to us</h1><form><label>Name <input name='n'></label><label>Message <textarea></textarea></label>"
@@ -409,14 +427,18 @@ REAL: Final = {
         "Security check - Airport",
     ),
     "German, about the loading of ships": page(
-        "<h1>Laden</h1><p>Das Schiff wird geladen, sobald der Kran frei ist. Bitte warten Sie am Tor.</p>", "Laden", lang="de"
+        "<h1>Laden</h1><p>Das Schiff wird geladen, sobald der Kran frei ist. Bitte warten Sie am Tor.</p>",
+        "Laden",
+        lang="de",
     ),
     "German, about browsers": page(
         f"<main><h1>JavaScript aktivieren</h1><p>Ob JavaScript aktiviert ist, zeigt das Menü. {SENTENCES}</p></main>",
         "JavaScript aktivieren",
         lang="de",
     ),
-    "French, short": page("<h1>Avis</h1><p>Le pont est fermé lundi de neuf heures à cinq heures.</p>", "Avis", lang="fr"),
+    "French, short": page(
+        "<h1>Avis</h1><p>Le pont est fermé lundi de neuf heures à cinq heures.</p>", "Avis", lang="fr"
+    ),
     "Spanish, about charging": page(
         "<h1>Cargando el barco</h1><p>El barco se carga por la mañana, y sale por la tarde.</p>", "Cargando", lang="es"
     ),
@@ -426,13 +448,17 @@ REAL: Final = {
         "验证码是什么",
         lang="zh",
     ),
-    "Japanese, short": page("<h1>お知らせ</h1><p>橋は月曜日の九時から五時まで閉鎖されます。</p>", "お知らせ", lang="ja"),
+    "Japanese, short": page(
+        "<h1>お知らせ</h1><p>橋は月曜日の九時から五時まで閉鎖されます。</p>", "お知らせ", lang="ja"
+    ),
     "Russian, about loading": page(
         "<h1>Загрузка судна</h1><p>Судно загружают утром, а вечером оно уходит в море.</p>", "Загрузка судна", lang="ru"
     ),
     "Arabic, short": page("<h1>إشعار</h1><p>الجسر مغلق يوم الاثنين من التاسعة إلى الخامسة.</p>", "إشعار", lang="ar"),
     "an index of links": page(
-        "<h1>Boats</h1><ul>" + "".join(f"<li><a href='/{n}'>Boat {n}</a></li>" for n in range(30)) + "</ul><p>Loading...</p>",
+        "<h1>Boats</h1><ul>"
+        + "".join(f"<li><a href='/{n}'>Boat {n}</a></li>" for n in range(30))
+        + "</ul><p>Loading...</p>",
         "Boats",
     ),
     "a directory of sign-ins": page(
@@ -444,7 +470,8 @@ REAL: Final = {
         f"<h1>Slide 3</h1><p>{SENTENCES}</p>", "Slides", '<meta http-equiv="refresh" content="8; url=/slide-4">'
     ),
     "an article that shows code of a redirect": page(
-        f"<article><h1>Redirects</h1><p>{SENTENCES}</p><pre>location.href = '/new'</pre></article>", "Redirecting by script"
+        f"<article><h1>Redirects</h1><p>{SENTENCES}</p><pre>location.href = '/new'</pre></article>",
+        "Redirecting by script",
     ),
     "an article on 404": page(
         f"<article><h1>404 Not Found</h1><p>What the status means. {SENTENCES * 2}</p></article>", "404 Not Found"

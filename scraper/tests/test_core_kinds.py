@@ -71,7 +71,10 @@ def test_bytes_that_are_no_text_are_refused_whatever_the_header_says(name: str, 
     [
         ('<?xml version="1.0"?><rss version="2.0"><channel><title>News</title></channel></rss>', "a feed (RSS)"),
         ('<rss version="2.0"><channel><title>News</title></channel></rss>', "a feed (RSS)"),
-        ('<?xml version="1.0"?>\n<feed xmlns="http://www.w3.org/2005/Atom"><title>News</title></feed>', "a feed (Atom)"),
+        (
+            '<?xml version="1.0"?>\n<feed xmlns="http://www.w3.org/2005/Atom"><title>News</title></feed>',
+            "a feed (Atom)",
+        ),
         ('\ufeff<?xml version="1.0"?><?xml-stylesheet href="a.xsl"?><!-- x --><urlset></urlset>', "a sitemap"),
         ('<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "x"><svg></svg>', "an image (SVG)"),
         ('<?xml version="1.0"?><soap:Envelope xmlns:soap="x">words</soap:Envelope>', "an XML document"),

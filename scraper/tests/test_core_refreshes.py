@@ -65,7 +65,9 @@ def test_where_a_page_leads_is_read_as_browsers_read_it(content: str, where: str
 
 
 def test_it_leads_relative_to_the_pages_base() -> None:
-    assert onward(refreshing("0; url=new", head='<base href="https://base.example/b/">')) == "https://base.example/b/new"
+    assert (
+        onward(refreshing("0; url=new", head='<base href="https://base.example/b/">')) == "https://base.example/b/new"
+    )
 
 
 def test_a_page_that_is_there_to_be_read_is_left_at_once_or_not_at_all() -> None:
@@ -88,7 +90,9 @@ def test_what_is_meant_for_readers_without_javascript_is_for_us_where_there_is_n
 
 def test_a_refresh_that_is_not_one_is_not_followed() -> None:
     assert onward(page("<!-- <meta http-equiv='refresh' content='0;url=new'> --><p>The harbour is closed.</p>")) is None
-    assert onward(page("<p>The harbour is closed.</p><pre>&lt;meta http-equiv=refresh content='0;url=new'></pre>")) is None
+    assert (
+        onward(page("<p>The harbour is closed.</p><pre>&lt;meta http-equiv=refresh content='0;url=new'></pre>")) is None
+    )
     assert onward(page("<script>'<meta http-equiv=refresh content=\"0;url=new\">'</script><p>Closed.</p>")) is None
 
 
@@ -152,9 +156,7 @@ async def test_a_refresh_leads_nowhere_that_a_url_would_not(
     assert caught.value.code == code
 
 
-async def test_robots_txt_is_asked_where_a_refresh_leads(
-    settings: Any, redis: Redis, site: Site, other: Site
-) -> None:
+async def test_robots_txt_is_asked_where_a_refresh_leads(settings: Any, redis: Redis, site: Site, other: Site) -> None:
     other.robots("User-agent: *\nDisallow: /b")
     with pytest.raises(ServiceError) as caught:
         await scrape(settings, redis, site.page("/a", refreshing(f"0; url={other.url('/b')}")))

@@ -82,7 +82,9 @@ def test_an_empty_page_says_why_it_is(name: str, said: str) -> None:
 
 
 def test_a_form_at_an_address_for_logging_in_is_a_log_in() -> None:
-    html = page(f"<p>Welcome to the harbour. All boats, all tides, one key.</p>{SIGN_IN.replace('Log in', 'Go')}", "Harbour")
+    html = page(
+        f"<p>Welcome to the harbour. All boats, all tides, one key.</p>{SIGN_IN.replace('Log in', 'Go')}", "Harbour"
+    )
     with pytest.raises(LoginRequiredError):
         read(html, "https://harbour.example/accounts/login?next=/notices/12")
 

@@ -110,7 +110,9 @@ async def test_a_page_that_says_that_it_is_missing_comes_with_a_warning(client: 
 
 async def test_a_page_that_is_served_as_text_is_told_as_what_it_is(client: httpx.AsyncClient, site: Site) -> None:
     for content_type, warnings in (("text/plain", ["wrong_content_type"]), (None, [])):
-        url = site.page("/page", f"<!doctype html><title>Port</title><p>{'Words of a page. ' * 9}", content_type=content_type)
+        url = site.page(
+            "/page", f"<!doctype html><title>Port</title><p>{'Words of a page. ' * 9}", content_type=content_type
+        )
         result = (await client.post("/scrape", json={"url": url})).json()
         assert (result["content_type"], result["title"]) == ("text/html", "Port")
         assert result["extraction"]["warnings"] == warnings

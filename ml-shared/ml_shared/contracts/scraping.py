@@ -9,7 +9,6 @@ from ml_shared.contracts.base import Identifier, PeerModel, RequestModel, Url
 from ml_shared.contracts.queueing import StageFields
 from ml_shared.contracts.values import PeerTimestamp
 
-
 METHOD_MAX_CHARACTERS: Final = 60
 
 
@@ -28,7 +27,9 @@ def _known_once(warnings: Any) -> Any:
     """Leave out warnings of a later version: they are no reason to lose a page."""
     if not isinstance(warnings, list):
         return warnings
-    return list(dict.fromkeys(warning for warning in warnings if isinstance(warning, str) and warning in _KNOWN_WARNINGS))
+    return list(
+        dict.fromkeys(warning for warning in warnings if isinstance(warning, str) and warning in _KNOWN_WARNINGS)
+    )
 
 
 class ScrapeRequest(RequestModel):

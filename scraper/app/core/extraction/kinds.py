@@ -134,9 +134,13 @@ _DOCTYPE: Final = re.compile(rb"<!doctype\s+(?:[a-z]+:)?([a-z]+)", re.IGNORECASE
 _ROOT: Final = re.compile(rb"<(?:[a-z][\w.-]*:)?([a-z][\w.-]*)", re.IGNORECASE)
 _TAG: Final = re.compile(rb"<\0?[a-zA-Z!?/]|&(?:#\d|#x[0-9a-f]|[a-z]{2,10};)", re.IGNORECASE)
 _HTML_ROOTS: Final = frozenset(
-    "html head body title meta link base style script noscript div p span table center font a b i em strong br hr img ul"
-    " ol dl h1 h2 h3 h4 h5 h6 header main article section nav footer aside form frameset iframe pre blockquote".split()
-)
+    {
+        "html", "head", "body", "title", "meta", "link", "base", "style", "script", "noscript", "div", "p",
+        "span", "table", "center", "font", "a", "b", "i", "em", "strong", "br", "hr", "img", "ul", "ol", "dl",
+        "h1", "h2", "h3", "h4", "h5", "h6", "header", "main", "article", "section", "nav", "footer", "aside",
+        "form", "frameset", "iframe", "pre", "blockquote",
+    }
+)  # fmt: skip
 
 
 def signature(head: bytes) -> Kind | None:

@@ -1,7 +1,6 @@
 """How a page looks to who has no JavaScript: its blocks of text, what is furniture, and its forms."""
 
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,18 +19,26 @@ _INVISIBLE: Final = frozenset(
     | {"datalist", "textarea", "noframes"}
 )
 _INLINE: Final = frozenset(
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark math q ruby rt rp s samp small span"
-    " strike strong sub sup time tt u var wbr".split()
-)
+    {
+        "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font",
+        "i", "ins", "kbd", "label", "mark", "math", "q", "ruby", "rt", "rp", "s", "samp", "small", "span",
+        "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
+    }
+)  # fmt: skip
 _BETWEEN: Final = _INLINE | _INVISIBLE
 # what does not end a block
 _LANDMARKS: Final = frozenset({"nav", "footer", "aside", "dialog", "menu"})
-_ROLES: Final = frozenset({"navigation", "banner", "contentinfo", "complementary", "search", "dialog", "menu", "menubar"})
-_NAMES: Final = frozenset(
-    "nav navbar navigation menu main-menu header site-header page-header topbar footer site-footer page-footer sidebar"
-    " breadcrumb breadcrumbs skip-link skip-to-content cookie cookies cookie-banner cookie-notice cookie-consent cookiebar"
-    " consent gdpr onetrust-banner-sdk onetrust-consent-sdk cybotcookiebotdialog copyright".split()
+_ROLES: Final = frozenset(
+    {"navigation", "banner", "contentinfo", "complementary", "search", "dialog", "menu", "menubar"}
 )
+_NAMES: Final = frozenset(
+    {
+        "nav", "navbar", "navigation", "main-menu", "header", "site-header", "page-header", "topbar",
+        "footer", "site-footer", "page-footer", "breadcrumb", "breadcrumbs", "skip-link",
+        "skip-to-content", "cookie", "cookies", "cookie-banner", "cookie-notice", "cookie-consent", "cookiebar",
+        "gdpr", "onetrust-banner-sdk", "onetrust-consent-sdk", "cybotcookiebotdialog", "copyright",
+    }
+)  # fmt: skip
 _UNDISPLAYED: Final = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _TYPED: Final = frozenset({"text", "email", "tel", "url", "search", "number", "date", ""})
 
@@ -152,7 +159,8 @@ def _context(above: _Context, element: HtmlElement, tag: str) -> _Context:
     if not attributes and tag not in ("a", "button", "form", "noscript", "main", "article", "header", *_LANDMARKS):
         return above
     return _Context(
-        furniture=above.furniture or (tag not in ("html", "body", "main", "article") and _is_furniture(element, tag, above)),
+        furniture=above.furniture
+        or (tag not in ("html", "body", "main", "article") and _is_furniture(element, tag, above)),
         hidden=above.hidden or "hidden" in attributes or bool(_UNDISPLAYED.search(attributes.get("style", ""))),
         noscript=above.noscript or tag == "noscript",
         linked=above.linked or tag in ("a", "button"),

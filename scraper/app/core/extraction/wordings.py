@@ -29,6 +29,7 @@ class Wording:
 
     def is_said(self, text: str) -> bool:
         """Return whether a text, a sentence or a block, says it."""
+        text = text.replace("’", "'")
         return (self.pattern.fullmatch(text) if self.whole else self.pattern.search(text)) is not None
 
 
@@ -69,7 +70,7 @@ class Text:
 
 
 _PLEASE_WAIT: Final = (
-    r"please wait|just a moment|one moment|hold on|stand by|bitte warten|einen moment|patientez|veuillez patienter"
+    r"please wait|just a (?:moment|second|sec|minute)|one (?:moment|second|sec)|hold on|hang tight|(?:please )?stand by|working on it|almost there|bitte warten|einen moment|patientez|veuillez patienter"
     r"|espere|espera un momento|por favor,? espere|aguarde|por favor,? aguarde|attendere|attendere prego"
     r"|un momento|even geduld|proszę czekać|čekejte prosím|vänligen vänta|vent venligst|vennligst vent|odota"
     r"|подождите|пожалуйста,? подождите|зачекайте|lütfen bekleyin|请稍候|请稍等|請稍候|お待ちください"
@@ -89,6 +90,7 @@ _LOADING_WORD: Final = (
 LOADING: Final = _whole(
     rf"(?:{_PLEASE_WAIT}|{_LOADING_WORD})(?:\W+(?:{_PLEASE_WAIT}|{_LOADING_WORD}))*",
     r"please wait(?: a moment| a few seconds)?,? while .{1,60}(?:load|prepar|fetch|initiali[sz])\w*",
+    rf"(?:{_PLEASE_WAIT}|{_LOADING_WORD})\b.{{0,80}}(?:\.\.\.|…)",
     r"(?:this|it) (?:may|might|should) (?:only )?take (?:a|a few) \w+",
     r"initiali[sz]ing(?: \w+){0,3}|starting(?: up)?(?: the)? (?:app|application)|preparing your \w+",
 )
@@ -96,7 +98,6 @@ LOADING: Final = _whole(
 
 REDIRECTING: Final = _whole(
     r"(?:you are being |you will (?:now )?be |now |we are )?redirect(?:ed|ing)(?: you)?(?: [\w./:-]+){0,6}",
-    r"(?:click|tap) (?:here|this link|on this link)(?: .{0,60})?|continue",
     r"(?:if|should) (?:you|your browser|this page|the page).{0,60}redirect.{0,80}",
     r"(?:this|the) (?:page|site|document) (?:has|is) (?:been )?moved(?: .{0,60})?|(?:the )?document has moved(?: here)?",
     r"(?:sie|du) (?:werden|wirst)(?: \w+){0,3} (?:weitergeleitet|umgeleitet).{0,40}|weiterleitung(?: \w+){0,4}",
@@ -108,8 +109,16 @@ REDIRECTING: Final = _whole(
 )
 """A block that says that what is looked for is elsewhere."""
 
+ONWARD: Final = _whole(
+    r"(?:please )?(?:click|tap|press) (?:here|this link|on this link|below|the (?:link|button))(?: .{0,60})?|continue|reload|try again|retry",
+    r"(?:klicken sie |klicke )?hier(?: klicken)?(?: .{0,40})?|cliquez ici(?: .{0,40})?|(?:haga|haz) clic(?:k)? aquí(?: .{0,40})?|weiter",
+    r"clique aqui(?: .{0,40})?|clicca qui(?: .{0,40})?|klik hier(?: .{0,40})?|нажмите (?:здесь|сюда)(?: .{0,40})?|点击(?:这里|此处).{0,10}",
+)
+"""A block that goes with one of these: what to do if nothing happens."""
+
 JAVASCRIPT: Final = _any_of(
     r"(?:enable|activate|turn on|allow|switch on)(?: \w+){0,3} (?:java ?script|cookies)",
+    r"java ?script (?:isn't|is not|was not|wasn't|not) (?:\w+ )?(?:enabled|available|supported|active|on|working)",
     r"java ?script(?: and cookies| & cookies)? (?:(?:is|are|must be|needs? to be|has to be|should be|be) )?(?:\w+ )?"
     r"(?:required|needed|necessary|disabled|turned off|switched off|not (?:enabled|available|supported|active)|enabled in order)",
     r"(?:requires?|needs?|without|depends on|relies on|works? (?:best|only) with|doesn't work properly without)"
@@ -117,7 +126,7 @@ JAVASCRIPT: Final = _any_of(
     r"java ?script (?:enabled|to be enabled|must be enabled|turned on)(?: browser)?",
     r"(?:your|this) browser (?:is|does)(?: not|n't)(?: \w+){0,2} (?:supported|support)(?: \w+){0,3}",
     r"(?:upgrade|update|switch to|use) (?:your |to )?(?:a |an )?(?:\w+ )?(?:modern|newer|supported|different|current) (?:web )?browser",
-    r"upgrade your browser|browser (?:is )?(?:out of date|outdated|no longer supported|unsupported)",
+    r"(?:upgrade|update) your (?:web )?browser|browser (?:is )?(?:out of date|outdated|no longer supported|unsupported)",
     r"java ?script(?: \w+){0,4} (?:aktivieren|einschalten|aktiviert|deaktiviert|benötigt|erforderlich|ausgeschaltet)",
     r"(?:aktivieren|benötigt|erfordert)(?: \w+){0,4} java ?script",
     r"(?:activer|activez|nécessite|désactivé)(?: \w+){0,4} java ?script|java ?script(?: \w+){0,4} (?:activé|désactivé|requis|nécessaire)",
@@ -139,7 +148,7 @@ CHALLENGE: Final = _any_of(
     r"verif(?:y|ying|ies)(?: that)? (?:you(?:'re| are)?|your)(?: \w+){0,2} (?:human|browser|robot|bot|connection|identity)",
     r"(?:verify|confirm|prove|make sure|sure|check)(?: \w+){0,3} (?:you(?:'re| are)|it'?s(?: really)? you)\b",
     r"you(?:'re| are) (?:a )?(?:human|not (?:a )?(?:ro)?bot)",
-    r"(?:i'?m|i am) (?:human|not a robot)|are you (?:a )?(?:human|robot)|human verification|security (?:check(?:point)?|verification)",
+    r"(?:i'?m|i am) (?:human|not a robot)|are you (?:a )?(?:human|robot)|robot or human|human verification|security (?:check(?:point)?|verification)",
     r"review the security of your connection|(?:made|make) us think (?:that )?you(?:'re| are|r browser)? (?:\w+ )?(?:\w+ )?(?:bot|robot)",
     r"unusual (?:traffic|activity)|automat(?:ed|ion) (?:tools?|traffic|requests?|access|queries)",
     r"ddos (?:protection|attack|guard)|ray id|incident id|support id is|reference (?:id|#)|request (?:id|unsuccessful)",
@@ -149,6 +158,9 @@ CHALLENGE: Final = _any_of(
     r"(?:access|request)(?: to this page)? (?:has been |was |is )?(?:denied|blocked|rejected)|requested url was rejected|you (?:have been|are|were) blocked"
     r"|(?:don't|do not) have permission to access",
     r"(?:malicious|suspicious) (?:bots?|activity|traffic)|proof.of.work|security service to protect",
+    r"(?:required )?part of this (?:site|page) (?:could|can)(?:n't| ?not) (?:be )?load|ad.?blockers?\b|try (?:using )?a different browser|browser extensions?\b",
+    r"you(?:'ve| have) been blocked|once th(?:is|e) (?:check|verification) (?:is |has )?(?:complete|finish)|please wait a few seconds|network security",
+    r"activate and hold|hold the button|one more step|temporary access to the web property",
     r"(?:third.party )?browser plugin.{0,40}(?:preventing|blocking)|disabled (?:java ?script|cookies)|super.?human speed|regain access",
     r"(?:prüf|überprüf)\w*(?: \w+){0,4} (?:browser|mensch|verbindung|sicherheit)|(?:sie|du) (?:ein mensch|kein roboter)|sicherheits(?:über)?prüfung",
     r"browser(?: \w+){0,2} (?:überprüft|geprüft)|ich bin kein roboter|ungewöhnliche[rn]? (?:datenverkehr|aktivität\w*)",
@@ -168,6 +180,7 @@ CHALLENGE_TITLE: Final = _whole(
     r"just a moment|one moment,? please|attention required!?(?: \| cloudflare)?|please wait(?:\W+(?:cloudflare|while we verify.*))?",
     r"(?:ddos|bot) protection.{0,30}|checking your browser.{0,40}|verifying (?:you|your).{0,40}|human verification|verify(?:ing)? (?:you are )?human",
     r"security (?:check(?:point)?|verification)|vercel security checkpoint|access (?:to this page has been )?(?:denied|blocked)|robot check|bot verification",
+    r"(?:(?:you (?:have been|are) )?blocked|robot or human|client challenge|ddos-?guard|please stand by.{0,60}|.{0,20}please wait for verification|one more step|site verification)\W*",
     r"are you (?:a )?(?:human|robot).{0,10}|pardon our interruption.{0,10}|making sure you'?re not a bot!?|request rejected|request unsuccessful.{0,60}|challenge validation",
     r"nur einen moment.{0,20}|einen moment(?: bitte)?.{0,10}|sicherheitsüberprüfung|un instant.{0,10}|un moment.{0,15}|vérification de sécurité",
     r"un momento.{0,10}|verificación de seguridad|só um momento.{0,10}|um momento.{0,10}|verificação de segurança|solo un momento|even geduld.{0,20}|een moment.{0,10}",

@@ -242,7 +242,9 @@ def _lower_case(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 def _check_headers(answer: Answer, rule: BodyRule) -> None:
     declared = answer.media_type
     if rule.media_types is not None and not kinds.is_undeclared(declared) and declared not in rule.media_types:
-        raise UnsupportedContentTypeError(f"the page is {declared[:100]}; it can be {', '.join(sorted(rule.media_types))}")
+        raise UnsupportedContentTypeError(
+            f"the page is {declared[:100]}; it can be {', '.join(sorted(rule.media_types))}"
+        )
     length = answer.headers.get("content-length", "")
     if not rule.cut and length.isdecimal() and int(length) > rule.max_bytes + _CIPHERTEXT_SLACK_BYTES:
         raise _too_large(rule)
