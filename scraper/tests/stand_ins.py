@@ -84,19 +84,17 @@ CHALLENGES: Final = {
         "Access to this page has been denied",
     ),
     "denied because of automation": page(
-        "<h1>Access to this page has been denied</h1><p>because we believe you are using automation tools to browse the "
-        "website.</p><p>This may happen as a result of the following:</p><ul><li>JavaScript is disabled or blocked by an "
-        "extension</li><li>Your browser does not support cookies</li></ul><p>Please make sure that JavaScript and cookies "
-        "are enabled on your browser.</p><p>Reference ID: #0a1b</p>",
+        "<h1>Access to this page has been denied</h1><p>We believe you are using automation tools.</p><ul><li>JavaScript is "
+        "disabled, or an extension blocks it</li><li>Cookies are not taken</li></ul><p>Please make sure that JavaScript and "
+        "cookies are enabled.</p><p>Reference ID: #0a1b</p>",
         "Access to this page has been denied.",
         '<script>window._pxAppId = "PXa"; window._pxBlockedUrl = "/";</script>',
     ),
     "an interruption": page(
-        "<h1>Pardon Our Interruption</h1><p>As you were browsing something about your browser made us think you were a "
-        "bot. There are a few reasons this might happen:</p><ul><li>You are moving through this website with super-human "
-        "speed.</li><li>You have disabled cookies in your web browser.</li><li>A third-party browser plugin is preventing "
-        "JavaScript from running.</li></ul><p>To regain access, please make sure that cookies and JavaScript are enabled "
-        "before reloading the page.</p>",
+        "<h1>Pardon Our Interruption</h1><p>Something about your browser made us think you might be a bot. It may be one of "
+        "these:</p><ul><li>You went from page to page with super-human speed.</li><li>You have disabled cookies.</li><li>A "
+        "browser plugin is blocking JavaScript.</li></ul><p>To regain access, enable cookies and JavaScript, and load the "
+        "page again.</p>",
         "Pardon Our Interruption",
     ),
     "a frame with an incident": page(

@@ -60,13 +60,13 @@ def is_challenge(facts: Facts) -> bool:
         return True
     if marks.guard and rest <= BARELY_WORDS and facts.shape.shown_words <= NOTICE_WORDS and not is_app(facts.tree):
         return True
+    topical = any(_TOPIC.search(title) for title in facts.titles)
     if marks.widget and not facts.shape.typed_fields:
         bare = text.words <= BARELY_WORDS and facts.shape.shown_words <= NOTICE_WORDS
-        return titled or (rest <= _ASIDE_WORDS // 2 and (bool(checks) or bare))
+        return titled or (not topical and rest <= _ASIDE_WORDS // 2 and (bool(checks) or bare))
     if titled and checks:
         return said >= _MOSTLY * text.words
     # without such a title: a page that acts, nearly all of whose sentences are of it, and that is not about it
-    topical = any(_TOPIC.search(title) for title in facts.titles)
     return marks.active and not topical and len(checks) >= 2 and said >= _NEARLY_ALL * text.words
 
 

@@ -147,9 +147,12 @@ def _is_the_matter(form: HtmlElement | None, facts: Facts) -> bool:
 
 def _asks_to_log_in(facts: Facts) -> bool:
     """Return whether a page says that one has to log in, leads there or asks who it is, and says little else."""
-    if not facts.text.says(wordings.LOGIN) or facts.text.words > NOTICE_WORDS:
+    text = facts.text
+    if not text.says(wordings.LOGIN) or text.words > NOTICE_WORDS:
         return False
-    if facts.rest(wordings.LOGIN, wordings.LOGIN_HEADING, wordings.ONWARD) > _ASIDE_SHARE * facts.text.words:
+    labels = [block for block in text.blocks if words(block) <= BARELY_WORDS and wordings.LOGIN_HEADING.is_said(block)]
+    other = wordings.Text(block for block in text.blocks if block not in labels)
+    if other.words - other.says(wordings.LOGIN, wordings.ONWARD) > _ASIDE_SHARE * text.words:
         return False
     if facts.shape.typed_fields and facts.is_titled(wordings.LOGIN_HEADING):
         return True  # the password is asked for on the next page
