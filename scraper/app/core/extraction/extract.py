@@ -17,6 +17,7 @@ from lxml.html import HtmlElement, HTMLParser, document_fromstring
 from app.core.errors import EmptyContentError, ExtractionError, PageTooLargeError
 from app.core.extraction import kinds, landmarks, metadata, refreshes, verdicts
 from app.core.extraction.charset import decode
+from app.core.extraction.facts import Facts
 from app.core.extraction.result import Extract
 from app.core.extraction.shape import shape_of
 from ml_shared.contracts.chunking import MAX_TEXT_CHARACTERS
@@ -98,7 +99,7 @@ def _from_text(text: str, source: _Source) -> Extract:
 def _from_html(text: str, source: _Source) -> Extract:
     tree = _parsed(text)
     title, heading = metadata.page_title(tree), metadata.heading(tree)
-    facts = verdicts.Facts(tree, shape_of(tree), source.url, title, heading)
+    facts = Facts(tree, shape_of(tree), source.url, title, heading)
     verdicts.refuse_challenge(facts)
     onward = refreshes.target(tree, source.refresh, source.url, says_little=facts.says_little)
     if onward is not None:

@@ -11,6 +11,8 @@ from typing import Final
 
 from app.core.extraction.shape import words
 
+_WHOLE_MAX_CHARACTERS: Final = 240
+# who says one thing and nothing else does so shortly; and such patterns take their time over long rows of dots
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])\s*")
 
 
@@ -30,7 +32,9 @@ class Wording:
     def is_said(self, text: str) -> bool:
         """Return whether a text, a sentence or a block, says it."""
         text = text.replace("’", "'")
-        return (self.pattern.fullmatch(text) if self.whole else self.pattern.search(text)) is not None
+        if self.whole:
+            return len(text) <= _WHOLE_MAX_CHARACTERS and self.pattern.fullmatch(text) is not None
+        return self.pattern.search(text) is not None
 
 
 def _any_of(*patterns: str) -> Wording:
