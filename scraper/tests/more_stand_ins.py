@@ -202,6 +202,17 @@ MORE_EMPTIES: Final = {
     ),
 }
 MORE_REAL: Final = {
+    "a text in an article's own header": page(
+        "<article><header><h1>Closure notice</h1><p>The bridge is closed on Monday from nine to five. Take the ferry.</p>"
+        "</header></article><noscript>Please enable JavaScript.</noscript><div id='app'></div>",
+        "Port",
+    ),
+    "a short text that is shown later": page(
+        "<div id='loader'>Loading...</div><div style='display: none'><h1>Closure notice</h1><p>"
+        + "The bridge is closed on Monday from nine to five, so take the ferry from the old quay. " * 5
+        + "</p></div>",
+        "Port",
+    ),
     "a page to enter by": page(
         "<h1>Port of Harbour</h1><p>The gateway to the west</p><a href='/in'>Continue</a>", "Port of Harbour"
     ),

@@ -154,6 +154,7 @@ def test_where_the_header_says_nothing_the_bytes_do(body: str, media_type: str, 
         codecs.BOM_UTF16_LE + HTML.encode("utf-16-le"),
         codecs.BOM_UTF16_BE + HTML.encode("utf-16-be"),
         HTML.encode("utf-8-sig"),
+        codecs.BOM_UTF16_LE + HTML.replace("<p>", "<p>" + "Москва столица. " * 200).encode("utf-16-le"),
         HTML.replace("harbour", "har\0bour").encode(),
         ("<p>" + "Größe " * 100 + TEXT).encode("windows-1252"),
         ("<p>" + "東京は日本の首都である。" * 20 + TEXT).encode("shift_jis"),
@@ -167,8 +168,13 @@ def test_a_page_in_any_character_set_is_no_rubbish(body: bytes) -> None:
     assert "is closed on Monday" in found.content
 
 
+def test_a_page_whose_header_names_a_wide_character_set_is_no_rubbish() -> None:
+    found = read(HTML.replace("<p>", "<p>" + "Москва столица. " * 200).encode("utf-16-le"), charset="UTF-16LE")
+    assert "Москва столица." in found.content
+
+
 def test_a_manual_in_bold_by_backspaces_is_no_rubbish() -> None:
-    manual = "N\bNA\bAM\bME\bE\n     tide - " + TEXT
+    manual = "N\bNA\bAM\bME\bE\n     tide - " + "".join(f"{letter}\b{letter}" for letter in "harbour") + TEXT
     assert TEXT in read(manual.encode(), "text/plain").content
 
 

@@ -69,7 +69,7 @@ def extract(body: bytes, *, url: str, media_type: str, charset: str | None, refr
     UnsupportedContentTypeError
         If the bytes are something else than what there is a reader for.
     """
-    kind = kinds.kind_of(body, media_type)
+    kind = kinds.kind_of(body, media_type, charset)
     read = _READERS.get(kind.media_type)
     if read is None:
         raise kinds.unsupported(kind, media_type)

@@ -119,6 +119,7 @@ _XML_ROOTS: Final = {
 }
 _NOT_TEXT: Final = bytes(code for code in range(0x20) if code not in b"\x08\t\n\x0c\r\x1b")
 # the WHATWG's binary data bytes, less the backspace that old manuals print in bold with
+_WIDE_CHARSETS: Final = ("utf-16", "utf-32", "utf16", "utf32", "ucs-2", "unicode")
 _WIDE_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _BEFORE_MARKUP: Final = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s+|<!--(?:[^-]|-(?!->))*-->)*", re.DOTALL)
 _BEFORE_ROOT: Final = re.compile(_BEFORE_MARKUP.pattern + rb"(?:<\?[^>]*\?>)?", re.DOTALL)
@@ -167,7 +168,7 @@ def unsupported(kind: Kind, declared: str) -> UnsupportedContentTypeError:
     )
 
 
-def kind_of(body: bytes, declared: str) -> Kind:
+def kind_of(body: bytes, declared: str, charset: str | None = None) -> Kind:
     """Return what a body is.
 
     What is one of many kinds of text is what the header says: Markdown is not told from text, nor text from a text that
@@ -177,12 +178,14 @@ def kind_of(body: bytes, declared: str) -> Kind:
     ----------
     declared
         Media type of the header; empty for none.
+    charset
+        Character set of the header: in some, half of a text's bytes look like no text.
     """
     head = body[:HEAD_BYTES]
     known = signature(head)
     if known is not None:
         return known
-    if _is_rubbish(body):
+    if not (charset or "").lower().startswith(_WIDE_CHARSETS) and _is_rubbish(body):
         return _BINARY
     start = _BEFORE_MARKUP.match(body[: 4 * HEAD_BYTES])
     first = _narrow(body[start.end() if start else 0 :][:HEAD_BYTES])
