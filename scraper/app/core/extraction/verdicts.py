@@ -122,7 +122,7 @@ def warnings_of_text(content: str) -> list[str]:
 
 def kept_share(shape: Shape, content: str) -> float | None:
     """Return which share of the words that a page shows its text has, about: numbers of words are compared, not words."""
-    return min(words(content) / shape.shown_words, 1.0) if shape.shown_words else None
+    return round(min(words(content) / shape.shown_words, 1.0), 3) if shape.shown_words else None
 
 
 def _is_login(facts: Facts) -> bool:
