@@ -103,14 +103,29 @@ async def test_a_long_body_can_be_cut_instead(site: Site) -> None:
     assert len((await get(site.url("/page"), site.port, cut=True)).body) == 100_000
 
 
-@pytest.mark.parametrize("content_type", ["application/pdf", "image/png", "application/json", "text/css", None])
-async def test_another_kind_of_content_is_refused_without_reading_it(site: Site, content_type: str | None) -> None:
+@pytest.mark.parametrize("content_type", ["application/pdf", "image/png", "application/json", "text/css"])
+async def test_another_kind_of_content_is_refused_without_reading_it(site: Site, content_type: str) -> None:
     site.stream("/page", [b"%PDF"] * 100, pause=1, content_type=content_type)
     began = time.monotonic()
     with pytest.raises(UnsupportedContentTypeError) as caught:
         await get(site.url("/page"), site.port)
     assert (caught.value.code, caught.value.status, caught.value.retryable) == ("unsupported_content_type", 415, False)
     assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "text/plain", None])
+async def test_a_body_that_begins_like_something_else_is_read_no_further(site: Site, content_type: str | None) -> None:
+    site.stream("/page", [b"%PDF-1.7\n" + bytes(2_000)] * 100, pause=1, content_type=content_type)
+    began = time.monotonic()
+    with pytest.raises(UnsupportedContentTypeError, match="a PDF document, told by its bytes"):
+        await get(site.url("/page"), site.port)
+    assert time.monotonic() - began < 1
+    with pytest.raises(UnsupportedContentTypeError, match="a PDF document"):
+        await get(site.page("/short", b"%PDF-1.7\n", content_type=content_type), site.port)
+
+
+async def test_a_body_without_a_type_is_read(site: Site) -> None:
+    assert (await get(site.page("/page", "<p>words</p>", content_type=None), site.port)).body == b"<p>words</p>"
 
 
 async def test_a_server_that_drips_meets_the_total_timeout(site: Site) -> None:

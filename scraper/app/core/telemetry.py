@@ -105,11 +105,12 @@ def visit_span(name: str, visit: "Visit") -> AbstractContextManager[Span]:
 @contextmanager
 def fetching(visit: "Visit") -> Iterator[Span]:
     """Tell of fetching a page: a span, the time, and what came over the network whatever became of it."""
+    before = visit.bytes_received
     with visit_span(FETCH_SPAN, visit) as span, _of(FETCH_SECONDS, visit.mode).time():
         try:
             yield span
         finally:
-            _of(BYTES, visit.mode).inc(visit.bytes_received)
+            _of(BYTES, visit.mode).inc(visit.bytes_received - before)
 
 
 def fetched(span: Span, visit: "Visit", size: int) -> None:

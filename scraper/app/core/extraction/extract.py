@@ -6,22 +6,25 @@ process.
 """
 
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lxml import etree
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
 from app.core.errors import EmptyContentError, ExtractionError, PageTooLargeError
-from app.core.extraction import metadata
+from app.core.extraction import kinds, metadata, refreshes, verdicts
 from app.core.extraction.charset import decode
 from app.core.extraction.cleaning import body_of, clean
 from app.core.extraction.conversion import to_markdown
+from app.core.extraction.facts import Facts
 from app.core.extraction.result import Extract
 from app.core.extraction.selection import select
+from app.core.extraction.shape import shape_of
 from ml_shared.contracts.chunking import MAX_TEXT_CHARACTERS
+from ml_shared.contracts.scraping import ExtractionWarning
 
-MARKUP_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
-_MARKDOWN_TYPES: Final = frozenset({"text/markdown", "text/x-markdown"})
 _XML_DECLARATION: Final = re.compile(r"\A\s*<\?xml[^>]*\?>", re.IGNORECASE)
 _DEPTH_MAX: Final = 2_048
 # libxml2's own bound with `huge_tree`; it drops what is deeper, and says so in its log alone
@@ -31,7 +34,16 @@ _WORDS: Final = re.compile(r"\w+")
 _WORD: Final = re.compile(r"\w")
 
 
-def extract(body: bytes, *, url: str, media_type: str, charset: str | None) -> Extract:
+@dataclass(frozen=True)
+class _Source:
+    """Where a text comes from: its address, what it was found to be, and the header that may lead on."""
+
+    url: str
+    media_type: str
+    refresh: str | None
+
+
+def extract(body: bytes, *, url: str, media_type: str, charset: str | None, refresh: str | None = None) -> Extract:
     """Turn a page into text.
 
     Parameters
@@ -40,53 +52,95 @@ def extract(body: bytes, *, url: str, media_type: str, charset: str | None) -> E
         Decoded from its Content-Encoding, not yet from its character set.
     url
         What links are relative to.
+    media_type
+        What the Content-Type header says; empty if there is none.
     charset
         What the Content-Type header declares.
+    refresh
+        The header of that name.
 
     Raises
     ------
+    ChallengePageError, LoginRequiredError
+        If something else came in the page's place.
     EmptyContentError
         If there is no text.
     ExtractionError
         If the page is nested too deeply.
     PageTooLargeError
         If its text is longer than what can be split into chunks: a table's spans make megabytes of a few bytes.
+    UnsupportedContentTypeError
+        If the bytes are something else than what there is a reader for.
     """
-    markup = media_type in MARKUP_TYPES
-    text = decode(body, charset, markup=markup)
-    found = _from_html(text, url) if markup else _from_text(text, media_type)
+    kind = kinds.kind_of(body, media_type, charset)
+    read = _READERS.get(kind.media_type)
+    if read is None:
+        raise kinds.unsupported(kind, media_type)
+    text = decode(body, charset, markup=read is _from_html)
+    found = read(text, _Source(url, kind.media_type, refresh))
     if len(found.content) > MAX_TEXT_CHARACTERS:
         raise PageTooLargeError(f"the page's text is longer than {MAX_TEXT_CHARACTERS} characters")
+    if kind.media_type != media_type and not kinds.is_undeclared(media_type):
+        return replace(found, warnings=[*found.warnings, ExtractionWarning.WRONG_CONTENT_TYPE])
     return found
 
 
-def _from_text(text: str, media_type: str) -> Extract:
+def _from_text(text: str, source: _Source) -> Extract:
     if not _WORD.search(text):
         raise EmptyContentError("the page holds no text")
-    title = _ATX_TITLE.search(text) if media_type in _MARKDOWN_TYPES else None
-    return Extract(text.strip("\n"), title=title[1][:500] if title else None)
+    title = _ATX_TITLE.search(text) if source.media_type in kinds.MARKDOWN else None
+    return Extract(
+        text.strip("\n"),
+        title=title[1][:500] if title else None,
+        media_type=source.media_type,
+        method="plain text",
+        kept_share=1.0,
+        warnings=verdicts.warnings_of_text(text),
+    )
 
 
-def _from_html(text: str, url: str) -> Extract:
+def _from_html(text: str, source: _Source) -> Extract:
     tree = _parsed(text)
-    base = metadata.base_url(tree, url)
+    title = metadata.page_title(tree)
+    facts = Facts(tree, shape_of(tree), source.url, title, metadata.heading(tree, title))
+    verdicts.refuse_challenge(facts)
+    onward = refreshes.target(tree, source.refresh, source.url, says_little=facts.says_little)
+    if onward is not None:
+        return Extract("", media_type=source.media_type, refresh=onward)
+    verdicts.refuse_stand_in(facts)
+    base = metadata.base_url(tree, source.url)
     found = Extract(
         content="",
-        title=metadata.page_title(tree),
+        title=title,
         language=metadata.page_language(tree),
         author=metadata.page_author(tree),
         published_at=metadata.published_at(tree),
         canonical_url=metadata.canonical_url(tree, base),
         links=metadata.page_links(tree, base),
+        media_type=source.media_type,
     )
+    nothing = verdicts.empty(facts)  # told before the page is taken apart
     body = body_of(tree)
     clean(body)
     heading = metadata.heading(body, found.title)
     selection = select(tree, body)
-    found.content = _with_heading(to_markdown(selection.part), heading, found.title)
-    if not _WORD.search(found.content):
-        raise EmptyContentError("the page holds no text; one that is made by JavaScript looks like this")
+    content = to_markdown(selection.part)
+    if not _WORD.search(content):
+        raise nothing
+    found.content = _with_heading(content, heading, found.title)
+    verdicts.refuse_notice(found.content, facts)
+    found.method, found.kept_share = selection.method, round(selection.kept_share, 3)
+    found.warnings = verdicts.warnings_of(facts, content, found.canonical_url)
     return found
+
+
+_READERS: Final[Mapping[str, Callable[[str, _Source], Extract]]] = {
+    kinds.HTML: _from_html,
+    kinds.XHTML: _from_html,
+    kinds.PLAIN_TEXT: _from_text,
+    **dict.fromkeys(kinds.MARKDOWN, _from_text),
+}
+"""Who reads which kind of body, by what its bytes are. A kind that is added is named in `kinds.READABLE` too."""
 
 
 def _parsed(text: str) -> HtmlElement:

@@ -15,7 +15,14 @@ from typing import Any, Final, Self
 
 import orjson
 
-from app.core.errors import EmptyContentError, ExtractionError, PageTooLargeError
+from app.core.errors import (
+    ChallengePageError,
+    EmptyContentError,
+    ExtractionError,
+    LoginRequiredError,
+    PageTooLargeError,
+    UnsupportedContentTypeError,
+)
 from app.core.extraction.frames import FRAME_MAX_BYTES, LENGTH, frame
 from app.core.extraction.result import Extract
 from ml_shared.errors import ServiceError, UnavailableError
@@ -29,7 +36,14 @@ PAGES_A_PROCESS: Final = 500
 PAGES_TO_WAIT_FOR: Final = 2
 # of the slowest kind, for a process to come free; the answer's own deadline is not longer
 _HOME: Final = Path(__file__).parents[3]
-_ERRORS: Final = {error.code: error for error in (EmptyContentError, ExtractionError, PageTooLargeError)}
+_ERRORS: Final = {
+    error.code: error
+    for error in (
+        *(ChallengePageError, LoginRequiredError, EmptyContentError),
+        *(ExtractionError, PageTooLargeError, UnsupportedContentTypeError),
+    )
+}
+# what `extract` raises, to be raised again on this side
 _KILL_MARGIN_SECONDS: Final = 2.0
 # its own clock kills a process that much later than we do
 
@@ -79,7 +93,14 @@ class ExtractionPool:
         return [worker.pid for worker in self._workers if worker.pid is not None]
 
     async def extract(
-        self, page: bytes, *, url: str, media_type: str, charset: str | None, caller: str = ""
+        self,
+        page: bytes,
+        *,
+        url: str,
+        media_type: str,
+        charset: str | None,
+        refresh: str | None = None,
+        caller: str = "",
     ) -> Extract:
         """Extract one page, as `extract.extract` does.
 
@@ -93,8 +114,8 @@ class ExtractionPool:
 
         Raises
         ------
-        EmptyContentError
-            If it holds no text.
+        ChallengePageError, LoginRequiredError, EmptyContentError, UnsupportedContentTypeError
+            As `extract.extract` says.
         ExtractionError
             If it took too long or too much memory, or broke the parser. The process is gone, its successor starts.
         PageTooLargeError
@@ -108,6 +129,7 @@ class ExtractionPool:
             "url": url,
             "media_type": media_type,
             "charset": charset,
+            "refresh": refresh,
             "timeout_seconds": self._timeout + _KILL_MARGIN_SECONDS,
         }
         async with self._places.taken(caller):

@@ -17,6 +17,16 @@ class Extract:
         An RFC 3339 date or date-time.
     links
         Absolute, each once.
+    media_type
+        What the page was read as: what its bytes are.
+    method
+        How its text was found.
+    kept_share
+        Share of the words that the page shows which the text has; `None` where it shows none.
+    warnings
+        Values of `ExtractionWarning`.
+    refresh
+        Where the page sends its reader; then it is not what was asked for, and nothing else of it is told.
     """
 
     content: str
@@ -26,3 +36,8 @@ class Extract:
     published_at: str | None = None
     canonical_url: str | None = None
     links: list[str] = field(default_factory=list)
+    media_type: str = ""
+    method: str = ""
+    kept_share: float | None = None
+    warnings: list[str] = field(default_factory=list)
+    refresh: str | None = None

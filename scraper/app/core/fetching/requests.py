@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpcore
 
 from app.core.errors import FetchTimeoutError, PageTooLargeError, TlsError, UnsupportedContentTypeError
+from app.core.extraction import kinds
 from app.core.fetching.addresses import AddressGuard
 from app.core.fetching.decoding import ACCEPT_ENCODING, Decoder
 from ml_shared.errors import UpstreamError
@@ -70,7 +71,8 @@ class BodyRule:
     Attributes
     ----------
     media_types
-        What is read; `None` for anything. Another type ends the request before its body is read.
+        What is read; `None` for anything. Another type ends the request before its body is read, and so does a body
+        that begins like one, whatever the header says. Where the header says nothing, the body alone tells.
     max_bytes
         Most decoded bytes.
     cut
@@ -213,7 +215,7 @@ class Fetcher:
             if not 200 <= answer.status < 300:
                 return answer
             _check_headers(answer, rule)
-            body = await _read(response.aiter_stream(), answer.headers.get("content-encoding", ""), rule, budget)
+            body = await _read(response.aiter_stream(), answer, rule, budget)
         return Answer(url, answer.status, answer.headers, body)
 
 
@@ -238,9 +240,11 @@ def _lower_case(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _check_headers(answer: Answer, rule: BodyRule) -> None:
-    if rule.media_types is not None and answer.media_type not in rule.media_types:
-        shown = answer.media_type[:100] or "no content type"
-        raise UnsupportedContentTypeError(f"the page is {shown}; it can be {', '.join(sorted(rule.media_types))}")
+    declared = answer.media_type
+    if rule.media_types is not None and not kinds.is_undeclared(declared) and declared not in rule.media_types:
+        raise UnsupportedContentTypeError(
+            f"the page is {declared[:100]}; it can be {', '.join(sorted(rule.media_types))}"
+        )
     length = answer.headers.get("content-length", "")
     if not rule.cut and length.isdecimal() and int(length) > rule.max_bytes + _CIPHERTEXT_SLACK_BYTES:
         raise _too_large(rule)
@@ -250,10 +254,17 @@ def _too_large(rule: BodyRule) -> PageTooLargeError:
     return PageTooLargeError(f"the page is longer than {rule.max_bytes} bytes")
 
 
-async def _read(stream: AsyncIterator[bytes], content_encoding: str, rule: BodyRule, budget: Budget) -> bytes:
+def _check_head(head: bytes, answer: Answer, rule: BodyRule) -> None:
+    kind = kinds.signature(head) if rule.media_types is not None else None
+    if kind is not None and kind.media_type not in (rule.media_types or ()):
+        raise kinds.unsupported(kind, answer.media_type)
+
+
+async def _read(stream: AsyncIterator[bytes], answer: Answer, rule: BodyRule, budget: Budget) -> bytes:
     """Return the decoded body. Both forms are counted: one that never decodes to anything ends as well."""
-    decoder = Decoder(content_encoding)
+    decoder = Decoder(answer.headers.get("content-encoding", ""))
     body = bytearray()
+    judged = False
     received = 0
     async for data in stream:
         received += len(data)
@@ -262,9 +273,14 @@ async def _read(stream: AsyncIterator[bytes], content_encoding: str, rule: BodyR
             body += part
             if len(body) > rule.max_bytes:
                 break
+        if not judged and len(body) >= kinds.HEAD_BYTES:
+            judged = True
+            _check_head(bytes(body[: kinds.HEAD_BYTES]), answer, rule)
         if max(len(body), received - _CIPHERTEXT_SLACK_BYTES) > rule.max_bytes:
             if rule.cut:
                 return bytes(body[: rule.max_bytes])
             raise _too_large(rule)
     decoder.finish()
+    if not judged:
+        _check_head(bytes(body), answer, rule)
     return bytes(body)

@@ -20,6 +20,8 @@ from app.core.errors import (
     TlsError,
     TooManyRedirectsError,
 )
+from app.core.extraction.kinds import READABLE
+from app.core.fetching.challenges import refuse_challenge
 from app.core.fetching.pacing import Pacer
 from app.core.fetching.requests import Answer, BodyRule, Budget, Fetcher, origin_of
 from app.core.robots.rules import ROBOTS_MAX_BYTES, RobotsRules
@@ -30,9 +32,7 @@ from ml_shared.errors import UpstreamError
 from ml_shared.names import RequestMode
 from ml_shared.web.urls import InvalidUrlError, host_of, normalise_url
 
-PAGE_MEDIA_TYPES: Final = frozenset(
-    {"text/html", "application/xhtml+xml", "text/plain", "text/markdown", "text/x-markdown"}
-)
+PAGE_MEDIA_TYPES: Final = READABLE
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _ROBOTS_REDIRECTS: Final = 5
 _QUICK_ROBOTS_CHARACTERS: Final = 16_384
@@ -79,10 +79,11 @@ class Visit:
 
 @dataclass(frozen=True)
 class Page:
-    """What was found at the end of a visit's redirects."""
+    """What was found at the end of a visit's redirects, and what going on from there shares with the way so far."""
 
     answer: Answer
     robots: RobotsVerdict
+    walk: "_Walk"
 
 
 class Visitor:
@@ -124,22 +125,43 @@ class Visitor:
         ServiceError
             With the codes of the scraper's contract.
         """
-        walk = _Walk(visit, Budget(self._budget_seconds))
+        return await self._arrive(_Walk(visit, Budget(self._budget_seconds)), normalise_url(visit.url))
+
+    async def read_on(self, page: Page, url: str) -> Page:
+        """Go where a page sends its reader: a redirect like any other, within what is left of the visit's.
+
+        Parameters
+        ----------
+        url
+            Normalised.
+
+        Raises
+        ------
+        ServiceError
+            With the codes of the scraper's contract.
+        """
+        return await self._arrive(page.walk, url)
+
+    async def _arrive(self, walk: "_Walk", url: str) -> Page:
+        visit = walk.visit
         verdict: RobotsVerdict | None = None
 
         async def ask_leave(url: str) -> float | None:
             nonlocal verdict
+            walk.hops += 1
             with visit_span(ROBOTS_SPAN, visit):
                 verdict = await self._verdict(walk, url)
             return verdict.crawl_delay
 
         try:
-            answer = await self._follow(walk, normalise_url(visit.url), self._page_rule, self._max_redirects, ask_leave)
+            left = self._max_redirects - walk.hops
+            answer = await self._follow(walk, url, self._page_rule, left, ask_leave)
         finally:
             visit.bytes_received = walk.budget.bytes_received
+        refuse_challenge(answer.status, answer.headers)
         if not 200 <= answer.status < 300 or verdict is None:
             raise HttpStatusError(answer.status, retry_after_seconds=answer.retry_after_seconds)
-        return Page(answer, verdict)
+        return Page(answer, verdict, walk)
 
     async def _verdict(self, walk: "_Walk", url: str) -> RobotsVerdict:
         origin = origin_of(url)
@@ -181,7 +203,8 @@ class Visitor:
             if answer.status not in _REDIRECTS:
                 return answer
             url = _target(answer)
-        raise TooManyRedirectsError(f"more than {redirects} redirects", retryable=False)
+        most = self._max_redirects if ask_leave is not None else redirects
+        raise TooManyRedirectsError(f"more than {most} redirects", retryable=False)
 
     async def _wait_for_turn(self, walk: "_Walk", host: str, delay: float | None, *, insist: bool) -> None:
         try:
@@ -205,12 +228,13 @@ class _Walk:
 
     `visited` are the hosts that a page was asked of. What follows on the same host, a redirect or the robots.txt of its
     https side, insists on a slot soon: put off for a long crawl delay, it would be put off again after the next try.
-    `at` is the address that was asked for last.
+    `at` is the address that was asked for last, `hops` are the requests for the page, each redirect one more.
     """
 
     def __init__(self, visit: Visit, budget: Budget) -> None:
         self.budget = budget
         self.visited: set[str] = set()
+        self.hops = 0
         self.visit = visit
         self.at = ""
         self._host = host_of(normalise_url(visit.url))
