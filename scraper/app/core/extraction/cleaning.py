@@ -46,6 +46,8 @@ _NEVER_TEXT: Final = (
         "meta",
     ),
 )
+_BUTTON_LABEL_MAX: Final = 12
+# a shorter one is "Copy", "Edit" and their like
 _HIDDEN: Final = etree.XPath(
     ".//*[@hidden or @aria-hidden='true' or contains(@style, 'none') or contains(@style, 'hidden')]"
 )
@@ -78,6 +80,9 @@ def clean(body: HtmlElement) -> None:
     """Take out of a page what is never text, in place."""
     _write_formulas(body)
     _unfold_tabs(body)
+    for button in body.xpath("(.//h1|.//h2|.//h3|.//h4|.//h5|.//h6|.//dt|.//summary)//button"):
+        if len(button.text_content().strip()) > _BUTTON_LABEL_MAX:
+            button.drop_tag()  # what opens an answer is the question
     for element in list(body.iter(*_NEVER_TEXT)):
         _drop(element)
     for element in _HIDDEN(body):

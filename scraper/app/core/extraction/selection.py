@@ -23,7 +23,7 @@ _FURNITURE_NAMES: Final = re.compile(
     r"(?:^|[-_ ])(?:related|recommend\w*|share|sharing|shares|social|comments?|disqus|newsletter|subscribe|sign-?up|advert\w*"
     r"|ads?|promo\w*|sponsor\w*|cookie\w*|consent|breadcrumbs?|sidebar|widgets?|pagination|pager|popular|trending"
     r"|more-?(?:stories|from)|nav\w*|menu|footer|banner|toolbar|byline|author-?(?:bio|box|info)|skip\w*|teaser\w*|rail"
-    r"|outbrain|taboola|print-?only)(?:[-_ ]|$)",
+    r"|outbrain|taboola|print-?only|no-?print|jump-?(?:link|to))(?:[-_ ]|$)",
     re.IGNORECASE,
 )
 _NEVER_AMID_TEXT: Final = re.compile(
