@@ -23,13 +23,13 @@ _FURNITURE_NAMES: Final = re.compile(
     r"(?:^|[-_ ])(?:related|recommend\w*|share|sharing|shares|social|comments?|disqus|newsletter|subscribe|sign-?up|advert\w*"
     r"|ads?|promo\w*|sponsor\w*|cookie\w*|consent|breadcrumbs?|sidebar|widgets?|pagination|pager|popular|trending"
     r"|more-?(?:stories|from)|nav\w*|menu|footer|banner|toolbar|byline|author-?(?:bio|box|info)|skip\w*|teaser\w*|rail"
-    r"|outbrain|taboola|print-?only|no-?print|jump-?(?:link|to))(?:[-_ ]|$)",
+    r"|outbrain|taboola|print-?only)(?:[-_ ]|$)",
     re.IGNORECASE,
 )
 _NEVER_AMID_TEXT: Final = re.compile(
     r"(?:^|[-_ ])(?:related-?(?:posts?|articles?|stories|content|links)|share-?(?:buttons?|bar|links?|tools)?|sharing|sharedaddy|social"
     r"|comments?(?:-?(?:area|list|section|form))?|disqus\w*|respond|newsletter|subscribe|sign-?up|advert\w*|promo|sponsor\w*"
-    r"|cookie\w*|consent|outbrain|taboola|trending)(?:[-_ ]|$)",
+    r"|cookie\w*|consent|outbrain|taboola|trending|no-?print|jump-?(?:link|to))(?:[-_ ]|$)",
     re.IGNORECASE,
 )
 # what is called that is none of the text even where a judge takes it for text, as long as it is a small part of it
