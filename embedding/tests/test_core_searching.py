@@ -160,6 +160,9 @@ async def test_no_query_breaks_the_search(service: Embedding, query: str, mode: 
     ("filters", "expected"),
     [
         ({"url_prefix": "https://example.com/odd"}, {"odd"}),
+        ({"url_prefix": "HTTPS://Example.com/odd"}, {"odd"}),
+        ({"url_prefix": "https://faß.example/"}, {"even"}),
+        ({"url_prefix": "https://fass.example/"}, set()),
         ({"language": "EN"}, {"odd", "even"}),
         ({"language": "e"}, set()),
         ({"metadata": {"kind": "even"}}, {"even"}),
@@ -178,7 +181,7 @@ async def test_filters_leave_only_the_documents_that_meet_all_of_them(
     odd = {"kind": "odd", "nested": {"a": [1, 2]}}
     await index(service, "word odd", url="https://example.com/odd", language="en-IE", metadata=odd, fetched_at=at(0))
     even = {"kind": "even"}
-    await index(service, "word even", url="https://example.com/even", language="en", metadata=even, fetched_at=at(20))
+    await index(service, "word even", url="https://faß.example/even", language="en", metadata=even, fetched_at=at(20))
     hits = await find(service, "word", mode=mode, filters=filters)
     assert {str(hit.metadata["kind"]) for hit in hits} == expected
 

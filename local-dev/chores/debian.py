@@ -1,4 +1,6 @@
-"""Prometheus and exporters for tests: from the PATH, else from Debian's packages, unpacked without root.
+"""Debian's packages, fetched and unpacked without root: Prometheus and exporters for tests, documentation for a bench.
+
+A program is taken from the PATH if it is there.
 
 No package index that Python's or Node's installers know has them, and no test should need an engine for images.
 """
@@ -47,7 +49,7 @@ def find(program: str) -> Path:
     on_path = shutil.which(program)
     if on_path:
         return Path(on_path)
-    with _alone():
+    with alone():
         if _unpacked(program) is None:
             _fetch(PACKAGES[program])
         found = _unpacked(program)
@@ -62,29 +64,44 @@ def _unpacked(program: str) -> Path | None:
 
 def _fetch(package: str) -> None:
     remedy = f"install it so that it is on the PATH (Debian's package is {package})"
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise BinaryMissingError(f"no {package} here: {remedy}")
     with tempfile.TemporaryDirectory() as folder:
-        # lists of our own, where the system's are old or not there: without root those can't be brought up to date
-        options = [f"Dir::State::lists={folder}/lists", f"Dir::Cache={folder}/cache", "Acquire::Retries=3"]
-        for name in ("lists/partial", "cache/archives/partial"):
-            (Path(folder) / name).mkdir(parents=True)
-        system = ["apt-get", "--quiet"]
-        own = [*system, *(word for option in options for word in ("--option", option))]
-        said = "not tried"
-        for attempt in range(ATTEMPTS):
-            time.sleep(2 * attempt)
-            said = _run([*system, "download", package], folder)
-            if said:
-                said = _run([*own, "update"], folder) or _run([*own, "download", package], folder)
-            if not said:
-                break
-        if said:
-            raise BinaryMissingError(f"no {package} here, and apt-get did not get it: {remedy}\n{said[-2000:]}")
-        (archive,) = Path(folder).glob("*.deb")
+        try:
+            archive = download(package, Path(folder))
+        except BinaryMissingError as error:
+            raise BinaryMissingError(f"no {package} here: {remedy}\n{error}") from error
         CACHE.mkdir(parents=True, exist_ok=True)
         if said := _run(["dpkg-deb", "--extract", str(archive), str(CACHE)], folder):
             raise BinaryMissingError(f"{archive.name} can't be unpacked: {said}")
+
+
+def download(package: str, folder: Path) -> Path:
+    """Download a package into a folder and return its archive.
+
+    Raises
+    ------
+    BinaryMissingError
+        If it is not to be had.
+    """
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        raise BinaryMissingError("Debian's packages take apt-get and dpkg-deb")
+    # lists of our own, where the system's are old or not there: without root those can't be brought up to date
+    options = [f"Dir::State::lists={folder}/lists", f"Dir::Cache={folder}/cache", "Acquire::Retries=3"]
+    for name in ("lists/partial", "cache/archives/partial"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    system = ["apt-get", "--quiet"]
+    own = [*system, *(word for option in options for word in ("--option", option))]
+    said = "not tried"
+    for attempt in range(ATTEMPTS):
+        time.sleep(2 * attempt)
+        said = _run([*system, "download", package], str(folder))
+        if said:
+            said = _run([*own, "update"], str(folder)) or _run([*own, "download", package], str(folder))
+        if not said:
+            break
+    if said:
+        raise BinaryMissingError(f"apt-get did not get {package}:\n{said[-2000:]}")
+    (archive,) = folder.glob(f"{package}_*.deb")
+    return archive
 
 
 def _run(command: list[str], folder: str) -> str:
@@ -106,8 +123,8 @@ def _run(command: list[str], folder: str) -> str:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Keep other processes of the same test run from fetching the same."""
+def alone() -> Iterator[None]:
+    """Keep other processes from fetching the same."""
     CACHE.parent.mkdir(parents=True, exist_ok=True)
     with (CACHE.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

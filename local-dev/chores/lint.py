@@ -24,6 +24,7 @@ TYPED = {
         "attack",
         "bench/__main__.py",
         "bench/sites.py",
+        "bench/extraction",
     ),
 }
 # tests are not in here: fixtures would need twice the annotations that they have

@@ -14,7 +14,7 @@ from chores.folders import ALL
     ("paths", "folders"),
     [
         ([], []),
-        (["scraper/app/core/robots.py"], ["scraper", "local-dev"]),
+        (["scraper/app/core/robots/rules.py"], ["scraper", "local-dev"]),
         (["gateway-vm/README.md", "embedding/Dockerfile"], ["embedding", "gateway-vm", "local-dev"]),
         (["local-dev/demo/run.py"], ["local-dev"]),
         (["ml-shared/ml_shared/http/sync.py"], [*ALL]),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ml_shared.web.urls import URL_MAX_CHARACTERS, InvalidUrlError, host_of, normalise_url
+from ml_shared.web.urls import URL_MAX_CHARACTERS, InvalidUrlError, host_of, normalise_prefix, normalise_url
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,11 @@ from ml_shared.web.urls import URL_MAX_CHARACTERS, InvalidUrlError, host_of, nor
         ("http://example.com:8080/a", "http://example.com:8080/a"),
         ("https://example.com./a", "https://example.com/a"),
         ("https://bücher.example/ü", "https://xn--bcher-kva.example/%C3%BC"),
+        ("https://BÜCHER.example/", "https://xn--bcher-kva.example/"),
+        ("https://faß.example/", "https://xn--fa-hia.example/"),
+        ("https://example.ΟΔΟΣ/", "https://example.xn--pxavbq/"),
+        ("https://οδος.example/", "https://xn--pxavbm.example/"),
+        ("https://bücher.example.:8443/", "https://xn--bcher-kva.example:8443/"),
         ("https://example.com/a%20b", "https://example.com/a%20b"),
         ("http://[::1]:80/", "http://[::1]/"),
         ("  https://example.com/a  ", "https://example.com/a"),
@@ -46,6 +51,12 @@ def test_equal_urls_have_one_form(given: str, normal: str) -> None:
         ("http://example.com:0/", "invalid_url"),
         ("http://./a", "invalid_url"),
         ("http://user:canary@ex\u2100ample.com/", "invalid_url"),
+        ("http://user:canary@bücher.example/", "invalid_url"),
+        ("http://bücher.example:99999/", "invalid_url"),
+        ("http://" + "ü" * 60 + ".example/", "invalid_url"),
+        ("http://ex\ufffdample.com/", "invalid_url"),
+        ("http://\u3002/", "invalid_url"),
+        ("http://[::\uff11]/", "invalid_url"),
     ],
 )
 def test_what_is_not_an_http_url_is_refused_and_not_repeated(url: str, code: str) -> None:
@@ -58,3 +69,34 @@ def test_what_is_not_an_http_url_is_refused_and_not_repeated(url: str, code: str
 def test_a_host_has_its_port_where_that_is_not_the_schemes_own() -> None:
     assert host_of(normalise_url("HTTP://Example.com:80/a")) == "example.com"
     assert host_of("http://example.com:8080/a") == "example.com:8080"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "normal"),
+    [
+        ("https://faß.example/über/", "https://xn--fa-hia.example/%C3%BCber/"),
+        ("HTTPS://Exam", "https://exam"),
+        ("https://bücher.", "https://xn--bcher-kva."),
+        ("https://www.", "https://www."),
+        ("http://bücher.example:8080/", "http://xn--bcher-kva.example:8080/"),
+        ("http://[::1]:80", "http://[::1]:80"),
+        ("https://example.com/a?b=c d", "https://example.com/a?b=c%20d"),
+        ("https:", "https:"),
+        ("h", "h"),
+        ("", ""),
+    ],
+)
+def test_a_beginning_is_written_as_normal_urls_begin(prefix: str, normal: str) -> None:
+    assert normalise_prefix(prefix) == normal
+    assert normalise_prefix(normal) == normal
+
+
+def test_every_beginning_of_a_normal_url_is_its_own_form() -> None:
+    normal = normalise_url("https://bücher.example:8443/a/ü%2f?b=ß")
+    for length in range(len(normal)):
+        assert normalise_prefix(normal[:length]) == normal[:length]
+
+
+def test_a_beginning_with_an_impossible_host_is_refused() -> None:
+    with pytest.raises(InvalidUrlError):
+        normalise_prefix("https://" + "ü" * 60 + "/")

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from conftest import Core
@@ -40,6 +41,38 @@ async def test_a_job_walks_through_every_stage_and_ends_completed(core: Core) ->
     assert [(stage.stage, stage.attempts) for stage in job.stages] == [(stage, 1) for stage in Stage]
     assert await core.pool.fetchval("SELECT count(*) FROM leases") == 0
     assert await core.pool.fetchval("SELECT open_jobs FROM owners") == 0
+
+
+EXTRACTION = {"method": "main part", "kept_share": 0.5, "warnings": ["looks_missing", "little_text"]}
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (EXTRACTION, EXTRACTION),
+        ({"method": "new"}, {"method": "new", "kept_share": None, "warnings": []}),
+        (
+            {**EXTRACTION, "warnings": ["of_a_later_version", "little_text"], "more": 1},
+            {**EXTRACTION, "warnings": ["little_text"]},
+        ),
+        (None, None),
+        ("main part", None),
+        ({}, None),
+        ({**EXTRACTION, "kept_share": 7}, None),
+        ({**EXTRACTION, "method": "x" * 61}, None),
+        ({**EXTRACTION, "warnings": "little_text"}, None),
+    ],
+)
+async def test_a_job_shows_how_its_text_was_made_as_far_as_that_can_be_understood(
+    core: Core, told: Any, shown: Any
+) -> None:
+    job_id = await core.submit("http://site.test/a")
+    job = await core.claim_one(Stage.SCRAPING)
+    stats = {"bytes": 120} if told is None else {"bytes": 120, "extraction": told}
+    await core.complete(job, content_ref="page", stats=stats)
+    view = await find(core.pool, "key:a", (await core.row(job_id))["id"])
+    assert (view.extraction.model_dump(mode="json") if view.extraction else None) == shown
+    assert view.counts.bytes == 120
 
 
 async def test_a_second_callback_for_a_finished_stage_changes_nothing(core: Core) -> None:

@@ -8,9 +8,11 @@ import pytest
 from conftest import ALICE, EMBEDDING, SCRAPER, Fleet
 
 from ml_shared.contracts.jobs import CallbackAnswer
+from ml_shared.contracts.scraping import Extraction, ExtractionWarning
 from ml_shared.testing.http_server import ThreadedServer
 
 URL = "http://site.test/page"
+EXTRACTION = Extraction(method="main part", kept_share=0.5, warnings=[ExtractionWarning.LITTLE_TEXT])
 TEXT = "# Title\n\n" + "Some words of plain prose. " * 30
 
 
@@ -48,7 +50,9 @@ def submit(users: httpx.Client) -> str:
 async def test_a_job_goes_through_every_stage_to_its_end(users: httpx.Client, fleet: Fleet, dispatch: Any) -> None:
     job_id = submit(users)
     dispatch("scraping")
-    assert await fleet.scraper.finish(job_id, content=TEXT, title="A title") == CallbackAnswer()
+    assert await fleet.scraper.finish(job_id, content=TEXT, title="A title", extraction=EXTRACTION) == CallbackAnswer()
+    made = {"method": "main part", "kept_share": 0.5, "warnings": ["little_text"]}
+    assert users.get(f"/jobs/{job_id}").json()["extraction"] == made
     dispatch("chunking")
     dispatch("embedding")
     [task] = fleet.embedding.tasks

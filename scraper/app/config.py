@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
+from app.core.fetching.addresses import NAT64_PREFIX_LENGTHS
 from ml_shared.settings import ServiceSettings
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -22,6 +23,10 @@ class Settings(ServiceSettings):
     )
     BLOCKED_NETWORKS: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
         default=(), description="public networks never to fetch from, such as the fleet's own: CIDRs, by comma"
+    )
+    NAT64_PREFIXES: Annotated[tuple[ipaddress.IPv6Network, ...], NoDecode] = Field(
+        default=(),
+        description="where this network's NAT64 has the IPv4 internet, such as 64:ff9b::/96: CIDRs, by comma",
     )
     USER_AGENT: str = Field(
         default="CloudCIXBot/1.0 (+https://www.cloudcix.com)",
@@ -43,12 +48,19 @@ class Settings(ServiceSettings):
         default=15, gt=0, description="longest time to turn one page into text before that process is killed"
     )
 
-    @field_validator("ALLOWED_PRIVATE_NETWORKS", "BLOCKED_NETWORKS", mode="before")
+    @field_validator("ALLOWED_PRIVATE_NETWORKS", "BLOCKED_NETWORKS", "NAT64_PREFIXES", mode="before")
     @classmethod
     def _networks(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+    @field_validator("NAT64_PREFIXES")
+    @classmethod
+    def _prefixes(cls, value: tuple[ipaddress.IPv6Network, ...]) -> tuple[ipaddress.IPv6Network, ...]:
+        if any(prefix.prefixlen not in NAT64_PREFIX_LENGTHS for prefix in value):
+            raise ValueError(f"a NAT64's prefix has one of these lengths: {', '.join(map(str, NAT64_PREFIX_LENGTHS))}")
+        return value
 
     @field_validator("ALLOWED_PORTS", mode="before")
     @classmethod

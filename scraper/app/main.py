@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from app.api.routes import async_, health, sync
 from app.config import settings
+from app.core.extraction.seats import Seats
 from app.core.logic import open_scraper
-from app.core.seats import Seats
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers

@@ -81,7 +81,7 @@ class FixedResolver:
 
 
 def guard(*addresses: str, **options: Any) -> Any:
-    from app.core.addresses import AddressGuard
+    from app.core.fetching.addresses import AddressGuard
 
     return AddressGuard(FixedResolver(addresses), **options)
 
@@ -117,8 +117,8 @@ async def test_what_is_not_an_address_is_refused() -> None:
 
 @pytest.mark.parametrize("port", [22, 25, 81, 6379, 8000])
 async def test_a_port_that_is_not_the_webs_is_refused_before_the_name_is_looked_up(port: int) -> None:
-    from app.core.addresses import AddressGuard
     from app.core.errors import BlockedPortError
+    from app.core.fetching.addresses import AddressGuard
 
     resolver = FixedResolver(["8.8.8.8"])
     with pytest.raises(BlockedPortError) as caught:
@@ -149,10 +149,89 @@ async def test_a_blocked_network_stays_closed_whatever_is_opened() -> None:
             await guard("8.8.8.8", blocked_networks=networks, **options).candidates("h", 80)
 
 
+WELL_KNOWN = [ipaddress.ip_network("64:ff9b::/96")]
+OF_THE_NETWORK = [ipaddress.ip_network("2606:4700:64::/96")]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "address"),
+    [
+        ("64:ff9b::/96", "64:ff9b::808:808"),
+        ("64:ff9b:1::/48", "64:ff9b:1:808:8:800::"),
+        ("2606:4700::/32", "2606:4700:808:808::"),
+        ("2606:4700:100::/40", "2606:4700:108:808:8::"),
+        ("2606:4700:122::/48", "2606:4700:122:808:8:800::"),
+        ("2606:4700:122:300::/56", "2606:4700:122:308:8:808::"),
+        ("2606:4700:122:344::/64", "2606:4700:122:344:8:808:800:0"),
+        ("2606:4700:64::/96", "2606:4700:64::8.8.8.8"),
+    ],
+)
+async def test_behind_a_nat64_that_a_setting_names_the_ipv4_internet_is_open(prefix: str, address: str) -> None:
+    from app.core.fetching.addresses import carried_ipv4
+
+    network = ipaddress.IPv6Network(prefix)
+    assert str(carried_ipv4(ipaddress.IPv6Address(address), network)) == "8.8.8.8"
+    found = await guard(address, nat64_prefixes=[network]).candidates("host.example", 443)
+    assert found == [str(ipaddress.ip_address(address))]
+
+
+@pytest.mark.parametrize("address", [address for address in BLOCKED.values() if "." in address and ":" not in address])
+@pytest.mark.parametrize("prefixes", [WELL_KNOWN, OF_THE_NETWORK], ids=["well-known", "the network's own"])
+async def test_behind_a_nat64_no_private_address_is_open(prefixes: Any, address: str) -> None:
+    from app.core.errors import BlockedAddressError
+
+    carried = ipaddress.IPv6Address(int(prefixes[0].network_address) + int(ipaddress.IPv4Address(address)))
+    opened = [ipaddress.ip_network("0.0.0.0/0")]
+    for options in ({}, {"private_networks": opened}):
+        with pytest.raises(BlockedAddressError):
+            await guard(str(carried), nat64_prefixes=prefixes, **options).candidates("host.example", 80)
+
+
+async def test_a_nat64_is_no_way_round_to_a_blocked_network_nor_to_anything_beside_it() -> None:
+    from app.core.errors import BlockedAddressError
+
+    blocked = {"blocked_networks": [ipaddress.ip_network("8.8.8.0/24")], "nat64_prefixes": WELL_KNOWN}
+    with pytest.raises(BlockedAddressError):
+        await guard("64:ff9b::8.8.8.8", **blocked).candidates("h", 80)
+    assert await guard("64:ff9b::8.8.9.9", **blocked).candidates("h", 80)
+    for address in (
+        "64:ff9b:1::8.8.9.9",
+        "::ffff:8.8.9.9",
+        "2002:808:909::1",
+        "64:ff9b::1:8.8.9.9",
+        "64:ff9b::8.8.9.9%1",
+    ):
+        with pytest.raises(BlockedAddressError):
+            await guard(address, nat64_prefixes=WELL_KNOWN).candidates("h", 80)
+
+
+async def test_the_setting_for_nat64_reaches_the_guard(
+    settings: Any, redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import httpcore
+
+    from app.core.fetching.visiting import Visit
+
+    connected: list[str] = []
+
+    async def connect(_: Any, host: str, *__: Any) -> Any:
+        connected.append(host)
+        raise httpcore.ConnectError("made to fail")
+
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
+    for prefixes, code in (((), "blocked_address"), (WELL_KNOWN, "robots_unreachable")):
+        resolver = FixedResolver(["64:ff9b::8.8.8.8"])
+        async with scraper_with(settings, redis, resolver, NAT64_PREFIXES=prefixes) as scraper:
+            with pytest.raises(ServiceError) as caught:
+                await scraper.visitor.read(Visit("http://host.example/"))
+        assert (caught.value.code, bool(connected)) == (code, bool(prefixes))
+    assert connected == ["64:ff9b::808:808"]
+
+
 @pytest.mark.parametrize("environment", ["dev", "development", "test", "local", "prod"])
 async def test_the_environments_name_loosens_nothing(environment: str, settings: Any, redis: Any, site: Site) -> None:
     from app.core.errors import BlockedAddressError
-    from app.core.visiting import Visit
+    from app.core.fetching.visiting import Visit
 
     async with scraper_with(settings, redis, ENVIRONMENT=environment, ALLOWED_PRIVATE_NETWORKS=()) as scraper:
         with pytest.raises(BlockedAddressError):
@@ -164,8 +243,8 @@ async def test_the_environments_name_loosens_nothing(environment: str, settings:
     "host", ["localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0"]
 )
 async def test_no_spelling_of_loopback_gets_through(host: str) -> None:
-    from app.core.addresses import AddressGuard, SystemResolver
     from app.core.errors import BlockedAddressError, DnsError
+    from app.core.fetching.addresses import AddressGuard, SystemResolver
 
     resolver = SystemResolver()
     with pytest.raises((BlockedAddressError, DnsError)):
@@ -177,7 +256,7 @@ async def test_every_other_loopback_address_and_port_stays_closed_when_one_is_op
     settings: Any, redis: Any, site: Site, other: Site, surroundings: Surroundings
 ) -> None:
     from app.core.errors import BlockedPortError
-    from app.core.visiting import Visit
+    from app.core.fetching.visiting import Visit
 
     only = (ipaddress.ip_network("127.0.0.1/32"),)
     async with scraper_with(settings, redis, ALLOWED_PRIVATE_NETWORKS=only, ALLOWED_PORTS=(site.port,)) as scraper:
@@ -198,9 +277,9 @@ async def test_a_name_that_answers_differently_the_second_time_is_connected_to_n
     """DNS rebinding: the address that was judged is the address that is connected to."""
     import httpx
 
-    from app.core.addresses import AddressGuard
     from app.core.errors import BlockedAddressError
-    from app.core.fetching import BodyRule, Budget, Fetcher
+    from app.core.fetching.addresses import AddressGuard
+    from app.core.fetching.requests import BodyRule, Budget, Fetcher
 
     resolver = FixedResolver(["127.0.0.1"], ["127.0.0.2"])
     only = [ipaddress.ip_network("127.0.0.1/32")]
@@ -223,8 +302,8 @@ async def test_a_name_that_answers_differently_the_second_time_is_connected_to_n
 async def test_a_host_that_does_not_exist_fails_for_good_and_a_silent_name_server_does_not() -> None:
     import socket
 
-    from app.core import addresses
     from app.core.errors import DnsError
+    from app.core.fetching import addresses
 
     def fails(errno: int) -> Any:
         def look_up(*_: Any, **__: Any) -> Any:

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from app.core.decoding import Decoder
+from app.core.fetching.decoding import Decoder
 from ml_shared.errors import UpstreamError
 
 TEXT = b"".join(b"line %d of a page\n" % number for number in range(20_000))

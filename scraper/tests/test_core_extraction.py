@@ -7,8 +7,8 @@ import pytest
 from pages import ARTICLE, DOCUMENTATION
 
 from app.core.errors import EmptyContentError, ExtractionError, PageTooLargeError
-from app.core.extraction import extract
-from app.core.extraction_result import Extract
+from app.core.extraction.extract import extract
+from app.core.extraction.result import Extract
 
 URL = "https://docs.example/manual/replication.html"
 

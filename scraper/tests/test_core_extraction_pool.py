@@ -10,10 +10,19 @@ import psutil
 import pytest
 from conftest import until
 from pages import DOCUMENTATION
+from stand_ins import CHALLENGES, EMPTIES, LOGINS, MISSING
 
-from app.core import extraction_pool
-from app.core.errors import EmptyContentError, ExtractionError
-from app.core.extraction_pool import ExtractionPool
+from app.core.errors import (
+    ChallengePageError,
+    EmptyContentError,
+    ExtractionError,
+    LoginRequiredError,
+    PageTooLargeError,
+    UnsupportedContentTypeError,
+)
+from app.core.extraction import pool as extraction_pool
+from app.core.extraction.pool import ExtractionPool
+from ml_shared.errors import ServiceError
 
 HTML = {"url": "https://docs.example/a", "media_type": "text/html", "charset": None}
 SLOW = ("<table>" + "<tr><td>cell</td><td>value</td></tr>" * 150_000 + "</table>").encode()
@@ -49,6 +58,31 @@ async def test_an_error_of_a_page_costs_no_process(pool: ExtractionPool) -> None
         await pool.extract(b"<div>" * 100_000 + b"text", **HTML)
     await pool.extract(b"<p>some text</p>", **HTML)
     assert pool.pids == [pid]
+
+
+@pytest.mark.parametrize(
+    ("page", "error"),
+    [
+        (CHALLENGES["blocked"], ChallengePageError),
+        (LOGINS["a form alone"], LoginRequiredError),
+        (EMPTIES["loading"], EmptyContentError),
+        ("%PDF-1.7 ", UnsupportedContentTypeError),
+        ("word " * 2_000_001, PageTooLargeError),
+    ],
+)
+async def test_every_error_of_a_page_comes_through_as_itself(
+    pool: ExtractionPool, page: str, error: type[ServiceError]
+) -> None:
+    with pytest.raises(error):
+        await pool.extract(page.encode(), **HTML)
+
+
+async def test_what_extraction_found_comes_through(pool: ExtractionPool) -> None:
+    found = await pool.extract(MISSING["404"].encode(), **HTML)
+    assert set(found.warnings) == {"looks_missing", "little_text"}
+    assert (found.media_type, found.kept_share) == ("text/html", 1.0)
+    onward = await pool.extract(b"<p>Moved</p>", **HTML, refresh="0; url=http://other.example/")
+    assert onward.refresh == "http://other.example/"
 
 
 async def test_a_page_that_takes_too_long_is_killed_and_the_next_one_is_read() -> None:

@@ -27,8 +27,8 @@ PAGES = frozenset({"text/html", "text/plain"})
 def fetcher(*ports: int, context: ssl.SSLContext | None = None, addresses: tuple[str, ...] = ()) -> Any:
     import ipaddress
 
-    from app.core.addresses import AddressGuard, SystemResolver
-    from app.core.fetching import Fetcher
+    from app.core.fetching.addresses import AddressGuard, SystemResolver
+    from app.core.fetching.requests import Fetcher
 
     class Fixed:
         async def resolve(self, host: str, port: int) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ def fetcher(*ports: int, context: ssl.SSLContext | None = None, addresses: tuple
 async def get(
     url: str, port: int, *, seconds: float = 5, max_bytes: int = 100_000, cut: bool = False, **options: Any
 ) -> Any:
-    from app.core.fetching import BodyRule, Budget
+    from app.core.fetching.requests import BodyRule, Budget
 
     return await fetcher(port, **options).get(url, Budget(seconds), BodyRule(max_bytes, PAGES, cut))
 
@@ -103,14 +103,29 @@ async def test_a_long_body_can_be_cut_instead(site: Site) -> None:
     assert len((await get(site.url("/page"), site.port, cut=True)).body) == 100_000
 
 
-@pytest.mark.parametrize("content_type", ["application/pdf", "image/png", "application/json", "text/css", None])
-async def test_another_kind_of_content_is_refused_without_reading_it(site: Site, content_type: str | None) -> None:
+@pytest.mark.parametrize("content_type", ["application/pdf", "image/png", "application/json", "text/css"])
+async def test_another_kind_of_content_is_refused_without_reading_it(site: Site, content_type: str) -> None:
     site.stream("/page", [b"%PDF"] * 100, pause=1, content_type=content_type)
     began = time.monotonic()
     with pytest.raises(UnsupportedContentTypeError) as caught:
         await get(site.url("/page"), site.port)
     assert (caught.value.code, caught.value.status, caught.value.retryable) == ("unsupported_content_type", 415, False)
     assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "text/plain", None])
+async def test_a_body_that_begins_like_something_else_is_read_no_further(site: Site, content_type: str | None) -> None:
+    site.stream("/page", [b"%PDF-1.7\n" + bytes(2_000)] * 100, pause=1, content_type=content_type)
+    began = time.monotonic()
+    with pytest.raises(UnsupportedContentTypeError, match="a PDF document, told by its bytes"):
+        await get(site.url("/page"), site.port)
+    assert time.monotonic() - began < 1
+    with pytest.raises(UnsupportedContentTypeError, match="a PDF document"):
+        await get(site.page("/short", b"%PDF-1.7\n", content_type=content_type), site.port)
+
+
+async def test_a_body_without_a_type_is_read(site: Site) -> None:
+    assert (await get(site.page("/page", "<p>words</p>", content_type=None), site.port)).body == b"<p>words</p>"
 
 
 async def test_a_server_that_drips_meets_the_total_timeout(site: Site) -> None:
@@ -123,7 +138,7 @@ async def test_a_server_that_drips_meets_the_total_timeout(site: Site) -> None:
 
 
 async def test_a_budget_is_shared_by_what_is_fetched_from_it(site: Site) -> None:
-    from app.core.fetching import BodyRule, Budget
+    from app.core.fetching.requests import BodyRule, Budget
 
     site.stream("/page", [b".", b"."], pause=0.2)
     budget, rule, one = Budget(0.6), BodyRule(1_000, PAGES), fetcher(site.port)
@@ -224,7 +239,7 @@ async def test_a_server_that_does_not_speak_tls_is_an_error_of_tls() -> None:
 
 
 def test_a_retry_after_is_read_in_both_forms() -> None:
-    from app.core.fetching import Answer
+    from app.core.fetching.requests import Answer
 
     assert Answer("u", 429, {"retry-after": "120"}).retry_after_seconds == 120
     assert Answer("u", 429, {"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}).retry_after_seconds == 0

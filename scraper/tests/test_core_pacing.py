@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from sites import Site
 
 from app.core.errors import HostBusyError, HttpStatusError
-from app.core.pacing import MAX_HOLD_SECONDS, PATIENCE_SECONDS, Pacer
-from app.core.visiting import Visit
+from app.core.fetching.pacing import MAX_HOLD_SECONDS, PATIENCE_SECONDS, Pacer
+from app.core.fetching.visiting import Visit
 from ml_shared.storage.redis_client import open_redis
 
 JITTER_SECONDS = 0.1
@@ -107,7 +107,7 @@ async def test_a_turn_is_one_round_trip(redis: Redis) -> None:
 async def test_two_processes_together_keep_to_the_pace_of_a_host(surroundings: Surroundings) -> None:
     code = """
 import asyncio, sys, time
-from app.core.pacing import Pacer
+from app.core.fetching.pacing import Pacer
 from app.core.errors import HostBusyError
 from ml_shared.storage.redis_client import open_redis
 
@@ -176,7 +176,7 @@ async def test_a_redirect_within_a_slow_host_is_followed_in_the_same_visit(
     settings: Any, redis: Redis, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Put off for the whole delay, it would be put off again after the next try."""
-    monkeypatch.setattr("app.core.pacing.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("app.core.fetching.pacing.PATIENCE_SECONDS", 0.3)
     site.robots("User-agent: *\nCrawl-delay: 2")
     site.redirect("/page", "/moved")
     site.html("/moved")

@@ -1,4 +1,4 @@
-"""What a robots.txt says, and how it is come by."""
+"""How a robots.txt is come by, kept and heeded; what its rules mean is in `test_core_robots_rules.py`."""
 
 import asyncio
 import time
@@ -9,11 +9,29 @@ from conftest import Surroundings, scraper_with
 from redis.asyncio import Redis
 from sites import Site
 
-from app.core.errors import PacingUnavailableError, RobotsDisallowedError, RobotsUnreachableError
-from app.core.robots import RobotsFile, RobotsRules, relevant_lines
-from app.core.visiting import Visit
+from app.core.errors import (
+    BlockedAddressError,
+    DnsError,
+    PacingUnavailableError,
+    RobotsDisallowedError,
+    RobotsUnreachableError,
+)
+from app.core.fetching.visiting import Visit
+from app.core.robots.rules import RobotsFile, RobotsRules
 
 AGENT = "CloudCIXBot"
+
+
+class _NoSuchHost:
+    """Knows numbers, and no name."""
+
+    def __init__(self, *, retryable: bool = False) -> None:
+        self._retryable = retryable
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        if host.replace(".", "").isdecimal():
+            return [host]
+        raise DnsError(f"there is no host named {host}", retryable=self._retryable)
 
 
 def rules(text: str) -> RobotsRules:
@@ -52,31 +70,6 @@ def test_the_rules_of_the_group_that_names_us_hold(text: str, path: str, allowed
         rules(text).check(url)
     assert (caught.value.code, caught.value.retryable, caught.value.status) == ("robots_disallowed", False, 403)
     assert str(rule) in caught.value.detail
-
-
-@pytest.mark.parametrize(
-    ("text", "delay"),
-    [
-        ("User-agent: *\nCrawl-delay: 3", 3.0),
-        ("User-agent: *\nRequest-rate: 1/10", 10.0),
-        ("User-agent: *\nCrawl-delay: 3\nRequest-rate: 1/10", 10.0),
-        ("User-agent: *\nCrawl-delay: soon", None),
-        ("User-agent: *\nDisallow: /a", None),
-        ("User-agent: other\nCrawl-delay: 3", None),
-    ],
-)
-def test_the_delay_that_a_site_asks_for_is_known(text: str, delay: float | None) -> None:
-    assert rules(text).delay_seconds == delay
-
-
-def test_a_hostile_robots_txt_is_read_quickly() -> None:
-    agents = "".join(f"User-agent: bot{number}\n" for number in range(12_000))
-    paths = "".join(f"Disallow: /{number}\n" for number in range(12_000))
-    began = time.monotonic()
-    assert relevant_lines(agents + paths, AGENT) == ""
-    wildcards = "User-agent: *\nDisallow: /" + "*a" * 200 + "*b$\n"
-    rules(agents + "User-agent: *\n" + paths + wildcards).check("https://site.example/" + "a" * 2_000)
-    assert time.monotonic() - began < 2
 
 
 async def test_the_verdict_is_part_of_the_page(settings: Any, redis: Redis, site: Site) -> None:
@@ -146,13 +139,49 @@ async def test_a_robots_txt_that_redirects_for_ever_counts_as_none(settings: Any
     assert (page.robots.allowed, page.robots.robots_hash) == (True, None)
 
 
-async def test_a_robots_txt_on_a_closed_address_is_not_fetched(settings: Any, redis: Redis, site: Site) -> None:
-    from app.core.errors import BlockedAddressError
-
-    site.redirect("/robots.txt", "http://127.0.0.3/robots.txt")
-    async with scraper_with(settings, redis) as scraper:
-        with pytest.raises(BlockedAddressError):
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://127.0.0.3/robots.txt",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://127.0.0.1:22/robots.txt",
+        "ftp://127.0.0.1/robots.txt",
+        "file:///etc/passwd",
+        "http://user:canary@127.0.0.1/robots.txt",
+        "http://nowhere.invalid/robots.txt",
+    ],
+)
+async def test_a_robots_txt_that_leads_to_where_nothing_can_be_read_is_unreachable_for_good(
+    settings: Any, redis: Redis, site: Site, target: str
+) -> None:
+    site.redirect("/robots.txt", target)
+    async with scraper_with(settings, redis, _NoSuchHost()) as scraper:
+        with pytest.raises(RobotsUnreachableError) as caught:
             await scraper.visitor.read(Visit(site.html("/page")))
+    assert (caught.value.code, caught.value.retryable) == ("robots_unreachable", False)
+    assert f"{site.url('/robots.txt')} leads to where it could not be read: " in caught.value.detail
+    assert "canary" not in caught.value.detail
+    assert site.paths == ["/robots.txt"]
+
+
+async def test_a_robots_txt_that_leads_to_a_host_that_may_be_found_later_is_unreachable_for_now(
+    settings: Any, redis: Redis, site: Site
+) -> None:
+    site.redirect("/robots.txt", "http://nowhere.invalid/robots.txt")
+    async with scraper_with(settings, redis, _NoSuchHost(retryable=True)) as scraper:
+        with pytest.raises(RobotsUnreachableError) as caught:
+            await scraper.visitor.read(Visit(site.html("/page")))
+    assert caught.value.retryable
+
+
+async def test_a_page_that_leads_to_a_closed_address_fails_by_itself_and_not_by_that_hosts_robots_txt(
+    settings: Any, redis: Redis, site: Site
+) -> None:
+    async with scraper_with(settings, redis, _NoSuchHost()) as scraper:
+        for target, error in (("http://127.0.0.3/a", BlockedAddressError), ("http://nowhere.invalid/a", DnsError)):
+            with pytest.raises(error):
+                await scraper.visitor.read(Visit(site.redirect("/page", target)))
+    assert site.paths.count("/page") == 2
 
 
 async def test_a_robots_txt_is_read_once_for_all_processes(settings: Any, redis: Redis, site: Site) -> None:
@@ -177,8 +206,8 @@ async def test_a_robots_txt_is_read_again_when_its_time_is_up(settings: Any, red
 
 
 async def test_the_robots_txt_files_that_are_kept_are_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    from app.core import robots_store
-    from app.core.fetching import Answer
+    from app.core.fetching.requests import Answer
+    from app.core.robots import store as robots_store
 
     monkeypatch.setattr(robots_store, "_KEPT_MAX_SITES", 3)
     store = robots_store.RobotsStore(redis, agent=AGENT, ttl_seconds=60)
@@ -195,8 +224,8 @@ async def test_the_robots_txt_files_that_are_kept_are_bounded(redis: Redis, monk
 async def test_a_robots_txt_too_long_for_redis_is_kept_by_the_process(redis: Redis) -> None:
     import random
 
-    from app.core.fetching import Answer
-    from app.core.robots_store import RobotsStore
+    from app.core.fetching.requests import Answer
+    from app.core.robots.store import RobotsStore
 
     generator = random.Random(1)
     body = "User-agent: *\n" + "".join(f"Disallow: /{generator.random()}\n" for _ in range(5_000))

@@ -24,6 +24,8 @@ def test_lists_are_written_with_commas(settings: Any) -> None:
     changed = type(settings)(ALLOWED_PRIVATE_NETWORKS="10.1.0.0/16, fd00::/8", ALLOWED_PORTS="8080,8443")
     assert (ipaddress.ip_network("10.1.0.0/16"), ipaddress.ip_network("fd00::/8")) == changed.ALLOWED_PRIVATE_NETWORKS
     assert changed.ALLOWED_PORTS == (8080, 8443)
+    prefixes = type(settings)(NAT64_PREFIXES="64:ff9b::/96, 2001:db8:64::/48").NAT64_PREFIXES
+    assert [str(prefix) for prefix in prefixes] == ["64:ff9b::/96", "2001:db8:64::/48"]
     empty = type(settings)(ALLOWED_PRIVATE_NETWORKS="", ALLOWED_PORTS="")
     assert (empty.ALLOWED_PRIVATE_NETWORKS, empty.ALLOWED_PORTS) == ((), ())
 
@@ -33,6 +35,10 @@ def test_lists_are_written_with_commas(settings: Any) -> None:
     [
         {"ALLOWED_PRIVATE_NETWORKS": "10.1.0.1/16"},
         {"ALLOWED_PRIVATE_NETWORKS": "everything"},
+        {"NAT64_PREFIXES": "64:ff9b::/95"},
+        {"NAT64_PREFIXES": "64:ff9b::1/96"},
+        {"NAT64_PREFIXES": "10.0.0.0/8"},
+        {"NAT64_PREFIXES": "true"},
         {"ALLOWED_PORTS": "0"},
         {"ALLOWED_PORTS": "http"},
         {"USER_AGENT": "A Bot/1.0"},

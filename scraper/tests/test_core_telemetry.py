@@ -43,8 +43,8 @@ def counts(settings: Any) -> Counts:
 
 
 async def scrape(settings: Any, redis: Redis, url: str, **changes: Any) -> Any:
+    from app.core.fetching.visiting import Visit
     from app.core.logic import execute_scrape
-    from app.core.visiting import Visit
 
     async with scraper_with(settings, redis, **changes) as scraper:
         return await execute_scrape(scraper, Visit(url, mode=RequestMode.SYNC))
@@ -67,6 +67,19 @@ async def test_a_page_is_counted_once_with_its_bytes_and_its_times(
     assert 0 < counts("ml_scrape_extract_duration_seconds_sum") < 20
     assert counts("ml_scrape_robots_denials_total") == 0
     assert counts("ml_scrape_pages_total", "async", outcome="success") == 0
+
+
+async def test_a_page_that_leads_on_is_one_page_fetched_twice_and_its_bytes_count_once(
+    settings: Any, redis: Redis, site: Site, counts: Counts
+) -> None:
+    page = "<p>some words of a page</p>"
+    leading = "<meta http-equiv='refresh' content='0; url=/page'>"
+    site.page("/page", page)
+    await scrape(settings, redis, site.page("/old", leading))
+    assert counts("ml_scrape_pages_total", outcome="success") == 1
+    assert counts("ml_scrape_bytes_total") == len(page) + len(leading)
+    assert counts("ml_scrape_fetch_duration_seconds_count") == 2
+    assert counts("ml_scrape_extract_duration_seconds_count") == 2
 
 
 async def test_a_page_that_robots_txt_forbids_is_a_denial_and_its_own_outcome(
@@ -116,7 +129,7 @@ def test_every_outcome_of_the_contract_is_there_before_it_happens(counts: Counts
     contract = {
         *("blocked_address", "blocked_scheme", "blocked_port", "dns_failed", "robots_disallowed", "robots_unreachable"),
         *("host_busy", "too_large", "unsupported_content_type", "fetch_timeout", "tls_failed", "too_many_redirects"),
-        *("http_status", "empty_content", "extraction_failed"),
+        *("http_status", "empty_content", "extraction_failed", "challenge_page", "login_required"),
     }
     assert contract <= set(OUTCOMES)
     assert len(OUTCOMES) == len(set(OUTCOMES))

@@ -8,8 +8,14 @@ from conftest import scraper_with
 from redis.asyncio import Redis
 from sites import Site
 
-from app.core.errors import BlockedAddressError, BlockedPortError, HttpStatusError, TooManyRedirectsError
-from app.core.visiting import Page, Visit
+from app.core.errors import (
+    BlockedAddressError,
+    BlockedPortError,
+    ChallengePageError,
+    HttpStatusError,
+    TooManyRedirectsError,
+)
+from app.core.fetching.visiting import Page, Visit
 from ml_shared.errors import ServiceError
 
 
@@ -106,6 +112,23 @@ async def test_a_status_that_is_no_page_is_told(
     error = caught.value
     assert (error.code, error.retryable, error.upstream_status) == ("http_status", retryable, status)
     assert error.extra == {"upstream_status": status}
+
+
+@pytest.mark.parametrize("status", [200, 202, 403, 405, 503])
+@pytest.mark.parametrize(
+    "headers", [{"cf-mitigated": "challenge"}, {"x-amzn-waf-action": "challenge"}, {"x-amzn-waf-action": "Captcha"}]
+)
+async def test_a_challenge_that_its_headers_tell_is_one_whatever_its_status(
+    settings: Any, redis: Redis, site: Site, status: int, headers: dict[str, str]
+) -> None:
+    with pytest.raises(ChallengePageError) as caught:
+        await read(settings, redis, site.page("/page", "<p>words</p>", status=status, headers=headers))
+    assert (caught.value.retryable, caught.value.extra) == (False, {"upstream_status": status})
+
+
+async def test_headers_of_who_guards_a_site_are_no_challenge(settings: Any, redis: Redis, site: Site) -> None:
+    headers = {"server": "cloudflare", "cf-ray": "1", "cf-mitigated": "", "x-datadome": "protected"}
+    assert (await read(settings, redis, site.page("/page", "<p>words</p>", headers=headers))).answer.status == 200
 
 
 @pytest.mark.parametrize(

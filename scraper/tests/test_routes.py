@@ -5,6 +5,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import ANY
 
 import httpx
 import pytest
@@ -12,6 +13,8 @@ from conftest import ORCHESTRATOR_KEY, OTHER_KEY, USER_KEY, Surroundings, until
 from pages import DOCUMENTATION
 from redis.asyncio import Redis
 from sites import Site
+from stand_ins import CHALLENGES, EMPTIES, LOGINS, MISSING
+from test_core_kinds import BINARY
 
 from ml_shared.queues.lists import queue_lists
 
@@ -58,6 +61,7 @@ async def test_a_page_comes_back_as_markdown_with_what_is_known_of_it(client: ht
         "bytes_fetched": len(DOCUMENTATION.encode()),
         "fetched_at": "",
         "robots": {},
+        "extraction": {"method": ANY, "kept_share": pytest.approx(0.5, abs=0.1), "warnings": []},
     }
     assert result["robots"]["rule"] == "Allow: /docs"
     assert len(result["content_hash"]) == 64
@@ -82,6 +86,13 @@ async def test_nobody_gets_in_without_a_key(api: str) -> None:
         ({"status": 404}, (502, "http_status")),
         ({"body": "%PDF", "content_type": "application/pdf"}, (415, "unsupported_content_type")),
         ({"body": "<html></html>"}, (415, "empty_content")),
+        ({"body": EMPTIES["loading"]}, (415, "empty_content")),
+        ({"body": CHALLENGES["press and hold"]}, (415, "challenge_page")),
+        ({"body": "", "status": 403, "headers": {"cf-mitigated": "challenge"}}, (415, "challenge_page")),
+        ({"body": CHALLENGES["press and hold"], "status": 403}, (502, "http_status")),
+        ({"body": LOGINS["in German"]}, (415, "login_required")),
+        ({"body": BINARY["PDF"]}, (415, "unsupported_content_type")),
+        ({"body": BINARY["ZIP"], "content_type": None}, (415, "unsupported_content_type")),
         ({"body": "x" * 11 * 2**20}, (413, "too_large")),
     ],
 )
@@ -90,6 +101,21 @@ async def test_what_is_wrong_with_a_page_is_told_as_a_problem(
 ) -> None:
     response = await client.post("/scrape", json={"url": site.page("/page", **page)})
     assert problem(response) == expected
+
+
+async def test_a_page_that_says_that_it_is_missing_comes_with_a_warning(client: httpx.AsyncClient, site: Site) -> None:
+    response = await client.post("/scrape", json={"url": site.page("/page", MISSING["not found"])})
+    assert (response.status_code, response.json()["extraction"]["warnings"]) == (200, ["looks_missing"])
+
+
+async def test_a_page_that_is_served_as_text_is_told_as_what_it_is(client: httpx.AsyncClient, site: Site) -> None:
+    for content_type, warnings in (("text/plain", ["wrong_content_type"]), (None, [])):
+        url = site.page(
+            "/page", f"<!doctype html><title>Port</title><p>{'Words of a page. ' * 9}", content_type=content_type
+        )
+        result = (await client.post("/scrape", json={"url": url})).json()
+        assert (result["content_type"], result["title"]) == ("text/html", "Port")
+        assert result["extraction"]["warnings"] == warnings
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import httpx
 import psutil
@@ -13,6 +14,7 @@ from conftest import USER_KEY, Surroundings
 from pages import DOCUMENTATION
 from redis.asyncio import Redis
 from sites import Site
+from stand_ins import CHALLENGES, LOGINS
 
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
 from ml_shared.contracts.scraping import ScrapeResult
@@ -41,6 +43,7 @@ def test_a_jobs_page_is_put_with_the_orchestrator_and_reported(
         "title": "Streaming replication — The manual",
         "status_code": 200,
         "final_url": url,
+        "extraction": {"method": ANY, "kept_share": ANY, "warnings": []},
     }
     kept = orchestrator.contents[str(callback.content_ref)]
     assert (kept.job_id, kept.attempt_id, kept.stage) == ("job-1", "attempt-1", "scraping")
@@ -56,6 +59,9 @@ def test_a_jobs_page_is_put_with_the_orchestrator_and_reported(
         ({"status": 503, "headers": {"retry-after": "50"}}, CallbackStatus.DEFERRED, "http_status"),
         ({"body": "x", "content_type": "application/pdf"}, CallbackStatus.FAILED, "unsupported_content_type"),
         ({"body": "<html></html>"}, CallbackStatus.FAILED, "empty_content"),
+        ({"body": CHALLENGES["blocked"]}, CallbackStatus.FAILED, "challenge_page"),
+        ({"status": 503, "headers": {"cf-mitigated": "challenge"}}, CallbackStatus.FAILED, "challenge_page"),
+        ({"body": LOGINS["a form alone"]}, CallbackStatus.FAILED, "login_required"),
     ],
 )
 def test_a_page_that_cannot_be_had_is_reported_once_with_its_code(

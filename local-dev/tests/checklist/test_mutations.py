@@ -250,7 +250,7 @@ MUTATIONS = [
     ),
     Mutation(
         "panels",
-        "scraper/app/core/seats.py",
+        "scraper/app/core/extraction/seats.py",
         "from ",
         'from prometheus_client import Counter\nSEATS = Counter("ml_scrape_seats", "Seats.")\nfrom ',
         "ml_scrape_seats_total is on no panel",

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
 from ml_shared.contracts.chunking import ChunkingOptions
+from ml_shared.contracts.scraping import Extraction
 from ml_shared.contracts.values import BigCount, Choice, PeerTimestamp, Stats, Told
 from ml_shared.names import Stage
 
@@ -98,6 +99,7 @@ class JobView(PeerModel):
     waiting: Waiting | None = None
     stages: list[StageView] = Field(default_factory=list)
     counts: JobCounts = Field(default_factory=JobCounts)
+    extraction: Extraction | None = Field(default=None, description="how the page's text was made, once it is")
     error: JobFailure | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     trace_id: str | None = None

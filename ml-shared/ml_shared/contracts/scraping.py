@@ -1,10 +1,35 @@
 """Scraper: one page in, Markdown and metadata out."""
 
-from pydantic import Field
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field
 
 from ml_shared.contracts.base import Identifier, PeerModel, RequestModel, Url
 from ml_shared.contracts.queueing import StageFields
 from ml_shared.contracts.values import PeerTimestamp
+
+METHOD_MAX_CHARACTERS: Final = 60
+
+
+class ExtractionWarning(StrEnum):
+    """What a reader of the text should know. It is no error: the text is the page's."""
+
+    LOOKS_MISSING = "looks_missing"
+    LITTLE_TEXT = "little_text"
+    WRONG_CONTENT_TYPE = "wrong_content_type"
+
+
+_KNOWN_WARNINGS: Final = frozenset(ExtractionWarning)
+
+
+def _known_once(warnings: Any) -> Any:
+    """Leave out warnings of a later version: they are no reason to lose a page."""
+    if not isinstance(warnings, list):
+        return warnings
+    return list(
+        dict.fromkeys(warning for warning in warnings if isinstance(warning, str) and warning in _KNOWN_WARNINGS)
+    )
 
 
 class ScrapeRequest(RequestModel):
@@ -29,6 +54,24 @@ class RobotsVerdict(PeerModel):
     robots_hash: str | None = Field(default=None, description="SHA-256 of the robots.txt; null when there is none")
 
 
+class Extraction(PeerModel):
+    """How a page's text was made, and how far to trust it."""
+
+    method: Annotated[str, Field(max_length=METHOD_MAX_CHARACTERS)] = Field(description="how the text was found")
+    kept_share: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="share of the words that the page shows which the text has, roughly"
+    )
+    warnings: Annotated[
+        list[ExtractionWarning], BeforeValidator(_known_once), Field(max_length=len(ExtractionWarning))
+    ] = Field(
+        default_factory=list,
+        description=(
+            "`looks_missing`: it reads like a page that says that there is no such page; `little_text`: a dozen words or "
+            "less; `wrong_content_type`: it was read as what its bytes are, not as what its header says"
+        ),
+    )
+
+
 class ScrapeResult(PeerModel):
     """A page that was fetched and read."""
 
@@ -38,7 +81,7 @@ class ScrapeResult(PeerModel):
     status_code: int
     title: str | None = None
     content: str = Field(description="Markdown; for text/plain the text itself")
-    content_type: str = Field(description="media type, without parameters")
+    content_type: str = Field(description="media type that it was read as, without parameters")
     language: str | None = None
     author: str | None = None
     published_at: str | None = Field(default=None, description="as the page gives it, RFC 3339 date or date-time")
@@ -50,3 +93,4 @@ class ScrapeResult(PeerModel):
     bytes_fetched: int = Field(description="bytes of the decoded body")
     fetched_at: PeerTimestamp
     robots: RobotsVerdict
+    extraction: Extraction | None = Field(default=None, description="null from versions that did not tell")

@@ -143,9 +143,11 @@ class FakeScraper(_FakeQueue[EnqueueScrape]):
     async def _work(
         self, client: OrchestratorClient, task: FakeTask[EnqueueScrape], made: dict[str, Any]
     ) -> dict[str, Any]:
-        page = a_page(task.request.url, **made).model_dump_json().encode()
+        result = a_page(task.request.url, **made)
+        page = result.model_dump_json().encode()
         stored = await client.put_content(_job_of(task), _attempt_of(task), self.stage, page)
-        return {"content_ref": stored.content_ref, "stats": {"bytes": len(page)}}
+        stats = {"bytes": len(page), "extraction": result.model_dump(mode="json")["extraction"]}
+        return {"content_ref": stored.content_ref, "stats": stats}
 
 
 class FakeEmbedding(_FakeQueue[EnqueueEmbed]):

@@ -1,25 +1,29 @@
 """What a URL is to the fleet: one normal form, and the host that it belongs to."""
 
+import re
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
-from ml_shared.errors import InvalidError
+from ml_shared.web.hosts import InvalidUrlError as InvalidUrlError
+from ml_shared.web.hosts import ascii_host
 
 URL_MAX_CHARACTERS = 2_048
 # longer ones fit neither a B-tree index row beside owner and corpus nor what browsers and proxies pass on
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _KEPT_IN_URL = "%/:?#[]@!$&'()*+,;=~-._"
+_BEGINNING = re.compile(r"(https?)://([^/?#:@\[\]]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
-class InvalidUrlError(InvalidError):
-    """Not an absolute `http` or `https` URL with a host."""
-
-    code = "invalid_url"
+def _host_as_written(parts: SplitResult) -> str | None:
+    if parts.netloc.isascii():
+        return parts.hostname
+    # `hostname` is lower-case by the rules of Python, where Σ ends a word as ς; by those of host names it is σ everywhere
+    return parts.netloc.rpartition("@")[2].partition(":")[0]
 
 
 def _split(url: str) -> tuple[SplitResult, str, int | None]:
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port = _host_as_written(parts), parts.port
     except ValueError as error:
         # its text may quote a password
         raise InvalidUrlError("not a URL; give it as https://host/path") from error
@@ -35,15 +39,6 @@ def _split(url: str) -> tuple[SplitResult, str, int | None]:
     if parts.username is not None or parts.password is not None:
         raise InvalidUrlError("the URL carries a user name or password; leave them out")
     return parts, host, port
-
-
-def _ascii_host(host: str) -> str:
-    if host.isascii():
-        return host.lower().rstrip(".")
-    try:
-        return host.encode("idna").decode().lower().rstrip(".")
-    except UnicodeError as error:
-        raise InvalidUrlError(f"the host name {host!r} is not a valid one") from error
 
 
 def _without_dots(path: str) -> str:
@@ -64,7 +59,8 @@ def _without_dots(path: str) -> str:
 def normalise_url(url: str) -> str:
     """Return the form in which a URL names a document.
 
-    That is: lower-case scheme and host, no default port, no `.` and `..` in its path, no fragment.
+    That is: lower-case scheme, the host as `ml_shared.web.hosts` writes it, no default port, no `.` and `..` in its path,
+    no fragment.
 
     Raises
     ------
@@ -79,7 +75,7 @@ def normalise_url(url: str) -> str:
         raise InvalidUrlError("the URL contains a control character")
     parts, host, port = _split(url)
     scheme = parts.scheme.lower()
-    name = _ascii_host(host)
+    name = ascii_host(host)
     if ":" in name:
         name = f"[{name}]"
     netloc = name if port in (None, _DEFAULT_PORTS[scheme]) else f"{name}:{port}"
@@ -88,6 +84,27 @@ def normalise_url(url: str) -> str:
     if len(normal) > URL_MAX_CHARACTERS:
         raise InvalidUrlError(f"the URL, encoded, has {len(normal)} characters; {URL_MAX_CHARACTERS} is the most")
     return normal
+
+
+def normalise_prefix(prefix: str) -> str:
+    """Return the beginning of a URL in the form in which normalised URLs begin with it.
+
+    Its host is written as theirs, and what is no ASCII behind it as escapes. The rest stays as it is: it may end anywhere.
+    A host with other characters than ASCII has to be whole, though, or to end behind a dot: `büch` is another name than
+    the beginning of `bücher`.
+
+    Raises
+    ------
+    InvalidUrlError
+        If it has a host with other characters than ASCII, which is not a possible one.
+    """
+    begun = _BEGINNING.match(prefix)
+    if begun is None:
+        return quote(prefix, safe=_KEPT_IN_URL)
+    scheme, host, rest = begun.groups()
+    # an ASCII host may be cut off anywhere; also behind a dot, which is no root's then
+    name = host.lower() if host.isascii() else ascii_host(host) + ("." if host.endswith(".") else "")
+    return f"{scheme.lower()}://{name}{quote(rest, safe=_KEPT_IN_URL)}"
 
 
 def host_of(url: str) -> str:

@@ -113,6 +113,7 @@ def _view(row: Any, stages: list[Any]) -> JobView:
         waiting=None if status in ENDED else _waiting(row),
         stages=sorted((_stage_view(stage) for stage in stages), key=lambda view: _ORDER[view.stage]),
         counts=JobCounts(bytes=row["bytes"], chunks=row["chunks"], tokens=row["tokens"]),
+        extraction=row["extraction"],
         error=failure,
         metadata=row["metadata"],
         trace_id=row["traceparent"].split("-")[1] if row["traceparent"] else None,

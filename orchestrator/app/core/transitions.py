@@ -11,6 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+from pydantic import ValidationError
 
 from app.core.errors import JobNotFoundError
 from app.core.hand_outs import attempt_of
@@ -25,6 +26,7 @@ from ml_shared.contracts.jobs import (
     ProgressReport,
     StageCallback,
 )
+from ml_shared.contracts.scraping import Extraction
 from ml_shared.names import Stage
 
 GIVEN_BACK: Final = frozenset(
@@ -201,8 +203,9 @@ async def _keep_stats(
     if stage is FIRST.stage:
         # versions of a document are ordered by when their page was asked for, on this clock
         await connection.execute(
-            "UPDATE jobs SET content_ref = $3, bytes = $4, as_of = coalesce($5, now()) WHERE owner = $1 AND id = $2",
-            *(job["owner"], job["id"], callback.content_ref, _count(stats, "bytes"), started_at),
+            """UPDATE jobs SET content_ref = $3, bytes = $4, as_of = coalesce($5, now()), extraction = $6
+               WHERE owner = $1 AND id = $2""",
+            *(job["owner"], job["id"], callback.content_ref, _count(stats, "bytes"), started_at, _extraction(stats)),
         )
     else:
         await connection.execute(
@@ -217,6 +220,14 @@ async def _keep_stats(
 def _count(stats: dict[str, Any], name: str) -> int | None:
     value = stats.get(name)
     return value if type(value) is int and 0 <= value < 2**31 else None  # a boolean is an int to isinstance
+
+
+def _extraction(stats: dict[str, Any]) -> dict[str, Any] | None:
+    """Return how the page's text was made, if a scraper that tells it told it."""
+    try:
+        return Extraction.model_validate(stats.get("extraction")).model_dump(mode="json")
+    except ValidationError:
+        return None
 
 
 async def _fail(connection: Any, job: Any, stage: Stage, callback: StageCallback) -> Transition:

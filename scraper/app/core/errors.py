@@ -66,7 +66,7 @@ class PageTooLargeError(TooLargeError):
 
 
 class UnsupportedContentTypeError(UnsupportedError):
-    """Not HTML, XHTML, plain text or Markdown."""
+    """Not HTML, XHTML, plain text or Markdown: by its header, or by its bytes whatever the header says."""
 
     code = "unsupported_content_type"
 
@@ -104,8 +104,20 @@ class HttpStatusError(UpstreamError):
         self.upstream_status = status
 
 
+class ChallengePageError(UnsupportedError):
+    """In the page's place came a check whether we are a browser, or a person."""
+
+    code = "challenge_page"
+
+
+class LoginRequiredError(UnsupportedError):
+    """In the page's place came a form to log in with."""
+
+    code = "login_required"
+
+
 class EmptyContentError(UnsupportedError):
-    """The page holds no text."""
+    """The page holds no text, or none but that it needs JavaScript or is loading."""
 
     code = "empty_content"
 

@@ -1,7 +1,7 @@
 """What the scraper does: one page in, Markdown and metadata out."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from redis.asyncio import Redis
 
-from app.core.addresses import AddressGuard, Resolver, SystemResolver
-from app.core.extraction_pool import ExtractionPool
-from app.core.extraction_result import Extract
-from app.core.fetching import Fetcher
-from app.core.pacing import Pacer
-from app.core.robots_store import RobotsStore
+from app.core.extraction.pool import ExtractionPool
+from app.core.extraction.result import Extract
+from app.core.fetching.addresses import AddressGuard, Resolver, SystemResolver
+from app.core.fetching.pacing import Pacer
+from app.core.fetching.requests import Fetcher
+from app.core.fetching.visiting import Page, Visit, Visitor
+from app.core.robots.store import RobotsStore
 from app.core.telemetry import counted, extracting, fetched, fetching
-from app.core.visiting import Page, Visit, Visitor
-from ml_shared.contracts.scraping import ScrapeResult
+from ml_shared.contracts.scraping import Extraction, ExtractionWarning, ScrapeResult
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -54,6 +54,7 @@ async def open_scraper(
         private_networks=settings.ALLOWED_PRIVATE_NETWORKS,
         ports=settings.ALLOWED_PORTS,
         blocked_networks=settings.BLOCKED_NETWORKS,
+        nat64_prefixes=settings.NAT64_PREFIXES,
     )
     fetcher = Fetcher(
         guard,
@@ -96,20 +97,34 @@ async def execute_scrape(scraper: Scraper, visit: Visit) -> ScrapeResult:
         With the codes of the scraper's contract.
     """
     with counted(visit.mode):
-        with fetching(visit) as span:
-            page = await scraper.visitor.read(visit)
-            fetched(span, visit, len(page.answer.body))
+        page = await _fetched(scraper.visitor.read(visit), visit)
         fetched_at = datetime.now(UTC)
-        with extracting(visit):
-            answer = page.answer
-            extract = await scraper.extraction.extract(
-                answer.body,
-                url=answer.url,
-                media_type=answer.media_type,
-                charset=answer.charset,
-                caller=visit.caller,
-            )
+        extract = await _extracted(scraper, visit, page)
+        while extract.refresh is not None:  # each is a redirect more, and the visitor counts them
+            page = await _fetched(scraper.visitor.read_on(page, extract.refresh), visit)
+            fetched_at = datetime.now(UTC)
+            extract = await _extracted(scraper, visit, page)
         return _result(visit, page, extract, fetched_at)
+
+
+async def _fetched(reading: Awaitable[Page], visit: Visit) -> Page:
+    with fetching(visit) as span:
+        page = await reading
+        fetched(span, visit, len(page.answer.body))
+    return page
+
+
+async def _extracted(scraper: Scraper, visit: Visit, page: Page) -> Extract:
+    answer = page.answer
+    with extracting(visit):
+        return await scraper.extraction.extract(
+            answer.body,
+            url=answer.url,
+            media_type=answer.media_type,
+            charset=answer.charset,
+            refresh=answer.headers.get("refresh"),
+            caller=visit.caller,
+        )
 
 
 def _result(visit: Visit, page: Page, extract: Extract, fetched_at: datetime) -> ScrapeResult:
@@ -121,7 +136,7 @@ def _result(visit: Visit, page: Page, extract: Extract, fetched_at: datetime) ->
         status_code=answer.status,
         title=extract.title,
         content=extract.content,
-        content_type=answer.media_type,
+        content_type=extract.media_type,
         language=extract.language,
         author=extract.author,
         published_at=extract.published_at,
@@ -133,6 +148,9 @@ def _result(visit: Visit, page: Page, extract: Extract, fetched_at: datetime) ->
         bytes_fetched=len(answer.body),
         fetched_at=fetched_at,
         robots=page.robots,
+        extraction=Extraction(
+            method=extract.method, kept_share=extract.kept_share, warnings=[*map(ExtractionWarning, extract.warnings)]
+        ),
     )
 
 

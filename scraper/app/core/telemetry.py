@@ -19,7 +19,7 @@ from ml_shared.telemetry.urls import told_url
 from ml_shared.web.urls import InvalidUrlError
 
 if TYPE_CHECKING:
-    from app.core.visiting import Visit
+    from app.core.fetching.visiting import Visit
 
 Metric = TypeVar("Metric", Counter, Histogram)
 
@@ -105,11 +105,12 @@ def visit_span(name: str, visit: "Visit") -> AbstractContextManager[Span]:
 @contextmanager
 def fetching(visit: "Visit") -> Iterator[Span]:
     """Tell of fetching a page: a span, the time, and what came over the network whatever became of it."""
+    before = visit.bytes_received
     with visit_span(FETCH_SPAN, visit) as span, _of(FETCH_SECONDS, visit.mode).time():
         try:
             yield span
         finally:
-            _of(BYTES, visit.mode).inc(visit.bytes_received)
+            _of(BYTES, visit.mode).inc(visit.bytes_received - before)
 
 
 def fetched(span: Span, visit: "Visit", size: int) -> None:

@@ -27,6 +27,7 @@ async def deliver(run: StageRun, result: ScrapeResult) -> StageOutcome:
         "title": result.title,
         "status_code": result.status_code,
         "final_url": result.final_url,
+        "extraction": result.extraction.model_dump(mode="json") if result.extraction is not None else None,
     }
     content_ref = None
     if run.orchestrator is not None and run.job_id and run.attempt_id:

@@ -1,7 +1,7 @@
 """The scraper's Celery task."""
 
+from app.core.fetching.visiting import Visit
 from app.core.logic import execute_scrape
-from app.core.visiting import Visit
 from app.worker.callbacks import deliver
 from app.worker.celery_app import app
 from ml_shared.names import Queue, RequestMode, Stage, TaskName

@@ -13,6 +13,7 @@ from app.core.storage.models import Model
 from app.core.storage.pool import store_errors
 from ml_shared.contracts.embedding import SearchFilters
 from ml_shared.contracts.values import storable
+from ml_shared.web.urls import normalise_prefix
 
 MAX_WORDS = 24
 MAX_MATCHES = 10_000
@@ -123,7 +124,7 @@ class _Conditions:
         if self.filters is None:
             return
         if self.filters.url_prefix:
-            self._add("starts_with(documents.url, {0}::text)", storable(self.filters.url_prefix))
+            self._add("starts_with(documents.url, {0}::text)", normalise_prefix(storable(self.filters.url_prefix)))
         if self.filters.language:
             # `en` finds en-IE as well
             self._add(

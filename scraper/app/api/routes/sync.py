@@ -4,8 +4,8 @@ from fastapi import APIRouter, Depends, Request
 
 from app.api.schemas import ScrapeRequest, ScrapeResult
 from app.config import settings
+from app.core.fetching.visiting import Visit
 from app.core.logic import execute_scrape
-from app.core.visiting import Visit
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import users_and

@@ -1,0 +1,85 @@
+"""The extractors: each takes a page's bytes and returns Markdown, or plain text where it makes no other."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import trafilatura
+from chores.folders import REPOSITORY
+from html_to_markdown import ConversionOptions, convert
+from lxml.html import tostring
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.encoding import bytes_to_str, detect_encoding
+
+from bench.extraction.pages import parsed
+
+Extractor = Callable[[bytes, str], str]
+OURS, REFERENCE = "ours", "trafilatura, fast"
+_OPTIONS = ConversionOptions(extract_metadata=False, compact_tables=True, skip_images=True, autolinks=False)
+_LANDMARKS = ("//main", "//*[@role='main']", "//article", "//*[@id='content']", "//*[@id='main-content']", "//body")
+
+
+def _decoded(body: bytes) -> str:
+    return str(bytes_to_str(body, detect_encoding(body, from_html_meta=True) or "utf-8", errors="replace"))
+
+
+def _ours() -> Extractor:
+    sys.path.insert(0, str(REPOSITORY / "scraper"))
+    extract: Any = importlib.import_module("app.core.extraction.extract").extract
+
+    def run(body: bytes, url: str) -> str:
+        return str(extract(body, url=url, media_type="text/html", charset=None).content)
+
+    return run
+
+
+def _trafilatura(**options: Any) -> Extractor:
+    def run(body: bytes, url: str) -> str:
+        found = trafilatura.extract(
+            _decoded(body), url=url, output_format="markdown", include_comments=False, **options
+        )
+        return str(found or "")
+
+    return run
+
+
+def _readability() -> Extractor:
+    readability: Any = importlib.import_module("readability")
+
+    def run(body: bytes, url: str) -> str:
+        return convert(readability.Document(_decoded(body), url=url).summary(), _OPTIONS).content or ""
+
+    return run
+
+
+def _resiliparse(body: bytes, url: str) -> str:
+    found = extract_plain_text(
+        _decoded(body),
+        main_content=True,
+        alt_texts=False,
+        links=False,
+        form_fields=False,
+        noscript=False,
+        comments=False,
+    )
+    return str(found)
+
+
+def _landmarks(body: bytes, url: str) -> str:
+    """The first landmark there is, converted whole: what finds no furniture and loses no text of it."""
+    tree = parsed(body)
+    part = next(element for path in _LANDMARKS for element in tree.xpath(path))
+    return convert(tostring(part, encoding="unicode", with_tail=False), _OPTIONS).content or ""
+
+
+EXTRACTORS: dict[str, Callable[[], Extractor]] = {
+    OURS: _ours,
+    REFERENCE: lambda: _trafilatura(fast=True),
+    "trafilatura, default": _trafilatura,
+    "trafilatura, recall": lambda: _trafilatura(favor_recall=True),
+    "readability-lxml": _readability,
+    "resiliparse": lambda: _resiliparse,
+    "landmark, converted": lambda: _landmarks,
+}
+"""By name; each is loaded where it is used, since one may not be installed."""

@@ -1,0 +1,1 @@
+"""Turning what was fetched into Markdown, in processes of their own."""

@@ -1,0 +1,1 @@
+"""Asking the web: where a connection may go, how fast, how far."""

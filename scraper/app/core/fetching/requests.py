@@ -1,0 +1,286 @@
+"""One HTTP request to an address that a stranger named.
+
+httpcore rather than httpx: it lets us give the connection its addresses, it follows no redirect, keeps no cookie, reads
+no proxy from the environment, and telemetry does not put our trace context into its requests.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpcore
+
+from app.core.errors import FetchTimeoutError, PageTooLargeError, TlsError, UnsupportedContentTypeError
+from app.core.extraction import kinds
+from app.core.fetching.addresses import AddressGuard
+from app.core.fetching.decoding import ACCEPT_ENCODING, Decoder
+from ml_shared.errors import UpstreamError
+
+ACCEPT: Final = "text/html, application/xhtml+xml, text/markdown, text/plain;q=0.9, */*;q=0.1"
+_PORTS: Final = {"http": 80, "https": 443}
+_CIPHERTEXT_SLACK_BYTES: Final = 65_536
+# a body is read encoded; it may be this much longer than the limit on what it decodes to
+
+
+class Budget:
+    """Time on the network for one page, shared by everything that is fetched on its behalf; it keeps count of that.
+
+    Attributes
+    ----------
+    bytes_received
+        Of bodies, as they were sent.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.bytes_received = 0
+        self._left = seconds
+
+    @asynccontextmanager
+    async def spend(self) -> AsyncIterator[None]:
+        """Take the time of the `async with` block off the budget, and end the block when nothing is left.
+
+        Raises
+        ------
+        FetchTimeoutError
+            If nothing is left.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(max(self._left, 0.0)) as limit:
+                yield
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise FetchTimeoutError(f"the page did not arrive within {self.seconds:g} s") from error
+        finally:
+            self._left -= loop.time() - began
+
+
+@dataclass(frozen=True)
+class BodyRule:
+    """Which bodies are read, and how far.
+
+    Attributes
+    ----------
+    media_types
+        What is read; `None` for anything. Another type ends the request before its body is read, and so does a body
+        that begins like one, whatever the header says. Where the header says nothing, the body alone tells.
+    max_bytes
+        Most decoded bytes.
+    cut
+        Whether a longer body is cut off there, or refused.
+    """
+
+    max_bytes: int
+    media_types: frozenset[str] | None = None
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a host answered. The body is empty unless the status is one of success."""
+
+    url: str
+    status: int
+    headers: dict[str, str]
+    body: bytes = b""
+
+    @property
+    def media_type(self) -> str:
+        """The content type, lower-case and without parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def charset(self) -> str | None:
+        """The character set that the content type names, if it does."""
+        for parameter in self.headers.get("content-type", "").split(";")[1:]:
+            name, _, value = parameter.partition("=")
+            if name.strip().lower() == "charset":
+                return value.strip().strip("\"'") or None
+        return None
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        """How long the host asks us to wait, if it does: given in seconds or as a date."""
+        value = self.headers.get("retry-after", "").strip()
+        if value.isdecimal():
+            return float(value[:9])
+        try:
+            return max((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds(), 0.0)
+        except (ValueError, TypeError, OverflowError):  # the last for a year or a day of twenty digits
+            return None
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port: what a robots.txt holds for."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+class _PinnedBackend(httpcore.AnyIOBackend):
+    """Connects to addresses that were judged, whatever name it is asked for."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = addresses
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        failure: Exception | None = None
+        for address in self._addresses:
+            try:
+                return await super().connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure or httpcore.ConnectError("no address to connect to")
+
+
+class Fetcher:
+    """Makes single requests: no redirects, no cookies, a new connection each.
+
+    Parameters
+    ----------
+    guard
+        Says where connections may go.
+    user_agent
+        The `User-Agent` header.
+    connect_timeout_seconds
+        For each address that is tried.
+    ssl_context
+        Whom to trust.
+    """
+
+    def __init__(
+        self, guard: AddressGuard, *, user_agent: str, connect_timeout_seconds: float, ssl_context: ssl.SSLContext
+    ) -> None:
+        self._guard = guard
+        self._headers = {
+            "User-Agent": user_agent,
+            "Accept": ACCEPT,
+            "Accept-Encoding": ACCEPT_ENCODING,
+            "Connection": "close",
+        }
+        self._timeouts = {"connect": connect_timeout_seconds}
+        self._ssl_context = ssl_context
+
+    async def get(self, url: str, budget: Budget, rule: BodyRule) -> Answer:
+        """Fetch a normalised URL.
+
+        Raises
+        ------
+        ServiceError
+            `blocked_port`, `blocked_address`, `dns_failed`, `tls_failed`, `fetch_timeout`, `too_large`,
+            `unsupported_content_type`, or `upstream_error` for a connection that failed or broke.
+        """
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = parts.port or _PORTS[parts.scheme]
+        async with budget.spend():
+            addresses = await self._guard.candidates(host, port)
+            try:
+                return await self._exchange(url, parts.netloc, addresses, rule, budget)
+            except httpcore.TimeoutException as error:
+                raise FetchTimeoutError(f"{parts.netloc} did not answer in time") from error
+            except httpcore.ConnectError as error:
+                raise _connection_error(parts.netloc, error) from error
+            except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+                raise UpstreamError(f"the connection to {parts.netloc} broke before the page was complete") from error
+
+    async def _exchange(
+        self, url: str, netloc: str, addresses: Sequence[str], rule: BodyRule, budget: Budget
+    ) -> Answer:
+        target = httpcore.URL(url)
+        connection = httpcore.AsyncHTTPConnection(
+            origin=target.origin, ssl_context=self._ssl_context, network_backend=_PinnedBackend(addresses)
+        )
+        headers = [("Host", netloc), *self._headers.items()]
+        async with (
+            connection,
+            connection.stream("GET", target, headers=headers, extensions={"timeout": self._timeouts}) as response,
+        ):
+            answer = Answer(url, response.status, _lower_case(response.headers))
+            if not 200 <= answer.status < 300:
+                return answer
+            _check_headers(answer, rule)
+            body = await _read(response.aiter_stream(), answer, rule, budget)
+        return Answer(url, answer.status, answer.headers, body)
+
+
+def _connection_error(netloc: str, error: httpcore.ConnectError) -> UpstreamError:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return UpstreamError(f"no connection to {netloc} came about")
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return TlsError(f"the certificate of {netloc} is not trusted: {cause.verify_message}", retryable=False)
+    return TlsError(f"no encrypted connection to {netloc} came about: {cause.reason or 'handshake failed'}")
+
+
+def _lower_case(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    merged: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name = raw_name.decode("latin-1").lower()
+        value = raw_value.decode("latin-1")
+        merged[name] = f"{merged[name]}, {value}" if name == "content-encoding" and name in merged else value
+    return merged
+
+
+def _check_headers(answer: Answer, rule: BodyRule) -> None:
+    declared = answer.media_type
+    if rule.media_types is not None and not kinds.is_undeclared(declared) and declared not in rule.media_types:
+        raise UnsupportedContentTypeError(
+            f"the page is {declared[:100]}; it can be {', '.join(sorted(rule.media_types))}"
+        )
+    length = answer.headers.get("content-length", "")
+    if not rule.cut and length.isdecimal() and int(length) > rule.max_bytes + _CIPHERTEXT_SLACK_BYTES:
+        raise _too_large(rule)
+
+
+def _too_large(rule: BodyRule) -> PageTooLargeError:
+    return PageTooLargeError(f"the page is longer than {rule.max_bytes} bytes")
+
+
+def _check_head(head: bytes, answer: Answer, rule: BodyRule) -> None:
+    kind = kinds.signature(head) if rule.media_types is not None else None
+    if kind is not None and kind.media_type not in (rule.media_types or ()):
+        raise kinds.unsupported(kind, answer.media_type)
+
+
+async def _read(stream: AsyncIterator[bytes], answer: Answer, rule: BodyRule, budget: Budget) -> bytes:
+    """Return the decoded body. Both forms are counted: one that never decodes to anything ends as well."""
+    decoder = Decoder(answer.headers.get("content-encoding", ""))
+    body = bytearray()
+    judged = False
+    received = 0
+    async for data in stream:
+        received += len(data)
+        budget.bytes_received += len(data)
+        for part in decoder.feed(data):
+            body += part
+            if len(body) > rule.max_bytes:
+                break
+        if not judged and len(body) >= kinds.HEAD_BYTES:
+            judged = True
+            _check_head(bytes(body[: kinds.HEAD_BYTES]), answer, rule)
+        if max(len(body), received - _CIPHERTEXT_SLACK_BYTES) > rule.max_bytes:
+            if rule.cut:
+                return bytes(body[: rule.max_bytes])
+            raise _too_large(rule)
+    decoder.finish()
+    if not judged:
+        _check_head(bytes(body), answer, rule)
+    return bytes(body)

@@ -1,0 +1,1 @@
+"""What a site asks crawlers to do, and not to do (RFC 9309)."""

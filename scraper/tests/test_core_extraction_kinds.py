@@ -1,0 +1,89 @@
+"""What extraction keeps of a page, and what it leaves out: a kind of thing at a time, and whole pages of each kind."""
+
+from pathlib import Path
+
+import pytest
+from extraction_cases import CASES, SETTINGS, Case, page
+from lxml.html import HtmlElement, document_fromstring, tostring
+
+from app.core.extraction.extract import extract
+
+PAGES = sorted(Path(__file__).with_name("extraction_pages").glob("*.html"))
+FURNITURE_MAX = 0.6
+# of a page's furniture, counted in blocks
+BEYOND = {"forum-phpbb", "forum-cards", "landing", "questions", "shop-product"}
+"""Pages without a landmark or a telling name, whose furniture is written like text: more of it comes in than that."""
+SHORT = 8
+
+
+def markdown(html: str) -> str:
+    return extract(html.encode(), url="https://guide.example/page", media_type="text/html", charset="utf-8").content
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_kind_of_text_is_kept_as_it_was_meant(case: Case, setting: str) -> None:
+    content = markdown(page(case.body, setting))
+    assert [part for part in case.keep if part not in content] == [], content
+    assert [part for part in (*case.drop, "About us", "Copyright Acme") if part in content] == [], content
+    assert content.startswith("# The guide\n\nParagraph 0")
+    assert all(f"Paragraph {number} of" in content for number in range(8))
+
+
+def test_the_banner_of_a_site_is_not_the_pages_title() -> None:
+    text = "<p>This paragraph of the guide tells how the pump is opened and why the order matters.</p>" * 5
+    html = (
+        "<html><head><title>Real page title - Acme</title></head><body><header><h1>Acme documentation</h1></header>"
+        f"<div class='c'><h2>Real page title</h2>{text}</div></body></html>"
+    )
+    content = markdown(html)
+    assert content.startswith("# Real page title\n")
+    assert "Acme documentation" not in content
+    assert content.count("Real page title") == 1
+
+
+def test_a_script_in_a_heading_is_none_of_it() -> None:
+    text = "<p>This paragraph of the guide tells how the pump is opened and why the order matters.</p>" * 5
+    content = markdown(f"<html><body><h1>Hello <script>var x=1</script>World</h1>{text}</body></html>")
+    assert content.startswith("# Hello World\n")
+
+
+def test_a_dozen_words_beside_a_menu_are_a_page() -> None:
+    content = markdown(
+        "<html><head><title>Closure notice - Port</title></head><body><nav><a href='/'>Home</a><a href='/news'>News</a></nav>"
+        "<h1>Closure notice</h1><p>The bridge is closed on Monday from nine to five.</p><h2>Detour</h2><p>Use the ferry.</p>"
+        "</body></html>"
+    )
+    assert content == (
+        "# Closure notice\n\nThe bridge is closed on Monday from nine to five.\n\n## Detour\n\nUse the ferry."
+    )
+
+
+def _folded(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def _marked(tree: HtmlElement, attribute: str) -> list[str]:
+    return [_folded(element.text_content()) for element in tree.xpath(f"//*[@{attribute}]")]
+
+
+def _without_furniture(html: str) -> HtmlElement:
+    tree = document_fromstring(html)
+    for element in tree.xpath("//*[@data-drop]"):
+        element.drop_tree()
+    return tree
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_whole_page_gives_its_text_and_little_else(path: Path) -> None:
+    tree = document_fromstring(path.read_text())
+    wanted = _marked(_without_furniture(path.read_text()), "data-keep")
+    furniture = [text for text in _marked(tree, "data-drop") if len(text) > SHORT]
+    assert wanted
+    for element in tree.iter():
+        for name in ("data-keep", "data-drop"):
+            element.attrib.pop(name, None)
+    content = _folded(markdown(tostring(tree, encoding="unicode")))
+    assert [text for text in wanted if text[:60] not in content] == []
+    if path.stem not in BEYOND:
+        assert sum(text in content for text in furniture) <= FURNITURE_MAX * len(furniture)
