@@ -58,6 +58,7 @@ INLINE: Final = frozenset(
     ]
 )
 HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
+BREAKS_OF_A_PARAGRAPH: Final = 2
 _SPACE: Final = re.compile(r"\s+")
 
 
@@ -75,8 +76,8 @@ class Run:
         Characters, without blanks.
     linked
         How many of them are links.
-    text
-        The run itself, blanks folded.
+    pieces
+        Every place that a part of it is in, as `holder` and `in_tail` say.
     """
 
     box: "Box"
@@ -86,7 +87,6 @@ class Run:
     linked: int = 0
     parts: list[str] = field(default_factory=list)
     pieces: list[tuple[HtmlElement, bool]] = field(default_factory=list)
-    votes: float = 0.0
 
     @property
     def text(self) -> str:
@@ -100,8 +100,12 @@ class Box:
 
     Attributes
     ----------
-    size, linked, votes
-        Of all runs within it, at any depth: characters, those of links, and those that judges want kept (weighed).
+    children
+        The runs and boxes right within it, in order; a box without text is none.
+    size, linked
+        Characters of all runs within it, at any depth, and those that are links.
+    first, last
+        Its runs are these of the page's: from the first up to, and without, the last.
     """
 
     element: HtmlElement
@@ -109,10 +113,8 @@ class Box:
     children: "list[Run | Box]" = field(default_factory=list)
     size: int = 0
     linked: int = 0
-    votes: float = 0.0
     first: int = 0
     last: int = 0
-    # its runs are these of the page's, in order
 
     @property
     def boxes(self) -> "Iterator[Box]":
@@ -134,6 +136,8 @@ def lay_out(body: HtmlElement) -> Layout:
 
 
 class _Walk:
+    """One walk through a page, and what it is in the midst of: a run, links, breaks that follow each other."""
+
     def __init__(self) -> None:
         self.runs: list[Run] = []
         self.run: Run | None = None
@@ -143,50 +147,46 @@ class _Walk:
     def walk(self, body: HtmlElement) -> Layout:
         blocks = _holders_of_blocks(body)
         root = Box(body, None)
-        stack: list[tuple[HtmlElement, Box, Iterator[HtmlElement], bool]] = []
         self._text(root, body, body.text, in_tail=False)
-        stack.append((body, root, iter(body), True))
+        stack = [(body, root, iter(body))]
         while stack:
-            element, box, children, is_box = stack[-1]
+            element, box, children = stack[-1]
             child = next(children, None)
             if child is None:
                 stack.pop()
-                if is_box:
-                    self.run = None
-                    box.last = len(self.runs)
-                    if not stack:
-                        break
-                    parent = stack[-1][1]
-                    parent.size += box.size
-                    parent.linked += box.linked
-                    if box.size:
-                        parent.children.append(box)
-                    self._text(parent, element, element.tail, in_tail=True)
-                else:
-                    if element.tag == "a":
-                        self.links -= 1
-                    self._text(box, element, element.tail, in_tail=True)
-                continue
-            tag = child.tag
-            if not isinstance(tag, str):
+                self._leave(element, box, stack[-1][1] if stack else box)
+            elif not isinstance(child.tag, str):
                 self._text(box, child, child.tail, in_tail=True)
-                continue
-            if tag in INLINE and child not in blocks:
-                if tag == "br":
-                    self.breaks += 1
-                    if self.breaks >= 2:
-                        self.run = None
-                elif tag == "a":
-                    self.links += 1
-                stack.append((child, box, iter(child), False))
-                self._text(box, child, child.text, in_tail=False)
-                continue
-            self.run = None
-            inner = Box(child, box, first=len(self.runs))
-            stack.append((child, inner, iter(child), True))
-            self._text(inner, child, child.text, in_tail=False)
-        root.last = len(self.runs)
+            else:
+                inner = box if child.tag in INLINE and child not in blocks else Box(child, box, first=len(self.runs))
+                stack.append((child, inner, iter(child)))
+                self._enter(child, inner, is_box=inner is not box)
         return Layout(root, self.runs)
+
+    def _enter(self, element: HtmlElement, box: Box, *, is_box: bool) -> None:
+        if is_box:
+            self.run = None
+        elif element.tag == "br":
+            self.breaks += 1
+            if self.breaks >= BREAKS_OF_A_PARAGRAPH:
+                self.run = None
+        if element.tag == "a":
+            self.links += 1
+        self._text(box, element, element.text, in_tail=False)
+
+    def _leave(self, element: HtmlElement, box: Box, around: Box) -> None:
+        if element.tag == "a":
+            self.links -= 1
+        if box.element is element:
+            self.run = None
+            box.last = len(self.runs)
+            if box is around:
+                return  # the page
+            around.size += box.size
+            around.linked += box.linked
+            if box.size:
+                around.children.append(box)
+        self._text(around, element, element.tail, in_tail=True)
 
     def _text(self, box: Box, holder: HtmlElement, text: str | None, *, in_tail: bool) -> None:
         if not text:
@@ -214,11 +214,11 @@ class _Walk:
 def _holders_of_blocks(body: HtmlElement) -> set[HtmlElement]:
     """Return the inline elements with a block inside, which are boxes then."""
     found: set[HtmlElement] = set()
-    for element in body.iter(*INLINE):
-        if len(element) == 0:
+    for element in body.iter():
+        if element.tag in INLINE or not isinstance(element.tag, str):
             continue
-        for inner in element.iterdescendants():
-            if isinstance(inner.tag, str) and inner.tag not in INLINE:
-                found.add(element)
-                break
+        around = element.getparent()
+        while around is not None and around.tag in INLINE and around not in found:
+            found.add(around)
+            around = around.getparent()
     return found

@@ -8,15 +8,13 @@ from lxml import etree
 from lxml.html import HtmlElement, tostring
 
 from app.core.errors import ExtractionError
+from app.core.extraction.arrangement import mend_lists, mend_quotes, mend_tables
 from app.core.extraction.blocks import HEADINGS
+from app.core.extraction.code import join_lines, mend_code
 
 _OPTIONS: Final = ConversionOptions(extract_metadata=False, compact_tables=True, skip_images=True, autolinks=False)
 _DEPTH_MAX: Final = 1_000
 # the converter leaves out what is deeper than 1,024, and does not say so
-_LANGUAGE: Final = re.compile(
-    r"(?:^|\s)(?:(?:language|lang|highlight)-|brush:\s*|sourceCode\s+)([A-Za-z0-9+#_.-]{1,20})(?=[\s;]|$)"
-)
-_NO_LANGUAGE: Final = frozenset({"default", "none", "text", "plain", "source", "notranslate", "plaintext"})
 _ADMONITION: Final = re.compile(
     r"(?:^|[-_ ])(?:note|tip|hint|warning|caution|danger|important|info|attention|seealso|admonition\w*|callout\w*|alert)(?:[-_ ]|$)",
     re.IGNORECASE,
@@ -28,16 +26,10 @@ _BLANK_LINES: Final = re.compile(r"\n{4,}")
 _BACK: Final = re.compile(r"[\s↩↑^⤴︎\ufe0e]*")
 _RENAMED: Final = {"form": "div", "fieldset": "div", "legend": "p", "label": "span", "center": "div", "aside": "div"}
 # the converter leaves some of them out, or has no line of its own for them
-_INDENTED: Final = frozenset({"ul", "ol", "dl", "pre", "table", "div"})
-_CODE_LINE: Final = re.compile(r"(?:^|\s)(?:code-?)?(?:line|view-line|CodeMirror-line)(?:\s|$)")
 _CODE: Final = ("pre", "code", "kbd", "samp", "tt")
 _TAG: Final = re.compile(r"<(?=[A-Za-z/!?])")
 _ESCAPED_TAG: Final = "\ue000<"
 # the converter would escape a backslash that stands there by then
-_TABLE_PARTS: Final = ("table", "tbody", "thead", "tfoot", "tr", "td", "th", "colgroup", "col")
-_CODE_TABLES: Final = re.compile(
-    r"(?:^|[-_ ])(?:hljs-ln|highlight\w*|js-file-line-container|rouge-table|codehilite\w*|syntaxhighlighter|lntable)(?:[-_ ]|$)"
-)
 
 
 def to_markdown(part: HtmlElement) -> str:
@@ -62,14 +54,12 @@ def _mend(part: HtmlElement) -> None:
             element.drop_tree()
     for element in list(part.iter(*_RENAMED)):
         element.tag = _RENAMED[element.tag]
-    for quote in part.iter("blockquote"):
-        if len(quote) and not {child.tag for child in _unwrapped(quote)} - _INDENTED and not (quote.text or "").strip():
-            quote.tag = "div"  # indentation, which documentation tools write like this
-    _mend_lists(part)
-    _mend_tables(part)
-    _join_lines(part)
+    mend_quotes(part)
+    mend_lists(part)
+    mend_tables(part)
+    join_lines(part)
     for block in part.iter("pre"):
-        _mend_code(block)
+        mend_code(block)
     for summary in part.iter("summary"):
         if any(True for _ in summary.iter(*HEADINGS)):
             summary.tag = "div"
@@ -90,189 +80,6 @@ def _mend(part: HtmlElement) -> None:
             link.drop_tree()
         else:
             link.drop_tag()
-
-
-def _unwrapped(quote: HtmlElement) -> list[HtmlElement]:
-    children = list(quote)
-    return list(children[0]) if len(children) == 1 and children[0].tag == "div" else children
-
-
-def _mend_lists(part: HtmlElement) -> None:
-    """Take lists apart that only arrange a page: a heading in an item would head nothing."""
-    for listing in list(part.iter("ul", "ol")):
-        items = [item for item in listing if item.tag == "li"]
-        if any(True for item in items for _ in item.iter("h1", "h2", "h3", "h4")):
-            for element in (listing, *items):
-                element.tag = "div"
-
-
-def _nearest(element: HtmlElement, tag: str) -> HtmlElement | None:
-    return next(element.iterancestors(tag), None)
-
-
-def _mend_tables(part: HtmlElement) -> None:
-    for table in list(part.iter("table")):
-        if table.getparent() is None and table is not part:
-            continue
-        code = _code_of(table)
-        if code is not None:
-            _become_code(table, code)
-            continue
-        _lift_headings(table)
-        if _is_layout(table):
-            _take_apart(table)
-        else:
-            _mend_cells(table)
-
-
-def _take_apart(table: HtmlElement) -> None:
-    for element in list(table.iter(*_TABLE_PARTS)):
-        if element is table or _nearest(element, "table") is table:
-            element.tag = "div"
-
-
-def _lift_headings(table: HtmlElement) -> None:
-    """Put a heading that fills a row of its own above the rows that it heads."""
-    rows = [row for row in table.iter("tr") if _nearest(row, "table") is table]
-    if len(rows) < 2 or table.getparent() is None:
-        return
-    for row in rows:
-        cells = [cell for cell in row if cell.tag in ("td", "th") and cell.text_content().strip()]
-        heading = cells[0].find(".//h1") if len(cells) == 1 else None
-        for name in ("h2", "h3", "h4", "h5", "h6") if len(cells) == 1 and heading is None else ():
-            heading = cells[0].find(f".//{name}")
-            if heading is not None:
-                break
-        if heading is None or len(heading.text_content().strip()) < len(row.text_content().strip()):
-            continue
-        above = table.makeelement("table")
-        body = etree.SubElement(above, "tbody")
-        for earlier in [one for one in table.iter("tr") if _nearest(one, "table") is table]:
-            if earlier is row:
-                break
-            body.append(earlier)
-        if len(body):
-            table.addprevious(above)
-        heading.tail = None
-        table.addprevious(heading)
-        row.drop_tree()
-
-
-def _code_of(table: HtmlElement) -> list[str] | None:
-    """Return the lines of a table that is there to number them: a cell of numbers beside one of code, or a row a line."""
-    blocks = [block for block in table.iter("pre") if block.text_content().strip()]
-    rows = list(table.iter("tr"))
-    if len(rows) == 1 and len(blocks) == 2 and re.fullmatch(r"[\d\s]+", blocks[0].text_content()):
-        return [_code_text(blocks[1])]
-    if (
-        len(rows) == 1
-        and len(blocks) == 1
-        and len(table.text_content().strip()) == len(blocks[0].text_content().strip())
-    ):
-        return [_code_text(blocks[0])]
-    named = _CODE_TABLES.search(table.get("class") or "") or table.find(".//td[@data-line-number]") is not None
-    if named and rows and all(len(row) <= 2 for row in rows) and (len(rows) > 1 or table.find(".//code") is not None):
-        return [row[-1].text_content().rstrip("\n") if len(row) else "" for row in rows]
-    return None
-
-
-def _become_code(table: HtmlElement, lines: list[str]) -> None:
-    names = " ".join(element.get("class") or "" for element in table.iter() if isinstance(element.tag, str))
-    tail = table.tail
-    table.clear()
-    table.tail = tail
-    table.tag = "pre"
-    table.set("class", names[:500])
-    table.text = "\n".join(lines)
-    around = table.getparent()
-    if around is not None and around.tag == "pre":
-        around.tag = "div"
-
-
-def _is_layout(table: HtmlElement) -> bool:
-    """Whether a table only arranges a page: what its cells hold would be lost in a table of Markdown."""
-    if table.get("role") in ("presentation", "none"):
-        return True
-    if table.find(".//table") is not None:
-        return True
-    if table.find(".//th") is not None and table.find(".//pre") is None:
-        return False
-    if any("\n" in block.text_content().strip("\n") for block in table.iter("pre")):
-        return True
-    rows = list(table.iter("tr"))
-    if all(len(row) <= 1 for row in rows):
-        return True
-    if any(cell.find(f".//{name}") is not None for row in rows for cell in row for name in HEADINGS):
-        return True
-    return len(rows) == 1 and any(sum(1 for _ in cell.iter("p")) > 1 for cell in rows[0])
-
-
-def _mend_cells(table: HtmlElement) -> None:
-    for item in table.iter("li"):
-        following = item.getnext()
-        if following is not None and following.tag == "li":
-            item.append(item.makeelement("span"))
-            item[-1].text = ";"
-    for block in list(table.iter("pre")):
-        block.tag = "code"
-
-
-def _code_text(block: HtmlElement) -> str:
-    """Return the text of a block of code, with the line breaks that are made of elements."""
-    parts: list[str] = []
-
-    def walk(element: HtmlElement) -> None:
-        parts.append(element.text or "")
-        for child in element:
-            if child.tag == "br":
-                parts.append("\n")
-            elif child.tag in ("div", "p", "li") and parts and parts[-1] and not "".join(parts[-3:]).endswith("\n"):
-                parts.append("\n")
-                walk(child)
-            else:
-                walk(child)
-            parts.append(child.tail or "")
-
-    walk(block)
-    return "".join(parts)
-
-
-def _join_lines(part: HtmlElement) -> None:
-    """Make a block of code of one whose lines are boxes of their own."""
-    for line in part.xpath(".//div[contains(@class, 'line')]"):
-        block = line.getparent()
-        if block is None or block.tag == "pre" or not _CODE_LINE.search(line.get("class")):
-            continue
-        lines = list(block)
-        if any(not _CODE_LINE.search(one.get("class") or "") for one in lines) or (block.text or "").strip():
-            continue
-        text = "\n".join(one.text_content().rstrip("\n") for one in lines)
-        tail, names = block.tail, block.get("class") or ""
-        block.clear()
-        block.tag, block.tail, block.text = "pre", tail, text
-        block.set("class", names)
-
-
-def _mend_code(block: HtmlElement) -> None:
-    _name_language(block)
-    for element in block.iter():
-        if isinstance(element.tag, str) and element.tag in HEADINGS:
-            element.tag = "div"
-
-
-def _name_language(block: HtmlElement) -> None:
-    """Put a code block's language where the converter looks for it; documentation tools write it on an outer element."""
-    code = block.find("code")
-    around = [element for element in (code, block, block.getparent()) if element is not None]
-    if around[-1].getparent() is not None:
-        around.append(around[-1].getparent())
-    for element in around:
-        for name in _LANGUAGE.findall(element.get("class") or ""):
-            if name.lower() not in _NO_LANGUAGE:
-                block.set("class", f"language-{name.lower()}")
-                if code is not None:
-                    code.set("class", f"language-{name.lower()}")
-                return
 
 
 def _mend_note(note: HtmlElement) -> None:

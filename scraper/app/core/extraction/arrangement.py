@@ -1,0 +1,116 @@
+"""Lists, tables and quotes: those that say something are made regular, those that only arrange a page are taken apart."""
+
+from typing import Final
+
+from lxml import etree
+from lxml.html import HtmlElement
+
+from app.core.extraction.blocks import HEADINGS
+from app.core.extraction.code import become_code, code_of
+
+_INDENTED: Final = frozenset({"ul", "ol", "dl", "pre", "table", "div"})
+_TABLE_PARTS: Final = ("table", "tbody", "thead", "tfoot", "tr", "td", "th", "colgroup", "col")
+
+
+def mend_quotes(part: HtmlElement) -> None:
+    """Take quotes apart that are indentation, which documentation tools write like this."""
+    for quote in part.iter("blockquote"):
+        if len(quote) and not {child.tag for child in _unwrapped(quote)} - _INDENTED and not (quote.text or "").strip():
+            quote.tag = "div"
+
+
+def _unwrapped(quote: HtmlElement) -> list[HtmlElement]:
+    children = list(quote)
+    return list(children[0]) if len(children) == 1 and children[0].tag == "div" else children
+
+
+def mend_lists(part: HtmlElement) -> None:
+    """Take lists apart that only arrange a page: a heading in an item would head nothing."""
+    for listing in list(part.iter("ul", "ol")):
+        items = [item for item in listing if item.tag == "li"]
+        if any(True for item in items for _ in item.iter("h1", "h2", "h3", "h4")):
+            for element in (listing, *items):
+                element.tag = "div"
+
+
+def _nearest(element: HtmlElement, tag: str) -> HtmlElement | None:
+    return next(element.iterancestors(tag), None)
+
+
+def mend_tables(part: HtmlElement) -> None:
+    """Make a table of each that is one, code of one that numbers lines, and boxes of one that only arranges the page."""
+    for table in list(part.iter("table")):
+        if table.getparent() is None and table is not part:
+            continue
+        code = code_of(table)
+        if code is not None:
+            become_code(table, code)
+            continue
+        _lift_headings(table)
+        if _is_layout(table):
+            _take_apart(table)
+        else:
+            _mend_cells(table)
+
+
+def _take_apart(table: HtmlElement) -> None:
+    for element in list(table.iter(*_TABLE_PARTS)):
+        if element is table or _nearest(element, "table") is table:
+            element.tag = "div"
+
+
+def _lift_headings(table: HtmlElement) -> None:
+    """Put a heading that fills a row of its own above the rows that it heads."""
+    rows = [row for row in table.iter("tr") if _nearest(row, "table") is table]
+    if len(rows) < 2 or table.getparent() is None:
+        return
+    earlier: list[HtmlElement] = []
+    for row in rows:
+        heading = _only_heading(row)
+        if heading is None:
+            earlier.append(row)
+            continue
+        if earlier:
+            above = table.makeelement("table")
+            etree.SubElement(above, "tbody").extend(earlier)
+            table.addprevious(above)
+            earlier = []
+        heading.tail = None
+        table.addprevious(heading)
+        row.drop_tree()
+
+
+def _only_heading(row: HtmlElement) -> HtmlElement | None:
+    """Return the heading that is all that a row says."""
+    heading = next(row.iter(*HEADINGS), None)
+    if heading is None or len(heading.text_content().strip()) < len(row.text_content().strip()):
+        return None
+    return heading if heading.text_content().strip() else None
+
+
+def _is_layout(table: HtmlElement) -> bool:
+    """Whether a table only arranges a page: what its cells hold would be lost in a table of Markdown."""
+    if table.get("role") in ("presentation", "none"):
+        return True
+    if table.find(".//table") is not None:
+        return True
+    if table.find(".//th") is not None and table.find(".//pre") is None:
+        return False
+    if any("\n" in block.text_content().strip("\n") for block in table.iter("pre")):
+        return True
+    rows = list(table.iter("tr"))
+    if all(len(row) <= 1 for row in rows):
+        return True
+    if any(cell.find(f".//{name}") is not None for row in rows for cell in row for name in HEADINGS):
+        return True
+    return len(rows) == 1 and any(sum(1 for _ in cell.iter("p")) > 1 for cell in rows[0])
+
+
+def _mend_cells(table: HtmlElement) -> None:
+    for item in table.iter("li"):
+        following = item.getnext()
+        if following is not None and following.tag == "li":
+            item.append(item.makeelement("span"))
+            item[-1].text = ";"
+    for block in list(table.iter("pre")):
+        block.tag = "code"
