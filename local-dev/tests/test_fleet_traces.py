@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from traces.reading import opened
 
 from ml_shared.names import Service
+from ml_shared.testing.servers import wait_until
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 ELSEWHERE = "http://127.0.0.1:4317"
@@ -130,7 +131,8 @@ def test_status_shows_the_sink_and_down_ends_it_and_its_traces_stay(
 ) -> None:
     send(fleet, "first")
     assert keeps_traces(fleet.layout)
-    assert cli.status(fleet) == 0
+    # for its first second the manager calls a program starting
+    assert wait_until(lambda: cli.status(fleet) == 0, 20, poll_seconds=0.1)
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("traces"))
     assert row.split()[-1] == str(fleet.ports["traces"])
     process = fleet.process("traces")
