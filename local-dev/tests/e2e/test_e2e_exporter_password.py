@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from e2e_prometheus import running
+from e2e_outside import Outside, free_address, running
 
 from ml_shared.testing.plugin import require
 from ml_shared.testing.postgres_setup import postgres_account
-from ml_shared.testing.servers import PostgresServer, free_port
+from ml_shared.testing.servers import PostgresServer
 
 PRINTABLE = "".join(map(chr, range(32, 127)))
 NAME = "".join(one for one in PRINTABLE if not one.isalnum())
@@ -37,8 +37,8 @@ def test_the_exporter_takes_name_and_password_from_the_environment(
 ) -> None:
     # as alloy_configs/parts/postgres.alloy has it, where another test holds it
     dsn = f"postgresql://127.0.0.1:{postgres.port}/postgres?sslmode=disable"
-    url = f"http://127.0.0.1:{free_port()}/metrics"
-    listens = f"--web.listen-address={url.removeprefix('http://').removesuffix('/metrics')}"
+    at = free_address()
+    url = f"http://{at}/metrics"
     environment = {"DATA_SOURCE_NAME": dsn, "PGUSER": NAME, "PGPASSWORD": password}
-    with running("prometheus-postgres-exporter", [listens], url, environment):
+    with running(Outside("prometheus-postgres-exporter", [f"--web.listen-address={at}"], url, environment)):
         assert up in httpx.get(url, timeout=20).text.splitlines()
