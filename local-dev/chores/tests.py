@@ -1,5 +1,6 @@
 """Runs the tests of each folder in turn and says how many passed in all: `python -m chores.tests [FOLDER …] [-- …]`."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,8 @@ from chores.folders import REPOSITORY, chosen, environment
 NO_TESTS = 5
 # pytest's exit status when it found nothing to run, as with `-k` and a word of another folder
 PARALLEL = ("-n", "auto")
+WAITING = {"ml-shared": ("-n", str(max(4, os.cpu_count() or 1)))}
+# whose tests wait for processes to start and end most of the time: more of them than processors
 WITH_A_FLEET = {"end to end": "tests/e2e", "attacks": "tests/attack"}
 # one after the other: two fleets at once would take twice the memory, and each other's time
 IGNORED = [part for tests in (*WITH_A_FLEET.values(), "tests/compose") for part in ("--ignore", tests)]
@@ -33,7 +36,11 @@ def suites(folders: list[str]) -> list[Suite]:
     found: list[Suite] = []
     for folder in folders:
         if folder != "local-dev":
-            found += [Suite(folder, folder)] if (REPOSITORY / folder / "tests").is_dir() else []
+            found += (
+                [Suite(folder, folder, WAITING.get(folder, PARALLEL))]
+                if (REPOSITORY / folder / "tests").is_dir()
+                else []
+            )
             continue
         # a fleet is dear to start: the tests of one file share theirs
         found.append(Suite("local-dev", folder, (*PARALLEL, "--dist", "loadfile", *IGNORED)))
