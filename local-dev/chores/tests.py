@@ -14,8 +14,9 @@ from chores.folders import REPOSITORY, chosen, environment
 NO_TESTS = 5
 # pytest's exit status when it found nothing to run, as with `-k` and a word of another folder
 PARALLEL = ("-n", "auto")
-WAITING = {"ml-shared": ("-n", str(max(4, os.cpu_count() or 1)))}
-# whose tests wait for processes to start and end most of the time: more of them than processors
+FOUR = ("-n", str(max(4, os.cpu_count() or 1)))
+WAITING = {"ml-shared": FOUR, "orchestrator": FOUR}
+# whose tests wait for processes and databases most of the time: more of them than processors
 WITH_A_FLEET = {"end to end": "tests/e2e", "attacks": "tests/attack"}
 # one after the other: two fleets at once would take twice the memory, and each other's time
 IGNORED = [part for tests in (*WITH_A_FLEET.values(), "tests/compose") for part in ("--ignore", tests)]
