@@ -4,7 +4,6 @@ A run is what stands between two edges of boxes, inline markup included. It is t
 out; a box is whatever holds runs and other boxes.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -59,7 +58,6 @@ INLINE: Final = frozenset(
 )
 HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 BREAKS_OF_A_PARAGRAPH: Final = 2
-_SPACE: Final = re.compile(r"\s+")
 
 
 @dataclass(slots=True, eq=False)
@@ -191,7 +189,7 @@ class _Walk:
     def _text(self, box: Box, holder: HtmlElement, text: str | None, *, in_tail: bool) -> None:
         if not text:
             return
-        size = len(text) - sum(map(len, _SPACE.findall(text)))
+        size = sum(map(len, text.split()))
         if not size:
             if self.run is not None:
                 self.run.parts.append(text)

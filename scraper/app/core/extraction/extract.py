@@ -119,14 +119,14 @@ def _from_html(text: str, source: _Source) -> Extract:
         links=metadata.page_links(tree, base),
         media_type=source.media_type,
     )
-    nothing = verdicts.empty(facts)  # told before the page is taken apart
+    nothing = verdicts.empty(facts) if facts.is_short else None  # told before the page is taken apart
     body = body_of(tree)
     clean(body)
     heading = metadata.heading(body, found.title)
     selection = select(tree, body)
     content = to_markdown(selection.part)
     if not _WORD.search(content):
-        raise nothing
+        raise nothing or EmptyContentError("the page holds no text that can be told from furniture")
     found.content = _with_heading(content, heading, found.title)
     verdicts.refuse_notice(found.content, facts)
     found.method, found.kept_share = selection.method, round(selection.kept_share, 3)
