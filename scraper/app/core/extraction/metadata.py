@@ -102,9 +102,11 @@ def canonical_url(tree: HtmlElement, url: str) -> str | None:
 def page_links(tree: HtmlElement, url: str) -> list[str]:
     """Return where the page links to: absolute, each once, in its order, at most 500."""
     links: dict[str, None] = {}
+    own = urldefrag(url).url
     for element in tree.iterfind(".//a[@href]"):
-        absolute = _absolute(element.get("href"), url)
-        if absolute is not None and absolute != urldefrag(url).url:
+        href = element.get("href")
+        absolute = None if href.startswith("#") else _absolute(href, url)
+        if absolute is not None and absolute != own:
             links[absolute] = None
             if len(links) >= LINKS_MAX:
                 break
