@@ -4,9 +4,10 @@ import time
 from contextlib import nullcontext, suppress
 
 import pytest
+from genuine_pages import REAL
 from lxml.html import HTMLParser, document_fromstring
 from more_stand_ins import MORE_CHALLENGES, MORE_EMPTIES, MORE_LOGINS, MORE_REAL
-from stand_ins import CHALLENGES, EMPTIES, LOGINS, MISSING, REAL, SENTENCES, SIGN_IN, page
+from stand_ins import CHALLENGES, EMPTIES, LOGINS, MISSING, SENTENCES, SIGN_IN, page
 
 from app.core.errors import ChallengePageError, EmptyContentError, LoginRequiredError
 from app.core.extraction import refreshes, verdicts

@@ -129,7 +129,7 @@ def _from_html(text: str, source: _Source) -> Extract:
         raise nothing or EmptyContentError("the page holds no text that can be told from furniture")
     found.content = _with_heading(content, heading, found.title)
     verdicts.refuse_notice(found.content, facts)
-    found.method, found.kept_share = selection.method, round(selection.kept_share, 3)
+    found.method, found.kept_share = selection.method, selection.kept_share
     found.warnings = verdicts.warnings_of(facts, content, found.canonical_url)
     return found
 

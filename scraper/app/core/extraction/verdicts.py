@@ -19,7 +19,7 @@ from app.core.errors import ChallengePageError, EmptyContentError, LoginRequired
 from app.core.extraction import wordings
 from app.core.extraction.challenges import is_challenge
 from app.core.extraction.facts import BARELY_WORDS, ELEMENTS_MAX, NOTICE_WORDS, SCRIPT_MAX_CHARACTERS, Facts, is_app
-from app.core.extraction.shape import Block, Shape, words
+from app.core.extraction.shape import Block, words
 from ml_shared.contracts.scraping import ExtractionWarning
 
 LITTLE_WORDS: Final = 12
@@ -118,11 +118,6 @@ def warnings_of(facts: Facts, content: str, canonical: str | None) -> list[str]:
 def warnings_of_text(content: str) -> list[str]:
     """Return what a reader should know of a text, wherever it comes from."""
     return [ExtractionWarning.LITTLE_TEXT.value] if words(content) <= LITTLE_WORDS else []
-
-
-def kept_share(shape: Shape, content: str) -> float | None:
-    """Return which share of the words that a page shows its text has, about: numbers of words are compared, not words."""
-    return round(min(words(content) / shape.shown_words, 1.0), 3) if shape.shown_words else None
 
 
 def _is_login(facts: Facts) -> bool:
