@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from app.api.routes import async_, health, internal, sync
 from app.config import settings
+from app.core.jobs.standing import KEPT_SECONDS, read_gauges
 from app.core.logic import open_orchestrator
-from app.core.standing import KEPT_SECONDS, read_gauges
 from app.worker.nudging import Nudger
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware

@@ -29,10 +29,11 @@ os.environ.update(
     WORKER_METRICS_PORT="0",
 )
 
-from app.core import claims, recovery, submission, transitions
 from app.core.database import CONTENT_MIGRATIONS, MIGRATIONS, open_databases
-from app.core.hand_outs import HandOut
-from app.core.pipeline import PIPELINE, definition_of
+from app.core.dispatch import claims, recovery
+from app.core.dispatch.hand_outs import HandOut
+from app.core.dispatch.pipeline import PIPELINE, definition_of
+from app.core.jobs import submission, transitions
 from ml_shared.auth.context import hash_key
 from ml_shared.contracts.jobs import (
     CallbackStatus,

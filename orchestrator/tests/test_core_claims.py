@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from conftest import Core
 
-from app.core import claims
-from app.core.hand_outs import HandOut
-from app.core.reading import find, find_page
+from app.core.dispatch import claims
+from app.core.dispatch.hand_outs import HandOut
+from app.core.jobs.reading import find, find_page
 from ml_shared.contracts.jobs import CallbackStatus, JobStatus, WaitingReason
 from ml_shared.names import Stage
 

@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 from conftest import Core
 
-from app.core import content
-from app.core.content import PostgresContentStore
+from app.core.content import store as content
+from app.core.content.store import PostgresContentStore
 from ml_shared.contracts.jobs import CallbackStatus
 from ml_shared.errors import InternalError, TooLargeError
 from ml_shared.names import Stage

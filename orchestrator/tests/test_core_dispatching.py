@@ -10,13 +10,13 @@ from conftest import Core, Fleet
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import SecretStr
 
-from app.core import claims
-from app.core.content import PostgresContentStore
-from app.core.dispatching import Dispatcher, Policy
-from app.core.hand_outs import HandOut
+from app.core.content.store import PostgresContentStore
+from app.core.dispatch import claims
+from app.core.dispatch.dispatching import Dispatcher, Policy
+from app.core.dispatch.hand_outs import HandOut
+from app.core.dispatch.stage_calls import StageClient, open_stages
+from app.core.jobs.reading import find
 from app.core.metrics import JOBS_ENDED
-from app.core.reading import find
-from app.core.stage_calls import StageClient, open_stages
 from ml_shared.contracts.jobs import CallbackStatus, WaitingReason
 from ml_shared.names import Stage
 from ml_shared.testing.stages import a_page
@@ -276,7 +276,7 @@ async def test_one_hand_out_that_breaks_leaves_the_others_of_its_pass_alone(
         await asyncio.sleep(0.05)  # a pass that gave up at the first error would have ended by now
         return await queued(core.pool, job, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("app.core.dispatching.queued", breaks)
+    monkeypatch.setattr("app.core.dispatch.dispatching.queued", breaks)
     assert (await dispatcher.run(Stage.SCRAPING)).handed_out == 2
     phases = dict(await core.pool.fetch("SELECT job_id::text, phase FROM leases"))
     assert phases == {broken: "dispatch", other: "queue"}

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 from conftest import Core
 
-from app.core import claims
+from app.core.dispatch import claims
 from ml_shared.names import Stage
 
 

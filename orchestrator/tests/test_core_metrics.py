@@ -3,8 +3,8 @@
 from conftest import Core
 from prometheus_client import REGISTRY
 
+from app.core.dispatch.placement import Ended
 from app.core.metrics import FAILURE_CODES, OTHER, count_ended, count_transition
-from app.core.placement import Ended
 from ml_shared.contracts.jobs import CallbackStatus, JobStatus
 from ml_shared.names import Stage
 

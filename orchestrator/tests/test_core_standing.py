@@ -5,7 +5,7 @@ import httpx
 import pytest
 from conftest import Core
 
-from app.core.standing import _JOBS, LARGEST, OLDEST, OWNERS, PAUSED, STATE, WAITING, read_gauges
+from app.core.jobs.standing import _JOBS, LARGEST, OLDEST, OWNERS, PAUSED, STATE, WAITING, read_gauges
 from ml_shared.contracts.jobs import WaitingReason
 from ml_shared.names import Stage
 from ml_shared.telemetry.readings import Reading

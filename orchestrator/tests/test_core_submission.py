@@ -12,8 +12,8 @@ from app.core.errors import (
     JobNotFoundError,
     TooManyOpenJobsError,
 )
-from app.core.reading import find, find_page
-from app.core.submission import submit
+from app.core.jobs.reading import find, find_page
+from app.core.jobs.submission import submit
 from ml_shared.contracts.embedding import Document
 from ml_shared.contracts.jobs import CallbackStatus, JobRequest, JobStatus, WaitingReason
 from ml_shared.errors import InvalidError

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from conftest import Core
 
-from app.core import claims
+from app.core.dispatch import claims
 from app.core.errors import JobNotFoundError
-from app.core.reading import find
+from app.core.jobs.reading import find
 from ml_shared.contracts.jobs import CallbackStatus, JobStatus, ProgressPhase, WaitingReason
 from ml_shared.names import Stage
 

@@ -20,8 +20,8 @@ async def submit(api: httpx.AsyncClient, raw: str = ALICE, **body: Any) -> httpx
 
 async def hand_out(job_id: str) -> str:
     """Claim the job for scraping and return the attempt."""
-    from app.core.claims import claim
-    from app.core.pipeline import FIRST
+    from app.core.dispatch.claims import claim
+    from app.core.dispatch.pipeline import FIRST
     from app.main import app
 
     pool = app.state.orchestrator.pool

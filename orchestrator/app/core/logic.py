@@ -11,17 +11,19 @@ import asyncpg
 from pydantic import SecretStr
 
 from app.config import Settings
-from app.core import content as contents
-from app.core import metrics, reading, recovery, submission, transitions
-from app.core.claims import ensure_stages
-from app.core.content import ContentStore, PostgresContentStore, StoredContent
+from app.core import metrics
+from app.core.content import store as contents
+from app.core.content.store import ContentStore, PostgresContentStore, StoredContent
 from app.core.database import open_databases
-from app.core.dispatching import Dispatcher, Pass, Policy
+from app.core.dispatch import recovery
+from app.core.dispatch.claims import ensure_stages
+from app.core.dispatch.dispatching import Dispatcher, Pass, Policy
+from app.core.dispatch.hand_outs import attempt_of
+from app.core.dispatch.pipeline import FIRST, PIPELINE, StageDefinition, definition_of
+from app.core.dispatch.stage_calls import open_stages
 from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
-from app.core.hand_outs import attempt_of
-from app.core.pipeline import FIRST, PIPELINE, StageDefinition, definition_of
-from app.core.stage_calls import open_stages
-from app.core.transitions import Limits, Transition
+from app.core.jobs import reading, submission, transitions
+from app.core.jobs.transitions import Limits, Transition
 from ml_shared.contracts.jobs import (
     ContentStored,
     JobAccepted,
@@ -70,7 +72,7 @@ class Orchestrator:
     async def submit(
         self, owner: str, request: JobRequest, *, traceparent: str | None, idempotency_key: str | None = None
     ) -> JobAccepted:
-        """Take in a job. See `app.core.submission.submit`."""
+        """Take in a job. See `app.core.jobs.submission.submit`."""
         known: dict[str, Value] = {
             attributes.JOB_URL: told_url(request.url),
             attributes.CORPUS_NAME: request.corpus_name,

@@ -4,10 +4,10 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
-from app.core.pipeline import PIPELINE
-from app.core.placement import Ended
-from app.core.stage_calls import Accepted, Answered, Rejected, Unavailable, Unknown
-from app.core.transitions import Transition
+from app.core.dispatch.pipeline import PIPELINE
+from app.core.dispatch.placement import Ended
+from app.core.dispatch.stage_calls import Accepted, Answered, Rejected, Unavailable, Unknown
+from app.core.jobs.transitions import Transition
 from ml_shared.contracts.jobs import ENDED, CallbackStatus, JobStatus
 from ml_shared.telemetry.metrics import start_at_zero
 

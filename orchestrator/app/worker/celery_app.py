@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from app.config import settings
+from app.core.dispatch.pipeline import PIPELINE
 from app.core.logic import Orchestrator, open_orchestrator
-from app.core.pipeline import PIPELINE
 from app.worker.nudging import Nudger
 from ml_shared.names import Queue, TaskName
 from ml_shared.storage.redis_client import open_redis

@@ -1,7 +1,7 @@
 """The orchestrator's tasks. No state that matters is in a message: any of them may be lost, or come twice."""
 
 from app.config import settings
-from app.core.pipeline import PIPELINE
+from app.core.dispatch.pipeline import PIPELINE
 from app.worker.celery_app import Resources, app
 from ml_shared.names import Stage, TaskName
 from ml_shared.worker.task import AsyncTask

@@ -4,8 +4,8 @@ from fastapi import APIRouter, Depends, Request
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from app.api.schemas import IdempotencyHeader
+from app.core.dispatch.pipeline import FIRST
 from app.core.logic import Orchestrator
-from app.core.pipeline import FIRST
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import users_and

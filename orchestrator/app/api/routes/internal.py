@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from app.api.schemas import JobId
+from app.core.dispatch.pipeline import reporters
 from app.core.logic import Orchestrator
-from app.core.pipeline import reporters
 from ml_shared.audit.logger import AuditEvent, Outcome, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import internal_only

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import asyncpg
 
-from app.core.claims import release
-from app.core.placement import Ended
-from app.core.transitions import Limits, fail_lost
+from app.core.dispatch.claims import release
+from app.core.dispatch.placement import Ended
+from app.core.jobs.transitions import Limits, fail_lost
 from ml_shared.names import Stage
 
 logger = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from typing import Any
 
 import asyncpg
 
-from app.core.hand_outs import HandOut
-from app.core.pipeline import StageDefinition, behind
-from app.core.placement import Ended, by_lane, drop_lease, end, make_runnable
+from app.core.dispatch.hand_outs import HandOut
+from app.core.dispatch.pipeline import StageDefinition, behind
+from app.core.dispatch.placement import Ended, by_lane, drop_lease, end, make_runnable
 from ml_shared.contracts.jobs import JobStatus
 from ml_shared.names import Stage
 

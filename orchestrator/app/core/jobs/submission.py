@@ -7,10 +7,10 @@ from typing import Any
 import asyncpg
 import orjson
 
+from app.core.dispatch.pipeline import FIRST
+from app.core.dispatch.placement import make_runnable
 from app.core.errors import IdempotencyInProgressError, IdempotencyKeyReusedError, TooManyOpenJobsError
 from app.core.metrics import JOBS_SUBMITTED
-from app.core.pipeline import FIRST
-from app.core.placement import make_runnable
 from ml_shared.contracts.jobs import JobAccepted, JobRequest, JobStatus
 from ml_shared.web.urls import host_of, normalise_url
 

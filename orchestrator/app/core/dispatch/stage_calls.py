@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from app.core.hand_outs import HandOut
-from app.core.pipeline import StageDefinition
+from app.core.dispatch.hand_outs import HandOut
+from app.core.dispatch.pipeline import StageDefinition
 from ml_shared.clients.stages import (
     ChunkAnswer,
     ChunkingClient,

@@ -13,10 +13,10 @@ from uuid import UUID
 import asyncpg
 from pydantic import ValidationError
 
+from app.core.dispatch.hand_outs import attempt_of
+from app.core.dispatch.pipeline import FIRST, StageDefinition, after
+from app.core.dispatch.placement import Ended, drop_lease, end, leave_lane, make_runnable, make_wait
 from app.core.errors import JobNotFoundError
-from app.core.hand_outs import attempt_of
-from app.core.pipeline import FIRST, StageDefinition, after
-from app.core.placement import Ended, drop_lease, end, leave_lane, make_runnable, make_wait
 from ml_shared.contracts.jobs import (
     CallbackAnswer,
     CallbackStatus,

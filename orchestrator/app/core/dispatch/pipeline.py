@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.core.hand_outs import HandOut, StageRequest, chunk_request, chunk_stats, embed_request, scrape_request
+from app.core.dispatch.hand_outs import HandOut, StageRequest, chunk_request, chunk_stats, embed_request, scrape_request
 from ml_shared.contracts.chunking import ChunkResult
 from ml_shared.contracts.jobs import JobStatus
 from ml_shared.names import Service, Stage

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
+from app.core.dispatch.pipeline import PIPELINE
 from app.core.errors import JobNotFoundError
-from app.core.pipeline import PIPELINE
 from ml_shared.contracts.cursors import Cursors
 from ml_shared.contracts.jobs import (
     ENDED,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.core.pipeline import definition_of
+from app.core.dispatch.pipeline import definition_of
 from ml_shared.contracts.jobs import JobStatus
 from ml_shared.names import Stage
 

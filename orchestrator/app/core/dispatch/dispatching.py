@@ -14,12 +14,12 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from app.core import metrics
-from app.core.claims import answered, claim, give_back, note_dispatch, queued, reject
-from app.core.content import PURGE_BATCH, ContentStore, purge
-from app.core.hand_outs import HandOut
-from app.core.pipeline import StageDefinition, definition_of
-from app.core.stage_calls import Accepted, Answered, Outcome, Rejected, StageClient, Unavailable, Unknown
-from app.core.transitions import CONTENT_MISSING, Limits, complete, progress
+from app.core.content.store import PURGE_BATCH, ContentStore, purge
+from app.core.dispatch.claims import answered, claim, give_back, note_dispatch, queued, reject
+from app.core.dispatch.hand_outs import HandOut
+from app.core.dispatch.pipeline import StageDefinition, definition_of
+from app.core.dispatch.stage_calls import Accepted, Answered, Outcome, Rejected, StageClient, Unavailable, Unknown
+from app.core.jobs.transitions import CONTENT_MISSING, Limits, complete, progress
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, ProgressReport, StageCallback
 from ml_shared.errors import ServiceError
 from ml_shared.names import Operation, Stage

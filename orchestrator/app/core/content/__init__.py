@@ -1,0 +1,1 @@
+"""Content: pages and chunks on their way between stages."""

@@ -1,0 +1,1 @@
+"""Dispatch: which job goes to which stage, when, and what becomes of the hand-out."""

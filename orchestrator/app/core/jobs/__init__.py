@@ -1,0 +1,1 @@
+"""Jobs: taken in, shown to their owner, moved by what workers report."""
