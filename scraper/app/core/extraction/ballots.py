@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final
 
+from lxml import etree
 from lxml.html import HtmlElement
 
 from app.core.extraction.blocks import HEADINGS, Box, Run
@@ -12,6 +13,7 @@ _WHOLE: Final = HEADINGS | frozenset(
     ("p", "li", "ul", "ol", "table", "dl", "pre", "blockquote", "tr", "tbody", "thead", "tfoot", "dd", "dt", "figure")
 )
 # no main part is looked for inside these
+_LANDMARKS: Final = etree.XPath(".//*[self::main or @role='main']")
 _MAIN_SHARE: Final = 0.93
 # of what both judges want, in the main part
 _CLIMB_SHARE: Final = 0.3
@@ -73,11 +75,9 @@ def main_part(root: Box, ballot: Ballot) -> Box:
 
 def landmark_around(box: Box | None, body: HtmlElement) -> Box | None:
     """Return the innermost box around this one that the page itself calls its main part."""
-    marked = set()
-    for path in (".//main", ".//*[@role='main']"):
-        found = body.findall(path)
-        if len(found) == 1:  # several articles are a list of articles
-            marked.add(found[0])
+    found = _LANDMARKS(body)
+    kinds = ([one for one in found if one.tag == "main"], [one for one in found if one.get("role") == "main"])
+    marked = {kind[0] for kind in kinds if len(kind) == 1}  # several articles are a list of articles
     while box is not None and box.element not in marked:
         box = box.parent
     return box

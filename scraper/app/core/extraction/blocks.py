@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from lxml import etree
 from lxml.html import HtmlElement
 
 INLINE: Final = frozenset(
@@ -130,7 +131,30 @@ class Layout:
 
 def lay_out(body: HtmlElement) -> Layout:
     """Find a page's boxes and runs, in one walk."""
-    return _Walk().walk(body)
+    root = Box(body, None)
+    walk = _Walk()
+    walk.text(root, body, body.text, in_tail=False)
+    inner = _holders_of_blocks(body)
+    box = root
+    events = etree.iterwalk(body, events=("start", "end"))
+    next(events)  # the page itself
+    for event, element in events:
+        is_box = element.tag not in INLINE or element in inner
+        if event == "start":
+            if is_box:
+                box = Box(element, box, first=len(walk.runs))
+            walk.enter(element, box, is_box=is_box)
+            continue
+        if element is body:
+            break
+        if is_box and box.parent is not None:
+            box = walk.leave(box, box.parent)
+        if element.tag == "a":
+            walk.links -= 1
+        if element.tail:
+            walk.text(box, element, element.tail, in_tail=True)
+    root.last = len(walk.runs)
+    return Layout(root, walk.runs)
 
 
 class _Walk:
@@ -142,26 +166,7 @@ class _Walk:
         self.links = 0
         self.breaks = 0
 
-    def walk(self, body: HtmlElement) -> Layout:
-        blocks = _holders_of_blocks(body)
-        root = Box(body, None)
-        self._text(root, body, body.text, in_tail=False)
-        stack = [(body, root, iter(body))]
-        while stack:
-            element, box, children = stack[-1]
-            child = next(children, None)
-            if child is None:
-                stack.pop()
-                self._leave(element, box, stack[-1][1] if stack else box)
-            elif not isinstance(child.tag, str):
-                self._text(box, child, child.tail, in_tail=True)
-            else:
-                inner = box if child.tag in INLINE and child not in blocks else Box(child, box, first=len(self.runs))
-                stack.append((child, inner, iter(child)))
-                self._enter(child, inner, is_box=inner is not box)
-        return Layout(root, self.runs)
-
-    def _enter(self, element: HtmlElement, box: Box, *, is_box: bool) -> None:
+    def enter(self, element: HtmlElement, box: Box, *, is_box: bool) -> None:
         if is_box:
             self.run = None
         elif element.tag == "br":
@@ -170,32 +175,29 @@ class _Walk:
                 self.run = None
         if element.tag == "a":
             self.links += 1
-        self._text(box, element, element.text, in_tail=False)
+        if element.text:
+            self.text(box, element, element.text, in_tail=False)
 
-    def _leave(self, element: HtmlElement, box: Box, around: Box) -> None:
-        if element.tag == "a":
-            self.links -= 1
-        if box.element is element:
-            self.run = None
-            box.last = len(self.runs)
-            if box is around:
-                return  # the page
-            around.size += box.size
-            around.linked += box.linked
-            if box.size:
-                around.children.append(box)
-        self._text(around, element, element.tail, in_tail=True)
+    def leave(self, box: Box, around: Box) -> Box:
+        """End a box, and return the one around it."""
+        self.run = None
+        box.last = len(self.runs)
+        around.size += box.size
+        around.linked += box.linked
+        if box.size:
+            around.children.append(box)
+        return around
 
-    def _text(self, box: Box, holder: HtmlElement, text: str | None, *, in_tail: bool) -> None:
+    def text(self, box: Box, holder: HtmlElement, text: str | None, *, in_tail: bool) -> None:
         if not text:
             return
-        size = sum(map(len, text.split()))
-        if not size:
-            if self.run is not None:
-                self.run.parts.append(text)
-            return
-        self.breaks = 0
         run = self.run
+        if text.isspace():
+            if run is not None:
+                run.parts.append(text)
+            return
+        size = sum(map(len, text.split()))
+        self.breaks = 0
         if run is None or run.box is not box:
             run = self.run = Run(box, holder, in_tail)
             self.runs.append(run)

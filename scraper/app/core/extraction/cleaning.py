@@ -4,6 +4,7 @@ Everything here goes by the markup's own meaning. What is text and what is furni
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from lxml import etree
@@ -46,11 +47,12 @@ _NEVER_TEXT: Final = (
         "meta",
     ),
 )
+_READ_ALOUD_MAX: Final = 80
 _BUTTON_LABEL_MAX: Final = 12
 # a shorter one is "Copy", "Edit" and their like
-_HIDDEN: Final = etree.XPath(
-    ".//*[@hidden or @aria-hidden='true' or contains(@style, 'none') or contains(@style, 'hidden')]"
-)
+_WITH_STATES: Final = etree.XPath(".//*[@hidden or @aria-hidden or @style]")
+_WITH_ROLES: Final = etree.XPath(".//*[@role='tab' or @role='tabpanel' or @role='tablist']")
+_WITH_CLASS: Final = etree.XPath(".//*[@class]")
 _INVISIBLE: Final = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)\b", re.IGNORECASE)
 _FOR_READERS_ALOUD: Final = re.compile(
     r"(?:^|\s)(?:sr-only|screen-reader-(?:text|only)|visually-?hidden|assistive-text|a11y-hidden|offscreen)(?:\s|$)"
@@ -68,6 +70,9 @@ _LINE_NUMBER_NAMES: Final = re.compile(
     re.IGNORECASE,
 )
 _MATHJAX: Final = re.compile(r"math/tex", re.IGNORECASE)
+_KATEX: Final = etree.XPath(".//span[contains(concat(' ', @class, ' '), ' katex ')]")
+_FORMULA_NAMES: Final = re.compile(r"mwe-math-fallback|latex|^tex$")
+# of pictures of formulas
 
 
 def body_of(tree: HtmlElement) -> HtmlElement:
@@ -85,19 +90,23 @@ def clean(body: HtmlElement) -> None:
             button.drop_tag()  # what opens an answer is the question
     for element in list(body.iter(*_NEVER_TEXT)):
         _drop(element)
-    for element in _HIDDEN(body):
-        if element is not body and _is_hidden(element):
+    for element in _WITH_STATES(body):
+        if _is_hidden(element):
             _drop(element)
-    for element in body.xpath(".//*[@class]"):
-        names = element.get("class") or ""
-        if (
-            (_FOR_READERS_ALOUD.search(names) and len(element.text_content()) < 80)
-            or (_EDIT_NAMES.search(names) and element.tag in ("span", "a", "div"))
-            or (_LINE_NUMBER_NAMES.search(names) and _is_line_number(element))
-        ):
-            _drop(element)
+    _drop_by_class(body)
     for link in list(body.iter("a")):
         _mend_link(link)
+
+
+def _drop_by_class(body: HtmlElement) -> None:
+    """Drop what its class says is for screen readers, for editing, or a line's number."""
+    known: dict[str, list[Callable[[HtmlElement], bool]]] = {}
+    for element in _WITH_CLASS(body):
+        names = element.get("class")
+        if names not in known:  # a page has few different ones, on many elements
+            known[names] = [is_it for named, is_it in _NAMED if named.search(names)]
+        if any(is_it(element) for is_it in known[names]):
+            _drop(element)
 
 
 def _drop(element: HtmlElement) -> None:
@@ -115,13 +124,16 @@ def _is_hidden(element: HtmlElement) -> bool:
 
 def _unfold_tabs(body: HtmlElement) -> None:
     """Show every tab's panel, under the label that stood on its tab."""
+    tabs: dict[str, list[HtmlElement]] = {"tab": [], "tabpanel": [], "tablist": []}
+    for element in _WITH_ROLES(body):
+        tabs[element.get("role")].append(element)
     labels = {}
-    for tab in body.xpath(".//*[@role='tab']"):
+    for tab in tabs["tab"]:
         text = " ".join(tab.text_content().split())
         panel = tab.get("aria-controls")
         if panel and text:
             labels[panel] = text
-    for panel in body.xpath(".//*[@role='tabpanel']"):
+    for panel in tabs["tabpanel"]:
         for name in ("hidden", "aria-hidden", "style"):
             panel.attrib.pop(name, None)
         label = labels.get(panel.get("id") or "")
@@ -131,8 +143,8 @@ def _unfold_tabs(body: HtmlElement) -> None:
             strong.text = label
             heading.tail, panel.text = panel.text, None
             panel.insert(0, heading)
-    for tabs in body.xpath(".//*[@role='tablist']"):
-        _drop(tabs)
+    for listing in tabs["tablist"]:
+        _drop(listing)
 
 
 def _is_line_number(element: HtmlElement) -> bool:
@@ -141,6 +153,14 @@ def _is_line_number(element: HtmlElement) -> bool:
     if element.tag == "pre" and element.find(".//code") is not None:
         return False
     return not text.strip() or _NUMBERS.fullmatch(text) is not None
+
+
+_NAMED: Final[tuple[tuple[re.Pattern[str], Callable[[HtmlElement], bool]], ...]] = (
+    (_FOR_READERS_ALOUD, lambda element: len(element.text_content()) < _READ_ALOUD_MAX),
+    (_EDIT_NAMES, lambda element: element.tag in ("span", "a", "div")),
+    (_LINE_NUMBER_NAMES, _is_line_number),
+)
+# what a class says, and whether it is true of the element
 
 
 def _mend_link(link: HtmlElement) -> None:
@@ -165,15 +185,14 @@ def _write_formulas(body: HtmlElement) -> None:
         if _MATHJAX.match(script.get("type") or "") and script.text:
             display = "mode=display" in (script.get("type") or "")
             _replace(script, script.text, display=display)
-    for katex in body.xpath(".//*[contains(concat(' ', @class, ' '), ' katex ')]"):
+    for katex in _KATEX(body):
         annotation = katex.find(".//annotation")
         if annotation is not None and annotation.text and katex.getparent() is not None:
             display = "katex-display" in (katex.getparent().get("class") or "")
             _replace(katex, annotation.text, display=display)
-    for image in body.xpath(
-        ".//img[contains(@class, 'mwe-math-fallback') or contains(@class, 'latex') or @class='tex']"
-    ):
-        _drop(image)
+    for image in list(body.iter("img")):
+        if _FORMULA_NAMES.search(image.get("class") or ""):
+            _drop(image)
     for formula in list(body.iter("math")):
         if formula.getparent() is None:
             continue

@@ -25,6 +25,8 @@ from app.core.extraction.shape import shape_of
 from ml_shared.contracts.chunking import MAX_TEXT_CHARACTERS
 from ml_shared.contracts.scraping import ExtractionWarning
 
+_CLASSES: Final = etree.ElementDefaultClassLookup(element=HtmlElement)
+# lxml's own asks Python for the class of every element, each time that it is come by
 _XML_DECLARATION: Final = re.compile(r"\A\s*<\?xml[^>]*\?>", re.IGNORECASE)
 _DEPTH_MAX: Final = 2_048
 # libxml2's own bound with `huge_tree`; it drops what is deeper, and says so in its log alone
@@ -145,6 +147,7 @@ _READERS: Final[Mapping[str, Callable[[str, _Source], Extract]]] = {
 
 def _parsed(text: str) -> HtmlElement:
     parser = HTMLParser(huge_tree=True, remove_comments=True, remove_pis=True)
+    parser.set_element_class_lookup(_CLASSES)
     try:
         tree = document_fromstring(_XML_DECLARATION.sub("", text), parser=parser)
     except etree.ParserError as error:

@@ -103,9 +103,8 @@ def page_links(tree: HtmlElement, url: str) -> list[str]:
     """Return where the page links to: absolute, each once, in its order, at most 500."""
     links: dict[str, None] = {}
     own = urldefrag(url).url
-    for element in tree.iterfind(".//a[@href]"):
-        href = element.get("href")
-        absolute = None if href.startswith("#") else _absolute(href, url)
+    for href in dict.fromkeys(element.get("href").partition("#")[0] for element in tree.iterfind(".//a[@href]")):
+        absolute = _absolute(href, own) if href else None
         if absolute is not None and absolute != own:
             links[absolute] = None
             if len(links) >= LINKS_MAX:
@@ -113,9 +112,9 @@ def page_links(tree: HtmlElement, url: str) -> list[str]:
     return list(links)
 
 
-def _absolute(href: str | None, url: str) -> str | None:
+def _absolute(href: str, url: str) -> str | None:
     try:
-        absolute = urldefrag(urljoin(url, (href or "").strip())).url
+        absolute = urljoin(url, href.partition("#")[0].strip())
         parts = urlsplit(absolute)
     except ValueError:
         return None

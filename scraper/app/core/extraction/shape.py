@@ -8,7 +8,8 @@ from lxml import etree
 from lxml.html import HtmlElement
 
 LONG_WORDS: Final = 400
-# a page whose own text is longer is a page, whatever it says; its blocks are counted and not kept
+# a page whose own text is longer is a page, whatever it says: nobody looks further
+BLOCKS_MAX: Final = 400
 _BLOCK_MAX_CHARACTERS: Final = 600
 _WORD: Final = re.compile(r"\w+")
 _UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
@@ -86,7 +87,7 @@ class Shape:
     Attributes
     ----------
     blocks
-        In order; of a long page not all.
+        In order; of a long page the first ones.
     shown_words
         What a reader sees, furniture included.
     own_words
@@ -125,11 +126,13 @@ class _Context:
 
 
 def shape_of(tree: HtmlElement) -> Shape:
-    """Look at a page, in one walk over its elements."""
+    """Look at a page, in one walk over its elements that ends where it has shown to be a page: figures are of so much."""
     shape, pending = Shape(), _Pending()
     contexts = [_Context()]
     walk = etree.iterwalk(tree, events=("start", "end"))
     for event, element in walk:
+        if shape.own_words > LONG_WORDS:
+            break
         tag = element.tag
         if event == "start":
             if tag in _INVISIBLE:
@@ -212,6 +215,6 @@ class _Pending:
         elif not context.noscript:
             shape.shown_words += count
             shape.own_words += 0 if context.furniture else count
-        if shape.own_words <= LONG_WORDS and len(shape.blocks) < LONG_WORDS:
+        if len(shape.blocks) < BLOCKS_MAX:
             flags = (context.furniture, context.hidden, context.noscript, linked, context.form)
             shape.blocks.append(Block(text[:_BLOCK_MAX_CHARACTERS], count, *flags))
