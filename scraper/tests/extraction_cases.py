@@ -241,4 +241,37 @@ CASES = (
         ("Shown to everybody who reads.",),
         ("Never shown", "Hidden as well"),
     ),
+    Case(
+        "code with cards that explain its names",
+        "<div class='fragment'><div class='line'><a class='code' href='g.html#p'>Pump</a>* one = <a href='g.html#o'>pump_open</a>();</div>"
+        "<div class='ttc' id='a1'><div class='ttname'><a href='g.html#p'>Pump</a></div><div class='ttdoc'>Opaque object.</div></div>"
+        "<div class='line'>pump_close(one);</div></div>",
+        ("```\nPump* one = pump_open();\npump_close(one);\n```",),
+        ("Opaque object",),
+    ),
+    Case(
+        "lines of a verse, and of a grid",
+        "<div class='line-block'><div class='line'>The pump is old,</div><div class='line'>the water cold.</div></div>"
+        "<div class='grid'><div class='line'><div class='unit'><p>The first unit of the grid is about valves and their seats.</p></div></div>"
+        "<div class='line'><div class='unit'><p>The second unit of the grid is about the seals that they need.</p></div></div></div>",
+        ("The pump is old,\n", "the water cold.", "The first unit of the grid", "The second unit of the grid"),
+        ("```",),
+    ),
+    Case(
+        "a table of one row that names what it says",
+        "<table><tr><td>pressure</td><td><p>What the gauge shows while the pump runs.</p><p>Otherwise, nothing.</p></td></tr></table>",
+        ("| pressure | What the gauge shows while the pump runs.",),
+    ),
+    Case(
+        "rows of a table that only part the others",
+        "<table><tr><td>int</td><td>width</td></tr><tr><td colspan='2'>&nbsp;</td></tr><tr><td>char</td><td>name</td></tr></table>",
+        ("| int | width |\n| --- | --- |\n| char | name |",),
+    ),
+    Case(
+        "a table of contents in the text",
+        "<div class='toc'><h3>On this page</h3><ul><li><a href='#valves'>The valves</a></li><li><a href='#seals'>The seals</a></li>"
+        "<li><a href='#screws'>The screws</a></li></ul></div><h2><a class='anchor' id='valves'></a>The valves</h2><p>Valves open to the left.</p>"
+        "<h2 id='seals'>The seals</h2><p>Seals are changed each year.</p><h2 id='screws'>The screws</h2><p>Screws are of brass.</p>",
+        ("- The valves\n- The seals\n- The screws\n", "## The valves\n"),
+    ),
 )

@@ -42,6 +42,61 @@ def test_the_banner_of_a_site_is_not_the_pages_title() -> None:
     assert content.count("Real page title") == 1
 
 
+def chapters(before: str) -> str:
+    text = "<p>This paragraph of the guide tells how the pump is opened and why the order matters.</p>" * 3
+    parts = "".join(f"<h2 id='part{number}'>Part {number}</h2>{text}" for number in range(5))
+    return f"<html><body><div class='page'>{before}<div class='text'>{text}{parts}</div></div></body></html>"
+
+
+def entries(count: int = 5, target: str = "#part{}") -> str:
+    return "".join(f"<li><a href='{target.format(number)}'>Part {number}</a></li>" for number in range(count))
+
+
+def test_a_table_of_contents_right_before_the_text_is_part_of_it() -> None:
+    content = markdown(chapters(f"<div class='toc'><ul>{entries()}</ul></div>"))
+    assert content.startswith("- Part 0\n- Part 1\n- Part 2\n- Part 3\n- Part 4\n\n")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        f"<div class='col-3'><div class='sidebar'><ul>{entries()}</ul></div></div>",
+        f"<aside><ul>{entries()}</ul></aside>",
+        f"<div><ul>{entries(target='/other#part{}')}</ul></div>",
+        f"<div><ul>{entries(target='#elsewhere{}')}</ul></div>",
+        f"<div><ul>{entries(5)}{entries(90, '#part0')}</ul></div>",
+    ],
+    ids=["in a bar", "in an aside", "of other pages", "of places that are not there", "an index"],
+)
+def test_a_list_of_links_that_is_no_table_of_contents_stays_out(before: str) -> None:
+    assert "- Part 0" not in markdown(chapters(before))
+
+
+def test_lists_of_changes_are_kept_however_many_they_are() -> None:
+    changes = "".join(
+        f"<li><a href='/i/{number}'>#{number}</a> The pump no longer stops when valve {number} is opened late</li>"
+        for number in range(30)
+    )
+    text = "<p>Please take a look at the list of what is known, which tells of what is still to be mended.</p>"
+    versions = "".join(
+        f"<h4><a href='#v{one}'>Version {one}</a></h4><p>Mended in it:</p><ul>{changes}</ul>{text}" for one in range(9)
+    )
+    content = markdown(f"<html><body><div class='section'><h2>History</h2>{versions}</div></body></html>")
+    assert content.count("- #17 The pump no longer stops when valve 17 is opened late\n") == 9
+
+
+def test_what_set_furniture_apart_goes_with_it() -> None:
+    text = "<p>This paragraph of the guide tells how the pump is opened and why the order matters.</p>" * 3
+    content = markdown(f"<html><head><title>Guide</title></head><body><hr><h2>Guide</h2>{text}<hr></body></html>")
+    assert content.startswith("# Guide\n\nThis paragraph")
+    assert content.endswith("the order matters.")
+
+
+def test_boxes_within_boxes_are_looked_through_however_many_they_are() -> None:
+    deep = f"{'<div>' * 900}<ul>{entries()}</ul>{'</div>' * 900}"
+    assert "why the order matters" in markdown(chapters(deep))
+
+
 def test_a_script_in_a_heading_is_none_of_it() -> None:
     text = "<p>This paragraph of the guide tells how the pump is opened and why the order matters.</p>" * 5
     content = markdown(f"<html><body><h1>Hello <script>var x=1</script>World</h1>{text}</body></html>")

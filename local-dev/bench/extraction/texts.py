@@ -20,6 +20,8 @@ _EMPHASIS = re.compile(r"[*`\u200b\u00ad]+")
 # they stand within words, in Markdown: **g**lobal
 _NUMBER = re.compile(r"^([\s>#*+-]*)\d+[.)](?=\s)", re.MULTILINE)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_NUMBERS_ALONE = re.compile(r"[\d\s]+")
+# a column of line numbers beside code
 _BLOCKS = frozenset(
     {"address", "article", "aside", "blockquote", "br", "caption", "center", "dd", "details", "dialog", "div", "dl"}
     | {"dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr"}
@@ -109,7 +111,8 @@ def structure_of(parts: Iterable[HtmlElement]) -> Structure:
 def _code(element: HtmlElement) -> str:
     above = [*element.iterancestors()]
     if element.tag == "pre" and not any(one.tag == "pre" or "lineno" in (one.get("class") or "") for one in above):
-        return _lines("".join(_code_pieces(element)))
+        code = _lines("".join(_code_pieces(element)))
+        return "" if _NUMBERS_ALONE.fullmatch(code) else code
     if element.tag == "div" and element.get("class") == "fragment":  # Doxygen's
         lines = element.xpath("./div[contains(concat(' ', @class, ' '), ' line ')]")
         return _lines("\n".join(line.text_content() for line in lines))

@@ -9,6 +9,7 @@ from app.core.extraction.blocks import HEADINGS
 from app.core.extraction.code import become_code, code_of
 
 _INDENTED: Final = frozenset({"ul", "ol", "dl", "pre", "table", "div"})
+_LABEL_MAX_CHARACTERS: Final = 60
 _TABLE_PARTS: Final = ("table", "tbody", "thead", "tfoot", "tr", "td", "th", "colgroup", "col")
 
 
@@ -103,7 +104,16 @@ def _is_layout(table: HtmlElement) -> bool:
         return True
     if any(cell.find(f".//{name}") is not None for row in rows for cell in row for name in HEADINGS):
         return True
-    return len(rows) == 1 and any(sum(1 for _ in cell.iter("p")) > 1 for cell in rows[0])
+    if len(rows) != 1 or _is_label(rows[0][0]):
+        return False
+    return any(sum(1 for _ in cell.iter("p")) > 1 for cell in rows[0])
+
+
+def _is_label(cell: HtmlElement) -> bool:
+    """Whether a cell names what the next one says."""
+    if next(cell.iter("p", "div", "ul", "ol", "img", "form"), None) is not None:
+        return False
+    return 0 < len(cell.text_content().strip()) <= _LABEL_MAX_CHARACTERS
 
 
 def _mend_cells(table: HtmlElement) -> None:

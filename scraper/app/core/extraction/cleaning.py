@@ -10,6 +10,8 @@ from typing import Final
 from lxml import etree
 from lxml.html import HtmlElement
 
+from app.core.extraction.blocks import HEADINGS
+from app.core.extraction.code import join_lines
 from app.core.extraction.mathematics import to_tex
 
 NOTE_NAMES: Final = re.compile(
@@ -69,6 +71,10 @@ _LINE_NUMBER_NAMES: Final = re.compile(
     r"(?:^|[\s_-])(?:linenos?|lineno|linenodiv|line-?numbers?(?:-rows)?|ln-num\w*|hljs-ln-n|gutter|blob-num|LineNr)(?:[\s_-]|$)",
     re.IGNORECASE,
 )
+_HOVER_CARD_NAMES: Final = re.compile(
+    r"(?:^|\s)(?:ttc|tooltip-?(?:text|content|body|inner)|popover(?:-content|-body)?|hover-?card)(?:\s|$)"
+)
+# Doxygen's are the first: they stand amid the lines of code whose names they explain
 _MATHJAX: Final = re.compile(r"math/tex", re.IGNORECASE)
 _KATEX: Final = etree.XPath(".//span[contains(concat(' ', @class, ' '), ' katex ')]")
 _FORMULA_NAMES: Final = re.compile(r"mwe-math-fallback|latex|^tex$")
@@ -94,6 +100,7 @@ def clean(body: HtmlElement) -> None:
         if _is_hidden(element):
             _drop(element)
     _drop_by_class(body)
+    join_lines(body)
     for link in list(body.iter("a")):
         _mend_link(link)
 
@@ -159,6 +166,7 @@ _NAMED: Final[tuple[tuple[re.Pattern[str], Callable[[HtmlElement], bool]], ...]]
     (_FOR_READERS_ALOUD, lambda element: len(element.text_content()) < _READ_ALOUD_MAX),
     (_EDIT_NAMES, lambda element: element.tag in ("span", "a", "div")),
     (_LINE_NUMBER_NAMES, _is_line_number),
+    (_HOVER_CARD_NAMES, lambda element: element.tag in ("span", "div")),
 )
 # what a class says, and whether it is true of the element
 
@@ -168,6 +176,9 @@ def _mend_link(link: HtmlElement) -> None:
     text = link.text_content()
     is_mark = _MARK.fullmatch(text) or (_MARK_WORD.fullmatch(text) and _PERMALINK.search(_names(link)))
     if is_mark and link.find(".//img") is None:
+        around, place = link.getparent(), link.get("id") or link.get("name")
+        if place and around is not None and around.tag in HEADINGS and not around.get("id"):
+            around.set("id", place)  # where its links lead to
         _drop(link)
         return
     following = link.getnext()

@@ -1,17 +1,23 @@
 """Code, whichever way a page shows it: with its lines numbered in a table or by marks, or as boxes of their own."""
 
 import re
+from itertools import islice
 from typing import Final
 
 from lxml.html import HtmlElement
 
-from app.core.extraction.blocks import HEADINGS
+from app.core.extraction.blocks import HEADINGS, INLINE
 
 _LANGUAGE: Final = re.compile(
     r"(?:^|\s)(?:(?:language|lang|highlight)-|brush:\s*|sourceCode\s+)([A-Za-z0-9+#_.-]{1,20})(?=[\s;]|$)"
 )
 _NO_LANGUAGE: Final = frozenset({"default", "none", "text", "plain", "source", "notranslate", "plaintext"})
-_CODE_LINE: Final = re.compile(r"(?:^|\s)(?:code-?)?(?:line|view-line|CodeMirror-line)(?:\s|$)")
+_CODE_LINE: Final = re.compile(r"(?:^|\s)(?:code-?line|view-line|CodeMirror-line|line)(?:\s|$)")
+_CODE_BLOCK: Final = re.compile(
+    r"(?:^|[-_ ])(?:fragment|\w*code\w*|highlight\w*|source\w*|listing|snippet|view-lines|shiki|prism)(?:[-_ ]|$)",
+    re.IGNORECASE,
+)
+# who calls nothing but the lines by their name may mean a verse, or a row of a grid
 _CODE_TABLES: Final = re.compile(
     r"(?:^|[-_ ])(?:hljs-ln|highlight\w*|js-file-line-container|rouge-table|codehilite\w*|syntaxhighlighter|lntable)(?:[-_ ]|$)"
 )
@@ -76,13 +82,25 @@ def join_lines(part: HtmlElement) -> None:
         if block is None or block.tag == "pre" or not _CODE_LINE.search(line.get("class")):
             continue
         lines = list(block)
-        if any(not _CODE_LINE.search(one.get("class") or "") for one in lines) or (block.text or "").strip():
+        if (block.text or "").strip() or not _is_code(block) or not all(_is_line(one) for one in lines):
             continue
         text = "\n".join(one.text_content().rstrip("\n") for one in lines)
         tail, names = block.tail, block.get("class") or ""
         block.clear()
         block.tag, block.tail, block.text = "pre", tail, text
         block.set("class", names)
+
+
+def _is_code(block: HtmlElement) -> bool:
+    around = [block, *islice(block.iterancestors(), 2)]
+    return any(_CODE_BLOCK.search(f"{one.get('class') or ''} {one.tag}") for one in around)
+
+
+def _is_line(element: HtmlElement) -> bool:
+    """Whether it is called a line, and is one: grids have lines too, of boxes."""
+    if not _CODE_LINE.search(element.get("class") or ""):
+        return False
+    return all(inner.tag in INLINE for inner in element.iterdescendants())
 
 
 def mend_code(block: HtmlElement) -> None:

@@ -10,7 +10,7 @@ from lxml.html import HtmlElement, tostring
 from app.core.errors import ExtractionError
 from app.core.extraction.arrangement import mend_lists, mend_quotes, mend_tables
 from app.core.extraction.blocks import HEADINGS
-from app.core.extraction.code import join_lines, mend_code
+from app.core.extraction.code import mend_code
 
 _OPTIONS: Final = ConversionOptions(extract_metadata=False, compact_tables=True, skip_images=True, autolinks=False)
 _DEPTH_MAX: Final = 1_000
@@ -23,6 +23,8 @@ _NOTE_TITLE: Final = re.compile(r"(?:^|[-_ ])(?:\w*title|\w*heading|label)(?:[-_
 _DIGITS: Final = re.compile(r"\s*\[?\(?\d{1,3}\)?\]?\s*")
 _POWER: Final = re.compile(r"[-−+]?\d{1,4}|[n-z]")
 _BLANK_LINES: Final = re.compile(r"\n{4,}")
+_EDGE_RULES: Final = re.compile(r"\A(?:---\s*\n\s*)+|(?:\n\s*---)+\Z")
+# what they set apart from the text is gone
 _BACK: Final = re.compile(r"[\s↩↑^⤴︎\ufe0e]*")
 _RENAMED: Final = {"form": "div", "fieldset": "div", "legend": "p", "label": "span", "center": "div", "aside": "div"}
 # the converter leaves some of them out, or has no line of its own for them
@@ -45,11 +47,11 @@ def to_markdown(part: HtmlElement) -> str:
     _mend(part)
     html = tostring(part, encoding="unicode", with_tail=False)
     text = (convert(html, _OPTIONS).content or "").replace(_ESCAPED_TAG, "\\<")
-    return _BLANK_LINES.sub("\n\n\n", text).strip()
+    return _EDGE_RULES.sub("", _BLANK_LINES.sub("\n\n\n", text).strip())
 
 
 def _mend(part: HtmlElement) -> None:
-    for element in list(part.iter("li", "p", "dt", "dd", "figcaption")):  # of a picture, or of what was left out
+    for element in list(part.iter("li", "p", "dt", "dd", "tr", "figcaption")):  # of a picture, or of what was left out
         if element is not part and element.getparent() is not None and not element.text_content().strip():
             element.drop_tree()
     for element in list(part.iter(*_RENAMED)):
@@ -57,7 +59,6 @@ def _mend(part: HtmlElement) -> None:
     mend_quotes(part)
     mend_lists(part)
     mend_tables(part)
-    join_lines(part)
     for block in part.iter("pre"):
         mend_code(block)
     for summary in part.iter("summary"):

@@ -30,8 +30,8 @@ _CLASSES: Final = etree.ElementDefaultClassLookup(element=HtmlElement)
 _XML_DECLARATION: Final = re.compile(r"\A\s*<\?xml[^>]*\?>", re.IGNORECASE)
 _DEPTH_MAX: Final = 2_048
 # libxml2's own bound with `huge_tree`; it drops what is deeper, and says so in its log alone
-_ATX_TITLE: Final = re.compile(r"^# +(.+?)(?: +#+)?\s*$", re.MULTILINE)
-_ANY_HEADING: Final = re.compile(r"\A#{2,6} +(.+?)(?: +#+)?\s*$", re.MULTILINE)
+_ATX_TITLE: Final = re.compile(r"^# +(.+?)(?: +#+)? *$", re.MULTILINE)
+_ANY_HEADING: Final = re.compile(r"\A#{2,6} +(.+?)(?: +#+)? *$", re.MULTILINE)
 _WORDS: Final = re.compile(r"\w+")
 _WORD: Final = re.compile(r"\w")
 

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from app.core.extraction.ballots import Ballot
+from app.core.extraction.ballots import Ballot, within
 from app.core.extraction.blocks import HEADINGS, Box, Run
 from app.core.extraction.cleaning import NOTE_NAMES
 from app.core.extraction.furniture import BESIDE, FURNITURE_NAMES, NAVIGATION_ROLES, NEVER_AMID_TEXT, names
@@ -33,6 +33,9 @@ _HALF_WANTED: Final = 0.4
 _HALF_WANTED_LINKS: Final = 0.5
 _HALF_WANTED_STRUCTURE: Final = 0.3
 _AMID_TEXT: Final = 0.4
+_FOLLOWS_TEXT: Final = 0.5
+_MOST: Final = 0.8
+# what is said of a list below text of which this much is wanted, at least
 _UNWANTED: Final = 0.5
 _UNWANTED_STRUCTURE: Final = 0.4
 # how much of the neighbourhood has to be wanted for a run that one judge wants, or neither
@@ -41,27 +44,33 @@ _UNWANTED_STRUCTURE: Final = 0.4
 class Judgement:
     """Goes through the main part and decides on every run."""
 
-    def __init__(self, ballot: Ballot, root: Box, *, marked: bool) -> None:
+    def __init__(self, ballot: Ballot, root: Box, *, marked: bool, contents: Box | None) -> None:
         self._ballot = ballot
         self._root = root
         self._bonus = _LANDMARK_BONUS if marked else 0.0
         self._keep = [False] * len(ballot.runs)
+        self._contents = contents
 
     def kept(self) -> list[bool]:
         """Return for every run of the page whether it is kept."""
         root = self._root
         stack = [(root, self._ballot.wanted(root) + self._bonus)]
+        contents = self._contents
+        if contents is not None:
+            self._keep[contents.first : contents.last] = [True] * (contents.last - contents.first)
         while stack:
             box, around = stack.pop()
+            if box is contents:
+                continue
             if box is not root and self._is_furniture(box, around):
                 continue
             own = self._ballot.wanted(box) + self._bonus
             here = (own * box.size + around * _NEIGHBOURHOOD_SIZE) / (box.size + _NEIGHBOURHOOD_SIZE)
             if _is_list(box) or _is_note(box):  # what is said of these is said of what stands around them
                 here = max(here, around)
-            for child in box.children:
+            for place, child in enumerate(box.children):
                 if isinstance(child, Box):
-                    stack.append((child, here))
+                    stack.append((child, max(here, _FOLLOWS_TEXT) if self._follows_text(box, place) else here))
                 else:
                     number = self._ballot.number[child]
                     self._keep[number] = self._is_text(number, child, here)
@@ -104,6 +113,16 @@ class Judgement:
         """
         ends = last < self._ballot.last or self._bonus > 0
         return self._ballot.first < first and ends and around > _AMID_TEXT
+
+    def _follows_text(self, box: Box, place: int) -> bool:
+        """Whether a list that is not of links stands right below wanted text: both judges miss these where there are many."""
+        child = box.children[place]
+        if not place or not isinstance(child, Box) or child.linked > _LINKS * child.size or not _is_list(child):
+            return False
+        before = box.children[place - 1]
+        if isinstance(before, Run):
+            return self._ballot.article[self._ballot.number[before]]
+        return within(self._ballot.by_article, before) > _MOST * before.size
 
     def _is_text(self, number: int, run: Run, here: float) -> bool:
         if self._ballot.article[number]:

@@ -16,6 +16,7 @@ from lxml.html import HtmlElement
 from app.core.extraction import judges
 from app.core.extraction.ballots import Ballot, landmark_around, main_part
 from app.core.extraction.blocks import Box, Run, lay_out
+from app.core.extraction.contents import contents_of, put_before
 from app.core.extraction.judgement import Judgement
 
 
@@ -46,11 +47,13 @@ def select(tree: HtmlElement, body: HtmlElement) -> Selection:
     ballot = Ballot(layout.runs, voters[0], voters[1])
     root = main_part(layout.root, ballot)
     landmark = landmark_around(root, body)
-    judgement = Judgement(ballot, landmark or root, marked=landmark is not None)
     root = landmark or root
-    keep = judgement.kept()
+    contents = contents_of(root)
+    keep = Judgement(ballot, root, marked=landmark is not None, contents=contents).kept()
     kept_size = sum(run.size for run, kept in zip(layout.runs, keep, strict=True) if kept)
     _prune(root, keep, ballot)
+    if contents is not None and contents.parent is root.parent:
+        put_before(root, contents)
     return Selection(root.element, method, round(kept_size / max(layout.root.size, 1), 3))
 
 
