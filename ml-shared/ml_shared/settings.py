@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
@@ -34,12 +34,6 @@ def postgres_dsn(url: str) -> str:
             "the role's name (POSTGRES_USER) has a comma, which its driver can't send: take another name"
         )
     return f"postgresql://{url.partition('://')[2]}"
-
-
-def without_password(url: str) -> str:
-    """Return a URL that may be logged: user name and password left out."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 class ServiceSettings(EnvironmentSettings):
