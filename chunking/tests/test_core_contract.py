@@ -3,6 +3,7 @@
 import itertools
 import time
 import tracemalloc
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -43,12 +44,39 @@ def assert_contract(tokenizer: Tokenizer, text: str, options: dict[str, Any]) ->
     assert counts == [chunk.token_count for chunk in result.chunks]
     assert max(counts, default=0) <= options["max_tokens"]
     assert result.token_total == sum(counts)
+    pairs = itertools.pairwise(result.chunks)
+    repeated = [text[after.start : before.end] for before, after in pairs if after.start < before.end]
+    by_itself = [count - tokenizer.special_tokens for count in tokenizer.counts(repeated, Cancellation())]
+    assert max(by_itself, default=0) <= options["overlap_tokens"]
 
 
 @pytest.mark.parametrize("name", NASTY)
 def test_the_contract_holds_for_text_that_breaks_splitters(tokenizer: Tokenizer, name: str) -> None:
     for options in OPTIONS:
         assert_contract(tokenizer, NASTY[name], options)
+
+
+@pytest.mark.parametrize(
+    "text", ["한국어로된긴문장" * 400, f"{'x' * 130} " * 90], ids=["Korean", "words of 130 letters"]
+)
+def test_what_is_repeated_has_no_more_tokens_by_itself_than_asked_for(tokenizer: Tokenizer, text: str) -> None:
+    for options in ({"max_tokens": 64, "overlap_tokens": 16}, {"max_tokens": 64, "overlap_tokens": 31}):
+        assert_contract(tokenizer, text, options)
+
+
+def test_no_chunk_between_blanks_is_counted_twice(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+    counts = Tokenizer.counts
+
+    def note(self: Tokenizer, texts: Iterable[str], cancellation: Cancellation) -> list[int]:
+        counted.extend(texts := list(texts))
+        return counts(self, texts, cancellation)
+
+    monkeypatch.setattr(Tokenizer, "counts", note)
+    chunked(tokenizer, "Some words of plain prose, and a few more of them. " * 400)
+    assert counted == []
+    chunked(tokenizer, "x" * 9_000)
+    assert counted
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -92,14 +120,14 @@ def test_no_cut_parts_a_letter_from_its_mark_or_an_emoji_family(tokenizer: Token
 def test_a_chunk_that_counts_more_by_itself_is_cut_again(tokenizer: Tokenizer) -> None:
     text = "unbelievably antidisestablishmentarian words " * 20
     whole = [(0, len(text))]
-    parts = fitted(text, whole, tokenizer, 16, Cancellation())
+    parts = fitted(text, whole, tokenizer, tokenizer.tokens(text, Cancellation()), 16, Cancellation())
     assert all(count <= 16 for _, _, count in parts)
     assert "".join(text[start:end] for start, end, _ in parts).replace(" ", "") == text.replace(" ", "")
 
 
 def test_one_character_over_the_limit_is_said_to_be_so(tokenizer: Tokenizer) -> None:
     with pytest.raises(CharacterTooLongError, match="offset 3"):
-        fitted("ab 漢", [(3, 4)], tokenizer, 2, Cancellation())
+        fitted("ab 漢", [(3, 4)], tokenizer, tokenizer.tokens("ab 漢", Cancellation()), 2, Cancellation())
 
 
 @pytest.mark.parametrize(
@@ -121,7 +149,7 @@ def test_time_grows_with_the_text_and_not_faster(tokenizer: Tokenizer, unit: str
 def test_no_step_copies_the_text_up_to_a_heading_far_below(tokenizer: Tokenizer) -> None:
     text = "word " * 100_000 + "\n# The only heading\n"
     structure = scan_markdown(text, Cancellation())
-    starts = tokenizer.token_starts(text, Cancellation())
+    starts = tokenizer.tokens(text, Cancellation()).starts
     limits = Limits(tokens=510, overlap=64)
     splitter = Splitter(text, starts, structure, ChunkStrategy.MARKDOWN, limits, Cancellation())
     tracemalloc.start()

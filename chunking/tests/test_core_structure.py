@@ -48,6 +48,27 @@ def chunks_of(tokenizer: Tokenizer, text: str, **options: Any) -> list[Chunk]:
         ("# Win\r\n\r\ntext\r\n", [(1, "Win")]),
         ("# Mac\r\rtext\r", [(1, "Mac")]),
         ("text\n# directly below\n", [(1, "directly below")]),
+        ("\ufeff# Marked\n", [(1, "Marked")]),
+        ("\ufeffMarked\n===\n", [(1, "Marked")]),
+        ("---\ntitle: A guide\n# a comment\ntags: [a]\n---\n# after\n", [(1, "after")]),
+        ("\ufeff---\ntitle: A guide\n---\n# after\n", [(1, "after")]),
+        ("+++\ntitle = 'A guide'\n+++\n# after\n", [(1, "after")]),
+        ("---\n\n# between rules\n\nprose\n\n---\n", [(1, "between rules")]),
+        ("---\ntitle: never closed\n# heading\n", [(1, "heading")]),
+        ("<!-- hidden\n# in a comment\n-->\n# after\n", [(1, "after")]),
+        ("<!-- one line -->\n# after\n", [(1, "after")]),
+        ("<!-- never closed\n# heading\n", [(1, "heading")]),
+        ("<pre>\n# in code\n</pre>\n# after\n", [(1, "after")]),
+        ("<PRE class='x'>\n# in code\n\n# still\n</PRE> tail\n# after\n", [(1, "after")]),
+        ("<script>\n# in a script\n</script>\n# after\n", [(1, "after")]),
+        ("<pre>\n# heading\n<pre>\n# another\n", [(1, "heading"), (1, "another")]),
+        ("<preface>\n# heading\n", [(1, "heading")]),
+        ("prose\n\n    ```\n\n# heading\n", [(1, "heading")]),
+        ("prose\n\n\t```\n\n# heading\n", [(1, "heading")]),
+        ("   ```\n# code\n   ```\n# after\n", [(1, "after")]),
+        ("- item\n\n  - inner\n\n        ```\n        # code\n        ```\n\n# after\n", [(1, "after")]),
+        ("1. item\n\n    ```\n    # never closed\n\nprose\n\n# after\n", [(1, "after")]),
+        ("- item\n\nprose\n\n    ```\n\n# heading\n", [(1, "heading")]),
     ],
 )
 def test_headings_are_those_of_commonmark(text: str, expected: list[tuple[int, str]]) -> None:
@@ -70,6 +91,8 @@ def test_plain_line_ends_move_no_character() -> None:
         ("a | b\n--|--\n1 | 2\nno more", ["a | b\n--|--\n1 | 2"]),
         ("prose\n| a |\n|---|\n| 1 |\n", ["| a |\n|---|\n| 1 |"]),
         ("a | b\nc | d\n", []),
+        ("---\nkey: value\n---\nprose", ["---\nkey: value\n---\n"]),
+        ("before\n\n<pre>\ncode\n</pre>\nafter", ["<pre>\ncode\n</pre>"]),
     ],
 )
 def test_code_and_tables_are_blocks(text: str, expected: list[str]) -> None:
@@ -104,3 +127,27 @@ def test_a_heading_of_any_length_costs_its_chunks_little(tokenizer: Tokenizer) -
 def test_text_that_is_not_markdown_has_no_headings(tokenizer: Tokenizer) -> None:
     chunks = chunks_of(tokenizer, f"# no heading\n\n{PROSE * 20}", format="text")
     assert all(chunk.heading_path == [] for chunk in chunks)
+
+
+def test_a_byte_order_mark_keeps_no_heading_from_its_chunk(tokenizer: Tokenizer) -> None:
+    (chunk,) = chunks_of(tokenizer, "\ufeff# Marked\n\nSome words.")
+    assert chunk.heading_path == ["Marked"]
+
+
+TABLE = "| name | value |\n|------|-------|\n"
+ROWS = "".join(f"| row {number} | {number} times as much |\n" for number in range(60))
+
+
+def test_a_tables_header_is_beside_the_chunks_that_go_on_with_it(tokenizer: Tokenizer) -> None:
+    text = f"# Prices\n\n{PROSE}\n\n{TABLE}{ROWS}\n{PROSE * 9}"
+    chunks = chunks_of(tokenizer, text, repeat_table_header=True)
+    told = [chunk.context for chunk in chunks]
+    assert told.count(TABLE.rstrip()) == sum(chunk.text.startswith("| row") for chunk in chunks) > 3
+    assert set(told) == {None, TABLE.rstrip()}
+    assert all(chunk.context is None for chunk in chunks_of(tokenizer, text))
+
+
+def test_a_header_of_very_many_columns_is_not_repeated(tokenizer: Tokenizer) -> None:
+    wide = f"|{'a very long name of a column|' * 100}\n|{'---|' * 100}\n"
+    chunks = chunks_of(tokenizer, f"{wide}{('| 1 ' * 100 + chr(10)) * 9}", repeat_table_header=True)
+    assert all(chunk.context is None for chunk in chunks)

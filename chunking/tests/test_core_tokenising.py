@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from conftest import TOKENIZER_FILE, TOKENIZER_SHA256
+from tokenizers import Tokenizer as HuggingFaceTokenizer
+from tokenizers.pre_tokenizers import Metaspace
 
 from app.core.cancellation import Cancellation
 from app.core.tokenising import SEGMENT_CHARACTERS, Tokenizer, TokenizerFileError
@@ -36,7 +38,25 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
 
 def test_offsets_run_through_texts_longer_than_a_segment(tokenizer: Tokenizer) -> None:
     text = "Ünïcode wörds " * (3 * SEGMENT_CHARACTERS // 14)
-    starts = tokenizer.token_starts(text, Cancellation())
+    starts = tokenizer.tokens(text, Cancellation()).starts
     assert len(starts) == tokenizer.counts([text], Cancellation())[0] - tokenizer.special_tokens
     assert sorted(starts) == list(starts)
     assert text[starts[-1] :].strip() in "wörds"
+
+
+def test_only_a_tokenizer_that_takes_each_word_by_itself_is_not_asked_again(tokenizer: Tokenizer) -> None:
+    def known(encoder: HuggingFaceTokenizer) -> int | None:
+        return Tokenizer(encoder, "x").tokens("two words", Cancellation()).known("two words", 0, 3)
+
+    made = HuggingFaceTokenizer.from_str(TOKENIZER_FILE.read_text())
+    assert known(made) == 1
+    made.pre_tokenizer = Metaspace()
+    assert known(made) is None
+
+
+def test_what_a_long_word_was_parted_into_is_counted_again(tokenizer: Tokenizer) -> None:
+    text = f"before {'y' * (2 * SEGMENT_CHARACTERS)} after"
+    tokens = tokenizer.tokens(text, Cancellation())
+    assert tokens.known(text, 0, 6) == 1
+    assert tokens.known(text, 0, len(text)) is None
+    assert tokens.known(text, 0, 9) is None

@@ -26,6 +26,7 @@ CHUNK = {
     "format": "markdown",
     "max_tokens": 64,
     "overlap_tokens": 8,
+    "repeat_table_header": True,
     "strategy": "markdown",
     "job_id": "mine",
 }

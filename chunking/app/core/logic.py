@@ -4,6 +4,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 from pydantic import TypeAdapter
@@ -11,9 +12,9 @@ from pydantic import TypeAdapter
 from app.config import Settings
 from app.core.cancellation import Cancellation
 from app.core.errors import ModelLimitError
-from app.core.fitting import fitted
+from app.core.fitting import fitted, with_less_overlap
 from app.core.metrics import count_result, counted
-from app.core.paths import heading_paths
+from app.core.paths import heading_paths, table_headers
 from app.core.pool import WorkPool
 from app.core.splitting import Limits, Splitter
 from app.core.structure import scan_markdown, scan_text, with_plain_line_ends
@@ -129,19 +130,22 @@ def chunk_text(request: ChunkRequest, tokenizer: Tokenizer, cancellation: Cancel
     plain = with_plain_line_ends(request.text)
     markdown = request.format is TextFormat.MARKDOWN
     structure = scan_markdown(plain, cancellation) if markdown else scan_text(plain, cancellation)
-    starts = tokenizer.token_starts(request.text, cancellation)
+    tokens = tokenizer.tokens(request.text, cancellation)
     limits = Limits(tokens=request.max_tokens - tokenizer.special_tokens, overlap=request.overlap_tokens)
-    spans = Splitter(plain, starts, structure, request.strategy, limits, cancellation).spans()
-    counted = fitted(request.text, spans, tokenizer, request.max_tokens, cancellation)
+    spans = Splitter(plain, tokens.starts, structure, request.strategy, limits, cancellation).spans()
+    if limits.overlap:
+        spans = with_less_overlap(request.text, spans, tokenizer, tokens, limits.overlap, cancellation)
+    counted = fitted(request.text, spans, tokenizer, tokens, request.max_tokens, cancellation)
     paths = heading_paths(structure, counted)
-    return _answer(request, tokenizer.name, counted, paths, cancellation)
+    headers = table_headers(request.text, structure, counted) if request.repeat_table_header else repeat(None)
+    return _answer(request, tokenizer.name, counted, zip(paths, headers, strict=False), cancellation)
 
 
 def _answer(
     request: ChunkRequest,
     tokenizer: str,
     counted: Sequence[tuple[int, int, int]],
-    paths: Iterator[list[str]],
+    above: Iterator[tuple[list[str], str | None]],
     cancellation: Cancellation,
 ) -> Answer:
     """Write the result as JSON, a few chunks at a time.
@@ -161,9 +165,17 @@ def _answer(
     for first in range(0, len(counted), CHUNKS_BETWEEN_CHECKS):
         cancellation.check()
         few = [
-            Chunk(index=index, text=request.text[start:end], start=start, end=end, token_count=count, heading_path=path)
-            for index, ((start, end, count), path) in enumerate(
-                zip(counted[first : first + CHUNKS_BETWEEN_CHECKS], paths, strict=False), first
+            Chunk(
+                index=index,
+                text=request.text[start:end],
+                start=start,
+                end=end,
+                token_count=count,
+                heading_path=path,
+                context=context,
+            )
+            for index, ((start, end, count), (path, context)) in enumerate(
+                zip(counted[first : first + CHUNKS_BETWEEN_CHECKS], above, strict=False), first
             )
         ]
         parts.append(_CHUNKS.dump_json(few)[1:-1])

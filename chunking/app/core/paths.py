@@ -1,8 +1,12 @@
-"""The headings above each chunk."""
+"""What stands above a chunk and says what it is about: headings, and the header of the table that it goes on with."""
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
-from app.core.structure import Structure
+from app.core.structure import Block, Structure
+
+HEADER_MAX_CHARACTERS: Final = 2_000
+# a longer one is repeated with no chunk: a table of very many columns would double the text
 
 
 def heading_paths(structure: Structure, spans: Iterable[tuple[int, int, int]]) -> Iterator[list[str]]:
@@ -22,3 +26,16 @@ def heading_paths(structure: Structure, spans: Iterable[tuple[int, int, int]]) -
             while above + 1 < len(headings) and headings[above + 1].stack == stack and headings[above + 1].start < end:
                 above += 1
         yield structure.path(above)
+
+
+def table_headers(text: str, structure: Structure, spans: Iterable[tuple[int, int, int]]) -> Iterator[str | None]:
+    """Yield, for chunks in the text's order, the header of the table that each one begins within, if it has not got it."""
+    tables = iter([block for block in structure.blocks if block.header_end])
+    table: Block | None = next(tables, None)
+    for start, _, _ in spans:
+        while table is not None and table.end <= start:
+            table = next(tables, None)
+        if table is None or start < table.header_end or table.header_end - table.start > HEADER_MAX_CHARACTERS:
+            yield None
+        else:
+            yield text[table.start : table.header_end].rstrip()

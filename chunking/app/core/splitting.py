@@ -208,7 +208,13 @@ class Splitter:
         if self._strategy is ChunkStrategy.MARKDOWN and self._starts_section(cut):
             return cut  # a new section needs nothing of the one before
         index = bisect_left(self._starts, cut) - self._limits.overlap
-        low = max(start + 1, cut - self._limits.characters // 2, self._starts[index] if index >= 0 else 0)
+        if (
+            index > 0 and self._starts[index - 1] == self._starts[index]
+        ):  # one character of several tokens: all, or none
+            index = bisect_right(self._starts, self._starts[index])
+        low = max(
+            start + 1, cut - self._limits.characters // 2, self._starts[index] if 0 <= index < len(self._starts) else 0
+        )
         if low >= cut:
             return cut
         if self._strategy is not ChunkStrategy.FIXED:

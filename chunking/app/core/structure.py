@@ -20,6 +20,18 @@ _PARAGRAPH_GAP: Final = re.compile(r"\n[^\S\n]*+\n\s*+")
 _ATX: Final = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
 _FENCE: Final = re.compile(r"[ \t]*+(`{3,}+|~{3,}+)")
 _LIST_OR_QUOTE: Final = re.compile(r"\s{0,3}(?:[-*+>|]|\d{1,9}[.)])\s")
+_LIST_ITEM: Final = re.compile(r"[ \t>]*+(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
+_BYTE_ORDER_MARK: Final = "\ufeff"
+_FRONT_MATTER: Final = re.compile(
+    r"\ufeff?(?P<mark>---|\+\+\+)[ \t]*\n(?P<lines>(?:(?!---|\.\.\.|\+\+\+)[^\n]{0,2000}\n){1,200}?)(?:(?P=mark)|\.\.\.)[ \t]*(?:\n|\Z)"
+)
+_SETTING: Final = re.compile(r"^[A-Za-z_][\w. -]{0,60}[ \t]*[:=]", re.MULTILINE)
+# what front matter has one of: between two rules there may be prose as well
+_RAW_HTML: Final = re.compile(
+    r" {0,3}<(?:(?P<comment>!--)|(?P<tag>pre|script|style|textarea)(?=[\s>]|$))", re.IGNORECASE
+)
+_CODE_INDENT: Final = 4
+# from so many blanks on, a line is code and no fence, unless a list item is what it is indented for
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +58,20 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Lines that hang together: fenced code or a table. `lead` is the heading directly above, or `start`."""
+    """Lines that hang together: code, a table, a comment, the settings above a text.
+
+    Attributes
+    ----------
+    lead
+        Where the heading directly above begins, or `start`.
+    header_end
+        Where a table's header ends, with the line below it; 0 for what is no table.
+    """
 
     start: int
     end: int
     lead: int
+    header_end: int = 0
 
 
 @dataclass(slots=True)
@@ -84,7 +105,8 @@ def scan_text(text: str, cancellation: Cancellation) -> Structure:
 def scan_markdown(text: str, cancellation: Cancellation) -> Structure:
     """Find headings (ATX and setext), paragraphs, fenced code and tables; headings inside code are none."""
     scanner = _Scanner(text)
-    for match in cancellation.through(_LINE.finditer(text), every=LINES_BETWEEN_CHECKS):
+    begin = scanner.take_front_matter()
+    for match in cancellation.through(_LINE.finditer(text, begin), every=LINES_BETWEEN_CHECKS):
         scanner.take(match.start(), match.end())
     scanner.finish()
     return scanner.structure
@@ -96,16 +118,34 @@ class _Scanner:
         self._text = text
         self._fence = ""
         self._in_table = False
+        self._header_end = 0
         self._block_start = self._lead = -1
         self._paragraph = self._paragraph_stack = self._stack = -1
         self._previous = (-1, -1)
         self._open: list[tuple[int, int]] = []
+        self._in_list = self._fence_in_list = False
+        self._raw_end = -1
+        self._unclosed: set[str] = set()
+
+    def take_front_matter(self) -> int:
+        """Take in the settings that a text may begin with, between two rules, and return where they end."""
+        matter = _FRONT_MATTER.match(self._text)
+        if matter is None or _SETTING.search(matter["lines"]) is None:
+            return 0
+        self.structure.blocks.append(Block(0, matter.end(), 0))
+        self._previous = (0, matter.end() - 1)
+        self._blank_line()
+        return matter.end()
 
     def take(self, start: int, end: int) -> None:
         """Take in the next line that is not empty."""
         line = self._text[start:end]
+        if not start:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
         bare = line.strip()
-        if self._fence:
+        if start < self._raw_end:
+            pass  # HTML as it stands: nothing in it is Markdown
+        elif self._fence and not self._leaves_list(line, bare, start):
             self._within_fence(bare, end)
         else:
             if not bare or start > self._previous[1] + 1:
@@ -113,6 +153,15 @@ class _Scanner:
             if bare:
                 self._outside_fence(line, bare, start, end)
         self._previous = (start, end)
+
+    def _leaves_list(self, line: str, bare: str, start: int) -> bool:
+        """Close a fence that a list item holds where the list ends: at a line without indentation, after a blank one."""
+        if not self._fence_in_list or not bare or line[0] in " \t" or start <= self._previous[1] + 1:
+            return False
+        if bare.startswith(self._fence):
+            return False
+        self._close_block(self._previous[1])
+        return True
 
     def finish(self) -> None:
         """Close what is open at the end of the text; an unclosed fence goes to it."""
@@ -137,14 +186,18 @@ class _Scanner:
         first = bare[0]
         if first in "`~" and self._opens_fence(line, start):
             return
+        if first == "<" and self._opens_raw_html(line, start):
+            return
+        self._note_list(line, start)
         if first == "#" and (atx := _ATX.match(line)):
             self._add_heading(start, end, len(atx[1]), _atx_title(bare))
         elif first in "=-" and self._underlines(line, bare):
             title = self._text[self._paragraph : min(start, self._paragraph + 2 * TITLE_MAX_CHARACTERS)]
+            title = title.removeprefix(_BYTE_ORDER_MARK)
             self._add_heading(self._paragraph, end, 1 if first == "=" else 2, " ".join(title.split()))
         elif "|" in bare and self._delimits_table(bare):
             self._open_block(self._previous[0])
-            self._in_table = True
+            self._in_table, self._header_end = True, end
         elif self._paragraph < 0:
             self._begin(start)
             self._paragraph, self._paragraph_stack, self._stack = start, self._stack, -1
@@ -166,8 +219,36 @@ class _Scanner:
         fence = _FENCE.match(line)
         if fence is None or (fence[1][0] == "`" and "`" in line[fence.end() :]):
             return False
+        if not self._in_list and len(line[: fence.start(1)].expandtabs(_CODE_INDENT)) >= _CODE_INDENT:
+            return False
         self._open_block(start)
         self._fence = fence[1]
+        self._fence_in_list = self._in_list and fence.start(1) > 0
+        return True
+
+    def _note_list(self, line: str, start: int) -> None:
+        """Note whether a list item is open: until a line that is not indented, after a blank one."""
+        if _LIST_ITEM.match(line):
+            self._in_list = True
+        elif self._in_list and line[0] not in " \t>" and start > self._previous[1] + 1:
+            self._in_list = False
+
+    def _opens_raw_html(self, line: str, start: int) -> bool:
+        """Note a comment, or code in HTML, up to where it is closed; one that never is hides nothing."""
+        opened = _RAW_HTML.match(line)
+        if opened is None:
+            return False
+        closed = "-->" if opened["comment"] else f"</{opened['tag'].lower()}>"
+        if closed in self._unclosed:
+            return False
+        place = _find_folded(self._text, closed, start + opened.end())
+        if place < 0:
+            self._unclosed.add(closed)  # nor is a later one
+            return False
+        line_end = self._text.find("\n", place)
+        self._raw_end = line_end if line_end >= 0 else len(self._text)
+        self._open_block(start)
+        self._close_block(self._raw_end)
         return True
 
     def _underlines(self, line: str, bare: str) -> bool:
@@ -194,7 +275,8 @@ class _Scanner:
         self._paragraph = self._stack = -1
 
     def _close_block(self, end: int) -> None:
-        self.structure.blocks.append(Block(self._block_start, end, self._lead))
+        header_end = self._header_end if self._in_table else 0
+        self.structure.blocks.append(Block(self._block_start, end, self._lead, header_end))
         self._fence, self._in_table, self._paragraph = "", False, -1
 
     def _add_heading(self, start: int, end: int, level: int, title: str) -> None:
@@ -207,6 +289,12 @@ class _Scanner:
         self._open.append((level, len(headings)))
         headings.append(Heading(start, end, level, title[:TITLE_MAX_CHARACTERS].rstrip(), stack, parent))
         self._stack, self._paragraph = stack, -1
+
+
+def _find_folded(text: str, tag: str, start: int) -> int:
+    """Return where a closing mark stands, in either case, or -1."""
+    found = re.compile(re.escape(tag), re.IGNORECASE).search(text, start)
+    return found.start() if found else -1
 
 
 def _atx_title(bare: str) -> str:

@@ -1,8 +1,11 @@
 """The serving model's own tokenizer: where tokens start, and how many a text has."""
 
 import hashlib
+import json
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -16,8 +19,41 @@ SEGMENT_CHARACTERS: Final = 32_768
 # is stopped, or makes way, so this bounds how long it goes on that nobody waits for, and how long others wait
 
 
+_PLAIN_SPACE: Final = " \n\t"
+# white space to every reader of Unicode
+
+
 class TokenizerFileError(RuntimeError):
     """The tokenizer's file is missing, is not the one that was meant, or can't be read as a tokenizer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Where the tokens of a text start.
+
+    Attributes
+    ----------
+    starts
+        Offset of each token's first character, in order, special tokens left out.
+    parted
+        Places at which the text was parted within a word, to tokenise it in pieces.
+    by_word
+        Whether what stands between white space has the same tokens wherever it stands.
+    """
+
+    starts: "array[int]"
+    parted: "array[int]"
+    by_word: bool
+
+    def known(self, text: str, start: int, end: int) -> int | None:
+        """Return how many tokens a piece of the text has by itself, if that can be told without counting it again."""
+        if not self.by_word:
+            return None
+        if (start and text[start - 1] not in _PLAIN_SPACE) or (end < len(text) and text[end] not in _PLAIN_SPACE):
+            return None
+        if bisect_left(self.parted, end) != bisect_right(self.parted, start):
+            return None
+        return bisect_left(self.starts, end) - bisect_left(self.starts, start)
 
 
 class Tokenizer:
@@ -38,6 +74,7 @@ class Tokenizer:
         self._encoder = encoder
         self.name = name
         self.special_tokens: int = encoder.num_special_tokens_to_add(False)
+        self._by_word = _is_by_word(encoder)
 
     @classmethod
     def load(cls, path: Path, sha256: str, label: str) -> "Tokenizer":
@@ -66,9 +103,10 @@ class Tokenizer:
         if len(self._encoder.encode("probe")) <= self.special_tokens:
             raise TokenizerFileError("the tokenizer finds no token in a word")
 
-    def token_starts(self, text: str, cancellation: Cancellation) -> "array[int]":
-        """Return the offset of each token's first character in a text, in order, special tokens left out."""
+    def tokens(self, text: str, cancellation: Cancellation) -> Tokens:
+        """Find the tokens of a text."""
         starts: array[int] = array("q")
+        parted: array[int] = array("q")
         segments = _segments(text)
         while batch := list(islice(segments, cancellation.cores)):
             cancellation.check()
@@ -76,7 +114,9 @@ class Tokenizer:
             encodings = self._encoder.encode_batch([segment for _, segment in batch], add_special_tokens=False)
             for (base, _), encoding in zip(batch, encodings, strict=True):
                 starts.extend([base + start for start, _ in encoding.offsets])
-        return starts
+                if base and text[base - 1] not in _PLAIN_SPACE:
+                    parted.append(base)
+        return Tokens(starts, parted, self._by_word)
 
     def counts(self, texts: Iterable[str], cancellation: Cancellation) -> list[int]:
         """Return the real token count of each text by itself, special tokens included."""
@@ -86,6 +126,13 @@ class Tokenizer:
             cancellation.check()
             counts.extend([len(encoding) for encoding in self._encoder.encode_batch_fast(batch)])
         return counts
+
+
+def _is_by_word(encoder: HuggingFaceTokenizer) -> bool:
+    """Whether it is BERT's: it parts a text at white space before all else, so that no word's tokens depend on others."""
+    made = json.loads(encoder.to_str())
+    kinds = [(made.get(part) or {}).get("type") for part in ("model", "pre_tokenizer", "normalizer")]
+    return kinds == ["WordPiece", "BertPreTokenizer", "BertNormalizer"]
 
 
 def _segments(text: str) -> Iterator[tuple[int, str]]:

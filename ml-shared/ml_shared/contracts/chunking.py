@@ -46,6 +46,9 @@ class ChunkRequest(ChunkingOptions):
 
     text: Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS)]
     format: Choice[TextFormat] = TextFormat.MARKDOWN
+    repeat_table_header: Annotated[
+        bool, Field(description="whether a chunk that goes on with a table says the table's header in `context`")
+    ] = False
     job_id: Identifier | None = None
 
 
@@ -58,6 +61,10 @@ class Chunk(PeerModel):
     end: int
     token_count: int = Field(description="as the serving model counts, its special tokens included")
     heading_path: list[str] = Field(default_factory=list, description="headings above it, outermost first")
+    context: str | None = Field(
+        default=None,
+        description="the header of the table that it goes on with, if that was asked for; not in `text`, and not counted",
+    )
 
 
 class ChunkResult(PeerModel):
