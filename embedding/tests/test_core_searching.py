@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from pgvector import HalfVector
 
+from app.config import Settings
 from app.core.errors import CorpusNotFoundError, DimensionMismatchError, EndpointUnavailableError, ModelNotPreparedError
-from app.core.logic import Embedding, execute_search
+from app.core.logic import Embedding, execute_search, open_embedding
 from app.core.storage import search as storage
 from app.core.storage.models import prepare_model, read_model
 from app.core.storage.search import Scope
@@ -89,6 +90,24 @@ async def test_each_path_uses_the_plan_that_it_is_named_for(service: Embedding, 
         )
     assert ("chunks_embedding_model_" in plans[0]) is not exact, plans[0]
     assert "chunks_embedding_model_" in wanted or "CTE scope" in plans[0]
+
+
+async def test_every_search_of_a_connection_is_planned_for_what_it_asks(settings: Settings) -> None:
+    """PostgreSQL's own choice, after five runs, is one plan for all: it reads everything that the owner has."""
+    one = settings.model_copy(update={"DATABASE_POOL_SIZE": 1})
+    async with open_embedding(one, command_timeout_seconds=20) as service:
+        await fill(service, 8)
+        for limit in (20_000, 0):
+            service.settings.EXACT_SEARCH_MAX_ROWS = limit
+            for mode in SearchMode:
+                for _ in range(10):
+                    await find(service, "text 3 3", mode=mode, filters={"language": "en"})
+        plans = await service.pool.fetch(
+            "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements WHERE statement ILIKE '%chunks%'"
+        )
+    searched = [plan for plan in plans if plan["custom_plans"] >= 10]
+    assert len(searched) >= 4
+    assert [plan["statement"] for plan in searched if plan["generic_plans"]] == []
 
 
 async def test_the_index_finds_a_small_owners_rows_among_a_large_ones(service: Embedding) -> None:

@@ -133,6 +133,7 @@ async def test_search_in_a_corpus_that_is_not_there_is_a_404(client: httpx.Async
     "wrong",
     [
         {"query": ""},
+        {"query": " \n\u3000"},
         {"query": "a", "top_k": 101},
         {"query": "a", "mode": "magic"},
         {"query": "a", "corpus_name": "a", "corpora": ["b"]},

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
 from ml_shared.contracts.queueing import StageFields
@@ -122,10 +122,16 @@ class SearchFilters(RequestModel):
     metadata: Metadata | None = Field(default=None, description="keys and values that a document's metadata contains")
 
 
+def _check_query(query: str) -> str:
+    if not query.strip():
+        raise ValueError("is blank: say what to look for")
+    return query
+
+
 class SearchRequest(RequestModel):
     """`POST /search` in one corpus (`corpus_name`) or several (`corpora`); `default` when neither is given."""
 
-    query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)]
+    query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS), AfterValidator(_check_query)]
     corpus_name: CorpusName | None = None
     corpora: Annotated[list[CorpusName], Field(min_length=1, max_length=20)] | None = None
     top_k: Annotated[int, Field(ge=1, le=100)] = 10
