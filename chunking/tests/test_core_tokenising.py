@@ -1,9 +1,12 @@
 """The tokenizer's file, and that its own limits are off."""
 
+import itertools
+import random
 from pathlib import Path
 
 import pytest
 from conftest import TOKENIZER_FILE, TOKENIZER_SHA256
+from nasty import NASTY, random_text
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 from tokenizers.pre_tokenizers import Metaspace
 
@@ -60,3 +63,16 @@ def test_what_a_long_word_was_parted_into_is_counted_again(tokenizer: Tokenizer)
     assert tokens.known(text, 0, 6) == 1
     assert tokens.known(text, 0, len(text)) is None
     assert tokens.known(text, 0, 9) is None
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_the_places_of_tokens_tell_is_what_counting_again_tells(tokenizer: Tokenizer, seed: int) -> None:
+    source = random.Random(seed)
+    text = f"{NASTY[source.choice(sorted(NASTY))]} {random_text(seed, 60)}"[-2 * SEGMENT_CHARACTERS :]
+    cuts = sorted({0, len(text), *(source.randrange(len(text) + 1) for _ in range(60))})
+    cuts += [place + 1 for place, sign in enumerate(text) if sign == " "][:60]
+    tokens = tokenizer.tokens(text, Cancellation())
+    spans = list(itertools.pairwise(sorted(set(cuts))))
+    known = {span: count for span in spans if (count := tokens.known(text, *span)) is not None}
+    counts = tokenizer.counts((text[start:end] for start, end in known), Cancellation())
+    assert [count + tokenizer.special_tokens for count in known.values()] == counts

@@ -1,7 +1,6 @@
 """The serving model's own tokenizer: where tokens start, and how many a text has."""
 
 import hashlib
-import json
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
@@ -19,8 +18,8 @@ SEGMENT_CHARACTERS: Final = 32_768
 # is stopped, or makes way, so this bounds how long it goes on that nobody waits for, and how long others wait
 
 
-_PLAIN_SPACE: Final = " \n\t"
-# white space to every reader of Unicode
+_PLAIN_SPACE: Final = " \n\r\t"
+# white space to Python and to the tokenizer; of rarer kinds each has a notion of its own
 
 
 class TokenizerFileError(RuntimeError):
@@ -130,9 +129,13 @@ class Tokenizer:
 
 def _is_by_word(encoder: HuggingFaceTokenizer) -> bool:
     """Whether it is BERT's: it parts a text at white space before all else, so that no word's tokens depend on others."""
-    made = json.loads(encoder.to_str())
-    kinds = [(made.get(part) or {}).get("type") for part in ("model", "pre_tokenizer", "normalizer")]
-    return kinds == ["WordPiece", "BertPreTokenizer", "BertNormalizer"]
+    parts = (encoder.normalizer, encoder.pre_tokenizer, encoder.model)
+    if tuple(type(part).__name__ for part in parts) != ("BertNormalizer", "BertPreTokenizer", "WordPiece"):
+        return False
+    added = encoder.get_added_tokens_decoder().values()
+    return not any(
+        token.lstrip or token.rstrip or token.single_word or any(map(str.isspace, token.content)) for token in added
+    )
 
 
 def _segments(text: str) -> Iterator[tuple[int, str]]:
