@@ -160,7 +160,12 @@ def test_a_batch_has_no_more_tokens_than_it_may_each_text_counted_as_its_longest
 
 def test_what_a_text_is_taken_for_where_nobody_counted_is_near_what_it_has() -> None:
     # as bge's tokenizer counts them, without its two special tokens
-    counted = {"The quick brown fox jumps over the lazy dog.": 10, "敏捷的棕色狐狸": 7, "Быстрая коричневая лиса": 21, "": 0}
+    counted = {
+        "The quick brown fox jumps over the lazy dog.": 10,
+        "敏捷的棕色狐狸": 7,
+        "Быстрая коричневая лиса": 21,
+        "": 0,
+    }
     for estimated, tokens in zip(estimated_tokens(list(counted)), counted.values(), strict=True):
         assert tokens / 2 <= estimated <= 2 * tokens + 1
 
@@ -191,7 +196,9 @@ def test_a_component_beyond_half_precision_is_invalid() -> None:
 
 def test_components_that_half_precision_still_holds_are_taken() -> None:
     vector = [65_519.0, -65_519.0, 0.0, 3.1e-8]
-    assert parse_vectors([{"index": 0, "embedding": vector}], count=1, dimensions=4).tolist()[0] == pytest.approx(vector)
+    assert parse_vectors([{"index": 0, "embedding": vector}], count=1, dimensions=4).tolist()[0] == pytest.approx(
+        vector
+    )
     assert np.isfinite(np.array(vector, dtype=np.float16)).all()
 
 

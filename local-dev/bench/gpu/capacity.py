@@ -57,7 +57,9 @@ class Mixed:
     padding: float
 
 
-def rate(encoder: Encoder, batches: Iterable[Batch], seconds: float, at_least: int = AT_LEAST) -> tuple[float, int, int]:
+def rate(
+    encoder: Encoder, batches: Iterable[Batch], seconds: float, at_least: int = AT_LEAST
+) -> tuple[float, int, int]:
     """Return the seconds, texts and tokens of batches, the next one begun while one is computed, for about so long."""
     begun: deque[Callable[[], Vectors]] = deque()
     texts = tokens = runs = 0
@@ -128,7 +130,7 @@ def mixed(encoder: Encoder, texts: Batch, budget: int, by_length: bool, seconds:
     batches = cut(sorted(texts, key=len, reverse=True) if by_length else texts, budget)
     for batch in batches[:WARM_UPS]:
         encoder.begin(batch)()
-    np.random.default_rng(SEED).shuffle(batches)  # type: ignore[arg-type]  # the time may end before all lengths came
+    np.random.default_rng(SEED).shuffle(batches)  # the time may end before all lengths came
     took, vectors, tokens = rate(encoder, cycle(batches), seconds)
     padded = sum(len(batch) * max(map(len, batch)) for batch in batches)
     return Mixed(budget, by_length, tokens / took, vectors / took, padded / sum(map(len, texts)))

@@ -70,6 +70,14 @@ def service(work: Work) -> tuple[Any, Any, Any]:
     return endpoint.EmbeddingEndpoint, config.settings, importlib.import_module("ml_shared.names").Operation.WRITE
 
 
+def read_work() -> Work:
+    """Return what the first line of the input describes; what comes after it is left there."""
+    line = b""
+    while not line.endswith(b"\n"):
+        line += os.read(sys.stdin.fileno(), 1)
+    return Work(**json.loads(line))
+
+
 async def embed(work: Work, made: list[list[Text]]) -> Did:
     """Embed until the input ends."""
     client_class, settings, write = service(work)
@@ -102,7 +110,7 @@ async def embed(work: Work, made: list[list[Text]]) -> Did:
 
 def main() -> int:
     """Do the work that standard input describes."""
-    work = Work(**json.loads(sys.stdin.buffer.raw.readline()))
+    work = read_work()
     made = documents(KINDS_OF_DOCUMENT, work.chunks, work.vocabulary, work.tokens, work.seed)
     print(json.dumps(asdict(uvloop.run(embed(work, made)))), flush=True)
     return 0

@@ -20,9 +20,9 @@ NORM_EPSILON: Final = 1e-12
 SPREAD: Final = 0.02
 # BERT's own at the start of its training: activations keep a size that bf16 holds
 GET_TORCH: Final = (
-    "torch is not installed here, and this project does not depend on it: where the card is, install the build for its "
-    "CUDA (`pip install torch`) into the Python that runs this, or run this with the Python that has it. Without it, "
-    "--encoder numpy computes a small model on the CPU, and --encoder simulated only takes a card's time"
+    "torch is not installed here, and this project does not depend on it: `.venv/bin/python -m pip install torch` where "
+    "the card is, or run this with the Python that has it (bench/gpu/wheels.py says how). Without torch, --encoder numpy "
+    "--shape tiny computes a small model, and --encoder simulated only takes a card's time"
 )
 
 

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import json
 import os
 import sys
 from typing import Final, cast
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 import uvloop
 
-from bench.gpu.client import Work
+from bench.gpu.client import Work, read_work
 from bench.gpu.words import documents
 
 BODIES: Final = 64
@@ -87,8 +86,8 @@ async def ask(work: Work, made: list[bytes]) -> None:
         first = number * len(made) // work.at_once
         _, one = await loop.create_connection(
             lambda first=first: _Asking(made, first, ended),  # type: ignore[misc]
-            where.hostname,
-            where.port,
+            where.hostname or "",
+            where.port or 80,
         )
         asking.append(one)
     await asyncio.gather(*(one.closed for one in asking))
@@ -96,7 +95,7 @@ async def ask(work: Work, made: list[bytes]) -> None:
 
 def main() -> int:
     """Do the work that standard input describes."""
-    work = Work(**json.loads(sys.stdin.buffer.raw.readline()))
+    work = read_work()
     uvloop.run(ask(work, bodies(work)))
     print("{}", flush=True)
     return 0

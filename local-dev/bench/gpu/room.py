@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from bench.gpu.encoder import Vectors
+
 MOST_WAITING: Final = 8_192
 # texts: sixteen documents' calls and more; whoever comes beyond is told to come again
 LONGEST_WAIT_SECONDS: Final = 0.005
@@ -26,7 +28,7 @@ class Waiting:
     """A text, and who takes its vector."""
 
     tokens: Sequence[int]
-    take: Callable[[object], None]
+    take: Callable[[Vectors | Exception], None]
     since: float = field(default_factory=time.perf_counter)
     gone: bool = False
 

@@ -3,6 +3,7 @@
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -24,8 +25,10 @@ class Done:
     texts: int = 0
     tokens: int = 0
     padded_tokens: int = 0
+    until: float = 0.0
+    """When the last of it was done, in seconds of a clock of its own: between two such times there is no part of a batch."""
 
-    def as_json(self) -> dict[str, int]:
+    def as_json(self) -> dict[str, float]:
         """Return the counts."""
         return asdict(self)
 
@@ -56,7 +59,7 @@ class Runner:
         while batch := self._room.next_batch():
             try:
                 self._begun.put((batch, self._encoder.begin([text.tokens for text in batch])))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  whatever it is, nobody waits for these vectors for ever
                 _fail(batch, error)
         self._begun.put(None)
 
@@ -65,7 +68,7 @@ class Runner:
             batch, wait = begun
             try:
                 vectors = wait()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  whatever it is, nobody waits for these vectors for ever
                 _fail(batch, error)
                 continue
             self._count(batch)
@@ -78,6 +81,7 @@ class Runner:
         self.done.texts += len(lengths)
         self.done.tokens += sum(lengths)
         self.done.padded_tokens += max(lengths) * len(lengths)
+        self.done.until = time.perf_counter()
 
 
 def _fail(batch: list[Waiting], error: Exception) -> None:

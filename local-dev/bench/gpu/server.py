@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
@@ -63,7 +64,7 @@ class _Answer:
         self._missing = texts
         self._failed: Exception | None = None
 
-    def take(self, position: int, vector: object) -> None:
+    def take(self, position: int, vector: Vectors | Exception) -> None:
         """Keep a text's vector, or the error that it got instead."""
         if isinstance(vector, Exception):
             self._failed = vector
@@ -89,9 +90,7 @@ def _parsed(body: bytes, model: str, dimensions: int) -> EmbeddingsRequest:
         field = str(first["loc"][0]) if first["loc"] else None
         raise RefusedError(f"{field or 'body'}: {first['msg']}", param=field) from error
     if wanted.model != model:
-        raise RefusedError(
-            f"This endpoint serves {model}.", status=404, code="model_not_found", param="model"
-        )
+        raise RefusedError(f"This endpoint serves {model}.", status=404, code="model_not_found", param="model")
     if wanted.dimensions not in (None, dimensions):
         raise RefusedError(f"{model} makes vectors of {dimensions} dimensions only.", param="dimensions")
     return wanted
@@ -125,7 +124,7 @@ async def _tokens(given: Any, shape: Shape, known: Tokenizer | None) -> Sequence
 async def _vectors(room: Room, rows: Sequence[Sequence[int]], dimensions: int) -> Vectors:
     answer = _Answer(len(rows), dimensions)
     try:
-        room.put([Waiting(row, lambda vector, at=at: answer.take(at, vector)) for at, row in enumerate(rows)])
+        room.put([Waiting(row, partial(answer.take, at)) for at, row in enumerate(rows)])
     except RoomFullError as error:
         raise RefusedError("Too many texts wait already.", status=429, code="rate_limit_exceeded") from error
     try:
@@ -233,7 +232,9 @@ def main() -> int:
 
 def add_room_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the queue is made with."""
-    parser.add_argument("--batch-tokens", type=int, default=BATCH_TOKENS, help="padded tokens computed at once, at most")
+    parser.add_argument(
+        "--batch-tokens", type=int, default=BATCH_TOKENS, help="padded tokens computed at once, at most"
+    )
     parser.add_argument("--batch-texts", type=int, default=BATCH_TEXTS, help="texts computed at once, at most")
     parser.add_argument("--most-waiting", type=int, default=MOST_WAITING, help="texts that may wait")
     parser.add_argument(

@@ -3,14 +3,16 @@
 import json
 import os
 import secrets
+import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import httpx
 import psutil
@@ -23,8 +25,11 @@ LOCAL_DEV: Final = Path(__file__).resolve().parents[2]
 START_SECONDS: Final = 180.0
 # of a server: a large model's weights are drawn, and the card is woken
 END_SECONDS: Final = 60.0
-SETTLE_SECONDS: Final = 0.25
-LOAD_CONNECTIONS, LOAD_TEXTS = 32, 32
+SETTLE_SECONDS: Final = 0.3
+FIRST_BATCHES: Final = 3
+LOAD_CONNECTIONS, LOAD_TEXTS, LOAD_TOKENS = 32, 32, 16_384
+QUERY: Final = "what does a query wait for while documents are embedded"
+QUERY_PAUSE_SECONDS: Final = 0.1
 
 
 class BenchError(Exception):
@@ -39,15 +44,29 @@ class Server:
     key: str
     process: psutil.Process
 
-    def stats(self) -> dict[str, int]:
+    def stats(self) -> dict[str, float]:
         """Return its counts."""
-        answer: dict[str, int] = httpx.get(f"{self.url}/stats", trust_env=False, timeout=30).json()
+        answer: dict[str, float] = httpx.get(f"{self.url}/stats", trust_env=False, timeout=30).json()
         return answer
 
 
 @dataclass(frozen=True, slots=True)
+class Case:
+    """What one row measures: so many documents of so many chunks in flight; all of them `tokens` long, or as ours are.
+
+    `settings` are the embedding service's.
+    """
+
+    documents: int
+    chunks: int
+    tokens: int | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+    query: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
-    """What the endpoint did for some clients."""
+    """What the endpoint did for some clients; `query_ms` is a query's wait meanwhile, p50."""
 
     tokens_per_second: float
     vectors_per_second: float
@@ -56,22 +75,18 @@ class Rate:
     padding: float
     server_cores: float
     client_cores: float
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """One row: our client with so many documents in flight, beside what could be had."""
-
-    documents: int
-    chunks: int
-    tokens: int | None
-    settings: dict[str, str]
-    rate: Rate
+    query_ms: float | None = None
 
 
 @contextmanager
 def served(arguments: Sequence[str]) -> Iterator[Server]:
-    """Serve the endpoint from a process of its own."""
+    """Serve the endpoint from a process of its own.
+
+    Raises
+    ------
+    BenchError
+        If it does not start; it has said why.
+    """
     key = secrets.token_urlsafe(24)
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.gpu.server", "--port", "0", *arguments],
@@ -81,116 +96,137 @@ def served(arguments: Sequence[str]) -> Iterator[Server]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    try:
-        said = _line(process.stdout)
-        if " ready on " not in said:
-            raise BenchError(f"the server did not start: {said or 'it said nothing'}")
-        yield Server(said.strip().rpartition(" ")[2], key, psutil.Process(process.pid))
-    finally:
-        process.terminate()
-        process.wait(END_SECONDS)
+    with process:
+        try:
+            said = _line(process.stdout, START_SECONDS)
+            if " ready on " not in said:
+                raise BenchError("the server did not start")
+            yield Server(said.strip().rpartition(" ")[2], key, psutil.Process(process.pid))
+        finally:
+            process.terminate()
+            _end(process)
 
 
 @contextmanager
 def working(module: str, work: Work) -> Iterator["subprocess.Popen[str]"]:
     """Have a process do some work within the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"bench.gpu.{module}"],
-        cwd=LOCAL_DEV,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
+    command = [sys.executable, "-m", f"bench.gpu.{module}"]
+    with subprocess.Popen(command, cwd=LOCAL_DEV, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        given = _there(process.stdin)
+        try:
+            given.write(json.dumps(asdict(work)) + "\n")
+            given.flush()
+            if _line(process.stdout, START_SECONDS) != "ready\n":
+                raise BenchError(f"{module} did not start")
+            yield process
+            given.close()
+            if not _line(process.stdout, START_SECONDS):
+                raise BenchError(f"{module} failed")
+        finally:
+            process.kill()
+
+
+def _line(stream: IO[str] | None, seconds: float) -> str:
+    """Return a line, an empty one if none comes in time or at all."""
+    found: list[str] = []
+    reader = threading.Thread(target=lambda: found.append(_there(stream).readline()), daemon=True)
+    reader.start()
+    reader.join(seconds)
+    return found[0] if found else ""
+
+
+def _there(stream: IO[str] | None) -> IO[str]:
+    if stream is None:
+        raise BenchError("a process has no pipe")
+    return stream
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
     try:
-        process.stdin.write(json.dumps(asdict(work)) + "\n")
-        process.stdin.flush()
-        if _line(process.stdout) != "ready\n":
-            raise BenchError(f"{module} did not start")
-        yield process
-        process.stdin.close()
-        if not _line(process.stdout):
-            raise BenchError(f"{module} failed")
-    finally:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
 
 
-def _line(stream: IO[str] | None) -> str:
-    assert stream is not None
-    return stream.readline()
+def observed(server: Server, module: str, works: Sequence[Work], seconds: float, *, query: bool = False) -> Rate:
+    """Return what the endpoint does for some processes in steady work.
 
-
-def observed(server: Server, module: str, works: Sequence[Work], seconds: float) -> Rate:
-    """Return what the endpoint does for some processes in steady work."""
+    Raises
+    ------
+    BenchError
+        If they do none.
+    """
     with ExitStack() as stack:
+        first = server.stats()["batches"]
         clients = [psutil.Process(stack.enter_context(working(module, work)).pid) for work in works]
-        first, deadline = server.stats()["batches"], time.monotonic() + START_SECONDS
-        while server.stats()["batches"] < first + 2:  # the first answers are on their way
+        deadline = time.monotonic() + START_SECONDS
+        while server.stats()["batches"] < first + FIRST_BATCHES:
             if time.monotonic() > deadline:
                 raise BenchError(f"{module}: nothing was embedded in {START_SECONDS:.0f} s")
             time.sleep(0.01)
         time.sleep(SETTLE_SECONDS)
-        cpu = _cpu([server.process]), _cpu(clients)
-        before, began = server.stats(), time.perf_counter()
-        time.sleep(seconds)
+        cpu, began, before = (_cpu([server.process]), _cpu(clients)), time.perf_counter(), server.stats()
+        waited = _queries(server, seconds) if query else None
+        time.sleep(max(0.0, began + seconds - time.perf_counter()))
         after, took = server.stats(), time.perf_counter() - began
         spent = _cpu([server.process]) - cpu[0], _cpu(clients) - cpu[1]
-    return _rate({name: after[name] - before[name] for name in before}, took, *spent)
+    counted = {name: after[name] - before[name] for name in before}
+    if not counted["until"]:
+        raise BenchError(f"{module}: nothing was embedded in {seconds:g} s")
+    return _rate(counted, spent[0] / took, spent[1] / took, waited)
 
 
 def _cpu(processes: Sequence[psutil.Process]) -> float:
-    return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
+    return float(sum(times.user + times.system for times in (process.cpu_times() for process in processes)))
 
 
-def _rate(counted: Mapping[str, int], took: float, server_seconds: float, client_seconds: float) -> Rate:
-    batches, tokens = max(1, counted["batches"]), max(1, counted["tokens"])
+def _queries(server: Server, seconds: float) -> float:
+    """Ask for one short text's vector now and then, and return how long that took, in milliseconds at p50."""
+    took: list[float] = []
+    body = {"model": MODEL, "input": QUERY, "encoding_format": "base64"}
+    until = time.perf_counter() + seconds
+    with httpx.Client(headers={"Authorization": f"Bearer {server.key}"}, trust_env=False, timeout=60) as client:
+        while (began := time.perf_counter()) < until or not took:
+            client.post(f"{server.url}/v1/embeddings", json=body).raise_for_status()
+            took.append((time.perf_counter() - began) * 1e3)
+            time.sleep(QUERY_PAUSE_SECONDS)
+    return statistics.median(took)
+
+
+def _rate(counted: Mapping[str, float], server_cores: float, client_cores: float, query_ms: float | None) -> Rate:
     return Rate(
-        tokens_per_second=counted["tokens"] / took,
-        vectors_per_second=counted["texts"] / took,
-        texts_per_batch=counted["texts"] / batches,
-        tokens_per_batch=counted["tokens"] / batches,
-        padding=counted["padded_tokens"] / tokens,
-        server_cores=server_seconds / took,
-        client_cores=client_seconds / took,
+        tokens_per_second=counted["tokens"] / counted["until"],
+        vectors_per_second=counted["texts"] / counted["until"],
+        texts_per_batch=counted["texts"] / counted["batches"],
+        tokens_per_batch=counted["tokens"] / counted["batches"],
+        padding=counted["padded_tokens"] / counted["tokens"],
+        server_cores=server_cores,
+        client_cores=client_cores,
+        query_ms=query_ms,
     )
 
 
-def work_of(server: Server, shape: Shape, chunks: int, at_once: int, tokens: int | None = None) -> Work:
-    """Return a client's work at this endpoint."""
-    return Work(f"{server.url}/v1", server.key, MODEL, shape.width, at_once, chunks, shape.vocabulary, tokens)
+def _work(server: Server, shape: Shape, case: Case) -> Work:
+    at_once, chunks, settings = case.documents, case.chunks, dict(case.settings)
+    where = (f"{server.url}/v1", server.key, MODEL, shape.width)
+    return Work(*where, at_once, chunks, shape.vocabulary, case.tokens, settings=settings)
 
 
 def over_http(server: Server, shape: Shape, seconds: float, tokens: int | None = None) -> Rate:
-    """Return what the endpoint gives whoever asks as fast as it answers and reads nothing."""
-    texts = LOAD_TEXTS if tokens is None else max(LOAD_TEXTS, 16_384 // tokens)
-    return observed(server, "load", [work_of(server, shape, texts, LOAD_CONNECTIONS, tokens)], seconds)
+    """Return what the endpoint gives whoever asks as fast as it answers, with calls of like lengths, and reads nothing."""
+    texts = LOAD_TEXTS if tokens is None else max(LOAD_TEXTS, LOAD_TOKENS // tokens)
+    return observed(server, "load", [_work(server, shape, Case(LOAD_CONNECTIONS, texts, tokens))], seconds)
 
 
-def shared(
-    server: Server,
-    shape: Shape,
-    documents: int,
-    chunks: int,
-    seconds: float,
-    *,
-    processes: int = 1,
-    tokens: int | None = None,
-    settings: Mapping[str, str] | None = None,
-) -> Shared:
-    """Return what our client takes with so many documents in flight, spread over at most so many processes."""
-    processes = min(processes, documents)
+def shared(server: Server, shape: Shape, case: Case, seconds: float, *, processes: int = 1) -> Rate:
+    """Return what our client takes, its documents spread over at most so many processes."""
+    processes = min(processes, case.documents)
     works = [
         replace(
-            work_of(server, shape, chunks, documents // processes + (number < documents % processes), tokens),
+            _work(server, shape, case),
+            at_once=case.documents // processes + (number < case.documents % processes),
             seed=number,
-            settings=dict(settings or {}),
         )
         for number in range(processes)
     ]
-    return Shared(documents, chunks, tokens, dict(settings or {}), observed(server, "client", works, seconds))
-
-
-def as_json(row: Shared) -> dict[str, Any]:
-    """Return a row as JSON has it."""
-    return asdict(row)
+    return observed(server, "client", works, seconds, query=case.query)

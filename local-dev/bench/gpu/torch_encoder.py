@@ -45,7 +45,10 @@ class TorchEncoder:
         tokens, lengths = padded(texts, WIDTHS)
         tokens = tokens[:, : self._shape.positions]
         with torch.inference_mode():
-            vectors = self._embed(tokens, lengths)
+            try:
+                vectors = self._embed(tokens, lengths)
+            except torch.OutOfMemoryError as error:
+                raise MemoryError(f"{tokens.shape} tokens do not fit on {self._device}") from error
             if self._device.type != "cuda":
                 found: Vectors = vectors.numpy()
                 return lambda: found

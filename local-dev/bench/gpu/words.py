@@ -17,6 +17,8 @@ SHARES: Final = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0)
 # tokens of 1,316 chunks: 158 descriptions of Python packages and this project's documentation, cut as chunking does by
 # default; a page has 4 of them at the median and 18 at the ninth decile
 
+DISTINCT_TEXTS: Final = 512
+
 
 def word(token: int) -> str:
     """Return a token's word, of 3 or 4 letters."""
@@ -70,9 +72,12 @@ def chunk_tokens(source: random.Random, most: int = 512) -> int:
     return min(most, round(low + part * (high - low)))
 
 
-def documents(count: int, chunks: int, vocabulary: int, tokens: int | None = None, seed: int = SEED) -> list[list[Text]]:
-    """Return documents of so many chunks each; `tokens` makes all chunks that long."""
+def documents(
+    count: int, chunks: int, vocabulary: int, tokens: int | None = None, seed: int = SEED
+) -> list[list[Text]]:
+    """Return documents of so many chunks each, some of them alike; `tokens` makes all chunks that long."""
     source = random.Random(seed)  # noqa: S311  the same texts each time
-    return [
-        [text_of(tokens or chunk_tokens(source), source, vocabulary) for _ in range(chunks)] for _ in range(count)
+    made = [
+        text_of(tokens or chunk_tokens(source), source, vocabulary) for _ in range(min(DISTINCT_TEXTS, count * chunks))
     ]
+    return [source.choices(made, k=chunks) for _ in range(count)]
