@@ -22,7 +22,7 @@ from bench.gpu.capacity import LENGTHS
 from bench.gpu.choices import add_arguments, chosen_shape, passed_on
 from bench.gpu.encoder import GET_TORCH, torch_is_there
 from bench.gpu.report import capacity_at, capacity_of, chosen_budget, show
-from bench.gpu.share import LOCAL_DEV, BenchError, Case, Rate, Server, over_http, served, shared
+from bench.gpu.share import LOAD_TEXTS, LOCAL_DEV, BenchError, Case, Rate, Server, over_http, served, shared
 
 OUT: Final = LOCAL_DEV / ".cache" / "bench-gpu.json"
 CAPACITY_SHARE: Final = 0.35
@@ -44,21 +44,21 @@ class Row:
     tried: bool = False
 
 
-def rows() -> Iterator[Row]:
-    """Return what is measured of our client, the most wanted first."""
-    yield from (Row(Case(documents, AIMED), aimed=True) for documents in AT_ONCE)
+def rows(aimed: int = AIMED) -> Iterator[Row]:
+    """Return what is measured of our client, the most wanted first; `aimed` chunks make a document a long one."""
+    yield from (Row(Case(documents, aimed), aimed=True) for documents in AT_ONCE)
     for budget in ("8192", "16384", "32768", "65536"):
         yield Row(
-            Case(1, AIMED, settings={"EMBEDDING_BATCH_TOKENS": budget, "EMBEDDING_BATCH_SIZE": "512"}, query=True),
+            Case(1, aimed, settings={"EMBEDDING_BATCH_TOKENS": budget, "EMBEDDING_BATCH_SIZE": "512"}, query=True),
             tried=True,
         )
     for calls in ("2", "8"):
-        yield Row(Case(1, AIMED, settings={"EMBEDDING_CONCURRENCY": calls}, query=True), tried=True)
+        yield Row(Case(1, aimed, settings={"EMBEDDING_CONCURRENCY": calls}, query=True), tried=True)
     yield from (Row(Case(documents, chunks)) for chunks in (PAGES, SMALL_PAGES) for documents in AT_ONCE)
     for tokens in LENGTHS:
-        yield Row(Case(4, AIMED, tokens))
+        yield Row(Case(4, aimed, tokens))
     for texts in ("256", "512"):
-        yield Row(Case(4, AIMED, min(LENGTHS), {"EMBEDDING_BATCH_SIZE": texts}))
+        yield Row(Case(4, aimed, min(LENGTHS), {"EMBEDDING_BATCH_SIZE": texts}))
 
 
 def measured_capacity(arguments: argparse.Namespace, seconds: float) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def measured_rows(
     server: Server, arguments: argparse.Namespace, capacity: dict[str, Any], until: float
 ) -> dict[str, Any]:
     """Measure the rows, as many as fit into the time."""
-    wanted, shape, budget = list(rows()), chosen_shape(arguments), chosen_budget(capacity["mixed"])
+    wanted, shape, budget = list(rows(arguments.chunks)), chosen_shape(arguments), chosen_budget(capacity["mixed"])
     lengths = list(dict.fromkeys(row.case.tokens for row in wanted))
     seconds = max(LEAST_ROW_SECONDS, (until - time.monotonic()) / (len(wanted) + len(lengths)) - ROW_START_SECONDS)
     http: dict[int | None, Rate] = {}
@@ -96,7 +96,7 @@ def measured_rows(
             left_out.append(asdict(row.case))
             continue
         if tokens not in http:
-            http[tokens] = over_http(server, shape, seconds, tokens)
+            http[tokens] = over_http(server, shape, seconds, tokens, min(LOAD_TEXTS, arguments.chunks))
         rate = shared(server, shape, row.case, seconds, processes=arguments.processes)
         alone = (
             capacity_of(capacity["mixed"], budget) if tokens is None else capacity_at(capacity["cells"], tokens, budget)
@@ -132,6 +132,7 @@ def main(given: Sequence[str] | None = None) -> int:
     )
     add_arguments(parser)
     parser.add_argument("--minutes", type=float, default=8.0, help="about how long all of it takes")
+    parser.add_argument("--chunks", type=int, default=AIMED, help="of a long document; fewer for a rehearsal on a CPU")
     parser.add_argument(
         "--processes", type=int, default=max(1, min(16, (os.cpu_count() or 2) // 2)), help="our client's, at most"
     )

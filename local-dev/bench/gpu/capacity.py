@@ -62,11 +62,10 @@ def rate(
 ) -> tuple[float, int, int]:
     """Return the seconds, texts and tokens of batches, the next one begun while one is computed, for about so long."""
     begun: deque[Callable[[], Vectors]] = deque()
-    texts = tokens = runs = 0
+    texts = tokens = 0
     began = time.perf_counter()
-    for batch in batches:
+    for runs, batch in enumerate(batches, 1):
         begun.append(encoder.begin(batch))
-        runs += 1
         texts += len(batch)
         tokens += sum(map(len, batch))
         if len(begun) > 1:
@@ -78,22 +77,25 @@ def rate(
     return time.perf_counter() - began, texts, tokens
 
 
+def _seconds(encoder: Encoder, batch: Batch) -> float:
+    """Return how long a batch takes alone."""
+    began = time.perf_counter()
+    encoder.begin(batch)()
+    return time.perf_counter() - began
+
+
 def cell(encoder: Encoder, tokens: int, batch: int, vocabulary: int, seconds: float) -> Cell | None:
     """Measure one length and batch size; nothing where it does not fit, or a single run would take all the time."""
     source = np.random.default_rng(SEED)
     texts = source.integers(0, vocabulary, (batch, tokens)).tolist()
     try:
         for _ in range(WARM_UPS):
-            began = time.perf_counter()
-            encoder.begin(texts)()
-            if (time.perf_counter() - began) * AT_LEAST > seconds:
+            if _seconds(encoder, texts) * AT_LEAST > seconds:
                 return None
         latencies: list[float] = []
         until = time.perf_counter() + seconds * ALONE_SHARE
         while len(latencies) < AT_LEAST or time.perf_counter() < until:
-            began = time.perf_counter()
-            encoder.begin(texts)()
-            latencies.append(time.perf_counter() - began)
+            latencies.append(_seconds(encoder, texts))
         took, vectors, counted = rate(encoder, cycle([texts]), seconds * (1 - ALONE_SHARE))
     except MemoryError:
         return None
@@ -125,15 +127,30 @@ def cut(texts: Batch, budget: int) -> list[list[Sequence[int]]]:
     return batches
 
 
-def mixed(encoder: Encoder, texts: Batch, budget: int, by_length: bool, seconds: float) -> Mixed:
-    """Measure texts of all lengths."""
+def mixed(encoder: Encoder, texts: Batch, budget: int, by_length: bool, seconds: float) -> Mixed | None:
+    """Measure texts of all lengths; nothing where that does not fit, as in a cell."""
     batches = cut(sorted(texts, key=len, reverse=True) if by_length else texts, budget)
-    for batch in batches[:WARM_UPS]:
-        encoder.begin(batch)()
+    try:
+        longest = max(_seconds(encoder, batch) for batch in batches[:WARM_UPS])
+    except MemoryError:
+        return None
+    if longest * AT_LEAST > seconds and budget > BUDGETS[0]:
+        return None
     np.random.default_rng(SEED).shuffle(batches)  # the time may end before all lengths came
     took, vectors, tokens = rate(encoder, cycle(batches), seconds)
     padded = sum(len(batch) * max(map(len, batch)) for batch in batches)
     return Mixed(budget, by_length, tokens / took, vectors / took, padded / sum(map(len, texts)))
+
+
+def all_mixed(encoder: Encoder, texts: Batch, seconds: float) -> Iterator[Mixed]:
+    """Measure texts of all lengths in batches of more and more tokens, by length and in the order given."""
+    each = seconds / len(BUDGETS) / 2
+    for budget in BUDGETS:
+        pair = [mixed(encoder, texts, budget, by_length, each) for by_length in (True, False)]
+        measured = [one for one in pair if one is not None]
+        if len(measured) < len(pair):
+            return  # larger ones take longer
+        yield from measured
 
 
 def measure(encoder: Encoder, vocabulary: int, seconds: float) -> dict[str, Any]:
@@ -145,8 +162,7 @@ def measure(encoder: Encoder, vocabulary: int, seconds: float) -> dict[str, Any]
         for document in documents(MIXED_DOCUMENTS, MIXED_CHUNKS, vocabulary)
         for tokens in tokenize(known, [text.text for text in document])
     ]
-    each = seconds * 0.25 / len(BUDGETS) / 2
-    mixes = [mixed(encoder, texts, budget, by_length, each) for budget in BUDGETS for by_length in (True, False)]
+    mixes = list(all_mixed(encoder, texts, seconds * 0.25))
     return {
         "encoder": encoder.described,
         "weights": "random: speed does not depend on them",

@@ -78,18 +78,23 @@ def read_work() -> Work:
     return Work(**json.loads(line))
 
 
+async def input_ends() -> None:
+    """Wait for the end of the input."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sys.stdin, lambda: None if os.read(sys.stdin.fileno(), 4096) else ended.set())
+    await ended.wait()
+    loop.remove_reader(sys.stdin)
+
+
 async def embed(work: Work, made: list[list[Text]]) -> Did:
-    """Embed until the input ends."""
+    """Embed until the input ends; what is not done by then is left."""
     client_class, settings, write = service(work)
     did = Did()
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(sys.stdin, lambda: ended.set() if not os.read(sys.stdin.fileno(), 4096) else None)
     async with client_class.open(settings, requests_at_once=work.at_once) as client:
 
         async def one_after_the_other(first: int) -> None:
             number = first
-            while not ended.is_set():
+            while True:
                 document = made[number % len(made)]
                 embedded = await client.embed(
                     [text.text for text in document],
@@ -103,7 +108,11 @@ async def embed(work: Work, made: list[list[Text]]) -> Did:
 
         print("ready", flush=True)
         began, spent = time.perf_counter(), time.process_time()
-        await asyncio.gather(*map(one_after_the_other, range(work.at_once)))
+        async with asyncio.TaskGroup() as group:
+            embedding = [group.create_task(one_after_the_other(number)) for number in range(work.at_once)]
+            await input_ends()
+            for task in embedding:
+                task.cancel()
         did.seconds, did.cpu_seconds = time.perf_counter() - began, time.process_time() - spent
     return did
 

@@ -48,7 +48,7 @@ class Shape:
 
 
 BGE_LARGE: Final = Shape(layers=24, width=1024, heads=16, inner=4096)
-TINY: Final = Shape(layers=2, width=64, heads=4, inner=128)
+TINY: Final = Shape(layers=1, width=32, heads=1, inner=64)
 SHAPES: Final = {"bge-large": BGE_LARGE, "tiny": TINY}
 
 

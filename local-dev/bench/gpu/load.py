@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import os
 import sys
 from typing import Final, cast
 from urllib.parse import urlsplit
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 import orjson
 import uvloop
 
-from bench.gpu.client import Work, read_work
+from bench.gpu.client import Work, input_ends, read_work
 from bench.gpu.words import documents
 
 BODIES: Final = 64
@@ -79,7 +78,6 @@ def bodies(work: Work) -> list[bytes]:
 async def ask(work: Work, made: list[bytes]) -> None:
     """Ask until the input ends."""
     where, loop, ended = urlsplit(work.url), asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(sys.stdin, lambda: ended.set() if not os.read(sys.stdin.fileno(), 4096) else None)
     print("ready", flush=True)
     asking = []
     for number in range(work.at_once):
@@ -90,7 +88,9 @@ async def ask(work: Work, made: list[bytes]) -> None:
             where.port or 80,
         )
         asking.append(one)
-    await asyncio.gather(*(one.closed for one in asking))
+    end = loop.create_task(input_ends())
+    end.add_done_callback(lambda _: ended.set())
+    await asyncio.gather(end, *(one.closed for one in asking))
 
 
 def main() -> int:

@@ -80,13 +80,16 @@ class Room:
         with self._changed:
             while not self._closed and not self._is_time():
                 self._changed.wait(self._patience())
-            return self._taken() if self._by_age else []
+            return [] if self._closed else self._taken()
 
-    def close(self) -> None:
-        """Take no more texts; those that are here are still handed out."""
+    def close(self) -> list[Waiting]:
+        """Take no more texts and hand out none; return those that were waiting."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+            left, self._by_length = self._by_length, []
+            self._by_age.clear()
+            return left
 
     def _is_time(self) -> bool:
         if not self._by_age:

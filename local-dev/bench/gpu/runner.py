@@ -34,7 +34,7 @@ class Done:
 
 
 class Runner:
-    """The encoder's two threads, within the block. A failed batch is handed to its texts as an error."""
+    """The encoder's two threads, within the block. Texts of a batch that failed get its error; so do those left at the end."""
 
     def __init__(self, encoder: Encoder, room: Room) -> None:
         self._encoder, self._room = encoder, room
@@ -51,7 +51,7 @@ class Runner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._room.close()
+        _fail(self._room.close(), RuntimeError("the server ends"))
         for thread in self._threads:
             thread.join()
 
@@ -85,6 +85,7 @@ class Runner:
 
 
 def _fail(batch: list[Waiting], error: Exception) -> None:
-    logger.error("a batch of %d texts failed: %s", len(batch), error)
+    if batch:
+        logger.error("%d texts got no vectors: %s", len(batch), error)
     for text in batch:
         text.take(error)

@@ -27,7 +27,9 @@ START_SECONDS: Final = 180.0
 END_SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 0.3
 FIRST_BATCHES: Final = 3
-LOAD_CONNECTIONS, LOAD_TEXTS, LOAD_TOKENS = 32, 32, 16_384
+LOAD_CONNECTIONS: Final = 16
+LOAD_TEXTS: Final = 32
+# a call, and more where they are short: as many tokens as a batch
 QUERY: Final = "what does a query wait for while documents are embedded"
 QUERY_PAUSE_SECONDS: Final = 0.1
 
@@ -157,6 +159,8 @@ def observed(server: Server, module: str, works: Sequence[Work], seconds: float,
         If they do none.
     """
     with ExitStack() as stack:
+        while server.stats()["waiting"]:  # for nobody any more
+            time.sleep(0.01)
         first = server.stats()["batches"]
         clients = [psutil.Process(stack.enter_context(working(module, work)).pid) for work in works]
         deadline = time.monotonic() + START_SECONDS
@@ -212,9 +216,10 @@ def _work(server: Server, shape: Shape, case: Case) -> Work:
     return Work(*where, at_once, chunks, shape.vocabulary, case.tokens, settings=settings)
 
 
-def over_http(server: Server, shape: Shape, seconds: float, tokens: int | None = None) -> Rate:
+def over_http(server: Server, shape: Shape, seconds: float, tokens: int | None = None, texts: int = LOAD_TEXTS) -> Rate:
     """Return what the endpoint gives whoever asks as fast as it answers, with calls of like lengths, and reads nothing."""
-    texts = LOAD_TEXTS if tokens is None else max(LOAD_TEXTS, LOAD_TOKENS // tokens)
+    if tokens is not None:
+        texts = texts * shape.positions // tokens
     return observed(server, "load", [_work(server, shape, Case(LOAD_CONNECTIONS, texts, tokens))], seconds)
 
 
