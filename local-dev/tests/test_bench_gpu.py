@@ -1,7 +1,6 @@
 """The bench of the embedding endpoint's side: its encoders, its queue, what it measures and what it says."""
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -77,14 +76,27 @@ def test_only_the_encoder_on_torch_imports_it() -> None:
         NumpyEncoder(SMALL).begin(texts_of(4))()
 
 
-def test_simulated_batches_take_their_time_one_after_the_other() -> None:
+def test_simulated_batches_take_their_time_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock:
+        now = 100.0
+
+        def perf_counter(self) -> float:
+            return self.now
+
+        def sleep(self, seconds: float) -> None:
+            self.now += seconds
+
+    clock = Clock()
+    monkeypatch.setattr("bench.gpu.encoder.time", clock)
     encoder = SimulatedEncoder(4, batch_seconds=0.01, token_seconds=0.001)
-    began = time.perf_counter()
     waits = [encoder.begin(texts_of(5, 10)), encoder.begin(texts_of(20))]
-    assert time.perf_counter() - began < 0.05  # begun, not awaited
-    for wait, until in zip(waits, (0.03, 0.06), strict=True):
+    assert clock.now == 100  # begun, not awaited
+    for wait, until in zip(waits, (100.03, 100.06), strict=True):
         wait()
-        assert time.perf_counter() - began >= until
+        assert clock.now == pytest.approx(until)
+    clock.now = 200
+    encoder.begin(texts_of(20))()
+    assert clock.now == pytest.approx(200.03)
 
 
 def test_a_word_is_a_token_and_chunks_are_as_long_as_ours() -> None:
@@ -144,11 +156,17 @@ def test_a_batch_keeps_to_its_padded_tokens_and_texts() -> None:
     assert max(map(len, batches)) == 10
 
 
-def test_texts_that_fill_no_batch_wait_only_so_long() -> None:
-    room = room_with(5, batch_tokens=1_000, longest_wait_seconds=0.05)
-    began = time.perf_counter()
-    assert lengths_of(room.next_batch()) == [5]
-    assert time.perf_counter() - began >= 0.02  # they had waited a while already
+def test_texts_that_fill_no_batch_wait_for_more_but_only_so_long() -> None:
+    assert lengths_of(room_with(5, batch_tokens=1_000, longest_wait_seconds=0.05).next_batch()) == [5]
+    room = room_with(5, batch_tokens=10, longest_wait_seconds=600)
+    found: list[Waiting] = []
+    thread = threading.Thread(target=lambda: found.extend(room.next_batch()))
+    thread.start()
+    thread.join(0.1)
+    assert thread.is_alive()
+    room.put([Taken().waiting("more", 5)])
+    thread.join(30)
+    assert lengths_of(found) == [5, 5]
 
 
 def test_a_room_takes_all_texts_or_none() -> None:
