@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from app.config import Settings
-from app.core.batching import batches
+from app.core.batching import batches, estimated_tokens
 from app.core.errors import (
     EndpointAnswerError,
     EndpointRateLimitedError,
@@ -71,7 +71,9 @@ class EmbeddingEndpoint:
         self._places = places
         self._model = settings.EMBEDDING_MODEL
         self._dimensions = settings.EMBEDDING_DIMENSIONS
+        self._url = httpx.URL(f"{settings.EMBEDDING_API_BASE_URL}/embeddings")  # parsed once, not with every call
         self._batch_size = settings.EMBEDDING_BATCH_SIZE
+        self._batch_tokens = settings.EMBEDDING_BATCH_TOKENS
         self._concurrency = settings.EMBEDDING_CONCURRENCY
 
     @classmethod
@@ -86,7 +88,6 @@ class EmbeddingEndpoint:
         """
         slots = settings.EMBEDDING_CONCURRENCY * requests_at_once
         async with httpx.AsyncClient(
-            base_url=settings.EMBEDDING_API_BASE_URL,
             headers={
                 "Authorization": f"Bearer {settings.EMBEDDING_API_KEY.get_secret_value()}",
                 "Content-Type": "application/json",
@@ -135,7 +136,9 @@ class EmbeddingEndpoint:
         """
         vectors: Vectors = np.empty((len(texts), self._dimensions), dtype=np.float32)
         tokens: list[int] = []
-        waiting = iter(batches(texts, self._batch_size))
+        known = estimated_tokens(texts) if token_counts is None else token_counts
+        groups = batches(known, self._batch_size, self._batch_tokens)
+        waiting = iter(groups)
 
         async def work(waiting: Iterator[list[int]]) -> None:
             for positions in waiting:
@@ -146,7 +149,7 @@ class EmbeddingEndpoint:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._concurrency, -(-len(texts) // self._batch_size))):
+                for _ in range(min(self._concurrency, len(groups))):
                     group.create_task(work(waiting))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
@@ -190,7 +193,7 @@ class EmbeddingEndpoint:
         try:
             async with self._places.taken():
                 with IN_FLIGHT.track_inprogress():
-                    response = await self._client.post("/embeddings", content=body)
+                    response = await self._client.post(self._url, content=body)
         except httpx.TransportError as error:
             # the error's own text may name an internal address
             raise EndpointUnavailableError(f"the embedding endpoint did not answer ({type(error).__name__})") from error
