@@ -18,7 +18,12 @@ from ml_shared.errors import UnavailableError
 from ml_shared.http.bodies import header
 from ml_shared.http.problems import problem_of, trace_id, unexpected_problem
 from ml_shared.http.transport import guard_connections
-from ml_shared.instrumentation import leave_naming_to_routing, name_span_by_route
+from ml_shared.instrumentation import (
+    keep_if_it_matters,
+    leave_naming_to_routing,
+    let_the_rest_pass,
+    name_span_by_route,
+)
 from ml_shared.names import Header
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.metrics import observe_request
@@ -82,6 +87,7 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 leave_naming_to_routing(scope["app"])
+                let_the_rest_pass(scope["app"], self)
                 guard_connections()
             await self._app(scope, receive, send)
             return
@@ -127,7 +133,9 @@ class RequestIdMiddleware:
                 raise  # the server then breaks the connection off, so that nobody takes a part for the whole
             await answer(scope, receive, send_with_headers)
         finally:
-            observe_request(scope, status or CLIENT_CLOSED_REQUEST, time.monotonic() - began)
+            seconds = time.monotonic() - began
+            observe_request(scope, status or CLIENT_CLOSED_REQUEST, seconds)
+            keep_if_it_matters(scope, status, seconds)
 
 
 def _stopping() -> UnavailableError:

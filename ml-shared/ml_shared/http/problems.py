@@ -19,7 +19,7 @@ from ml_shared.auth.request import current_request
 from ml_shared.errors import CLASS_OF_KIND, HTTP_STATUS, ErrorKind, InternalError, InvalidError, ServiceError
 from ml_shared.http.openapi import PROBLEM_MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from ml_shared.http.openapi import complete_document
-from ml_shared.instrumentation import record_error
+from ml_shared.instrumentation import record_error, takes_attributes
 from ml_shared.names import Header
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.metrics import METHODS
@@ -141,7 +141,7 @@ def unexpected_problem(error: Exception, instance: str | None = None) -> Respons
     safe = _without_input(error)
     _logger.error("unexpected_error", exc_info=(type(safe), safe, safe.__traceback__), extra={"path": instance})
     span = trace.get_current_span()
-    if span.is_recording():
+    if takes_attributes(span):
         record_error(span, safe)
         span.set_status(StatusCode.ERROR, type(error).__name__)
         span.set_attribute(attributes.ERROR_CODE, InternalError.code)
