@@ -213,7 +213,8 @@ class _Entrance:
     """
 
     def __init__(self, traced: Any, within: Any, provider: KeepingTracerProvider) -> None:
-        self._traced, self._within, self._provider = traced, within, provider
+        self.app = traced  # by this name FastAPI looks for the instrumentation
+        self._within, self._provider = within, provider
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if (
@@ -221,12 +222,12 @@ class _Entrance:
             or scope["path"].endswith(_EXCLUDED_PATHS)
             or trace.get_current_span() is not trace.INVALID_SPAN
         ):
-            await self._traced(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         caller = trace.get_current_span(_caller(scope)).get_span_context()
         late = self._provider.late_request(sanitize_method(scope["method"]), caller if caller.is_valid else None)
         if late is None:
-            await self._traced(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         token = context.attach(trace.set_span_in_context(late))
         try:
