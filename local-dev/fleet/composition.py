@@ -39,7 +39,8 @@ API_PROCESSES = 2
 API_STOP_SECONDS = 5
 # an open request gets this long before the process ends without it
 WORKER_HEALTHCHECK_SECONDS = "30"
-# as the images have it
+ARENAS = "2"
+# as the images have them
 GATEWAY_LOG_BYTES = 10 * 2**20
 
 Compose = Callable[[Layout, Mapping[str, int], Keys, Overrides], list[Program]]
@@ -84,6 +85,7 @@ def _environment(settings: Mapping[str, str], *more: Mapping[str, str]) -> dict[
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment.setdefault("LANG", "C.UTF-8")
     environment["PYTHONUNBUFFERED"] = "1"  # a line of a log is there when it was said
+    environment["MALLOC_ARENA_MAX"] = ARENAS
     for part in (settings, *more):
         environment.update(part)
     return environment

@@ -17,8 +17,8 @@ from opentelemetry.instrumentation._semconv import _StabilityMode
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.semconv._incubating.attributes.http_attributes import HTTP_URL
-from opentelemetry.semconv.attributes.exception_attributes import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
+from opentelemetry.semconv.attributes.exception_attributes import EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE
 from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE
 from opentelemetry.semconv.attributes.url_attributes import URL_QUERY
 from opentelemetry.trace import Status, StatusCode
@@ -70,6 +70,8 @@ FASTAPI_OPTIONS: Final[Mapping[str, Any]] = {
 """What `FastAPIInstrumentor` is told."""
 
 _initialised_pid: int | None = None
+_prepared_pid: int | None = None
+# of the process whose forks are to start telemetry in its place
 _exporting: SpanProcessor | None = None
 # what this process sends spans with, if it does
 
@@ -84,16 +86,12 @@ def init_telemetry(*, worker: bool = False) -> None:
         spans (in an event loop they would be another request's).
     """
     global _initialised_pid
-    if _initialised_pid == os.getpid():
+    if os.getpid() in (_initialised_pid, _prepared_pid):
         return
     forked, _initialised_pid = _initialised_pid is not None, os.getpid()
-    settings = TelemetrySettings()
-    start_logging(settings)
+    settings = _prepare(worker=worker)
     if forked:
         logger.warning("telemetry was started before this process was forked; spans may get lost")
-    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        os.makedirs(folder, exist_ok=True)  # the first count of any metric opens a file there
-    propagate.set_global_textmap(TraceContextTextMapPropagator())  # no baggage: it would carry on whatever it is given
     if settings.OTEL_SDK_DISABLED:
         return
     for words in settings.unsupported():
@@ -101,7 +99,27 @@ def init_telemetry(*, worker: bool = False) -> None:
     provider = _tracer_provider(settings)
     if start_profiling(settings) and worker:
         tie_profiles_to_spans(provider)
-    _instrument_libraries(worker=worker)
+
+
+def prepare_telemetry() -> None:
+    """Do in this process, from which others are forked, what they share; it exports nothing itself.
+
+    `init_telemetry` does nothing here from now on, and the rest in each of them.
+    """
+    global _prepared_pid
+    _prepared_pid = os.getpid()
+    _prepare(worker=False)
+
+
+def _prepare(*, worker: bool) -> TelemetrySettings:
+    settings = TelemetrySettings()
+    start_logging(settings)
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        os.makedirs(folder, exist_ok=True)  # the first count of any metric opens a file there
+    propagate.set_global_textmap(TraceContextTextMapPropagator())  # no baggage: it would carry on whatever it is given
+    if not settings.OTEL_SDK_DISABLED:
+        _instrument_libraries(worker=worker)
+    return settings
 
 
 def start_logging(settings: TelemetrySettings | None = None) -> None:
@@ -112,6 +130,9 @@ def start_logging(settings: TelemetrySettings | None = None) -> None:
 
 def uvicorn_log_handler() -> logging.Handler:
     """Return the handler that `uvicorn_logs.json` names: for what uvicorn says before it imports the application."""
+    from ml_shared.http.forking import fork_workers
+
+    fork_workers()
     settings = TelemetrySettings()
     handler = log_handler(**_log_labels(settings))
     handler.setLevel(settings.LOG_LEVEL)

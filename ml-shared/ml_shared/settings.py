@@ -10,8 +10,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from ml_shared.environment import EnvironmentSettings
-from ml_shared.telemetry.settings import SLOW_REQUEST_SECONDS
 from ml_shared.store_urls import POSTGRES_SCHEMES, REDIS_SCHEMES, StoreUrlError, check_store_url
+from ml_shared.telemetry.settings import SLOW_REQUEST_SECONDS
 
 HEX_SHA256 = r"^[0-9a-f]{64}$"
 PLACEHOLDER: Final = re.compile(r"<[a-z][a-z0-9-]*>")

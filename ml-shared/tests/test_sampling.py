@@ -123,10 +123,16 @@ def test_who_wants_no_traces_at_all_gets_none(sampler: Sampler) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "fail", "kept"),
-    [(0.5, lambda _: None, False), (1.5, lambda _: None, True), (0.5, lambda span: span.set_status(StatusCode.ERROR), True)],
+    [
+        (0.5, lambda _: None, False),
+        (1.5, lambda _: None, True),
+        (0.5, lambda span: span.set_status(StatusCode.ERROR), True),
+    ],
     ids=["well", "slow", "failed"],
 )
-def test_a_request_is_kept_if_it_failed_or_was_slow(seconds: float, fail: Callable[[trace.Span], None], kept: bool) -> None:
+def test_a_request_is_kept_if_it_failed_or_was_slow(
+    seconds: float, fail: Callable[[trace.Span], None], kept: bool
+) -> None:
     told = Kept(NONE)
     span = told.provider.late_request("GET", None)
     assert span is not None
