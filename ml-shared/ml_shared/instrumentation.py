@@ -108,7 +108,16 @@ def prepare_telemetry() -> None:
     """
     global _prepared_pid
     _prepared_pid = os.getpid()
-    _prepare(worker=False)
+    import_exporter(_prepare(worker=False))
+
+
+def import_exporter(settings: TelemetrySettings | None = None) -> None:
+    """Import, for the processes that are to be forked from this one, what they send spans with, if they do."""
+    settings = settings or TelemetrySettings()
+    if settings.span_endpoint and not settings.OTEL_SDK_DISABLED:
+        from ml_shared.telemetry.exporting import exporter_class
+
+        exporter_class()
 
 
 def _prepare(*, worker: bool) -> TelemetrySettings:

@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ml_shared.auth.request import RequestState, bound_request, current_request
 from ml_shared.errors import UnavailableError
 from ml_shared.http.bodies import header
-from ml_shared.http.problems import problem_of, trace_id, unexpected_problem
+from ml_shared.http.problem_documents import trace_id
+from ml_shared.http.problems import problem_of, unexpected_problem
 from ml_shared.http.transport import guard_connections
 from ml_shared.instrumentation import (
     keep_if_it_matters,
