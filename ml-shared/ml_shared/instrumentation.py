@@ -219,7 +219,7 @@ class _HeaderGetter(asgi.ASGIGetter):
 
 
 def leave_naming_to_routing(app: Any) -> None:
-    """Have `FastAPIInstrumentor` name an application's spans by their method alone; `name_span_by_route` completes them.
+    """Have `FastAPIInstrumentor` name an application's spans by their method alone; `complete_span` completes them.
 
     It goes through all routes of the application to find a name, before routing does the same: 50 µs with one route,
     more with each further one. https://github.com/open-telemetry/opentelemetry-python/issues/826
@@ -270,7 +270,7 @@ def _caller(scope: Mapping[str, Any]) -> context.Context:
     """Return the context that a request brings along."""
     for name, _ in scope["headers"]:
         if name == b"traceparent":
-            return propagate.extract(scope, context=_NOWHERE, getter=asgi.asgi_getter)
+            return propagate.extract(dict(scope), context=_NOWHERE, getter=asgi.asgi_getter)
     return _NOWHERE
 
 
@@ -292,11 +292,12 @@ def _by_method(scope: MutableMapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return sanitize_method(scope["method"]), {}
 
 
-def name_span_by_route(scope: MutableMapping[str, Any]) -> None:
-    """Put the route that a request was sent to on its span, once routing has found it."""
-    span = trace.get_current_span()
+def complete_span(span: trace.Span, scope: Mapping[str, Any], status: int) -> None:
+    """Put on a request's span the route that it was sent to, once routing has found it and the answer begins."""
     if span.is_recording():
         _name_by_route(span, scope)
+        if status >= _SERVER_ERROR:
+            span.set_attribute(attributes.SAMPLING_PRIORITY, 1)
 
 
 def _name_by_route(span: trace.Span, scope: Mapping[str, Any]) -> None:
@@ -306,26 +307,23 @@ def _name_by_route(span: trace.Span, scope: Mapping[str, Any]) -> None:
         span.set_attribute(HTTP_ROUTE, path)
 
 
-def keep_if_it_matters(scope: Mapping[str, Any], status: int, seconds: float) -> None:
+def keep_if_it_matters(span: trace.Span, scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
     """See to it that a request which failed or was slow is kept, whatever was decided of its trace when it began.
 
     Its span is then sent: that of the request, not those of what it did. Called when the request is answered.
     """
-    span = trace.get_current_span()
-    failed = status >= _SERVER_ERROR
-    if isinstance(span, LateSpan):
-        if failed:
-            span.set_attribute(ERROR_TYPE, str(status))
-            span.set_status(Status(StatusCode.ERROR, span.status.description))
-        if span.is_kept_after(seconds):
-            span.set_attributes(asgi.collect_request_attributes(scope, _StabilityMode.HTTP))
-            hide_query(span, scope)
-            _name_by_route(span, scope)
-            if status:
-                span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
-            span.end()
-    elif failed and span.is_recording():
-        span.set_attribute(attributes.SAMPLING_PRIORITY, 1)
+    if not isinstance(span, LateSpan):
+        return
+    if status >= _SERVER_ERROR:
+        span.set_attribute(ERROR_TYPE, str(status))
+        span.set_status(Status(StatusCode.ERROR, span.status.description))
+    if span.is_kept_after(seconds):
+        span.set_attributes(asgi.collect_request_attributes(scope, _StabilityMode.HTTP))  # type: ignore[no-untyped-call]
+        hide_query(span, scope)
+        _name_by_route(span, scope)
+        if status:
+            span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
+        span.end()
 
 
 def record_error(span: trace.Span, error: BaseException) -> None:
