@@ -200,9 +200,10 @@ def _api(
 ) -> Program:
     metrics = layout.metrics / service
     command = [sys.executable, "-m", "uvicorn", "app.main:app", "--host", HOST, "--port", str(ports[service])]
-    command += ["--workers", str(API_PROCESSES), "--timeout-graceful-shutdown", str(API_STOP_SECONDS)]
+    processes = settings.get("API_PROCESSES", str(API_PROCESSES))
+    command += ["--workers", processes, "--timeout-graceful-shutdown", str(API_STOP_SECONDS)]
     own = {
-        "API_PROCESSES": str(API_PROCESSES),
+        "API_PROCESSES": processes,
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "UVICORN_LOG_CONFIG": str(UVICORN_LOG_CONFIG),
         "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": WORKER_HEALTHCHECK_SECONDS,
