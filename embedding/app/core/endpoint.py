@@ -30,6 +30,7 @@ from app.core.metrics import (
     batch_counted,
 )
 from app.core.vectors import Vectors, parse_vectors
+from ml_shared.clients.tls import shared_tls
 from ml_shared.names import Operation, RequestMode, Stage
 from ml_shared.shares import Places
 from ml_shared.telemetry import attributes
@@ -95,6 +96,7 @@ class EmbeddingEndpoint:
             timeout=httpx.Timeout(settings.EMBEDDING_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
             limits=httpx.Limits(max_connections=slots, max_keepalive_connections=slots, keepalive_expiry=30.0),
             trust_env=False,
+            verify=shared_tls(),
         ) as client:
             places = Places(
                 "calls to the embedding endpoint",

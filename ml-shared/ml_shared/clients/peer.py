@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from functools import cache
-from ssl import SSLContext
 from typing import Final, TypeVar
 
 import httpx
 from opentelemetry import propagate
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from ml_shared.clients.tls import shared_tls
 from ml_shared.names import Header
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -178,12 +177,6 @@ _UNREACHED: Final = (
 )
 
 
-@cache
-def _tls() -> SSLContext:
-    """One for the process: reading the certificates takes 40 ms, and there is a client for each peer."""
-    return httpx.create_ssl_context(trust_env=False)
-
-
 async def _inject_trace_context(request: httpx.Request) -> None:
     """For processes whose httpx is not instrumented: the one that Celery forks from exports no spans."""
     if "traceparent" not in request.headers:
@@ -279,7 +272,7 @@ async def open_peer(url: str, key: SecretStr, *, max_connections: int) -> AsyncI
         event_hooks={"request": [_inject_trace_context]},
         follow_redirects=False,
         trust_env=False,  # the fleet's own traffic goes through no proxy of the environment's
-        verify=_tls(),
+        verify=shared_tls(),
     ) as http:
         yield Peer(http)
 
