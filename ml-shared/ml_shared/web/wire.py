@@ -148,6 +148,7 @@ class Wire:
             for connection in wire._idle:
                 connection.close()
             wire._idle.clear()
+            await asyncio.sleep(0)  # the loop closes them on its next turn
 
     async def exchange(
         self,
