@@ -21,6 +21,7 @@ from app.core.dispatch.dispatching import Dispatcher, Pass, Policy
 from app.core.dispatch.hand_outs import attempt_of
 from app.core.dispatch.pipeline import FIRST, PIPELINE, StageDefinition, definition_of
 from app.core.dispatch.stage_calls import open_stages
+from app.core.dispatch.watching import Watch
 from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
 from app.core.jobs import reading, submission, transitions
 from app.core.jobs.transitions import Limits, Transition
@@ -192,6 +193,10 @@ class Orchestrator:
     async def dispatch(self, stage: Stage) -> Pass:
         """Make one pass of a stage."""
         return await self._dispatcher.run(stage)
+
+    def watch(self, *, interval_seconds: float) -> Watch:
+        """Return what makes passes of every stage as soon as they are asked for."""
+        return Watch(self._dispatcher, self.seconds_to_next_lane, interval_seconds=interval_seconds)
 
     async def recover(self) -> frozenset[Stage]:
         """Take back leases that ran out; return the stages that have work again."""

@@ -43,8 +43,7 @@ async def complete_stage(
     orchestrator: Orchestrator = request.app.state.orchestrator
     moved = await orchestrator.complete(ctx.service, job_id, payload)
     # its slot is free again, and the stage after it may have work
-    for stage in {payload.stage, moved.next_stage} - {None}:
-        await request.app.state.nudger.nudge(stage)
+    await request.app.state.nudger.nudge(*{payload.stage, moved.next_stage} - {None})
     if moved.stage_run is not None:
         emit(
             AuditEvent.STAGE_REPORTED,
