@@ -30,7 +30,6 @@ from ml_shared.contracts.jobs import (
     CallbackStatus,
     JobStatus,
     ProgressAnswer,
-    ProgressPhase,
     ProgressReport,
     StageCallback,
 )
