@@ -3,15 +3,19 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ml_shared.names import Stage
+from ml_shared.storage.redis_client import open_sibling
 
 CHANNEL: Final = "ml:passes"
 SEND_TIMEOUT_SECONDS: Final = 2.0
+CONNECTIONS: Final = 16
+# of a process; with more requests at once than that some words are not said, of many that say the same
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +38,16 @@ class Nudger:
                 await self._redis.publish(CHANNEL, " ".join(sorted(stages)))
         except (RedisError, TimeoutError, OSError) as error:
             logger.warning("nudge_not_sent", extra={"failed_stage": stages[0], "reason": type(error).__name__})
+
+
+@asynccontextmanager
+async def open_nudger(redis: Redis | None) -> AsyncIterator[Nudger]:
+    """Open a nudger with connections of its own to that Redis: one word is not worth a span."""
+    if redis is None:
+        yield Nudger(None)
+        return
+    async with open_sibling(redis, max_connections=CONNECTIONS) as own:
+        yield Nudger(own)
 
 
 async def nudges(redis: Redis) -> AsyncIterator[Stage]:

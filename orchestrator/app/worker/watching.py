@@ -16,6 +16,7 @@ from typing import Any, Final
 import billiard
 from celery import bootsteps, platforms
 from redis.exceptions import RedisError
+from uvicorn.loops.auto import auto_loop_factory
 
 from app.config import settings
 from app.core.dispatch.watching import Watch
@@ -110,7 +111,8 @@ def _run() -> None:
     began = time.monotonic()
     init_telemetry(worker=False)
     try:
-        asyncio.run(_until_told())
+        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            runner.run(_until_told())
     except Exception:
         logger.exception("watch_broke")
         time.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - began)))

@@ -17,7 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from app.core import metrics
 from app.core.content.store import PURGE_BATCH, ContentStore, purge
 from app.core.dispatch.claims import answered, claim, give_back, note_dispatch, queued, reject
-from app.core.dispatch.hand_outs import HandOut
+from app.core.dispatch.hand_outs import HandOut, Page
 from app.core.dispatch.pipeline import StageDefinition, definition_of
 from app.core.dispatch.stage_calls import Accepted, Answered, Outcome, Rejected, StageClient, Unavailable, Unknown
 from app.core.jobs.transitions import CONTENT_MISSING, Limits, complete, progress
@@ -224,7 +224,7 @@ class Dispatcher:
         page = await self._content.get(job.content_ref or "")
         outcome: Outcome | None = None
         if page is not None:
-            outcome = await self._stages.hand_out(definition, job, page.body)
+            outcome = await self._stages.hand_out(definition, job, Page(page.body))
             metrics.HAND_OUTS.labels(job.stage, type(outcome).__name__.lower()).inc()
         match outcome:
             case Answered(body, stats):
