@@ -126,9 +126,10 @@ BEGIN
 END $$;
 
 -- A stage's result: the job moves on to `p_next_stage`, or is completed where there is none. No row if the attempt is
--- not the job's any more. What the first stage tells of a page is kept as it is, later stages add to it.
+-- not the job's any more. What the first stage tells of a page is kept as it is, later stages add to it. `p_here`: the
+-- stage answered whoever reports, which ends its pause.
 CREATE OR REPLACE FUNCTION take_success(
-    p_job uuid, p_stage text, p_attempt uuid, p_first boolean, p_by_host boolean, p_host_next_at timestamptz,
+    p_job uuid, p_stage text, p_attempt uuid, p_first boolean, p_by_host boolean, p_here boolean, p_host_next_at timestamptz,
     p_next_stage text, p_next_status text, p_next_by_host boolean,
     p_content_ref text, p_bytes bigint, p_extraction jsonb, p_chunks integer, p_tokens bigint, p_document jsonb
 ) RETURNS TABLE (attempts integer, run_seconds double precision, ended_seconds double precision) LANGUAGE plpgsql AS $$
@@ -168,6 +169,9 @@ BEGIN
     END IF;
     IF p_by_host OR p_next_stage IS NULL THEN
         PERFORM leave_lane(v_job.host, p_job, p_host_next_at);
+    END IF;
+    IF p_here THEN
+        UPDATE stages SET pauses = 0, paused_until = NULL, pause_reason = NULL WHERE stage = p_stage AND pauses > 0;
     END IF;
     RETURN QUERY SELECT v_run.attempts, v_run.seconds,
         CASE WHEN p_next_stage IS NULL THEN extract(epoch FROM now() - v_job.submitted_at)::float8 END;

@@ -144,11 +144,6 @@ async def queued(
     return len(lost)
 
 
-async def answered(pool: asyncpg.Pool, stage: Stage) -> None:
-    """End the pause of a stage that answered, and let the next one be short again."""
-    await pool.execute(_END_PAUSE, stage)
-
-
 async def release(connection: Any, job: Any, stage: Stage) -> None:
     """Take a lease back and make its job runnable. The attempt stays open: until someone takes over, it is still good."""
     await drop_lease(connection, job)

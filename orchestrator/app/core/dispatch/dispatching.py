@@ -16,7 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from app.core import metrics
 from app.core.content.store import PURGE_BATCH, ContentStore, purge
-from app.core.dispatch.claims import answered, claim, give_back, note_dispatch, queued, reject
+from app.core.dispatch.claims import claim, give_back, note_dispatch, queued, reject
 from app.core.dispatch.hand_outs import HandOut, Page
 from app.core.dispatch.pipeline import StageDefinition, definition_of
 from app.core.dispatch.stage_calls import Accepted, Answered, Outcome, Rejected, StageClient, Unavailable, Unknown
@@ -228,7 +228,6 @@ class Dispatcher:
             metrics.HAND_OUTS.labels(job.stage, type(outcome).__name__.lower()).inc()
         match outcome:
             case Answered(body, stats):
-                await answered(self._pool, job.stage)
                 stored = await self._content.put(job.owner, job.job_id, job.attempt_id, job.stage, body)
                 span.set_attribute(attributes.CHUNK_COUNT, stats["chunks"])
                 return StageCallback(

@@ -69,7 +69,7 @@ class Watch:
             try:
                 for job in await self._claim(definition.stage):
                     self._start(job)
-                if definition.by_host:
+                if definition.by_host and not asked.is_set():  # or the next pass comes at once, and looks itself
                     seconds = min(seconds, await self._seconds_to_lane())
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ServiceError) as error:
                 logger.warning("pass_failed", extra={"failed_stage": definition.stage, "reason": type(error).__name__})

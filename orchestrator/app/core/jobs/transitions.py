@@ -77,7 +77,7 @@ RETURNING extract(epoch FROM now() - first_deferred_at)::float8 AS deferred_seco
 _PROGRESS = "SELECT verdict, ended_seconds FROM report_progress($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 _SUCCESS = """
 SELECT attempts, run_seconds, ended_seconds
-FROM take_success($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+FROM take_success($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
 _ACCEPTED: Final = "accepted"
 
@@ -177,7 +177,8 @@ async def _succeed(
     document = None if first else stats.get("document")
     done = await pool.fetchrow(
         _SUCCESS,
-        *(job_id, definition.stage, attempt_id, first, definition.by_host, callback.host_next_at),
+        *(job_id, definition.stage, attempt_id, first, definition.by_host, definition.read_answer is not None),
+        callback.host_next_at,
         *((following.stage, waiting_status(following), following.by_host) if following else (None, None, False)),
         *(callback.content_ref, _count(stats, "bytes"), _extraction(stats) if first else None),
         *((None, None) if first else (_count(stats, "chunks"), _count(stats, "tokens"))),
