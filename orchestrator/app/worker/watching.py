@@ -110,6 +110,7 @@ def _run() -> None:
     platforms.signals.ignore("SIGINT")
     began = time.monotonic()
     init_telemetry(worker=False)
+    logger.info("watch_began", extra={"pid": os.getpid()})
     try:
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
             runner.run(_until_told())
