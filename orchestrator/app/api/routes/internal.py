@@ -1,6 +1,6 @@
 """What workers say, and the content that they hand on: internal routes, each for the services that it names."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
@@ -8,6 +8,7 @@ from app.api.schemas import JobId, read_report
 from app.core.content.store import StoredContent
 from app.core.dispatch.pipeline import reporters
 from app.core.errors import ContentNotFoundError
+from app.core.jobs.transitions import Transition
 from app.core.logic import Orchestrator
 from ml_shared.audit.logger import AuditEvent, Outcome, emit
 from ml_shared.auth.context import CallerContext
@@ -42,36 +43,36 @@ async def complete_stage(
     ctx: CallerContext = Depends(internal_only(*reporters())),
 ) -> CallbackAnswer:
     await enforcer.check(ctx)
-    return await _take(request, ctx, job_id, payload)
+    moved = await _take(request, ctx, job_id, payload)
+    if moved.stage_run is not None:
+        emit(AuditEvent.STAGE_REPORTED, ctx, **_told(job_id, payload))
+    return moved.answer
 
 
 async def _take(
     request: Request, ctx: CallerContext, job_id: str, callback: StageCallback, content: bytes | None = None
-) -> CallbackAnswer:
+) -> Transition:
     orchestrator: Orchestrator = request.app.state.orchestrator
     moved = await orchestrator.complete(ctx.service, job_id, callback, content)
     # its slot is free again, and the stage after it may have work
     await request.app.state.nudger.nudge(*{callback.stage, moved.next_stage} - {None})
-    if moved.stage_run is not None:
-        emit(
-            AuditEvent.STAGE_REPORTED,
-            ctx,
-            job_id=job_id,
-            stage=callback.stage,
-            status=callback.status,
-            error_code=callback.error_code,
-        )
     if moved.ended is not None:
         emit(
             AuditEvent.JOB_ENDED,
             ctx,
             outcome=Outcome.SUCCESS if moved.ended.status is JobStatus.COMPLETED else Outcome.FAILURE,
-            job_id=job_id,
-            status=moved.ended.status,
-            stage=callback.stage,
-            error_code=callback.error_code,
+            **_told(job_id, callback) | {"status": moved.ended.status},
         )
-    return moved.answer
+    return moved
+
+
+def _told(job_id: str, callback: StageCallback) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "stage": callback.stage,
+        "status": callback.status,
+        "error_code": callback.error_code,
+    }
 
 
 @router.put(
@@ -88,7 +89,10 @@ async def complete_with_content(
 ) -> CallbackAnswer:
     await enforcer.check(ctx)
     callback, content = read_report(await request.body(), request.headers.get(Header.CONTENT_SHA256))
-    return await _take(request, ctx, job_id, callback, content)
+    moved = await _take(request, ctx, job_id, callback, content)
+    if moved.stage_run is not None:
+        emit(AuditEvent.STAGE_REPORTED, ctx, **_told(job_id, callback))
+    return moved.answer
 
 
 @router.post(
