@@ -272,8 +272,8 @@ class OrchestratorContract:
         for delivery in range(3):
             again = report(attempt_id, stage=Stage.EMBEDDING, start_id=f"more-{delivery}")
             assert await embedding.start_with_content(job_id, again, ref) == PAGE
+        one_too_many = report(attempt_id, stage=Stage.EMBEDDING, start_id="last")
         with pytest.raises(AbandonError):
-            one_too_many = report(attempt_id, stage=Stage.EMBEDDING, start_id="last")
             await embedding.start_with_content(job_id, one_too_many, ref)
 
     async def test_a_start_without_its_content_is_a_start(
