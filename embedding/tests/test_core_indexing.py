@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -285,3 +286,48 @@ async def test_the_migration_prepares_the_configured_model_and_may_run_again(
     status, lines = await run_migrations(postgres_database, EMBEDDING_DIMENSIONS="8")
     assert (status, lines[-1]["event"], lines[-1]["error_kind"]) == (1, "migrations_failed", "DimensionMismatchError")
     assert "EMBEDDING_DIMENSIONS is 8" in lines[-1]["error"]
+
+
+async def _statements_of(service: Embedding, work: Any) -> list[str]:
+    """Return the statements that the work sends over the pool's connections, the transaction's own among them."""
+    async with service.pool.acquire() as connection:
+        plain = connection._con
+    said: list[str] = []
+    plain.add_query_logger(lambda record: said.append(" ".join(record.query.split())))
+    try:
+        await work
+    finally:
+        plain._query_loggers.clear()
+    return said
+
+
+@pytest.fixture
+async def lone(settings: Settings) -> AsyncIterator[Embedding]:
+    """The service with one connection to the database, whose statements can be read."""
+    one = settings.model_copy(update={"DATABASE_POOL_SIZE": 1})
+    async with open_embedding(one, command_timeout_seconds=20) as opened:
+        yield opened
+
+
+async def test_a_new_document_takes_two_statements_and_a_second_version_a_few(lone: Embedding) -> None:
+    await index(lone, "footer", "page one")
+    new = await _statements_of(lone, index(lone, "footer", "page two", url="https://example.com/two"))
+    assert [statement.split(" ")[0] for statement in new] == ["SELECT", "WITH"]
+    await index(lone, "footer", "page 1", as_of=at(1))  # a connection's first look at a statement's types is asked once
+    again = await _statements_of(lone, index(lone, "footer", "page 2", url="https://example.com/two", as_of=at(1)))
+    # what is known, the claim, what stands, what goes, the end; what comes is copied in, which asyncpg does not tell of
+    assert [statement.split(" ")[0] for statement in again if statement not in ("BEGIN;", "COMMIT;")] == [
+        *("SELECT", "WITH", "SELECT", "DELETE", "WITH")
+    ]
+
+
+async def test_documents_that_come_at_once_are_each_counted_once(service: Embedding) -> None:
+    urls = [f"https://example.com/{number % 30}" for number in range(60)]  # each twice
+    results = await asyncio.gather(
+        *(index(service, f"one of {url}", f"two of {url}", "same", url=url) for url in urls), return_exceptions=True
+    )
+    assert [result for result in results if isinstance(result, BaseException)] == []
+    [corpus] = await get_corpora(service.pool, OWNER, ["docs"])
+    assert (corpus["documents"], corpus["chunks"]) == (30, 90)
+    assert await service.pool.fetchval("SELECT count(*) FROM chunks") == 90
+    assert await service.pool.fetchval("SELECT sum(chunk_count) FROM documents") == 90

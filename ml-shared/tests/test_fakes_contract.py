@@ -39,6 +39,14 @@ class _Orchestrator(_Keys):
     async def hand_out(self, stage: Stage, job_id: str | None = None) -> tuple[str, str]:
         return self._fake.hand_out(stage, job_id=job_id)
 
+    async def hand_out_with_content(self, body: bytes) -> tuple[str, str, str]:
+        job_id, attempt_id = self._fake.hand_out(Stage.EMBEDDING)
+        return job_id, attempt_id, self._fake.keep(body, job_id=job_id)
+
+    async def page_of(self, job_id: str) -> bytes | None:
+        (ref,) = {callback.content_ref for callback in self._fake.callbacks_for(job_id) if callback.content_ref}
+        return self._fake.contents[ref].body
+
 
 class _Queue(_Keys):
     def __init__(self, fake: FakeScraper | FakeEmbedding) -> None:

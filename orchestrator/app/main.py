@@ -13,7 +13,7 @@ from app.api.routes import async_, health, internal, sync
 from app.config import settings
 from app.core.jobs.standing import KEPT_SECONDS, read_gauges
 from app.core.logic import open_orchestrator
-from app.worker.nudging import Nudger
+from app.worker.nudging import open_nudger
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
@@ -31,7 +31,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         shared = await open_shared(app, settings, stack, queue=Queue.ORCHESTRATION)
         orchestrator = app.state.orchestrator = await stack.enter_async_context(open_orchestrator(settings))
         app.state.readings.add(lambda: read_gauges(orchestrator.pool), kept_seconds=KEPT_SECONDS)
-        app.state.nudger = Nudger(shared.redis)
+        app.state.nudger = await stack.enter_async_context(open_nudger(shared.redis))
         yield
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from redis.asyncio import Redis
 
+LAST_WORD = "the last one"
 ORCHESTRATOR_KEY = "orchestrator-key-of-the-tests"
 ALICE, BOB = "alice-raw-key-canary", "bob-raw-key-canary"
 SCRAPER, EMBEDDING = "scraper-raw-key-canary", "embedding-raw-key-canary"
@@ -34,6 +36,7 @@ from app.core.dispatch import claims, recovery
 from app.core.dispatch.hand_outs import HandOut
 from app.core.dispatch.pipeline import PIPELINE, definition_of
 from app.core.jobs import submission, transitions
+from app.worker.nudging import CHANNEL
 from ml_shared.auth.context import hash_key
 from ml_shared.contracts.jobs import (
     CallbackStatus,
@@ -45,7 +48,7 @@ from ml_shared.contracts.jobs import (
 from ml_shared.names import Service, Stage
 from ml_shared.storage.migrations import migrate
 from ml_shared.testing.membership import FakeMembership
-from ml_shared.testing.servers import PostgresServer, RedisServer
+from ml_shared.testing.servers import PostgresServer
 from ml_shared.testing.stages import FakeChunking, FakeEmbedding, FakeScraper
 
 
@@ -209,9 +212,20 @@ def configured(
     return settings
 
 
-def waiting_tasks(redis: RedisServer) -> int:
-    """How many messages wait in the queue."""
-    return int(redis.command("LLEN", "orchestration").strip(b":\r\n"))
+@asynccontextmanager
+async def heard(redis_url: str) -> AsyncIterator[list[str]]:
+    """What passes are asked for within the block, in order; all of it when the block has ended."""
+    words: list[str] = []
+    async with Redis.from_url(redis_url) as redis, redis.pubsub(ignore_subscribe_messages=False) as channel:
+        await channel.subscribe(CHANNEL)
+        await channel.get_message(timeout=5)  # that it is subscribed
+        yield words
+        await redis.publish(CHANNEL, LAST_WORD)
+        async for message in channel.listen():
+            word = message["data"].decode()
+            if word == LAST_WORD:
+                break
+            words.append(word)
 
 
 @pytest.fixture

@@ -7,6 +7,10 @@ from uuid import UUID
 import pytest
 from conftest import ALICE, EMBEDDING, SCRAPER, Core, migrated, open_core, point_settings
 
+from app.core.content.store import PostgresContentStore
+from app.core.dispatch.pipeline import definition_of
+from app.core.jobs import transitions
+from ml_shared.contracts.jobs import CallbackStatus, StageCallback
 from ml_shared.names import Stage
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.membership import FakeMembership
@@ -39,6 +43,33 @@ class _Orchestrator:
                 await core.recover()
             (job,) = [job for job in await core.claim(stage) if str(job.job_id) == job_id]
         return job_id, str(job.attempt_id)
+
+    async def hand_out_with_content(self, body: bytes) -> tuple[str, str, str]:
+        job_id, _ = await self.hand_out(Stage.SCRAPING)
+        async with self._core() as core:
+            content = PostgresContentStore(core.content_pool, max_bytes=MAX_CONTENT_BYTES)
+            row = await core.row(UUID(job_id))
+            for stage in (Stage.SCRAPING, Stage.CHUNKING):
+                if stage is Stage.CHUNKING:
+                    await core.claim(stage)
+                    row = await core.row(UUID(job_id))
+                stored = await content.put(row["owner"], row["id"], row["attempt_id"], stage, body)
+                callback = StageCallback(
+                    attempt_id=str(row["attempt_id"]),
+                    stage=stage,
+                    status=CallbackStatus.SUCCESS,
+                    content_ref=stored.content_ref,
+                )
+                await transitions.complete(core.pool, row["id"], definition_of(stage), callback, core.limits)
+            (job,) = [job for job in await core.claim(Stage.EMBEDDING) if str(job.job_id) == job_id]
+        return job_id, str(job.attempt_id), stored.content_ref
+
+    async def page_of(self, job_id: str) -> bytes | None:
+        async with self._core() as core:
+            row = await core.row(UUID(job_id))
+            assert row["stage"] == Stage.CHUNKING
+            kept = await PostgresContentStore(core.content_pool, max_bytes=MAX_CONTENT_BYTES).get(row["content_ref"])
+            return kept.body if kept else None
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from conftest import ALICE, BOB, EMBEDDING, SCRAPER, waiting_tasks
+from conftest import ALICE, BOB, EMBEDDING, SCRAPER, heard
 
 from ml_shared.testing.servers import RedisServer
 
@@ -42,10 +42,15 @@ async def test_a_submitted_job_can_be_read_by_its_owner_alone(api: httpx.AsyncCl
     assert (await api.get("/jobs", headers=key(BOB))).json()["items"] == []
 
 
-async def test_a_job_is_asked_for_by_a_pass_at_once(api: httpx.AsyncClient, redis_server: RedisServer) -> None:
-    await submit(api)
-    await submit(api, url="http://site.test/b")
-    assert waiting_tasks(redis_server) == 1, "one nudge, however many ask"
+async def test_a_pass_is_asked_for_as_soon_as_there_is_something_to_do(
+    api: httpx.AsyncClient, redis_server: RedisServer
+) -> None:
+    async with heard(redis_server.url) as words:
+        job_id = (await submit(api)).json()["job_id"]
+        attempt_id = await hand_out(job_id)
+        report = {"attempt_id": attempt_id, "stage": "scraping", "status": "success"}
+        await api.post(f"/jobs/{job_id}/complete", json=report, headers=key(SCRAPER))
+    assert words == ["scraping", "chunking scraping"], "the next stage has work, and the one before it a free slot"
 
 
 @pytest.mark.parametrize("path", ["/jobs", "/jobs/0b7e1a52-5c3f-4f0e-9a44-2f7f3d1b8c11", "/content/abc?attempt_id=x"])

@@ -1,8 +1,9 @@
 """The orchestrator's tasks, run as Celery runs them, on real databases and against a stage that answers."""
 
+import asyncio
 from typing import Any
 
-from conftest import Core, Fleet, waiting_tasks
+from conftest import Core, Fleet, heard
 
 from ml_shared.names import Stage
 from ml_shared.testing.servers import RedisServer
@@ -15,28 +16,31 @@ async def test_a_pass_hands_out_what_is_runnable(core: Core, tasks: Any, fleet: 
     assert (await core.row(job_id))["status"] == "scraping"
 
 
-async def test_a_pass_that_waits_for_a_host_asks_to_be_run_again_in_time(
-    core: Core, tasks: Any, fleet: Fleet, redis_server: RedisServer
-) -> None:
-    await core.submit("http://site.test/a")
-    await core.pool.execute("UPDATE lanes SET next_at = now() + interval '1 second'")
-    tasks.dispatch.apply(args=["scraping"]).get()
-    assert fleet.scraper.calls == []
-    assert b"ml:nudge:scraping:later" in redis_server.command("KEYS", "ml:nudge:*")
-    assert waiting_tasks(redis_server) == 1
-
-
 async def test_the_stuck_job_handler_makes_lost_work_runnable_and_asks_for_a_pass(
     core: Core, tasks: Any, fleet: Fleet, redis_server: RedisServer
 ) -> None:
     await core.submit("http://site.test/a")
     await core.claim_one(Stage.SCRAPING)
     await core.expire_leases()
-    tasks.recover_jobs.apply().get()
+    async with heard(redis_server.url) as words:
+        await asyncio.to_thread(tasks.recover_jobs.apply)
+    assert words == ["scraping"]
     assert await core.pool.fetchval("SELECT placement FROM jobs") == "parked"
-    assert waiting_tasks(redis_server) == 1
     tasks.dispatch.apply(args=["scraping"]).get()
     assert len(fleet.scraper.calls) == 1
+
+
+async def test_one_task_makes_a_pass_of_each_stage_and_asks_for_what_its_hand_outs_made_possible(
+    core: Core, tasks: Any, fleet: Fleet, redis_server: RedisServer
+) -> None:
+    await core.submit("http://site.test/a")
+    scraped = await core.claim_one(Stage.SCRAPING)
+    await core.complete(scraped, content_ref="forgotten")
+    await core.submit("http://other.test/b")
+    async with heard(redis_server.url) as words:
+        await asyncio.to_thread(tasks.dispatch.apply, args=list(Stage))
+    assert "http://other.test/b" in [call.body["url"] for call in fleet.scraper.calls]
+    assert words == ["chunking scraping"], "its page is gone: it is scraped again, and chunking has a free slot"
 
 
 async def test_a_job_is_found_though_redis_was_wiped(
@@ -60,8 +64,8 @@ def test_beat_runs_every_pass_and_the_stuck_job_handler(configured: Any) -> None
     from app.worker.celery_app import app
 
     schedule = app.conf.beat_schedule
-    assert {entry["args"] for entry in schedule.values() if entry["task"] == "orchestrator.dispatch"} == {
-        (stage,) for stage in Stage
-    }
+    assert [set(entry["args"]) for entry in schedule.values() if entry["task"] == "orchestrator.dispatch"] == [
+        set(Stage)
+    ]
     assert "orchestrator.recover_jobs" in {entry["task"] for entry in schedule.values()}
     assert all(entry["options"]["expires"] for entry in schedule.values())

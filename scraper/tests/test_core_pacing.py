@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from sites import Site
 
 from app.core.errors import HostBusyError, HttpStatusError
-from app.core.fetching.pacing import MAX_HOLD_SECONDS, PATIENCE_SECONDS, Pacer
+from app.core.fetching.pacing import MAX_HOLD_SECONDS, PATIENCE_SECONDS, Errand, Pacer
 from app.core.fetching.visiting import Visit
 from ml_shared.storage.redis_client import open_redis
 
@@ -137,14 +137,56 @@ asyncio.run(main())
     assert keeps_pace(times, 0.2)
 
 
-async def test_robots_txt_redirects_and_pages_all_count(settings: Any, redis: Redis, site: Site) -> None:
+async def test_redirects_and_pages_count_and_the_first_page_follows_its_robots_txt_at_once(
+    settings: Any, redis: Redis, site: Site
+) -> None:
     site.redirect("/page", "/moved")
     site.html("/moved")
     async with scraper_with(settings, redis, HOST_DELAY_SECONDS=0.3) as scraper:
         await scraper.visitor.read(Visit(site.url("/page")))
         await scraper.visitor.read(Visit(site.url("/moved")))
     assert site.paths == ["/robots.txt", "/page", "/moved", "/moved"]
-    assert keeps_pace([hit.at for hit in site.hits], 0.3)
+    assert keeps_pace([hit.at for hit in site.hits[1:]], 0.3)
+
+
+async def test_two_first_pages_of_a_host_share_its_robots_txt_and_keep_their_distance(
+    settings: Any, redis: Redis, site: Site
+) -> None:
+    async with scraper_with(settings, redis, HOST_DELAY_SECONDS=0.5) as scraper:
+        await asyncio.gather(*(scraper.visitor.read(Visit(site.html(path))) for path in ("/one", "/two")))
+    assert site.paths[0] == "/robots.txt"
+    assert sorted(site.paths[1:]) == ["/one", "/two"]
+    assert keeps_pace([hit.at for hit in site.hits[1:]], 0.5)
+
+
+async def test_a_robots_txt_keeps_its_distance_from_what_was_asked_before_it(redis: Redis) -> None:
+    one = pacer(redis, 5)
+    assert (await one.turn("h", errand=Errand.ROBOTS)).wait_seconds == 0
+    with pytest.raises(
+        HostBusyError
+    ) as caught:  # where it could not be read, the next try is as far away as a page would be
+        await one.turn("h", errand=Errand.ROBOTS)
+    assert caught.value.retry_after_seconds == pytest.approx(5, abs=0.5)
+    assert (await one.turn("h", delay_seconds=20)).wait_seconds == 0
+    with pytest.raises(HostBusyError) as caught:
+        await one.turn("h", errand=Errand.ROBOTS)
+    assert caught.value.retry_after_seconds == pytest.approx(20, abs=0.5)
+
+
+async def test_a_robots_txt_waits_while_its_host_wants_quiet(redis: Redis) -> None:
+    one = pacer(redis)
+    await one.hold("h", 60)
+    with pytest.raises(HostBusyError):
+        await one.turn("h", errand=Errand.ROBOTS)
+
+
+async def test_a_robots_txt_that_moved_within_its_host_is_followed_at_once(
+    settings: Any, redis: Redis, site: Site
+) -> None:
+    site.redirect("/robots.txt", site.page("/rules", "User-agent: *", content_type="text/plain"))
+    async with scraper_with(settings, redis, HOST_DELAY_SECONDS=20) as scraper:
+        await scraper.visitor.read(Visit(site.html("/page")))
+    assert site.paths == ["/robots.txt", "/rules", "/page"]
 
 
 async def test_many_visits_at_once_keep_to_the_pace(settings: Any, surroundings: Surroundings, site: Site) -> None:
@@ -158,18 +200,22 @@ async def test_many_visits_at_once_keep_to_the_pace(settings: Any, surroundings:
             visits = [(first, second)[number % 2].visitor.read(Visit(url)) for number, url in enumerate(urls)]
             await asyncio.gather(*visits)
     assert len(site.hits) == 8
-    assert keeps_pace([hit.at for hit in site.hits], 0.25)
+    assert keeps_pace([hit.at for hit in site.hits[1:]], 0.25)
 
 
-async def test_a_crawl_delay_puts_the_page_off_and_says_until_when(settings: Any, redis: Redis, site: Site) -> None:
+async def test_a_crawl_delay_puts_the_second_page_off_and_says_until_when(
+    settings: Any, redis: Redis, site: Site
+) -> None:
     site.robots("User-agent: *\nCrawl-delay: 20")
-    visit = Visit(site.html("/page"))
+    first, second = Visit(site.html("/first")), Visit(site.html("/page"))
     async with scraper_with(settings, redis) as scraper:
+        await scraper.visitor.read(first)
         with pytest.raises(HostBusyError) as caught:
-            await scraper.visitor.read(visit)
+            await scraper.visitor.read(second)
     assert caught.value.retry_after_seconds == pytest.approx(20, abs=0.5)
-    assert (visit.host_next_at - datetime.now(UTC)).total_seconds() == pytest.approx(20, abs=0.5)
-    assert site.paths == ["/robots.txt"]
+    for visit in (first, second):
+        assert (visit.host_next_at - datetime.now(UTC)).total_seconds() == pytest.approx(20, abs=0.5)
+    assert site.paths == ["/robots.txt", "/first"]
 
 
 async def test_a_redirect_within_a_slow_host_is_followed_in_the_same_visit(
@@ -181,9 +227,6 @@ async def test_a_redirect_within_a_slow_host_is_followed_in_the_same_visit(
     site.redirect("/page", "/moved")
     site.html("/moved")
     async with scraper_with(settings, redis) as scraper:
-        with pytest.raises(HostBusyError):
-            await scraper.visitor.read(Visit(site.url("/page")))
-        await asyncio.sleep(2)
         began = time.monotonic()
         await scraper.visitor.read(Visit(site.url("/page")))
     assert 0.25 < time.monotonic() - began < 1.9
@@ -194,17 +237,11 @@ async def test_a_redirect_to_another_host_counts_for_that_host_too(
 ) -> None:
     site.redirect("/page", other.html("/there"))
     async with scraper_with(settings, redis, HOST_DELAY_SECONDS=5) as scraper:
-        visit = Visit(site.url("/page"))
-        with pytest.raises(HostBusyError):  # the robots.txt took the first turn
-            await scraper.visitor.read(visit)
-    hosts = {key.decode() for key in await redis.keys("scraper:pace:*")}
-    assert hosts == {f"scraper:pace:127.0.0.1:{site.port}"}
-    await redis.delete(*hosts)
-    async with scraper_with(settings, redis, HOST_DELAY_SECONDS=5) as scraper:
-        with pytest.raises(HostBusyError):
-            await scraper.visitor.read(Visit(site.url("/page")))
-    assert await redis.exists(f"scraper:pace:127.0.0.2:{other.port}")
-    assert (site.paths, other.paths) == (["/robots.txt", "/page"], ["/robots.txt"])
+        await scraper.visitor.read(Visit(site.url("/page")))
+        for url in (site.html("/another"), other.html("/another")):
+            with pytest.raises(HostBusyError):
+                await scraper.visitor.read(Visit(url))
+    assert (site.paths, other.paths) == (["/robots.txt", "/page"], ["/robots.txt", "/there"])
 
 
 @pytest.mark.parametrize(

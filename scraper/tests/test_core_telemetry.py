@@ -185,6 +185,7 @@ async def test_a_wait_for_the_hosts_pace_that_is_too_long_is_on_its_own_span(
     settings: Any, redis: Redis, site: Site, spans: InMemorySpanExporter
 ) -> None:
     site.robots("User-agent: *\nCrawl-delay: 20")
+    await scrape(settings, redis, site.html("/first"))
     with pytest.raises(ServiceError):
         await scrape(settings, redis, site.html("/page"))
     failed = [span for span in spans.get_finished_spans() if span.name == "scrape.wait" and not span.status.is_ok]

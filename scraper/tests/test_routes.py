@@ -140,6 +140,7 @@ async def test_a_url_that_may_not_be_fetched_is_refused(
 
 async def test_a_busy_host_is_told_with_the_time_to_wait(client: httpx.AsyncClient, site: Site) -> None:
     site.robots("User-agent: *\nCrawl-delay: 20")
+    assert (await client.post("/scrape", json={"url": site.html("/first")})).status_code == 200
     response = await client.post("/scrape", json={"url": site.html("/page")})
     assert problem(response) == (429, "host_busy")
     assert 15 <= int(response.headers["retry-after"]) <= 20

@@ -79,6 +79,7 @@ def test_a_busy_host_gives_the_job_back_with_the_time_to_wait(
     scrape_task: Any, orchestrator: FakeOrchestrator, site: Site
 ) -> None:
     site.robots("User-agent: *\nCrawl-delay: 20")
+    scrape_task.apply(kwargs={"url": site.html("/first")})
     scrape_task.apply(kwargs={"url": site.html("/page"), **JOB})
     [callback] = orchestrator.callbacks_for("job-1")
     assert (callback.status, callback.error_code) == (CallbackStatus.DEFERRED, "host_busy")

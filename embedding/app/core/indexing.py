@@ -13,7 +13,8 @@ from app.core.difference import NewChunk, Piece, new_chunks
 from app.core.endpoint import EmbeddingEndpoint
 from app.core.errors import InputTooLongError
 from app.core.metrics import REUSED, WRITE_SECONDS
-from app.core.storage.documents import DocumentWrite, known_vectors, replace_document
+from app.core.storage.claims import DocumentWrite
+from app.core.storage.documents import Known, known_vectors, replace_document
 from app.core.storage.models import Model
 from ml_shared.contracts.chunking import Chunk
 from ml_shared.contracts.embedding import IndexResult
@@ -57,7 +58,7 @@ class Indexer:
         self._check_lengths(wanted)
         # a caller's own counts say nothing of the endpoint: they may be anything
         counted = all(isinstance(chunk, Chunk) for chunk in chunks)
-        vectors, sent = await self._vectors(write, wanted, counted=counted)
+        known, sent = await self._vectors(write, wanted, counted=counted)
         reused = sum(chunk.text_hash not in sent for chunk in wanted)
         REUSED.inc(reused)
         if before_write is not None:
@@ -66,7 +67,9 @@ class Indexer:
             self._span(WRITE_SPAN, write) as span,
             WRITE_SECONDS.time(),
         ):
-            written = await replace_document(self.pool, write, self.model, wanted, vectors)
+            written = await replace_document(
+                self.pool, write, self.model, wanted, known.vectors, likely_new=not known.document
+            )
             span.set_attribute(attributes.CHUNK_COUNT, len(written.change.added))
         return IndexResult(
             document_id=None if written.document_id is None else str(written.document_id),
@@ -100,17 +103,17 @@ class Indexer:
 
     async def _vectors(
         self, write: DocumentWrite, chunks: Sequence[NewChunk], *, counted: bool
-    ) -> tuple[dict[bytes, HalfVector], frozenset[bytes]]:
+    ) -> tuple[Known, frozenset[bytes]]:
         """Return a vector for each text, by its hash, and the hashes of those that were sent for."""
         texts = {chunk.text_hash: chunk for chunk in chunks}
         with self._span(REUSE_SPAN, write):
-            vectors = await known_vectors(self.pool, write.owner, write.corpus, self.model, list(texts))
-        new = [text_hash for text_hash in texts if text_hash not in vectors]
+            known = await known_vectors(self.pool, write, self.model, list(texts))
+        new = [text_hash for text_hash in texts if text_hash not in known.vectors]
         if new:
             embedded = await self.endpoint.embed(
                 [texts[text_hash].text for text_hash in new],
                 operation=Operation.WRITE,
                 token_counts=[texts[text_hash].token_count for text_hash in new] if counted else None,
             )
-            vectors.update(zip(new, map(HalfVector, embedded.vectors), strict=True))
-        return vectors, frozenset(new)
+            known.vectors.update(zip(new, map(HalfVector, embedded.vectors), strict=True))
+        return known, frozenset(new)

@@ -15,8 +15,8 @@ from app.core.endpoint import REQUESTS_AT_ONCE, Embedded, EmbeddingEndpoint
 from app.core.indexing import Indexer
 from app.core.metrics import VECTORS_BYTES, VECTORS_STORED
 from app.core.searching import Query, search
+from app.core.storage.claims import DocumentWrite
 from app.core.storage.corpora import get_corpora
-from app.core.storage.documents import DocumentWrite
 from app.core.storage.models import Model, read_model, read_stored_vectors
 from app.core.storage.pool import open_store
 from app.core.storage.search import Scope

@@ -37,7 +37,7 @@ async def read_chunks(run: StageRun, content_ref: str) -> Sequence[Chunk]:
     """
     if run.orchestrator is None or run.attempt_id is None:
         raise UpstreamError("chunks by reference belong to a job's attempt", retryable=False)
-    body = await run.orchestrator.get_content(content_ref, run.attempt_id)
+    body = run.content if run.content is not None else await run.orchestrator.get_content(content_ref, run.attempt_id)
     try:
         chunks = ChunkResult.model_validate_json(body).chunks
     except ValidationError as error:

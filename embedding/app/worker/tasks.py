@@ -59,4 +59,4 @@ def embed_document_task(
             pieces = await read_chunks(run, content_ref)
         return indexed(await execute_index(run.resources.embedding, order, pieces, before_write=run.committing))
 
-    self.run_stage(body, job_id=job_id, attempt_id=attempt_id, url=url)
+    self.run_stage(body, job_id=job_id, attempt_id=attempt_id, url=url, content_ref=content_ref)

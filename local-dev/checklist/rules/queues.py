@@ -11,9 +11,8 @@ from checklist.sources import Function, Module, names_in
 
 ACCEPTED = 202
 QUEUE = f"{SHARED}/queues/queueing.py"
-NUDGER = "orchestrator/app/worker/nudging.py"
-PUBLISHERS = frozenset({QUEUE, NUDGER})
-# the first takes room in the queue before; of the second at most one message a stage is on its way
+PUBLISHERS = frozenset({QUEUE})
+# it takes room in the queue before
 PUBLISHING = frozenset({"apply_async", "delay", "send_task"})
 DEPTH = "MAX_QUEUE_DEPTH"
 OPEN_JOBS = "MAX_OPEN_JOBS_PER_OWNER"

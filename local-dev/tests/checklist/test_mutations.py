@@ -65,8 +65,8 @@ MUTATIONS = [
     Mutation(
         "secrets",
         "orchestrator/app/worker/nudging.py",
-        'extra={"failed_stage": stage, "reason": type(error).__name__}',
-        'extra={"failed_stage": stage, "client_secret": stage}',
+        'extra={"failed_stage": stages[0], "reason": type(error).__name__}',
+        'extra={"failed_stage": stages[0], "client_secret": stages[0]}',
         "client_secret would stand in a log line",
     ),
     Mutation(

@@ -1,12 +1,12 @@
 """One trace from the request to the vector row; and no key anywhere."""
 
-import contextlib
 import subprocess
 from collections.abc import Sequence
 
 import pytest
 from conftest import Stage
 from e2e_caller import Caller
+from e2e_spans import is_callback, whole_trace
 
 from ml_shared.testing.otlp import ReceivedSpan
 from ml_shared.testing.postgres_setup import postgres_account
@@ -127,29 +127,11 @@ def wait_for_spans(stage: Stage, trace_id: str, name: str) -> list[ReceivedSpan]
     return of_that_name(stage.otlp.spans())
 
 
-def is_callback(span: ReceivedSpan) -> bool:
-    return span.resource["service.name"] == "orchestrator" and span.name == "POST /jobs/{job_id}/complete"
-
-
 def task_above(span: ReceivedSpan, by_id: dict[str, ReceivedSpan]) -> str:
     """Return the name of the Celery task that a span is of."""
     while not span.name.startswith("run/"):
         span = by_id[span.parent_id]
     return span.name
-
-
-def whole_trace(stage: Stage, trace_id: str) -> list[ReceivedSpan]:
-    """Wait until a trace has both callbacks and no span whose parent is missing, and return its spans."""
-
-    def arrived(spans: Sequence[ReceivedSpan]) -> bool:
-        mine = [span for span in spans if span.trace_id == trace_id]
-        known = {span.span_id for span in mine}
-        orphans = [span for span in mine if span.parent_id not in known]
-        return len(orphans) == 1 and sum(is_callback(span) for span in mine) == 2
-
-    with contextlib.suppress(TimeoutError):  # the test says what is missing
-        stage.otlp.wait_for(arrived, 20.0)
-    return [span for span in stage.otlp.spans() if span.trace_id == trace_id]
 
 
 def test_every_answer_names_its_trace_and_its_request(stage: Stage, caller: Caller) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 from urllib.parse import quote
 
 from opentelemetry import trace
@@ -49,9 +49,13 @@ CONTENT_ATTEMPTS: Final = 3
 # with their backoff, all attempts at a peer that refuses take about 2 s, at one that hangs 18 s
 CONTENT_MAX_BYTES: Final = 256 * 2**20
 # above any MAX_CONTENT_BYTES that a worker's memory bears
+REPORTED_CONTENT_MAX_BYTES: Final = 2**20
+# what an attempt made goes along with its report up to here; more is put under a lease that is renewed meanwhile
+CONTENT_REPORT_TIMEOUTS: Final = Timeouts(silence_seconds=4.0, whole_seconds=10.0)
 MAX_CONNECTIONS: Final = 8
 FINAL_STATUSES: Final = frozenset({404, 409})
 JSON: Final = {"Content-Type": "application/json"}
+BYTES: Final = {"Content-Type": "application/octet-stream"}
 COMPLETE_SPAN: Final = "orchestrator.complete"
 PROGRESS_SPANS: Final = {phase: f"orchestrator.{phase}" for phase in ProgressPhase}
 PUT_CONTENT_SPAN: Final = "orchestrator.put_content"
@@ -69,6 +73,8 @@ class ContentMissingError(UnavailableError):
     """The content is no longer kept; the job goes back to the stage that makes it."""
 
     code = "content_missing"
+    code_of_route: ClassVar = "content_not_found"
+    # what the orchestrator's routes answer then
 
 
 class OrchestratorClient:
@@ -99,21 +105,37 @@ class OrchestratorClient:
         async with open_peer(url, key, max_connections=MAX_CONNECTIONS) as peer:
             yield cls(peer)
 
-    async def complete(self, job_id: str, callback: StageCallback) -> CallbackAnswer | None:
+    async def complete(
+        self, job_id: str, callback: StageCallback, *, content: bytes | None = None
+    ) -> CallbackAnswer | None:
         """Report how an attempt ended: the one final callback.
+
+        Parameters
+        ----------
+        content
+            What the attempt made, at most `REPORTED_CONTENT_MAX_BYTES`: kept, and the job moved on, with one call.
 
         Returns
         -------
         CallbackAnswer or None
             `None` when it could not be delivered; it is logged and counted, and the lease brings the job back. A job
             that the orchestrator does not know, or that it wants nothing more of, answers as stale.
+
+        Raises
+        ------
+        TooLargeError, UpstreamError
+            Of content, as `put_content` does.
         """
-        path = f"/jobs/{_segment(job_id)}/complete"
-        call = Call("POST", path, REPORT_TIMEOUTS, idempotent(REPORT_ATTEMPTS), content=json_of(callback), headers=JSON)
         with tracer.start_as_current_span(COMPLETE_SPAN) as span:
             span.set_attribute(attributes.JOB_ID, job_id)
             try:
-                answer = await self._send(call, "complete")
+                if content is None:
+                    answer = await self._send(_completing(job_id, callback), "complete")
+                else:
+                    answer = await self._complete_with(job_id, callback, content)
+            except AbandonError:
+                _count("complete", "refused")
+                return CallbackAnswer(stale=True)
             except UnavailableError as error:
                 logger.error(
                     "callback given up", extra={"job_id": job_id, "stage": callback.stage, "error": str(error)}
@@ -125,6 +147,24 @@ class OrchestratorClient:
             told = answer.parse(CallbackAnswer) or CallbackAnswer()
             _count("complete", "stale" if told.stale else "duplicate" if told.duplicate else str(callback.status))
             return told
+
+    async def _complete_with(self, job_id: str, callback: StageCallback, content: bytes) -> PeerAnswer:
+        call = Call(
+            "PUT",
+            "/content/complete",
+            CONTENT_REPORT_TIMEOUTS,
+            idempotent(REPORT_ATTEMPTS),
+            parameters={"job_id": job_id},
+            content=b"%b\n%b" % (json_of(callback), content),
+            headers={**BYTES, Header.CONTENT_SHA256: hashlib.sha256(content).hexdigest()},
+        )
+        answer = await self._send(call, "complete", also_final=frozenset({405, 413}))
+        if answer.status == 409 or answer.is_success or _is_of_job(answer):
+            return answer
+        # an orchestrator of an earlier version, or one that keeps less: it is told in two calls, and says which
+        stored = await self.put_content(job_id, callback.attempt_id, callback.stage, content)
+        kept = callback.model_copy(update={"content_ref": stored.content_ref})
+        return await self._send(_completing(job_id, kept), "complete")
 
     async def progress(self, job_id: str, report: ProgressReport, *, attempts: int = REPORT_ATTEMPTS) -> ProgressAnswer:
         """Say where an attempt stands, which starts or renews its lease.
@@ -152,6 +192,44 @@ class OrchestratorClient:
             _count(str(report.phase), "accepted")
             return lease
 
+    async def start_with_content(self, job_id: str, report: ProgressReport, ref: str) -> bytes | None:
+        """Say that an attempt starts, and read what it works on, with one call.
+
+        Returns
+        -------
+        bytes or None
+            `None` if it has started but there was nothing to read: `get_content` says why.
+
+        Raises
+        ------
+        AbandonError, UnavailableError, UpstreamError
+            As `progress` and `get_content` do.
+        """
+        call = Call(
+            "POST",
+            f"/content/{_segment(ref)}/start",
+            CONTENT_TIMEOUTS,
+            idempotent(CONTENT_ATTEMPTS),
+            parameters={"job_id": job_id},
+            content=json_of(report),
+            headers=JSON,
+            max_answer_bytes=CONTENT_MAX_BYTES,
+        )
+        with tracer.start_as_current_span(PROGRESS_SPANS[report.phase]) as span:
+            span.set_attribute(attributes.JOB_ID, job_id)
+            answer = await self._send(call, str(report.phase), also_final=frozenset({405}))
+        if answer.is_success:
+            _count(str(report.phase), "accepted")
+            return _whole(answer)
+        if answer.status == 404 and _code(answer) == ContentMissingError.code_of_route:
+            _count(str(report.phase), "accepted")
+            return None
+        if answer.status == 409 or _is_of_job(answer):
+            _count(str(report.phase), "abandon")
+            raise AbandonError(f"the orchestrator answered {answer.status} to {report.phase}")
+        await self.progress(job_id, report)  # an orchestrator of an earlier version
+        return None
+
     async def put_content(self, job_id: str, attempt_id: str, stage: Stage, body: bytes) -> ContentStored:
         """Keep the content that this attempt made.
 
@@ -172,7 +250,7 @@ class OrchestratorClient:
             idempotent(CONTENT_ATTEMPTS),
             parameters={"job_id": job_id, "attempt_id": attempt_id, "stage": str(stage)},
             content=body,
-            headers={"Content-Type": "application/octet-stream", Header.CONTENT_SHA256: digest},
+            headers={**BYTES, Header.CONTENT_SHA256: digest},
         )
         with tracer.start_as_current_span(PUT_CONTENT_SPAN) as span:
             span.set_attribute(attributes.JOB_ID, job_id)
@@ -212,9 +290,7 @@ class OrchestratorClient:
             raise ContentMissingError("the content is no longer kept")
         if answer.status == 409:
             raise AbandonError("the orchestrator answered 409 to a read of content")
-        if hashlib.sha256(answer.body).hexdigest() != answer.headers.get(Header.CONTENT_SHA256):
-            raise UpstreamError("the content that was read does not match its hash", code="content_corrupt")
-        return answer.body
+        return _whole(answer)
 
     async def _send(self, call: Call, name: str, *, also_final: frozenset[int] = frozenset()) -> PeerAnswer:
         """Return an answer that is final: 2xx, 404, 409 or one of `also_final`."""
@@ -229,6 +305,26 @@ class OrchestratorClient:
         raise _unavailable(name, f"status {answer.status}")
 
 
+def _completing(job_id: str, callback: StageCallback) -> Call:
+    path = f"/jobs/{_segment(job_id)}/complete"
+    return Call("POST", path, REPORT_TIMEOUTS, idempotent(REPORT_ATTEMPTS), content=json_of(callback), headers=JSON)
+
+
+def _code(answer: PeerAnswer) -> str:
+    return answer.problem(otherwise="")[0]
+
+
+def _is_of_job(answer: PeerAnswer) -> bool:
+    """Say whether a 404 is about the job, and not about a route that an earlier version has not."""
+    return answer.status == 404 and _code(answer) == "job_not_found"
+
+
+def _whole(answer: PeerAnswer) -> bytes:
+    if hashlib.sha256(answer.body).hexdigest() != answer.headers.get(Header.CONTENT_SHA256):
+        raise UpstreamError("the content that was read does not match its hash", code="content_corrupt")
+    return answer.body
+
+
 def _unavailable(name: str, why: str) -> UnavailableError:
     return UnavailableError(f"the orchestrator did not take {name}: {why}", code="orchestrator_unavailable")
 
@@ -241,4 +337,4 @@ def _count(report: str, outcome: str) -> None:
     count_report(report, outcome)
 
 
-__all__ = ["AbandonError", "ContentMissingError", "OrchestratorClient"]
+__all__ = ["REPORTED_CONTENT_MAX_BYTES", "AbandonError", "ContentMissingError", "OrchestratorClient"]

@@ -12,68 +12,25 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from typing import Final, TypeVar
 
-import httpx
-from opentelemetry import propagate
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from ml_shared.clients.tls import shared_tls
 from ml_shared.names import Header
+from ml_shared.web.wire import ExchangeError as ExchangeError
+from ml_shared.web.wire import Loss as Loss
+from ml_shared.web.wire import ReplyHeaders, Wire
+from ml_shared.web.wire import Timeouts as Timeouts
 
 Model = TypeVar("Model", bound=BaseModel)
 
 BACKOFF_SECONDS: Final = 0.25
 # doubled each time, with full jitter: callers that failed together do not come back together
-CONNECT_TIMEOUT_SECONDS: Final = 2.0
 REPORT_MAX_BYTES: Final = 65_536
 # an answer of some fields, or a problem document
 RETRY_AFTER_MAX_SECONDS: Final = 3_600.0
 RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
-
-
-class Loss(StrEnum):
-    """How an exchange came to have no answer."""
-
-    UNREACHED = "unreached"  # nothing was sent, so nothing was done
-    BROKEN = "broken"  # sent, and the connection ended before a whole answer came
-    TIMED_OUT = "timed_out"  # sent, and no whole answer came in time
-    TOO_LONG = "too_long"  # an answer of more bytes than are read
-
-
-class ExchangeError(Exception):
-    """There is no answer.
-
-    Attributes
-    ----------
-    loss
-        How, which says whether the request may have been carried out.
-    """
-
-    def __init__(self, loss: Loss, reason: str) -> None:
-        super().__init__(f"{loss} ({reason})")
-        self.loss = loss
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long an exchange may take.
-
-    Attributes
-    ----------
-    connect_seconds
-        To get a connection: from the pool, and again to make one.
-    silence_seconds
-        The longest pause of the peer while it reads or answers.
-    whole_seconds
-        From asking for a connection to the answer's last byte; a peer that drips is not waited for.
-    """
-
-    silence_seconds: float
-    whole_seconds: float
-    connect_seconds: float = CONNECT_TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +80,7 @@ class PeerAnswer:
     """An answer, whole, whatever its status."""
 
     status: int
-    headers: httpx.Headers
+    headers: ReplyHeaders
     body: bytes
 
     @property
@@ -168,26 +125,11 @@ def retry_after_seconds(value: str) -> float | None:
     return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), RETRY_AFTER_MAX_SECONDS)
 
 
-_UNREACHED: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-)
-
-
-async def _inject_trace_context(request: httpx.Request) -> None:
-    """For processes whose httpx is not instrumented: the one that Celery forks from exports no spans."""
-    if "traceparent" not in request.headers:
-        propagate.inject(request.headers)
-
-
 class Peer:
     """A peer that is called with this service's own key. Make it with `open_peer`."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
-        self._http = http
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
 
     async def exchange(self, call: Call) -> PeerAnswer:
         """Carry out a call, repeated as far as it may be.
@@ -217,41 +159,16 @@ class Peer:
             attempt += 1
 
     async def _once(self, call: Call) -> PeerAnswer:
-        times = call.timeouts
-        try:
-            async with (
-                asyncio.timeout(times.whole_seconds),
-                self._http.stream(
-                    call.method,
-                    call.path,
-                    params=call.parameters,
-                    content=call.content,
-                    headers=call.headers,
-                    timeout=httpx.Timeout(
-                        times.silence_seconds, connect=times.connect_seconds, pool=times.connect_seconds
-                    ),
-                ) as response,
-            ):
-                return PeerAnswer(response.status_code, response.headers, await _read(response, call.max_answer_bytes))
-        except _UNREACHED as error:
-            raise ExchangeError(Loss.UNREACHED, type(error).__name__) from error
-        except (httpx.TimeoutException, TimeoutError) as error:
-            raise ExchangeError(Loss.TIMED_OUT, type(error).__name__) from error
-        except httpx.HTTPError as error:
-            raise ExchangeError(Loss.BROKEN, type(error).__name__) from error
-
-
-async def _read(response: httpx.Response, max_bytes: int) -> bytes:
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        # not asked for, and a few bytes of it may unpack to gigabytes
-        raise ExchangeError(Loss.BROKEN, "an answer in an encoding that was not asked for")
-    parts, length = [], 0
-    async for part in response.aiter_raw():
-        length += len(part)
-        if length > max_bytes:
-            raise ExchangeError(Loss.TOO_LONG, f"more than {max_bytes} bytes")
-        parts.append(part)
-    return b"".join(parts)
+        reply = await self._wire.exchange(
+            call.method,
+            call.path,
+            call.timeouts,
+            parameters=call.parameters,
+            content=call.content,
+            headers=call.headers,
+            max_bytes=call.max_answer_bytes,
+        )
+        return PeerAnswer(reply.status, reply.headers, reply.body)
 
 
 @asynccontextmanager
@@ -265,16 +182,9 @@ async def open_peer(url: str, key: SecretStr, *, max_connections: int) -> AsyncI
     key
         This service's own: what the peer knows it by.
     """
-    async with httpx.AsyncClient(
-        base_url=url,
-        headers={Header.API_KEY: key.get_secret_value(), "Accept": "application/json", "Accept-Encoding": "identity"},
-        limits=httpx.Limits(max_connections=max_connections),
-        event_hooks={"request": [_inject_trace_context]},
-        follow_redirects=False,
-        trust_env=False,  # the fleet's own traffic goes through no proxy of the environment's
-        verify=shared_tls(),
-    ) as http:
-        yield Peer(http)
+    headers = {Header.API_KEY: key.get_secret_value(), "Accept": "application/json", "Accept-Encoding": "identity"}
+    async with Wire.open(url, headers, connections=max_connections) as wire:
+        yield Peer(wire)
 
 
 def json_of(model: BaseModel) -> bytes:

@@ -108,6 +108,8 @@ class FakeOrchestrator(FakePeer):
         Attempts whose callback is answered `stale`.
     corrupt
         Whether content is damaged on its way, either way.
+    takes_content_with_reports
+        Whether it takes content with a report, and sends it with the answer to a start; an earlier version does not.
     """
 
     def __init__(
@@ -125,6 +127,8 @@ class FakeOrchestrator(FakePeer):
                 ("POST", "/jobs/{job_id}/complete", self._complete),
                 ("POST", "/jobs/{job_id}/progress", self._progress),
                 ("PUT", "/content", self._put_content),
+                ("PUT", "/content/complete", self._complete_with_content),
+                ("POST", "/content/{ref}/start", self._start_with_content),
                 ("GET", "/content/{ref}", self._get_content),
             ],
             prefix=prefix,
@@ -142,6 +146,7 @@ class FakeOrchestrator(FakePeer):
         self.abandon_at: set[ProgressPhase] = set()
         self.stale: set[str] = set()
         self.corrupt = False
+        self.takes_content_with_reports = True
 
     def hand_out(self, stage: Stage, *, job_id: str | None = None, attempt_id: str | None = None) -> tuple[str, str]:
         """Hand out a job, a new one unless it is named; an earlier attempt of it is superseded.
@@ -201,7 +206,9 @@ class FakeOrchestrator(FakePeer):
             return _invalid()
         if refusal := _wrong_stage(caller, callback.stage):
             return refusal
-        job_id = request.path_params["job_id"]
+        return self._take(request.path_params["job_id"], callback, request)
+
+    def _take(self, job_id: str, callback: StageCallback, request: Request) -> Response:
         job = self._current(job_id, callback.stage, callback.attempt_id)
         if job_id not in self.jobs:
             return problem(404, "job_not_found", "there is no such job")
@@ -217,16 +224,56 @@ class FakeOrchestrator(FakePeer):
             job.starts[callback.stage] = max(job.starts.get(callback.stage, 0) - 1, 0)  # most are given back
         return JSONResponse({})
 
+    def _complete_with_content(self, request: Request, body: bytes, caller: str) -> Response:
+        if caller not in ("", Service.SCRAPER):
+            return _internal_only()
+        if not self.takes_content_with_reports:
+            return problem(404, "not_found", "there is no such route")
+        line, _, content = body.partition(b"\n")
+        try:
+            callback, job_id = StageCallback.model_validate_json(line), request.query_params["job_id"]
+        except (KeyError, ValidationError):
+            return _invalid()
+        if refusal := _wrong_stage(caller, callback.stage):
+            return refusal
+        if len(content) > self.max_content_bytes:
+            return problem(413, "too_large", f"{self.max_content_bytes} bytes is the most")
+        digest = hashlib.sha256(content + (b"damaged" if self.corrupt else b"")).hexdigest()
+        if request.headers.get(Header.CONTENT_SHA256, digest) != digest:
+            return problem(422, "content_corrupt", "the content does not match its hash")
+        if self._current(job_id, callback.stage, callback.attempt_id) is not None:
+            ref = self.keep(content, job_id=job_id, attempt_id=callback.attempt_id, stage=callback.stage)
+            callback = callback.model_copy(update={"content_ref": ref})
+        return self._take(job_id, callback, request)
+
+    def _start_with_content(self, request: Request, body: bytes, caller: str) -> Response:
+        if caller not in ("", Service.EMBEDDING):
+            return _internal_only()
+        if not self.takes_content_with_reports:
+            return problem(404, "not_found", "there is no such route")
+        if "job_id" not in request.query_params:
+            return _invalid()
+        job_id = request.query_params["job_id"]
+        answer = self._say(job_id, body, caller, request)
+        if answer.status_code != 200:
+            return answer
+        kept = self.contents.get(request.path_params["ref"])
+        if kept is None or (self.strict and kept.job_id != job_id):
+            return problem(404, "content_not_found", "there is no such content for this attempt")
+        return self._send(kept)
+
     def _progress(self, request: Request, body: bytes, caller: str) -> Response:
         if caller and caller not in REPORTER_OF.values():
             return _internal_only()
+        return self._say(request.path_params["job_id"], body, caller, request)
+
+    def _say(self, job_id: str, body: bytes, caller: str, request: Request) -> Response:
         try:
             report = ProgressReport.model_validate_json(body)
         except ValidationError:
             return _invalid()
         if refusal := _wrong_stage(caller, report.stage):
             return refusal
-        job_id = request.path_params["job_id"]
         self.reports.append(ReceivedProgress(job_id, report, dict(request.headers)))
         job = self._current(job_id, report.stage, report.attempt_id)
         if job is None or report.attempt_id in self.abandoned or report.phase in self.abandon_at:
@@ -265,6 +312,9 @@ class FakeOrchestrator(FakePeer):
         kept = self.contents.get(request.path_params["ref"])
         if kept is None or not self._may_read(kept, request.query_params["attempt_id"]):
             return problem(404, "content_not_found", "there is no such content for this attempt")
+        return self._send(kept)
+
+    def _send(self, kept: KeptContent) -> Response:
         digest = hashlib.sha256(kept.body).hexdigest()
         sent = kept.body + (b"damaged" if self.corrupt else b"")
         return Response(sent, media_type="application/json", headers={Header.CONTENT_SHA256: digest})

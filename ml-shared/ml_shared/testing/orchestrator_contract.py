@@ -4,6 +4,7 @@ A test module inherits from `OrchestratorContract` and has a fixture `peer`.
 """
 
 import hashlib
+import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
@@ -46,6 +47,12 @@ class OrchestratorUnderTest(Protocol):
     async def hand_out(self, stage: Stage, job_id: str | None = None) -> tuple[str, str]:
         """Hand out a new job to a stage, or the same one once more; return its id and the attempt's."""
 
+    async def hand_out_with_content(self, body: bytes) -> tuple[str, str, str]:
+        """Hand out a new job to the embedding stage, with chunks that are kept; return its id, the attempt's, their ref."""
+
+    async def page_of(self, job_id: str) -> bytes | None:
+        """Return what is kept of the page of a job whose scraping has ended."""
+
 
 def success(attempt_id: str, stage: Stage = Stage.SCRAPING, **fields: Any) -> StageCallback:
     """A callback of an attempt that did its work."""
@@ -74,6 +81,8 @@ async def every_route(peer: OrchestratorUnderTest, key: str | None) -> list[http
             await http.post(f"/jobs/{job_id}/progress", json=started),
             await http.put("/content", params=query, content=PAGE),
             await http.get("/content/0", params={"attempt_id": attempt_id}),
+            await http.post("/content/0/start", params={"job_id": job_id}, json=started | {"stage": "embedding"}),
+            await http.put("/content/complete", params={"job_id": job_id}, content=json.dumps(callback) + "\n"),
             await http.post(f"/jobs/{job_id}/complete", json=callback),
         ]
 
@@ -215,12 +224,79 @@ class OrchestratorContract:
         with pytest.raises(ContentMissingError):
             await embedding.get_content(ref, attempt_id)
 
+    async def test_content_that_comes_with_its_report_is_kept_and_the_report_counts_once(
+        self, peer: OrchestratorUnderTest, scraper: OrchestratorClient, embedding: OrchestratorClient
+    ) -> None:
+        job_id, attempt_id = await peer.hand_out(Stage.SCRAPING)
+        assert await scraper.complete(job_id, success(attempt_id), content=PAGE) == CallbackAnswer()
+        again = await scraper.complete(job_id, success(attempt_id), content=b"another")
+        assert again == CallbackAnswer(duplicate=True)
+        assert await peer.page_of(job_id) == PAGE
+
+    async def test_content_with_the_report_of_another_attempt_is_not_kept(
+        self, peer: OrchestratorUnderTest, scraper: OrchestratorClient
+    ) -> None:
+        job_id, first = await peer.hand_out(Stage.SCRAPING)
+        _, second = await peer.hand_out(Stage.SCRAPING, job_id)
+        for other in (first, str(uuid.uuid4()), "not-an-id-of-ours"):
+            assert await scraper.complete(job_id, success(other), content=b"old") == CallbackAnswer(stale=True)
+        assert await scraper.complete(job_id, success(second), content=PAGE) == CallbackAnswer()
+        assert await scraper.complete(job_id, success(first), content=b"older") == CallbackAnswer(stale=True)
+        assert await peer.page_of(job_id) == PAGE
+
+    async def test_content_is_none_of_a_job_that_nobody_knows(
+        self, peer: OrchestratorUnderTest, scraper: OrchestratorClient
+    ) -> None:
+        for job_id in (str(uuid.UUID(int=7)), "not-an-id-of-ours"):
+            told = await scraper.complete(job_id, success(str(uuid.uuid4())), content=PAGE)
+            assert told == CallbackAnswer(stale=True)
+
+    async def test_a_report_with_content_that_was_damaged_on_its_way_or_is_none_is_refused(
+        self, peer: OrchestratorUnderTest
+    ) -> None:
+        job_id, attempt_id = await peer.hand_out(Stage.SCRAPING)
+        line = success(attempt_id).model_dump_json(exclude_none=True).encode()
+        headers = {Header.API_KEY: peer.scraper_key, Header.CONTENT_SHA256: hashlib.sha256(PAGE).hexdigest()}
+        async with httpx.AsyncClient(base_url=peer.url, headers=headers, trust_env=False) as http:
+            for body in (line + b"\ndamaged" + PAGE, line, b"\n" + PAGE, PAGE, b'{"stage": "scraping"}\n' + PAGE):
+                answer = await http.put("/content/complete", params={"job_id": job_id}, content=body)
+                assert answer.status_code == 422, body
+
+    async def test_a_start_is_answered_with_the_content_that_it_works_on_and_counts_once_a_delivery(
+        self, peer: OrchestratorUnderTest, embedding: OrchestratorClient
+    ) -> None:
+        job_id, attempt_id, ref = await peer.hand_out_with_content(PAGE)
+        started = report(attempt_id, stage=Stage.EMBEDDING, start_id="first")
+        for _ in range(6):
+            assert await embedding.start_with_content(job_id, started, ref) == PAGE
+        for delivery in range(3):
+            again = report(attempt_id, stage=Stage.EMBEDDING, start_id=f"more-{delivery}")
+            assert await embedding.start_with_content(job_id, again, ref) == PAGE
+        one_too_many = report(attempt_id, stage=Stage.EMBEDDING, start_id="last")
+        with pytest.raises(AbandonError):
+            await embedding.start_with_content(job_id, one_too_many, ref)
+
+    async def test_a_start_without_its_content_is_a_start(
+        self, peer: OrchestratorUnderTest, embedding: OrchestratorClient
+    ) -> None:
+        job_id, attempt_id, ref = await peer.hand_out_with_content(PAGE)
+        _, _, of_another = await peer.hand_out_with_content(b"another's")
+        started = report(attempt_id, stage=Stage.EMBEDDING)
+        for other in ("0" * 40, of_another):
+            assert await embedding.start_with_content(job_id, started, other) is None
+        running = report(attempt_id, ProgressPhase.RUNNING, Stage.EMBEDDING)
+        assert (await embedding.progress(job_id, running)).lease_seconds > 0
+        with pytest.raises(AbandonError):
+            await embedding.start_with_content(job_id, report(str(uuid.uuid4()), stage=Stage.EMBEDDING), ref)
+
     async def test_content_over_the_limit_is_refused(
         self, peer: OrchestratorUnderTest, scraper: OrchestratorClient
     ) -> None:
         job_id, attempt_id = await peer.hand_out(Stage.SCRAPING)
         with pytest.raises(TooLargeError):
             await scraper.put_content(job_id, attempt_id, Stage.SCRAPING, bytes(peer.max_content_bytes + 1))
+        with pytest.raises(TooLargeError):
+            await scraper.complete(job_id, success(attempt_id), content=bytes(peer.max_content_bytes + 1))
 
     async def test_a_field_of_a_later_version_is_ignored(self, peer: OrchestratorUnderTest) -> None:
         job_id, attempt_id = await peer.hand_out(Stage.SCRAPING)
@@ -232,11 +308,11 @@ class OrchestratorContract:
 
     async def test_nobody_without_a_valid_key_is_heard(self, peer: OrchestratorUnderTest) -> None:
         for key in (None, "a-key-of-nobody"):
-            assert [answer.status_code for answer in await every_route(peer, key)] == [401] * 4
+            assert [answer.status_code for answer in await every_route(peer, key)] == [401] * 6
 
     async def test_a_users_key_is_not_enough(self, peer: OrchestratorUnderTest) -> None:
         answers = await every_route(peer, peer.user_key)
-        assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(403, "internal_only")] * 4
+        assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(403, "internal_only")] * 6
 
     async def test_a_service_reports_of_its_own_stage_and_no_other(self, peer: OrchestratorUnderTest) -> None:
         answers = await every_route(peer, peer.embedding_key)
@@ -244,6 +320,8 @@ class OrchestratorContract:
             (403, "wrong_stage"),
             (403, "internal_only"),
             (404, "content_not_found"),
+            (409, "abandon"),
+            (403, "internal_only"),
             (403, "wrong_stage"),
         ]
-        assert (await every_route(peer, peer.scraper_key))[2].status_code == 403
+        assert [answer.status_code for answer in await every_route(peer, peer.scraper_key)][2:4] == [403, 403]

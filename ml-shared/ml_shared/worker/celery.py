@@ -33,6 +33,7 @@ from ml_shared.worker.pool import PromptTaskPool, import_for_children
 from ml_shared.worker.request import KILLED
 from ml_shared.worker.runtime import ChildRuntime
 from ml_shared.worker.task import AsyncTask, StageTask
+from ml_shared.worker.transport import LeanTransport
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +124,7 @@ def build_celery_app(
         task_serializer="json",
         result_serializer="json",
         accept_content=["json"],
+        broker_transport=f"{LeanTransport.__module__}:{LeanTransport.__qualname__}",
         broker_transport_options={
             # A delayed retry waits at most RETRY_MAX_SECONDS, then at most one task's time for a slot, then runs.
             "visibility_timeout": 2 * time_limit_seconds + RETRY_MAX_SECONDS + SLACK_SECONDS,

@@ -57,11 +57,14 @@ class StageOutcome:
         Where the orchestrator keeps what this stage made.
     stats
         Counts for the job, plain JSON.
+    content
+        What this stage made, to be kept with the final callback, where it is not kept already.
     """
 
     result: BaseModel
     content_ref: str | None = None
     stats: dict[str, Any] = field(default_factory=dict)
+    content: bytes | None = None
 
 
 @dataclass
@@ -78,6 +81,8 @@ class StageRun:
         For content; `None` for a task without a job.
     host_next_at
         The body sets it: when the host may be asked again. Sent with the final callback, whatever that says.
+    content
+        What the orchestrator keeps for this stage, if it came with the answer to `started`.
     """
 
     resources: Any
@@ -86,6 +91,7 @@ class StageRun:
     orchestrator: OrchestratorClient | None = None
     host_next_at: datetime | None = None
     stage: Stage | None = None
+    content: bytes | None = None
 
     async def committing(self) -> None:
         """Announce the write that can't be taken back. Without a job, nothing.
@@ -162,7 +168,10 @@ async def within(seconds: float, work: Awaitable[StageOutcome]) -> StageOutcome:
 class Attempt:
     """One attempt of a job's stage: started, kept alive, and given up when the orchestrator says so."""
 
-    def __init__(self, stage: Stage, job_id: str, attempt_id: str, *, renew_seconds: float) -> None:
+    def __init__(
+        self, stage: Stage, job_id: str, attempt_id: str, *, renew_seconds: float, content_ref: str | None = None
+    ) -> None:
+        self._content_ref = content_ref
         self.stage = stage
         self.job_id = job_id
         self.attempt_id = attempt_id
@@ -178,8 +187,8 @@ class Attempt:
         )
         return failure_callback(told, self.attempt_id, self.stage, self.run.host_next_at if self.run else None)
 
-    async def start(self, orchestrator: OrchestratorClient) -> None:
-        """Say `started`.
+    async def start(self, orchestrator: OrchestratorClient) -> bytes | None:
+        """Say `started`, and return what the stage works on if that came with the answer.
 
         Raises
         ------
@@ -190,9 +199,12 @@ class Attempt:
         """
         try:
             started = self._report(ProgressPhase.STARTED, start_id=self._start_id)
+            if self._content_ref is not None:
+                return await orchestrator.start_with_content(self.job_id, started, self._content_ref)
             await orchestrator.progress(self.job_id, started)
         except UnavailableError as error:
             raise NotStartedError(str(error)) from error
+        return None
 
     async def execute(self, resources: WorkerResources, body: StageBody, limit_seconds: float) -> StageOutcome:
         """Run the body under a lease that is renewed beside it.
@@ -205,8 +217,8 @@ class Attempt:
         orchestrator = resources.orchestrator
         if orchestrator is None:
             raise NotStartedError("a task with a job needs ORCHESTRATOR_URL and SERVICE_API_KEY")
-        await self.start(orchestrator)
-        self.run = StageRun(resources, self.job_id, self.attempt_id, orchestrator, stage=self.stage)
+        content = await self.start(orchestrator)
+        self.run = StageRun(resources, self.job_id, self.attempt_id, orchestrator, stage=self.stage, content=content)
         work = asyncio.ensure_future(within(limit_seconds, body(self.run)))
         renewal = asyncio.create_task(self._renew(orchestrator))
         try:

@@ -120,7 +120,15 @@ class StageTask(AsyncTask):
     job_stage: ClassVar[str]
     max_retries = MAX_RETRIES
 
-    def run_stage(self, body: StageBody, *, job_id: str | None, attempt_id: str | None, url: str | None) -> None:
+    def run_stage(
+        self,
+        body: StageBody,
+        *,
+        job_id: str | None,
+        attempt_id: str | None,
+        url: str | None,
+        content_ref: str | None = None,
+    ) -> None:
         """Run a stage's body and tell whoever asked how it ended.
 
         With a job: `started`, the body under a lease that is renewed, and exactly one callback; no Celery retries.
@@ -128,7 +136,7 @@ class StageTask(AsyncTask):
         """
         self._describe(job_id, url)
         if job_id is not None and attempt_id is not None:
-            self._run_attempt(body, job_id, attempt_id)
+            self._run_attempt(body, job_id, attempt_id, content_ref)
         else:
             self._run_direct(body)
 
@@ -144,9 +152,10 @@ class StageTask(AsyncTask):
         }
         span.set_attributes({name: value for name, value in known.items() if value})
 
-    def _run_attempt(self, body: StageBody, job_id: str, attempt_id: str) -> None:
+    def _run_attempt(self, body: StageBody, job_id: str, attempt_id: str, content_ref: str | None) -> None:
         renew_seconds = self.app.service_settings.LEASE_RENEW_SECONDS
-        attempt = Attempt(self.stage, job_id, attempt_id, renew_seconds=renew_seconds)
+        attempt = Attempt(self.stage, job_id, attempt_id, renew_seconds=renew_seconds, content_ref=content_ref)
+        content: bytes | None = None
         try:
             outcome = self.run_async(lambda resources: attempt.execute(resources, body, self.body_limit_seconds))
         except AbandonError as abandoned:
@@ -167,6 +176,7 @@ class StageTask(AsyncTask):
         except Exception as error:  # noqa: BLE001 - a worker's edge: whatever it was, it is logged and told
             callback = self._failure(error, attempt)
         else:
+            content = outcome.content
             callback = StageCallback(
                 attempt_id=attempt_id,
                 stage=self.stage,
@@ -175,11 +185,22 @@ class StageTask(AsyncTask):
                 stats=outcome.stats,
                 host_next_at=attempt.run.host_next_at if attempt.run else None,
             )
-        self.note_outcome(str(callback.status))
         try:
-            self.run_async(lambda resources: resources.orchestrator.complete(job_id, callback))
+            self._report(job_id, callback, content)
+        except ServiceError as error:  # what it made is not kept
+            callback = self._failure(error, attempt)
+            self._report(job_id, callback, None)
+        self.note_outcome(str(callback.status))
+
+    def _report(self, job_id: str, callback: StageCallback, content: bytes | None) -> None:
+        async def say(resources: Any) -> None:
+            await resources.orchestrator.complete(job_id, callback, content=content)
+
+        try:
+            self.run_async(say)
         except SystemExit:  # stopped while it was said: said again, since a second one of an attempt does no harm
-            self._last_word(lambda resources: resources.orchestrator.complete(job_id, callback))
+            self.note_outcome(str(callback.status))
+            self._last_word(say)
             raise
 
     def _last_word(self, say: Callable[[Any], Awaitable[Any]]) -> None:

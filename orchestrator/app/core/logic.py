@@ -21,6 +21,7 @@ from app.core.dispatch.dispatching import Dispatcher, Pass, Policy
 from app.core.dispatch.hand_outs import attempt_of
 from app.core.dispatch.pipeline import FIRST, PIPELINE, StageDefinition, definition_of
 from app.core.dispatch.stage_calls import open_stages
+from app.core.dispatch.watching import Watch
 from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
 from app.core.jobs import reading, submission, transitions
 from app.core.jobs.transitions import Limits, Transition
@@ -113,8 +114,15 @@ class Orchestrator:
             created_after=wanted.created_after,
         )
 
-    async def complete(self, service: str | None, job_id: str, callback: StageCallback) -> Transition:
+    async def complete(
+        self, service: str | None, job_id: str, callback: StageCallback, content: bytes | None = None
+    ) -> Transition:
         """Take a stage's result.
+
+        Parameters
+        ----------
+        content
+            What the attempt made, to be kept first. Of an attempt that is not the job's any more nothing is kept.
 
         Raises
         ------
@@ -124,12 +132,11 @@ class Orchestrator:
             If there is no such job.
         """
         definition = _stage_of(service, callback.stage)
-        known: dict[str, Value] = {
-            attributes.JOB_ID: job_id,
-            attributes.DISPATCH_STAGE: callback.stage.value,
-            attributes.OPERATION: Operation.WRITE.value,
-        }
+        known = {**_of_job(job_id, callback.stage), attributes.OPERATION: Operation.WRITE.value}
         with work_span(COMPLETE_SPAN, attributes=known) as span:
+            if content is not None:
+                stored = await self._keep(job_id, callback.attempt_id, callback.stage, content)
+                callback = callback.model_copy(update={"content_ref": stored.content_ref if stored else None})
             moved = await transitions.complete(self.pool, _uuid(job_id), definition, callback, self._limits)
             if callback.error_code is not None:
                 span.set_attribute(attributes.ERROR_CODE, callback.error_code)
@@ -164,17 +171,36 @@ class Orchestrator:
             If the attempt is not the job's any more.
         """
         _stage_of(service, stage)
+        stored = await self._keep(job_id, attempt_id, stage, body)
+        if stored is None:
+            raise AbandonError
+        return stored
+
+    async def _keep(self, job_id: str, attempt_id: str, stage: Stage, body: bytes) -> ContentStored | None:
+        """Keep content of the job's current attempt; of another one it is not kept."""
         job, attempt = _uuid(job_id), attempt_of(attempt_id)
         current = await contents.owner_of_attempt(self.pool, job, attempt)
         if current is None or current[1] is not stage:
-            raise AbandonError
-        known: dict[str, Value] = {
-            attributes.JOB_ID: job_id,
-            attributes.DISPATCH_STAGE: stage.value,
-            attributes.OPERATION: Operation.WRITE.value,
-        }
+            return None
+        known = {**_of_job(job_id, stage), attributes.OPERATION: Operation.WRITE.value}
         with work_span(WRITE_CONTENT_SPAN, attributes=known):
             return await self._content.put(current[0], job, attempt, stage, body)
+
+    async def start(self, service: str | None, job_id: str, ref: str, report: ProgressReport) -> StoredContent:
+        """Take an attempt's start, and return the content that it works on.
+
+        Raises
+        ------
+        AbandonError
+            If the attempt is not the job's any more.
+        ContentNotFoundError
+            If there is none, or it is another job's: the attempt has started all the same.
+        """
+        await self.progress(service, job_id, report)
+        found = await self._content.get(ref)
+        if found is None or found.job_id != uuid_of(job_id):
+            raise ContentNotFoundError
+        return found
 
     async def get_content(self, ref: str, attempt_id: str) -> StoredContent:
         """Return content to the current attempt of the job that it belongs to.
@@ -192,6 +218,10 @@ class Orchestrator:
     async def dispatch(self, stage: Stage) -> Pass:
         """Make one pass of a stage."""
         return await self._dispatcher.run(stage)
+
+    def watch(self, *, interval_seconds: float) -> Watch:
+        """Return what makes passes of every stage as soon as they are asked for."""
+        return Watch(self._dispatcher, self.seconds_to_next_lane, interval_seconds=interval_seconds)
 
     async def recover(self) -> frozenset[Stage]:
         """Take back leases that ran out; return the stages that have work again."""
@@ -254,6 +284,10 @@ async def open_orchestrator(settings: Settings) -> AsyncIterator[Orchestrator]:
         content = PostgresContentStore(content_pool, max_bytes=settings.MAX_CONTENT_BYTES)
         dispatcher = Dispatcher(pool, content, stages, policy, limits)
         yield Orchestrator(pool, content, dispatcher, limits, settings)
+
+
+def _of_job(job_id: str, stage: Stage) -> dict[str, Value]:
+    return {attributes.JOB_ID: job_id, attributes.DISPATCH_STAGE: stage.value}
 
 
 def _stage_of(service: str | None, stage: Stage) -> StageDefinition:

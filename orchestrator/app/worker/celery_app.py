@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.config import settings
 from app.core.dispatch.pipeline import PIPELINE
 from app.worker.nudging import Nudger
+from app.worker.watching import WatchStep
 from ml_shared.names import Queue, TaskName
 from ml_shared.storage.redis_client import open_redis
 from ml_shared.worker.celery import build_celery_app
@@ -53,13 +54,11 @@ app = build_celery_app(
     soft_time_limit_seconds=SOFT_TIME_LIMIT_SECONDS,
     time_limit_seconds=TIME_LIMIT_SECONDS,
     beat_schedule={
-        **{
-            f"dispatch-{definition.stage}": _every(
-                settings.DISPATCH_INTERVAL_SECONDS, TaskName.DISPATCH, definition.stage
-            )
-            for definition in PIPELINE
-        },
+        "dispatch": _every(
+            settings.DISPATCH_INTERVAL_SECONDS, TaskName.DISPATCH, *(definition.stage.value for definition in PIPELINE)
+        ),
         "recover": _every(settings.RECOVERY_INTERVAL_SECONDS, TaskName.RECOVER_JOBS),
         "purge": _every(PURGE_INTERVAL_SECONDS, TaskName.PURGE),
     },
 )
+app.steps["worker"].add(WatchStep)

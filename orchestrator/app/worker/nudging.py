@@ -1,60 +1,66 @@
-"""Asking for a pass of a stage: one task, however many ask."""
+"""Asking for a pass: a word to whoever stands watch, and no task."""
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
 
-from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ml_shared.names import Queue, Stage
+from ml_shared.names import Stage
+from ml_shared.storage.redis_client import open_sibling
 
-NUDGE_KEPT_SECONDS = 5
-# a nudge that was lost with its message holds the next ones back no longer than this
-SEND_TIMEOUT_SECONDS = 2.0
+CHANNEL: Final = "ml:passes"
+SEND_TIMEOUT_SECONDS: Final = 2.0
+CONNECTIONS: Final = 16
+# of a process; with more requests at once than that some words are not said, of many that say the same
 
 logger = logging.getLogger(__name__)
 
 
 class Nudger:
-    """Sends a dispatch task unless one is on its way already.
+    """Tells which stages have something to do.
 
-    Losing a nudge loses nothing: beat makes a pass of every stage within seconds.
+    A word that nobody hears loses nothing: beat makes a pass of every stage within seconds.
     """
 
     def __init__(self, redis: Redis | None) -> None:
         self._redis = redis
 
-    @staticmethod
-    def _key(stage: Stage) -> str:
-        return f"ml:nudge:{stage}"
-
-    async def nudge(self, stage: Stage, *, delay_seconds: float = 0.0) -> None:
-        """Ask for a pass of a stage, now or after a short delay."""
-        from app.worker.tasks import dispatch  # the task's module needs the app, which needs this one
-
-        if self._redis is None:
+    async def nudge(self, *stages: Stage) -> None:
+        """Ask for a pass of these stages."""
+        if self._redis is None or not stages:
             return
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                key = self._key(stage) + (":later" if delay_seconds else "")
-                kept_ms = int((NUDGE_KEPT_SECONDS + delay_seconds) * 1000)
-                if await self._redis.set(key, 1, nx=True, px=kept_ms):
-                    await asyncio.to_thread(
-                        dispatch.apply_async,
-                        args=[stage.value],
-                        queue=Queue.ORCHESTRATION.value,
-                        countdown=delay_seconds or None,
-                        expires=NUDGE_KEPT_SECONDS + delay_seconds,
-                    )
-        except (RedisError, OperationalError, TimeoutError, OSError) as error:
-            logger.warning("nudge_not_sent", extra={"failed_stage": stage, "reason": type(error).__name__})
+                await self._redis.publish(CHANNEL, " ".join(sorted(stages)))
+        except (RedisError, TimeoutError, OSError) as error:
+            logger.warning("nudge_not_sent", extra={"failed_stage": stages[0], "reason": type(error).__name__})
 
-    async def taken(self, stage: Stage) -> None:
-        """Say that a pass begins: whoever asks from now on gets another."""
-        if self._redis is None:
-            return
-        try:
-            await self._redis.delete(self._key(stage), self._key(stage) + ":later")
-        except (RedisError, OSError) as error:
-            logger.warning("nudge_not_cleared", extra={"failed_stage": stage, "reason": type(error).__name__})
+
+@asynccontextmanager
+async def open_nudger(redis: Redis | None) -> AsyncIterator[Nudger]:
+    """Open a nudger with connections of its own to that Redis: one word is not worth a span."""
+    if redis is None:
+        yield Nudger(None)
+        return
+    async with open_sibling(redis, max_connections=CONNECTIONS) as own:
+        yield Nudger(own)
+
+
+async def nudges(redis: Redis) -> AsyncIterator[Stage]:
+    """Yield the stages that are asked for, as long as Redis is there.
+
+    Raises
+    ------
+    redis.exceptions.RedisError, OSError
+        When it is not.
+    """
+    async with redis.pubsub(ignore_subscribe_messages=True) as channel:
+        await channel.subscribe(CHANNEL)
+        async for message in channel.listen():
+            for word in message["data"].decode().split():
+                if word in set(Stage):  # of another version there may be others
+                    yield Stage(word)

@@ -1,33 +1,21 @@
 """The orchestrator's tasks. No state that matters is in a message: any of them may be lost, or come twice."""
 
-from app.config import settings
-from app.core.dispatch.pipeline import PIPELINE
+import asyncio
+
 from app.worker.celery_app import Resources, app
 from ml_shared.names import Stage, TaskName
 from ml_shared.worker.task import AsyncTask
 
 
 @app.task(bind=True, base=AsyncTask, name=TaskName.DISPATCH.value)
-def dispatch(self: AsyncTask, stage: str) -> None:
-    """Make a pass of a stage."""
+def dispatch(self: AsyncTask, *stages: str) -> None:
+    """Make a pass of each stage: what beat asks for, whether anybody stands watch or not."""
 
     async def body(resources: Resources) -> None:
-        wanted = Stage(stage)
-        await resources.nudger.taken(wanted)
-        done = await resources.orchestrator_core.dispatch(wanted)
-        for following in done.nudge:
-            await resources.nudger.nudge(following)
-        if any(definition.by_host and definition.stage is wanted for definition in PIPELINE):
-            await _come_back(resources, wanted)
+        passes = await asyncio.gather(*(resources.orchestrator_core.dispatch(Stage(stage)) for stage in stages))
+        await resources.nudger.nudge(*frozenset[Stage]().union(*(done.nudge for done in passes)))
 
     self.run_async(body)
-
-
-async def _come_back(resources: Resources, stage: Stage) -> None:
-    """Ask for the next pass when the next host may be asked, if that is before beat's."""
-    seconds = await resources.orchestrator_core.seconds_to_next_lane()
-    if seconds is not None and seconds < settings.DISPATCH_INTERVAL_SECONDS:
-        await resources.nudger.nudge(stage, delay_seconds=max(seconds, 0.02))
 
 
 @app.task(bind=True, base=AsyncTask, name=TaskName.RECOVER_JOBS.value)
@@ -35,8 +23,7 @@ def recover_jobs(self: AsyncTask) -> None:
     """Take back leases that ran out."""
 
     async def body(resources: Resources) -> None:
-        for stage in await resources.orchestrator_core.recover():
-            await resources.nudger.nudge(stage)
+        await resources.nudger.nudge(*await resources.orchestrator_core.recover())
 
     self.run_async(body)
 

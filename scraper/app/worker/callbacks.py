@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ml_shared.clients.orchestrator import OrchestratorClient
+from ml_shared.clients.orchestrator import REPORTED_CONTENT_MAX_BYTES, OrchestratorClient
 from ml_shared.contracts.scraping import ScrapeResult
 from ml_shared.names import Stage
 from ml_shared.settings import ServiceSettings
@@ -21,7 +21,7 @@ async def open_orchestrator(settings: ServiceSettings) -> AsyncIterator[Orchestr
 
 
 async def deliver(run: StageRun, result: ScrapeResult) -> StageOutcome:
-    """Put a job's page with the orchestrator, and return what the callback says of it."""
+    """Return what the callback says of a page, and the page itself; a long one is put with the orchestrator before."""
     stats = {
         "bytes": result.bytes_fetched,
         "title": result.title,
@@ -29,9 +29,10 @@ async def deliver(run: StageRun, result: ScrapeResult) -> StageOutcome:
         "final_url": result.final_url,
         "extraction": result.extraction.model_dump(mode="json") if result.extraction is not None else None,
     }
-    content_ref = None
-    if run.orchestrator is not None and run.job_id and run.attempt_id:
-        body = result.model_dump_json().encode()
-        stored = await run.orchestrator.put_content(run.job_id, run.attempt_id, Stage.SCRAPING, body)
-        content_ref = stored.content_ref
-    return StageOutcome(result=result, content_ref=content_ref, stats=stats)
+    if run.orchestrator is None or not run.job_id or not run.attempt_id:
+        return StageOutcome(result=result, stats=stats)
+    body = result.model_dump_json().encode()
+    if len(body) <= REPORTED_CONTENT_MAX_BYTES:
+        return StageOutcome(result=result, stats=stats, content=body)
+    stored = await run.orchestrator.put_content(run.job_id, run.attempt_id, Stage.SCRAPING, body)
+    return StageOutcome(result=result, content_ref=stored.content_ref, stats=stats)

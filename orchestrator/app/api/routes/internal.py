@@ -1,11 +1,14 @@
 """What workers say, and the content that they hand on: internal routes, each for the services that it names."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from app.api.schemas import JobId
+from app.api.schemas import JobId, read_report
+from app.core.content.store import StoredContent
 from app.core.dispatch.pipeline import reporters
+from app.core.errors import ContentNotFoundError
+from app.core.jobs.transitions import Transition
 from app.core.logic import Orchestrator
 from ml_shared.audit.logger import AuditEvent, Outcome, emit
 from ml_shared.auth.context import CallerContext
@@ -40,31 +43,79 @@ async def complete_stage(
     ctx: CallerContext = Depends(internal_only(*reporters())),
 ) -> CallbackAnswer:
     await enforcer.check(ctx)
-    orchestrator: Orchestrator = request.app.state.orchestrator
-    moved = await orchestrator.complete(ctx.service, job_id, payload)
-    # its slot is free again, and the stage after it may have work
-    for stage in {payload.stage, moved.next_stage} - {None}:
-        await request.app.state.nudger.nudge(stage)
+    moved = await _take(request, ctx, job_id, payload)
     if moved.stage_run is not None:
-        emit(
-            AuditEvent.STAGE_REPORTED,
-            ctx,
-            job_id=job_id,
-            stage=payload.stage,
-            status=payload.status,
-            error_code=payload.error_code,
-        )
+        emit(AuditEvent.STAGE_REPORTED, ctx, **_told(job_id, payload))
+    return moved.answer
+
+
+async def _take(
+    request: Request, ctx: CallerContext, job_id: str, callback: StageCallback, content: bytes | None = None
+) -> Transition:
+    orchestrator: Orchestrator = request.app.state.orchestrator
+    moved = await orchestrator.complete(ctx.service, job_id, callback, content)
+    # its slot is free again, and the stage after it may have work
+    await request.app.state.nudger.nudge(*{callback.stage, moved.next_stage} - {None})
     if moved.ended is not None:
         emit(
             AuditEvent.JOB_ENDED,
             ctx,
             outcome=Outcome.SUCCESS if moved.ended.status is JobStatus.COMPLETED else Outcome.FAILURE,
-            job_id=job_id,
-            status=moved.ended.status,
-            stage=payload.stage,
-            error_code=payload.error_code,
+            **_told(job_id, callback) | {"status": moved.ended.status},
         )
+    return moved
+
+
+def _told(job_id: str, callback: StageCallback) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "stage": callback.stage,
+        "status": callback.status,
+        "error_code": callback.error_code,
+    }
+
+
+@router.put(
+    "/content/complete",
+    response_model=CallbackAnswer,
+    response_model_exclude_defaults=True,
+    summary="Internal: how a stage's attempt ended, and what it produced",
+    description="The body is what `POST /jobs/{job_id}/complete` takes, on a line of its own, and then the content.",
+)
+async def complete_with_content(
+    request: Request,
+    job_id: Annotated[Identifier, Query()],
+    ctx: CallerContext = Depends(internal_only(Service.SCRAPER)),
+) -> CallbackAnswer:
+    await enforcer.check(ctx)
+    callback, content = read_report(await request.body(), request.headers.get(Header.CONTENT_SHA256))
+    moved = await _take(request, ctx, job_id, callback, content)
+    if moved.stage_run is not None:
+        emit(AuditEvent.STAGE_REPORTED, ctx, **_told(job_id, callback))
     return moved.answer
+
+
+@router.post(
+    "/content/{ref}/start",
+    response_class=Response,
+    summary="Internal: an attempt starts, and reads what the stage before it kept",
+)
+async def start_with_content(
+    ref: Annotated[Identifier, Path()],
+    payload: ProgressReport,
+    request: Request,
+    job_id: Annotated[Identifier, Query()],
+    ctx: CallerContext = Depends(internal_only(Service.EMBEDDING)),
+) -> Response:
+    await enforcer.check(ctx)
+    orchestrator: Orchestrator = request.app.state.orchestrator
+    try:
+        found = await orchestrator.start(ctx.service, job_id, ref, payload)
+    except ContentNotFoundError:
+        emit(AuditEvent.STAGE_STARTED, ctx, job_id=job_id, stage=payload.stage)
+        raise
+    emit(AuditEvent.STAGE_STARTED, ctx, job_id=job_id, stage=payload.stage)
+    return _content_response(found)
 
 
 @router.post("/jobs/{job_id}/progress", response_model=ProgressAnswer, summary="Internal: a worker's sign of life")
@@ -106,5 +157,8 @@ async def get_content(
 ) -> Response:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
-    found = await orchestrator.get_content(ref, attempt_id)
+    return _content_response(await orchestrator.get_content(ref, attempt_id))
+
+
+def _content_response(found: StoredContent) -> Response:
     return Response(found.body, media_type="application/json", headers={Header.CONTENT_SHA256: found.sha256})

@@ -5,6 +5,7 @@ Claim, commit, then call: no transaction is open during HTTP, and what a crash l
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,8 +16,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from app.core import metrics
 from app.core.content.store import PURGE_BATCH, ContentStore, purge
-from app.core.dispatch.claims import answered, claim, give_back, note_dispatch, queued, reject
-from app.core.dispatch.hand_outs import HandOut
+from app.core.dispatch.claims import claim, give_back, note_dispatch, queued, reject
+from app.core.dispatch.hand_outs import HandOut, Page
 from app.core.dispatch.pipeline import StageDefinition, definition_of
 from app.core.dispatch.stage_calls import Accepted, Answered, Outcome, Rejected, StageClient, Unavailable, Unknown
 from app.core.jobs.transitions import CONTENT_MISSING, Limits, complete, progress
@@ -28,6 +29,8 @@ from ml_shared.telemetry.urls import told_url
 
 PAUSE_BASE_SECONDS = 1.0
 PAUSE_MOST_SECONDS = 60.0
+ROOM_KEPT_SECONDS = 1.0
+# that there is room for content is believed for so long: adding up what is kept reads an entry of each piece
 STAGE_UNAVAILABLE = "stage_unavailable"
 HAND_OUT_SPAN = "dispatch.job"
 
@@ -76,52 +79,69 @@ class Dispatcher:
         self._stages = stages
         self._policy = policy
         self._limits = limits
+        self._room_until = 0.0
 
     async def run(self, stage: Stage) -> Pass:
-        """Make one pass of a stage.
+        """Make one pass of a stage, and wait for what it hands out.
 
         Returns
         -------
         Pass
             How many jobs were handed out, and which stages to look at next.
         """
+        claimed = await self.claim(stage)
+        this_pass = trace.get_current_span().get_span_context()
+        moved = await asyncio.gather(*(self.hand_out(job, this_pass) for job in claimed))
+        return Pass(len(claimed), frozenset().union(*moved))
+
+    async def claim(self, stage: Stage) -> list[HandOut]:
+        """Claim what a pass of a stage may hand out: each of these jobs has a lease now, and is to be handed out."""
         definition = definition_of(stage)
         if definition.by_host and await self._content_is_full():
             metrics.HIGH_WATER.labels(stage).inc()
-            return Pass(0, frozenset())
-        claimed = await claim(
+            return []
+        return await claim(
             self._pool,
             definition,
             in_flight=self._policy.in_flight[stage],
             high_water=self._policy.high_water_jobs,
             lease_seconds=self._policy.dispatch_lease_seconds,
         )
-        if not claimed:
-            return Pass(0, frozenset())
-        this_pass = trace.get_current_span().get_span_context()
-        moved = await asyncio.gather(
-            *(self._hand_out(definition, job, this_pass) for job in claimed), return_exceptions=True
-        )
-        nudge: set[Stage] = set()
-        for job, following in zip(claimed, moved, strict=True):
-            if isinstance(following, BaseException):
-                # its lease brings the job back; the others of the pass were not to be cut off for it
-                logger.error("hand_out_broke", exc_info=following, extra=_fields(job, "internal_error"))
-            elif following is not None:
-                nudge.add(following)
-        if definition.read_answer is not None:
-            nudge.add(stage)  # its slots are free again
-        return Pass(len(claimed), frozenset(nudge))
+
+    async def hand_out(self, job: HandOut, this_pass: SpanContext | None = None) -> frozenset[Stage]:
+        """Hand out a claimed job, and return which stages to look at next.
+
+        Whatever goes wrong is logged: its lease brings the job back, and the others of a pass are not cut off for it.
+
+        Parameters
+        ----------
+        this_pass
+            The span of the pass that claimed it, if that has one.
+        """
+        definition = definition_of(job.stage)
+        try:
+            following = await self._hand_out(definition, job, this_pass)
+        except Exception:
+            logger.exception("hand_out_broke", extra=_fields(job, "internal_error"))
+            following = None
+        # of a stage whose answer is its result a slot is free again
+        ready = {following, job.stage if definition.read_answer is not None else None}
+        return frozenset(stage for stage in ready if stage is not None)
 
     async def _content_is_full(self) -> bool:
         """Say whether new pages have to wait; what ended jobs left behind is given up before that."""
-        most = self._policy.high_water_bytes
-        if await self._content.total_bytes() < most:
+        if time.monotonic() < self._room_until:
             return False
-        await purge(self._pool, self._content, timedelta(0), enough=PURGE_BATCH)
-        return await self._content.total_bytes() >= most
+        most = self._policy.high_water_bytes
+        full = await self._content.total_bytes() >= most
+        if full:
+            await purge(self._pool, self._content, timedelta(0), enough=PURGE_BATCH)
+            full = await self._content.total_bytes() >= most
+        if not full:
+            self._room_until = time.monotonic() + ROOM_KEPT_SECONDS
+        return full
 
-    async def _hand_out(self, definition: StageDefinition, job: HandOut, this_pass: SpanContext) -> Stage | None:
+    async def _hand_out(self, definition: StageDefinition, job: HandOut, this_pass: SpanContext | None) -> Stage | None:
         links = [Link(context) for context in (this_pass, _span_context(job.earlier_traceparent)) if context]
         parent = _propagator.extract({"traceparent": job.traceparent}) if job.traceparent else None
         with tracer.start_as_current_span(HAND_OUT_SPAN, context=parent, kind=SpanKind.INTERNAL, links=links) as span:
@@ -131,18 +151,22 @@ class Dispatcher:
             span.set_attribute(attributes.OPERATION, Operation.WRITE.value)
             carrier: dict[str, str] = {}
             _propagator.inject(carrier)
-            await note_dispatch(self._pool, job, carrier.get("traceparent"))
             if definition.read_answer is not None:
-                return await self._run_here(definition, job, span)
-            return await self._settle(job, await self._stages.hand_out(definition, job), span)
+                return await self._run_here(definition, job, span, carrier.get("traceparent"))
+            outcome = await self._stages.hand_out(definition, job)
+            return await self._settle(job, outcome, span, carrier.get("traceparent"))
 
-    async def _settle(self, job: HandOut, outcome: Outcome, span: Span) -> Stage | None:
+    async def _settle(self, job: HandOut, outcome: Outcome, span: Span, traceparent: str | None) -> Stage | None:
         """Record what became of a hand-out to a queue; return the stage that has work again because of it."""
         metrics.HAND_OUTS.labels(job.stage, type(outcome).__name__.lower()).inc()
         match outcome:
             case Accepted(queue_epoch):
                 lost = await queued(
-                    self._pool, job, queue_epoch=queue_epoch, lease_seconds=self._policy.queue_lease_seconds
+                    self._pool,
+                    job,
+                    queue_epoch=queue_epoch,
+                    lease_seconds=self._policy.queue_lease_seconds,
+                    traceparent=traceparent,
                 )
                 if lost:
                     logger.warning("queue_wiped", extra={"failed_stage": job.stage, "jobs_released": lost})
@@ -157,6 +181,7 @@ class Dispatcher:
                     metrics.count_ended(ended)
                 logger.error("stage_rejected_job", extra=_fields(job, code))
             case Unknown(reason):
+                await note_dispatch(self._pool, job, traceparent)  # it may be under way
                 logger.warning("hand_out_unanswered", extra={**_fields(job, "unknown"), "reason": reason})
             case Answered():
                 raise TypeError("only a synchronous stage answers with its result")
@@ -172,10 +197,14 @@ class Dispatcher:
                 "stage_paused", extra={"failed_stage": job.stage, "reason": reason, "pause_seconds": round(seconds, 1)}
             )
 
-    async def _run_here(self, definition: StageDefinition, job: HandOut, span: Span) -> Stage | None:
+    async def _run_here(
+        self, definition: StageDefinition, job: HandOut, span: Span, traceparent: str | None
+    ) -> Stage | None:
         """Run a stage whose answer is its result; this pass is its worker, and reports as any worker does."""
         report = ProgressReport(attempt_id=str(job.attempt_id), stage=job.stage, phase=ProgressPhase.STARTED)
-        answer, moved = await progress(self._pool, job.job_id, definition, report, self._limits)
+        answer, moved = await progress(
+            self._pool, job.job_id, definition, report, self._limits, traceparent=traceparent
+        )
         if answer is not None:
             try:
                 callback = await self._work_here(definition, job, span)
@@ -195,11 +224,10 @@ class Dispatcher:
         page = await self._content.get(job.content_ref or "")
         outcome: Outcome | None = None
         if page is not None:
-            outcome = await self._stages.hand_out(definition, job, page.body)
+            outcome = await self._stages.hand_out(definition, job, Page(page.body))
             metrics.HAND_OUTS.labels(job.stage, type(outcome).__name__.lower()).inc()
         match outcome:
             case Answered(body, stats):
-                await answered(self._pool, job.stage)
                 stored = await self._content.put(job.owner, job.job_id, job.attempt_id, job.stage, body)
                 span.set_attribute(attributes.CHUNK_COUNT, stats["chunks"])
                 return StageCallback(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final
 from uuid import UUID
 
@@ -45,6 +46,24 @@ class HandOut:
     earlier_traceparent: str | None
 
 
+class Page:
+    """What the scraper made of a page, as it is kept; it is read once, however many ask."""
+
+    def __init__(self, body: bytes = b"") -> None:
+        self.body = body
+
+    @cached_property
+    def scraped(self) -> ScrapeResult:
+        """The page, read.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            If what is kept is not a `ScrapeResult`.
+        """
+        return ScrapeResult.model_validate_json(self.body)
+
+
 StageRequest = EnqueueScrape | ChunkRequest | EnqueueEmbed
 """What a stage is asked, as its service's contract has it."""
 
@@ -54,12 +73,12 @@ def attempt_of(text: str) -> UUID:
     return uuid_of(text) or _NO_ATTEMPT
 
 
-def scrape_request(job: HandOut, _page: bytes) -> EnqueueScrape:
+def scrape_request(job: HandOut, _page: Page) -> EnqueueScrape:
     """Queue a fetch."""
     return EnqueueScrape(url=job.url, **_stage_fields(job))
 
 
-def chunk_request(job: HandOut, page: bytes) -> ChunkRequest:
+def chunk_request(job: HandOut, page: Page) -> ChunkRequest:
     """Cut a page's text, here and now.
 
     Raises
@@ -67,7 +86,7 @@ def chunk_request(job: HandOut, page: bytes) -> ChunkRequest:
     pydantic.ValidationError
         If the kept page is not a `ScrapeResult`.
     """
-    scraped = ScrapeResult.model_validate_json(page)
+    scraped = page.scraped
     plain = scraped.content_type == "text/plain"
     return ChunkRequest(
         text=scraped.content,
@@ -77,7 +96,7 @@ def chunk_request(job: HandOut, page: bytes) -> ChunkRequest:
     )
 
 
-def chunk_stats(result: ChunkResult, page: bytes) -> dict[str, Any]:
+def chunk_stats(result: ChunkResult, page: Page) -> dict[str, Any]:
     """Return what the job keeps of chunking: counts, and what the page says of itself.
 
     Raises
@@ -85,7 +104,7 @@ def chunk_stats(result: ChunkResult, page: bytes) -> dict[str, Any]:
     pydantic.ValidationError
         If the kept page is not a `ScrapeResult`.
     """
-    document = ScrapeResult.model_validate_json(page).model_dump(mode="json", include=_DOCUMENT_FIELDS)
+    document = page.scraped.model_dump(mode="json", include=_DOCUMENT_FIELDS)
     return {"chunks": len(result.chunks), "tokens": result.token_total, "document": _kept(document)}
 
 
@@ -100,7 +119,7 @@ def _kept(document: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def embed_request(job: HandOut, _page: bytes) -> EnqueueEmbed:
+def embed_request(job: HandOut, _page: Page) -> EnqueueEmbed:
     """Queue the embedding of chunks that the orchestrator keeps.
 
     Raises

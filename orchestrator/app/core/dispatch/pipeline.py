@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.core.dispatch.hand_outs import HandOut, StageRequest, chunk_request, chunk_stats, embed_request, scrape_request
+from app.core.dispatch.hand_outs import (
+    HandOut,
+    Page,
+    StageRequest,
+    chunk_request,
+    chunk_stats,
+    embed_request,
+    scrape_request,
+)
 from ml_shared.contracts.chunking import ChunkResult
 from ml_shared.contracts.jobs import JobStatus
 from ml_shared.names import Service, Stage
@@ -31,9 +39,9 @@ class StageDefinition:
 
     stage: Stage
     service: Service
-    request: Callable[[HandOut, bytes], StageRequest]
+    request: Callable[[HandOut, Page], StageRequest]
     by_host: bool = False
-    read_answer: Callable[[ChunkResult, bytes], dict[str, Any]] | None = None
+    read_answer: Callable[[ChunkResult, Page], dict[str, Any]] | None = None
 
     @property
     def status(self) -> JobStatus:

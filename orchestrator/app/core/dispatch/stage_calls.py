@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from app.core.dispatch.hand_outs import HandOut
+from app.core.dispatch.hand_outs import HandOut, Page
 from app.core.dispatch.pipeline import StageDefinition
 from ml_shared.clients.stages import (
     ChunkAnswer,
@@ -78,7 +78,7 @@ class StageClient:
     def __init__(self, calls: Mapping[Service, StageCall]) -> None:
         self._calls = calls
 
-    async def hand_out(self, definition: StageDefinition, job: HandOut, page: bytes = b"") -> Outcome:
+    async def hand_out(self, definition: StageDefinition, job: HandOut, page: Page | None = None) -> Outcome:
         """Send a job to its stage.
 
         Parameters
@@ -91,6 +91,7 @@ class StageClient:
         ml_shared.errors.TooLargeError
             If the stage's answer is longer than what is kept.
         """
+        page = page or Page()
         try:
             request = definition.request(job, page)
         except ValidationError:

@@ -30,11 +30,10 @@ jobs.*, leases.phase, leases.expires_at < now() AS lease_over,
 (SELECT holder IS NOT NULL OR next_at > now() FROM lanes WHERE lanes.host = jobs.host) AS host_busy,
 CASE WHEN jobs.placement = 'ready' THEN
     (SELECT count(*) FROM (SELECT 1 FROM jobs AS earlier WHERE earlier.stage = jobs.stage
-        AND earlier.placement = 'ready' AND earlier.turn < jobs.turn LIMIT 1000) few) END AS position
+        AND earlier.placement = 'ready' AND earlier.turn < jobs.turn LIMIT 1000) few) END AS position,
+ARRAY(SELECT ROW(stage, attempts, started_at, ended_at) FROM job_stages
+      WHERE job_stages.owner = jobs.owner AND job_stages.job_id = jobs.id) AS stages
 FROM jobs LEFT JOIN leases ON leases.owner = jobs.owner AND leases.job_id = jobs.id
-"""
-_STAGES = """
-SELECT job_id, stage, attempts, started_at, ended_at FROM job_stages WHERE owner = $1 AND job_id = ANY($2)
 """
 _CURSORS: Cursors[tuple[datetime, UUID]] = Cursors("jobs", tuple[Timestamp, UUID])
 _ORDER = {definition.stage: position for position, definition in enumerate(PIPELINE)}
@@ -48,12 +47,10 @@ async def find(pool: asyncpg.Pool, owner: str, job_id: UUID) -> JobView:
     JobNotFoundError
         If there is none, or it is another owner's.
     """
-    async with pool.acquire() as connection:
-        row = await connection.fetchrow(f"SELECT {_COLUMNS} WHERE jobs.owner = $1 AND jobs.id = $2", owner, job_id)
-        if row is None:
-            raise JobNotFoundError
-        stages = await connection.fetch(_STAGES, owner, [job_id])
-    return _view(row, stages)
+    row = await pool.fetchrow(f"SELECT {_COLUMNS} WHERE jobs.owner = $1 AND jobs.id = $2", owner, job_id)
+    if row is None:
+        raise JobNotFoundError
+    return _view(row)
 
 
 async def find_page(
@@ -76,29 +73,24 @@ async def find_page(
     """
     filters = {"status": status, "corpus_name": corpus_name, "batch_id": batch_id, "created_after": created_after}
     at, last_id = _CURSORS.read(cursor, filters) or (None, None)
-    async with pool.acquire() as connection:
-        rows = await connection.fetch(
-            f"""SELECT {_COLUMNS}
-                WHERE jobs.owner = $1 AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR corpus_name = $3)
-                  AND ($4::uuid IS NULL OR batch_id = $4) AND ($5::timestamptz IS NULL OR submitted_at > $5)
-                  AND ($6::timestamptz IS NULL OR (submitted_at, jobs.id) < ($6, $7::uuid))
-                ORDER BY submitted_at DESC, jobs.id DESC LIMIT $8""",
-            *(owner, status, corpus_name, batch_id, created_after, at, last_id, limit + 1),
-        )
-        shown = rows[:limit]
-        stages = await connection.fetch(_STAGES, owner, [row["id"] for row in shown])
-    by_job: dict[UUID, list[Any]] = {}
-    for stage in stages:
-        by_job.setdefault(stage["job_id"], []).append(stage)
+    rows = await pool.fetch(
+        f"""SELECT {_COLUMNS}
+            WHERE jobs.owner = $1 AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR corpus_name = $3)
+              AND ($4::uuid IS NULL OR batch_id = $4) AND ($5::timestamptz IS NULL OR submitted_at > $5)
+              AND ($6::timestamptz IS NULL OR (submitted_at, jobs.id) < ($6, $7::uuid))
+            ORDER BY submitted_at DESC, jobs.id DESC LIMIT $8""",
+        *(owner, status, corpus_name, batch_id, created_after, at, last_id, limit + 1),
+    )
+    shown = rows[:limit]
     return JobPage(
-        items=[_view(row, by_job.get(row["id"], [])) for row in shown],
+        items=[_view(row) for row in shown],
         next_cursor=_CURSORS.write((shown[-1]["submitted_at"], shown[-1]["id"]), filters)
         if len(rows) > limit
         else None,
     )
 
 
-def _view(row: Any, stages: list[Any]) -> JobView:
+def _view(row: Any) -> JobView:
     status = JobStatus(row["status"])
     failure = None
     if status is JobStatus.FAILED:
@@ -111,7 +103,7 @@ def _view(row: Any, stages: list[Any]) -> JobView:
         corpus_name=row["corpus_name"],
         status=status,
         waiting=None if status in ENDED else _waiting(row),
-        stages=sorted((_stage_view(stage) for stage in stages), key=lambda view: _ORDER[view.stage]),
+        stages=sorted((_stage_view(*stage) for stage in row["stages"]), key=lambda view: _ORDER[view.stage]),
         counts=JobCounts(bytes=row["bytes"], chunks=row["chunks"], tokens=row["tokens"]),
         extraction=row["extraction"],
         error=failure,
@@ -122,14 +114,13 @@ def _view(row: Any, stages: list[Any]) -> JobView:
     )
 
 
-def _stage_view(row: Any) -> StageView:
-    duration = (row["ended_at"] - row["started_at"]).total_seconds() if row["started_at"] and row["ended_at"] else None
+def _stage_view(stage: str, attempts: int, started_at: datetime | None, ended_at: datetime | None) -> StageView:
     return StageView(
-        stage=Stage(row["stage"]),
-        attempts=row["attempts"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        duration_seconds=duration,
+        stage=Stage(stage),
+        attempts=attempts,
+        started_at=started_at,
+        ended_at=ended_at,
+        duration_seconds=(ended_at - started_at).total_seconds() if started_at and ended_at else None,
     )
 
 

@@ -15,14 +15,21 @@ from pydantic import ValidationError
 
 from app.core.dispatch.hand_outs import attempt_of
 from app.core.dispatch.pipeline import FIRST, StageDefinition, after
-from app.core.dispatch.placement import Ended, drop_lease, end, leave_lane, make_runnable, make_wait
+from app.core.dispatch.placement import (
+    Ended,
+    drop_lease,
+    end,
+    leave_lane,
+    make_runnable,
+    make_wait,
+    waiting_status,
+)
 from app.core.errors import JobNotFoundError
 from ml_shared.contracts.jobs import (
     CallbackAnswer,
     CallbackStatus,
     JobStatus,
     ProgressAnswer,
-    ProgressPhase,
     ProgressReport,
     StageCallback,
 )
@@ -67,33 +74,12 @@ UPDATE job_stages SET first_deferred_at = coalesce(first_deferred_at, now()), at
 WHERE owner = $1 AND job_id = $2 AND stage = $3
 RETURNING extract(epoch FROM now() - first_deferred_at)::float8 AS deferred_seconds, attempts
 """
-_OPEN_ATTEMPT = """
-SELECT owner, id, host, tag, placement FROM jobs
-WHERE id = $1 AND stage = $2 AND attempt_id = $3 AND attempt_open AND placement <> 'ended' FOR UPDATE
+_PROGRESS = "SELECT verdict, ended_seconds FROM report_progress($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+_SUCCESS = """
+SELECT attempts, run_seconds, ended_seconds
+FROM take_success($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
-_COUNT_START = """
-INSERT INTO job_stages AS s (owner, job_id, stage, attempts, started_at) VALUES ($1, $2, $3, 1, now())
-ON CONFLICT (owner, job_id, stage) DO UPDATE SET attempts = s.attempts + 1, started_at = now(), ended_at = NULL
-RETURNING attempts
-"""
-_SAID_BEFORE = "SELECT EXISTS (SELECT 1 FROM leases WHERE attempt_id = $1 AND phase = 'run' AND start_id = $2)"
-_RUN_LEASE = """
-INSERT INTO leases AS l (owner, job_id, stage, attempt_id, phase, expires_at, deadline_at, start_id)
-SELECT $1, $2, $3, $4, 'run', LEAST(now() + make_interval(secs => $5), deadline), deadline, $7
-FROM (SELECT started_at + make_interval(secs => $6) AS deadline FROM job_stages
-      WHERE owner = $1 AND job_id = $2 AND stage = $3) started WHERE deadline > now()
-ON CONFLICT (owner, job_id) DO UPDATE SET
-    phase = 'run', attempt_id = excluded.attempt_id, expires_at = excluded.expires_at,
-    deadline_at = excluded.deadline_at, start_id = excluded.start_id
-"""
-_RENEW = """
-UPDATE leases SET expires_at = LEAST(now() + make_interval(secs => $2), deadline_at)
-WHERE attempt_id = $1 AND phase = 'run' AND deadline_at > now()
-"""
-_TAKE_UP_AGAIN = """
-UPDATE jobs SET placement = 'leased', status = $3, not_before = NULL, waiting_since = now()
-WHERE owner = $1 AND id = $2
-"""
+_ACCEPTED: Final = "accepted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +152,15 @@ async def complete(
         If there is no such job.
     """
     stage, attempt_id = definition.stage, attempt_of(callback.attempt_id)
+    if callback.status is CallbackStatus.SUCCESS:
+        return await _succeed(pool, job_id, definition, callback, attempt_id)
     async with pool.acquire() as connection, connection.transaction():
         job = await connection.fetchrow(_CLOSE_ATTEMPT, job_id, stage, attempt_id)
         if job is None:
             return await _answer_late(connection, job_id, stage, attempt_id)
         progress = await connection.fetchrow(_FINISH_STAGE, job["owner"], job_id, stage, attempt_id)
         await drop_lease(connection, job)
-        if callback.status is CallbackStatus.SUCCESS:
-            moved = await _succeed(connection, job, definition, callback, progress["started_at"])
-        elif callback.status is CallbackStatus.DEFERRED:
+        if callback.status is CallbackStatus.DEFERRED:
             moved = await _defer(connection, job, definition, callback, limits)
         else:
             moved = await _fail(connection, job, stage, callback)
@@ -184,37 +170,28 @@ async def complete(
 
 
 async def _succeed(
-    connection: Any, job: Any, definition: StageDefinition, callback: StageCallback, started_at: datetime | None
+    pool: asyncpg.Pool, job_id: UUID, definition: StageDefinition, callback: StageCallback, attempt_id: UUID
 ) -> Transition:
-    await _keep_stats(connection, job, definition.stage, callback, started_at)
-    following = after(definition.stage)
-    if following is None:
-        return Transition(CallbackAnswer(), ended=await end(connection, job, JobStatus.COMPLETED))
-    await make_runnable(connection, job, following.stage)
-    if definition.by_host:
-        await leave_lane(connection, job, callback.host_next_at)
-    return Transition(CallbackAnswer(), next_stage=following.stage)
-
-
-async def _keep_stats(
-    connection: Any, job: Any, stage: Stage, callback: StageCallback, started_at: datetime | None
-) -> None:
-    stats = callback.stats
-    if stage is FIRST.stage:
-        # versions of a document are ordered by when their page was asked for, on this clock
-        await connection.execute(
-            """UPDATE jobs SET content_ref = $3, bytes = $4, as_of = coalesce($5, now()), extraction = $6
-               WHERE owner = $1 AND id = $2""",
-            *(job["owner"], job["id"], callback.content_ref, _count(stats, "bytes"), started_at, _extraction(stats)),
-        )
-    else:
-        await connection.execute(
-            """UPDATE jobs SET content_ref = coalesce($3, content_ref), chunks = coalesce($4, chunks),
-                   tokens = coalesce($5, tokens), document = document || coalesce($6::jsonb, '{}')
-               WHERE owner = $1 AND id = $2""",
-            *(job["owner"], job["id"], callback.content_ref, _count(stats, "chunks"), _count(stats, "tokens")),
-            document if isinstance(document := stats.get("document"), dict) else None,
-        )
+    following, stats = after(definition.stage), callback.stats
+    first = definition.stage is FIRST.stage
+    document = None if first else stats.get("document")
+    done = await pool.fetchrow(
+        _SUCCESS,
+        *(job_id, definition.stage, attempt_id, first, definition.by_host, definition.read_answer is not None),
+        callback.host_next_at,
+        *((following.stage, waiting_status(following), following.by_host) if following else (None, None, False)),
+        *(callback.content_ref, _count(stats, "bytes"), _extraction(stats) if first else None),
+        *((None, None) if first else (_count(stats, "chunks"), _count(stats, "tokens"))),
+        document if isinstance(document, dict) else None,
+    )
+    if done is None:
+        return await _answer_late(pool, job_id, definition.stage, attempt_id)
+    return Transition(
+        CallbackAnswer(),
+        next_stage=following.stage if following else None,
+        ended=None if following else Ended(JobStatus.COMPLETED, done["ended_seconds"]),
+        stage_run=StageRun(definition.stage, callback.status, done["run_seconds"], max(done["attempts"], 1)),
+    )
 
 
 def _count(stats: dict[str, Any], name: str) -> int | None:
@@ -273,44 +250,42 @@ async def _defer(
 
 
 async def progress(
-    pool: asyncpg.Pool, job_id: UUID, definition: StageDefinition, report: ProgressReport, limits: Limits
+    pool: asyncpg.Pool,
+    job_id: UUID,
+    definition: StageDefinition,
+    report: ProgressReport,
+    limits: Limits,
+    *,
+    traceparent: str | None = None,
 ) -> tuple[ProgressAnswer | None, Transition]:
     """Take a sign of life: start the run lease, renew it, or announce the write.
+
+    Parameters
+    ----------
+    traceparent
+        Of a stage that runs in the pass itself: the hand-out's own span, which `queued` keeps of the others.
 
     Returns
     -------
     answer, transition
         `None` as the answer tells the worker to abandon; the transition says whether that ended the job.
     """
-    stage, attempt_id = definition.stage, attempt_of(report.attempt_id)
-    async with pool.acquire() as connection, connection.transaction():
-        job = await connection.fetchrow(_OPEN_ATTEMPT, job_id, stage, attempt_id)
-        if job is None:
-            return None, Transition(CallbackAnswer())
-        starts = report.phase is ProgressPhase.STARTED and not await connection.fetchval(
-            _SAID_BEFORE, attempt_id, report.start_id
-        )
-        if starts:
-            attempts = await connection.fetchval(_COUNT_START, job["owner"], job_id, stage)
-            if attempts > limits.max_attempts:
-                return None, Transition(CallbackAnswer(), ended=await fail_lost(connection, job, stage, limits))
-        if starts or job["placement"] != "leased":
-            # a lease that ran out, but that nobody took over, is taken up again
-            leased = await connection.execute(
-                _RUN_LEASE,
-                *(job["owner"], job_id, stage, attempt_id, limits.run_lease_seconds, limits.stage_deadline_seconds),
-                report.start_id,
-            )
-            if leased == "INSERT 0 0":
-                return None, Transition(CallbackAnswer())
-            await connection.execute(_TAKE_UP_AGAIN, job["owner"], job_id, definition.status)
-        elif await connection.execute(_RENEW, attempt_id, limits.run_lease_seconds) == "UPDATE 0":
-            return None, Transition(CallbackAnswer())
-        if report.phase is ProgressPhase.COMMITTING:
-            await connection.execute(
-                "UPDATE jobs SET committing = true WHERE owner = $1 AND id = $2", job["owner"], job_id
-            )
-    return ProgressAnswer(lease_seconds=limits.run_lease_seconds), Transition(CallbackAnswer())
+    told = await pool.fetchrow(
+        _PROGRESS,
+        *(job_id, definition.stage, definition.status, attempt_of(report.attempt_id), report.phase, report.start_id),
+        *(limits.run_lease_seconds, limits.stage_deadline_seconds, limits.max_attempts),
+        *(STAGE_TIMEOUT, _lost_message(limits), traceparent),
+    )
+    if told["verdict"] == _ACCEPTED:
+        return ProgressAnswer(lease_seconds=limits.run_lease_seconds), Transition(CallbackAnswer())
+    if told["ended_seconds"] is None:
+        return None, Transition(CallbackAnswer())
+    ended = Ended(JobStatus.FAILED, told["ended_seconds"], STAGE_TIMEOUT, definition.stage)
+    return None, Transition(CallbackAnswer(), ended=ended)
+
+
+def _lost_message(limits: Limits) -> str:
+    return f"{limits.max_attempts} attempts were started and none reported an end"
 
 
 async def fail_lost(connection: Any, job: Any, stage: Stage, limits: Limits) -> Ended:
@@ -320,6 +295,6 @@ async def fail_lost(connection: Any, job: Any, stage: Stage, limits: Limits) -> 
         job,
         JobStatus.FAILED,
         code=STAGE_TIMEOUT,
-        message=f"{limits.max_attempts} attempts were started and none reported an end",
+        message=_lost_message(limits),
         failed_stage=stage,
     )

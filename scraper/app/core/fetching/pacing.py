@@ -5,6 +5,7 @@ would multiply by their number on somebody else's server. Jobs wait and are hand
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from redis.asyncio import Redis
@@ -19,6 +20,13 @@ MAX_HOLD_SECONDS: Final = 3_600.0
 # a Retry-After beyond this is not a pace but a farewell
 _KEY: Final = "scraper:pace:"
 _RETRY_AFTER_SECONDS: Final = 5.0
+
+
+class Errand(StrEnum):
+    """What a slot is for; the script's own words."""
+
+    PAGE = "last"
+    ROBOTS = "robots"
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,9 @@ class Pacer:
         self._host_delay = host_delay_seconds
         self._max_delay = max(max_delay_seconds, host_delay_seconds)
 
-    async def turn(self, host: str, *, delay_seconds: float | None = None, insist: bool = False) -> Turn:
+    async def turn(
+        self, host: str, *, delay_seconds: float | None = None, insist: bool = False, errand: Errand = Errand.PAGE
+    ) -> Turn:
         """Reserve the host's next slot.
 
         Parameters
@@ -65,6 +75,9 @@ class Pacer:
         insist
             Take a slot within `PATIENCE_SECONDS` whatever the gap: for a redirect within a host, which would otherwise
             never be followed where the gap is longer than that.
+        errand
+            What the host is asked for. A robots.txt keeps its distance from the page and from the robots.txt before it, and none
+            from the page after it, which is what it was read for.
 
         Raises
         ------
@@ -74,7 +87,7 @@ class Pacer:
             If Redis does not answer.
         """
         gap = min(max(self._host_delay, delay_seconds or 0.0), self._max_delay)
-        arguments = (_ms(gap), _ms(PATIENCE_SECONDS), int(insist), _ms(self._max_delay))
+        arguments = (_ms(gap), _ms(PATIENCE_SECONDS), int(insist), _ms(self._max_delay), errand.value)
         try:
             granted, wait, following = await self._reserve(self._redis, [_KEY + host], *arguments)
         except (RedisError, OSError) as error:

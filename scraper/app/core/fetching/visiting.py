@@ -22,7 +22,7 @@ from app.core.errors import (
 )
 from app.core.extraction.kinds import READABLE
 from app.core.fetching.challenges import refuse_challenge
-from app.core.fetching.pacing import Pacer
+from app.core.fetching.pacing import Errand, Pacer
 from app.core.fetching.requests import Answer, BodyRule, Budget, Fetcher, origin_of
 from app.core.robots.rules import ROBOTS_MAX_BYTES, RobotsRules
 from app.core.robots.store import RobotsStore
@@ -190,11 +190,13 @@ class Visitor:
         for _ in range(redirects + 1):
             delay = await ask_leave(url) if ask_leave is not None else None
             host, walk.at = host_of(url), url
-            with visit_span(WAIT_SPAN, walk.visit):
-                await self._wait_for_turn(walk, host, delay, insist=host in asked or host in walk.visited)
-            asked.add(host)
             if ask_leave is not None:
+                insist = host in asked or host in walk.visited
+                await self._wait_for_turn(walk, host, Errand.PAGE, delay_seconds=delay, insist=insist)
                 walk.visited.add(host)
+            elif host not in asked:  # where a robots.txt is moved within its host it is followed at once
+                await self._wait_for_turn(walk, host, Errand.ROBOTS, insist=host in walk.visited)
+            asked.add(host)
             with visit_span(REQUEST_SPAN, walk.visit) as span:
                 span.set_attribute(SERVER_ADDRESS, urlsplit(url).hostname or "")
                 answer = await self._fetcher.get(url, walk.budget, rule)
@@ -206,15 +208,18 @@ class Visitor:
         most = self._max_redirects if ask_leave is not None else redirects
         raise TooManyRedirectsError(f"more than {most} redirects", retryable=False)
 
-    async def _wait_for_turn(self, walk: "_Walk", host: str, delay: float | None, *, insist: bool) -> None:
-        try:
-            turn = await self._pacer.turn(host, delay_seconds=delay, insist=insist)
-        except HostBusyError as busy:
-            walk.note(host, busy.retry_after_seconds or 0.0)
-            raise
-        walk.note(host, turn.next_seconds)
-        if turn.wait_seconds > 0:
-            await asyncio.sleep(turn.wait_seconds)
+    async def _wait_for_turn(
+        self, walk: "_Walk", host: str, errand: Errand, *, delay_seconds: float | None = None, insist: bool
+    ) -> None:
+        with visit_span(WAIT_SPAN, walk.visit):
+            try:
+                turn = await self._pacer.turn(host, delay_seconds=delay_seconds, insist=insist, errand=errand)
+            except HostBusyError as busy:
+                walk.note(host, busy.retry_after_seconds or 0.0)
+                raise
+            walk.note(host, turn.next_seconds)
+            if turn.wait_seconds > 0:
+                await asyncio.sleep(turn.wait_seconds)
 
     async def _heed(self, walk: "_Walk", host: str, answer: Answer) -> None:
         """Tell everybody to keep off a host that says that it has too much to do."""

@@ -1,0 +1,76 @@
+"""Writing a document that the corpus does not hold yet: everything in one statement, and so in one round trip.
+
+Nothing is there to differ from, to lock or to count off, which is true of most documents. Where that turns out to be wrong the
+statement writes nothing, and `documents` does it in a transaction of several.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+from pgvector import HalfVector
+
+from app.core.difference import NewChunk
+from app.core.storage.claims import CLAIM_VALUES, OPEN_CORPUS, DocumentWrite
+from app.core.storage.models import Model
+
+CHUNKS_AT_ONCE: Final = 500
+# About 1 MB of half vectors. More is copied in as a stream, and holds up nobody meanwhile: what is sent here is
+# written by the client in one piece
+
+# The corpus' row is updated last, since its lock keeps other writers waiting: only when the chunks have been counted is
+# it known which row to update. unnest() flattens nested arrays, so headings travel as JSON.
+ADD_DOCUMENT: Final = f"""
+WITH corpus AS MATERIALIZED ({OPEN_CORPUS}), claimed AS (
+    INSERT INTO documents ({CLAIM_VALUES.columns}, chunk_count, token_count, indexed_at)
+    SELECT owner, name, {CLAIM_VALUES.placeholders}, $19, $20, now() FROM corpus
+    ON CONFLICT (owner, corpus, url) DO NOTHING
+    RETURNING id
+), added AS (
+    INSERT INTO chunks (owner, corpus, document_id, chunk_index, start_offset, end_offset, token_count, model_id,
+                        text_hash, text, heading_path, trace_id, embedding)
+    SELECT $1, $2, claimed.id, new.chunk_index, new.start_offset, new.end_offset, new.token_count, $6,
+           new.text_hash, new.text, ARRAY(SELECT jsonb_array_elements_text(new.heading_path::jsonb)), $18, new.embedding
+    FROM claimed, unnest($21::int[], $22::int[], $23::int[], $24::int[], $25::bytea[], $26::text[], $27::text[],
+                         $28::halfvec[])
+         AS new (chunk_index, start_offset, end_offset, token_count, text_hash, text, heading_path, embedding)
+    RETURNING chunk_index
+)
+UPDATE corpora SET live = true, document_count = document_count + 1, chunk_count = chunk_count + $19,
+                   token_count = token_count + $20, model_id = $6, updated_at = now()
+FROM claimed, (SELECT count(*) AS chunks FROM added) AS counted
+WHERE corpora.owner = $1 AND corpora.name = $2 AND counted.chunks = $19
+RETURNING claimed.id
+"""  # noqa: S608 - column names and places of our own
+
+
+async def add_document(
+    connection: Any,
+    write: DocumentWrite,
+    model: Model,
+    chunks: Sequence[NewChunk],
+    vectors: Mapping[bytes, HalfVector],
+) -> UUID | None:
+    """Write a document that is not there yet, and return its id.
+
+    Returns
+    -------
+    UUID or None
+        `None`, and nothing is written, where the corpus or the document's row is not as this needs it.
+    """
+    added: UUID | None = await connection.fetchval(
+        ADD_DOCUMENT,
+        *write.claim_values(model),
+        len(chunks),
+        sum(chunk.token_count for chunk in chunks),
+        [chunk.index for chunk in chunks],
+        [chunk.start for chunk in chunks],
+        [chunk.end for chunk in chunks],
+        [chunk.token_count for chunk in chunks],
+        [chunk.text_hash for chunk in chunks],
+        [chunk.text for chunk in chunks],
+        [orjson.dumps(chunk.heading_path).decode() for chunk in chunks],
+        [vectors[chunk.text_hash] for chunk in chunks],
+    )
+    return added

@@ -1,0 +1,29 @@
+"""What the fleet's spans tell of one job."""
+
+import contextlib
+from collections.abc import Sequence
+
+from conftest import Stage
+
+from ml_shared.testing.otlp import ReceivedSpan
+
+CALLBACKS = ("POST /jobs/{job_id}/complete", "PUT /content/complete")
+
+
+def is_callback(span: ReceivedSpan) -> bool:
+    """Whether a span is the orchestrator's, of how an attempt ended."""
+    return span.resource["service.name"] == "orchestrator" and span.name in CALLBACKS
+
+
+def whole_trace(stage: Stage, trace_id: str) -> list[ReceivedSpan]:
+    """Wait until a trace has both callbacks and no span whose parent is missing, and return its spans."""
+
+    def arrived(spans: Sequence[ReceivedSpan]) -> bool:
+        mine = [span for span in spans if span.trace_id == trace_id]
+        known = {span.span_id for span in mine}
+        orphans = [span for span in mine if span.parent_id not in known]
+        return len(orphans) == 1 and sum(is_callback(span) for span in mine) == 2
+
+    with contextlib.suppress(TimeoutError):  # the test says what is missing
+        stage.otlp.wait_for(arrived, 20.0)
+    return [span for span in stage.otlp.spans() if span.trace_id == trace_id]

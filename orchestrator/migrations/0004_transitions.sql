@@ -1,0 +1,279 @@
+-- What a pass and a report do, each as one call: a transaction that holds rows while it waits for its client holds up
+-- everybody, and each statement on its own cost the API and the worker more than PostgreSQL. Rows are locked in one
+-- order: jobs, job_stages, leases, owners, lanes, stages. A statement within a function sees what was committed before
+-- that statement, as it would within a transaction.
+
+-- Room for another version of a row on its page: then moving a job within a stage touches none of its indexes.
+ALTER TABLE jobs SET (fillfactor = 75);
+ALTER TABLE job_stages SET (fillfactor = 75);
+ALTER TABLE lanes SET (fillfactor = 75);
+
+CREATE OR REPLACE FUNCTION occupy_lane(p_host text, p_tag double precision) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO lanes (host, head_tag) VALUES (p_host, p_tag)
+    ON CONFLICT (host) DO UPDATE SET
+        occupied = true,
+        head_tag = CASE WHEN lanes.occupied THEN LEAST(lanes.head_tag, excluded.head_tag) ELSE excluded.head_tag END;
+END $$;
+
+-- Frees the host's lane if this job holds it, and moves the time before which the host is left alone.
+CREATE OR REPLACE FUNCTION leave_lane(p_host text, p_job uuid, p_next_at timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE lanes SET
+        holder = CASE WHEN holder = p_job THEN NULL ELSE holder END,
+        next_at = GREATEST(next_at, coalesce(p_next_at, next_at))
+    WHERE host = p_host AND (holder = p_job OR p_next_at > next_at);
+END $$;
+
+-- Puts a job where the next pass of a stage finds it: in its host's lane where the stage asks one page of a host at a
+-- time, else ready.
+CREATE OR REPLACE FUNCTION make_runnable(
+    p_owner text, p_job uuid, p_host text, p_tag double precision, p_stage text, p_status text, p_by_host boolean
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE jobs SET
+        stage = p_stage, status = p_status, placement = CASE WHEN p_by_host THEN 'parked' ELSE 'ready' END,
+        not_before = NULL, waiting_since = now()
+    WHERE owner = p_owner AND id = p_job;
+    IF p_by_host THEN
+        PERFORM occupy_lane(p_host, p_tag);
+    END IF;
+END $$;
+
+-- Ends a job: nothing moves it afterwards. Answers how many seconds after its submission.
+CREATE OR REPLACE FUNCTION end_job(
+    p_owner text, p_job uuid, p_host text, p_status text, p_code text, p_message text, p_failed_stage text
+) RETURNS double precision LANGUAGE plpgsql AS $$
+DECLARE
+    v_seconds double precision;
+BEGIN
+    UPDATE jobs SET
+        status = p_status, placement = 'ended', not_before = NULL, attempt_open = false, committing = false,
+        ended_at = now(), waiting_since = now(), error_code = p_code, error_message = p_message,
+        failed_stage = p_failed_stage
+    WHERE owner = p_owner AND id = p_job
+    RETURNING extract(epoch FROM now() - submitted_at) INTO v_seconds;
+    DELETE FROM leases WHERE owner = p_owner AND job_id = p_job;
+    UPDATE owners SET open_jobs = open_jobs - 1 WHERE owner = p_owner;
+    PERFORM leave_lane(p_host, p_job, NULL);
+    RETURN v_seconds;
+END $$;
+
+-- A worker's sign of life. `accepted`; `abandon`: the attempt is not the job's any more; `exhausted`: it was the start
+-- that is one too many, and the job has failed after `ended_seconds`.
+CREATE OR REPLACE FUNCTION report_progress(
+    p_job uuid, p_stage text, p_status text, p_attempt uuid, p_phase text, p_start_id text,
+    p_lease_seconds double precision, p_deadline_seconds double precision, p_max_attempts integer,
+    p_lost_code text, p_lost_message text, p_trace_parent text,
+    OUT verdict text, OUT ended_seconds double precision
+) LANGUAGE plpgsql AS $$
+DECLARE
+    v_job record;
+    v_starts boolean;
+    v_attempts integer;
+BEGIN
+    verdict := 'abandon';
+    SELECT owner, id, host, placement INTO v_job FROM jobs
+    WHERE id = p_job AND stage = p_stage AND attempt_id = p_attempt AND attempt_open AND placement <> 'ended'
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    v_starts := p_phase = 'started' AND NOT EXISTS (
+        SELECT 1 FROM leases WHERE attempt_id = p_attempt AND phase = 'run' AND start_id = p_start_id);
+    IF v_starts THEN
+        INSERT INTO job_stages AS s (owner, job_id, stage, attempts, started_at, trace_parent)
+        VALUES (v_job.owner, p_job, p_stage, 1, now(), p_trace_parent)
+        ON CONFLICT (owner, job_id, stage) DO UPDATE SET
+            attempts = s.attempts + 1, started_at = now(), ended_at = NULL,
+            trace_parent = coalesce(excluded.trace_parent, s.trace_parent)
+        RETURNING attempts INTO v_attempts;
+        IF v_attempts > p_max_attempts THEN
+            verdict := 'exhausted';
+            ended_seconds := end_job(v_job.owner, p_job, v_job.host, 'failed', p_lost_code, p_lost_message, p_stage);
+            RETURN;
+        END IF;
+    END IF;
+    IF v_starts OR v_job.placement <> 'leased' THEN
+        -- a lease that ran out, but that nobody took over, is taken up again
+        INSERT INTO leases (owner, job_id, stage, attempt_id, phase, expires_at, deadline_at, start_id)
+        SELECT v_job.owner, p_job, p_stage, p_attempt, 'run',
+            LEAST(now() + make_interval(secs => p_lease_seconds), started.deadline), started.deadline, p_start_id
+        FROM (SELECT started_at + make_interval(secs => p_deadline_seconds) AS deadline FROM job_stages
+              WHERE owner = v_job.owner AND job_id = p_job AND stage = p_stage) started
+        WHERE started.deadline > now()
+        ON CONFLICT (owner, job_id) DO UPDATE SET
+            phase = 'run', attempt_id = excluded.attempt_id, expires_at = excluded.expires_at,
+            deadline_at = excluded.deadline_at, start_id = excluded.start_id;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+        UPDATE jobs SET
+            placement = 'leased', status = p_status, not_before = NULL, waiting_since = now(),
+            committing = committing OR p_phase = 'committing'
+        WHERE owner = v_job.owner AND id = p_job;
+    ELSE
+        UPDATE leases SET expires_at = LEAST(now() + make_interval(secs => p_lease_seconds), deadline_at)
+        WHERE attempt_id = p_attempt AND phase = 'run' AND deadline_at > now();
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+        IF p_phase = 'committing' THEN
+            UPDATE jobs SET committing = true WHERE owner = v_job.owner AND id = p_job;
+        END IF;
+    END IF;
+    verdict := 'accepted';
+END $$;
+
+-- A stage's result: the job moves on to `p_next_stage`, or is completed where there is none. No row if the attempt is
+-- not the job's any more. What the first stage tells of a page is kept as it is, later stages add to it. `p_here`: the
+-- stage answered whoever reports, which ends its pause.
+CREATE OR REPLACE FUNCTION take_success(
+    p_job uuid, p_stage text, p_attempt uuid, p_first boolean, p_by_host boolean, p_here boolean, p_host_next_at timestamptz,
+    p_next_stage text, p_next_status text, p_next_by_host boolean,
+    p_content_ref text, p_bytes bigint, p_extraction jsonb, p_chunks integer, p_tokens bigint, p_document jsonb
+) RETURNS TABLE (attempts integer, run_seconds double precision, ended_seconds double precision) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_job record;
+    v_run record;
+BEGIN
+    SELECT owner, host, tag, submitted_at INTO v_job FROM jobs
+    WHERE id = p_job AND stage = p_stage AND attempt_id = p_attempt AND attempt_open AND placement <> 'ended'
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    INSERT INTO job_stages AS s (owner, job_id, stage, ended_at, finished_attempt)
+    VALUES (v_job.owner, p_job, p_stage, now(), p_attempt)
+    ON CONFLICT (owner, job_id, stage) DO UPDATE SET ended_at = now(), finished_attempt = p_attempt
+    RETURNING s.attempts, s.started_at, extract(epoch FROM s.ended_at - s.started_at)::float8 AS seconds INTO v_run;
+    DELETE FROM leases WHERE owner = v_job.owner AND job_id = p_job;
+    -- `as_of`: versions of a document are ordered by when their page was asked for, on this clock
+    UPDATE jobs SET
+        attempt_open = false, committing = false, not_before = NULL, waiting_since = now(),
+        content_ref = CASE WHEN p_first THEN p_content_ref ELSE coalesce(p_content_ref, content_ref) END,
+        bytes = CASE WHEN p_first THEN p_bytes ELSE bytes END,
+        extraction = CASE WHEN p_first THEN p_extraction ELSE extraction END,
+        as_of = CASE WHEN p_first THEN coalesce(v_run.started_at, now()) ELSE as_of END,
+        chunks = coalesce(p_chunks, chunks), tokens = coalesce(p_tokens, tokens),
+        document = CASE WHEN p_document IS NULL THEN document ELSE document || p_document END,
+        stage = coalesce(p_next_stage, stage), status = coalesce(p_next_status, 'completed'),
+        placement = CASE WHEN p_next_stage IS NULL THEN 'ended' WHEN p_next_by_host THEN 'parked' ELSE 'ready' END,
+        ended_at = CASE WHEN p_next_stage IS NULL THEN now() END
+    WHERE owner = v_job.owner AND id = p_job;
+    IF p_next_stage IS NULL THEN
+        UPDATE owners SET open_jobs = open_jobs - 1 WHERE owner = v_job.owner;
+    ELSIF p_next_by_host THEN
+        PERFORM occupy_lane(v_job.host, v_job.tag);
+    END IF;
+    IF p_by_host OR p_next_stage IS NULL THEN
+        PERFORM leave_lane(v_job.host, p_job, p_host_next_at);
+    END IF;
+    IF p_here THEN
+        UPDATE stages SET pauses = 0, paused_until = NULL, pause_reason = NULL WHERE stage = p_stage AND pauses > 0;
+    END IF;
+    RETURN QUERY SELECT v_run.attempts, v_run.seconds,
+        CASE WHEN p_next_stage IS NULL THEN extract(epoch FROM now() - v_job.submitted_at)::float8 END;
+END $$;
+
+-- What a pass takes: as many jobs of a stage as it has free slots, in fair order, each under a new attempt. Nothing
+-- while the stage is paused, or while `p_high_water` jobs or more are behind it. One pass of a stage at a time gets
+-- further than the first line, so that the limit is exact.
+CREATE OR REPLACE FUNCTION claim_jobs(
+    p_stage text, p_status text, p_by_host boolean, p_waiting_status text, p_behind text[], p_high_water bigint,
+    p_in_flight bigint, p_lease_seconds double precision, p_mature_batch integer, p_lane_batch integer
+) RETURNS TABLE (
+    owner text, id uuid, attempt_id uuid, url text, host text, corpus_name text, metadata jsonb, chunking jsonb,
+    document jsonb, content_ref text, as_of timestamptz, submitted_at timestamptz, traceparent text,
+    earlier_traceparent text
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_free bigint;
+    v_hosts text[];
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('stage'), hashtext(p_stage));
+    PERFORM 1 FROM stages WHERE stage = p_stage AND coalesce(paused_until <= now(), true);
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF (SELECT count(*) FROM (
+            SELECT 1 FROM jobs WHERE placement <> 'ended' AND stage = ANY(p_behind) LIMIT p_high_water) few) >= p_high_water
+    THEN
+        RETURN;
+    END IF;
+    -- jobs whose time has come; their lanes in the order of hosts, as everybody locks several
+    WITH due AS MATERIALIZED (
+        SELECT owner, id FROM jobs WHERE placement = 'waiting' AND not_before <= now() AND stage = p_stage
+        ORDER BY not_before LIMIT p_mature_batch FOR UPDATE SKIP LOCKED
+    ), moved AS (
+        UPDATE jobs SET status = p_waiting_status, placement = CASE WHEN p_by_host THEN 'parked' ELSE 'ready' END,
+            not_before = NULL, waiting_since = now()
+        FROM due WHERE jobs.owner = due.owner AND jobs.id = due.id RETURNING jobs.host, jobs.tag
+    )
+    INSERT INTO lanes (host, head_tag)
+    SELECT host, min(tag) FROM moved WHERE p_by_host GROUP BY host ORDER BY host
+    ON CONFLICT (host) DO UPDATE SET
+        occupied = true,
+        head_tag = CASE WHEN lanes.occupied THEN LEAST(lanes.head_tag, excluded.head_tag) ELSE excluded.head_tag END;
+    v_free := p_in_flight - (SELECT count(*) FROM leases WHERE stage = p_stage);
+    IF v_free <= 0 THEN
+        RETURN;
+    END IF;
+    IF p_by_host THEN
+        -- All that are free, not just as many as there are slots: whose turn it is shows among all of them. Two
+        -- statements, for the second one's snapshot has to be younger than the lanes' locks: a job that was parked while
+        -- the first one waited is seen, one that is parked later marks the lane as occupied again. A job that a report
+        -- has locked is passed over, for the report may want the lane next; it keeps the lane occupied.
+        SELECT array_agg(free.host) INTO v_hosts FROM (
+            SELECT host FROM lanes WHERE occupied AND holder IS NULL AND next_at <= now()
+            ORDER BY head_tag LIMIT p_lane_batch FOR UPDATE SKIP LOCKED) free;
+        IF v_hosts IS NOT NULL THEN
+            WITH heads AS MATERIALIZED (
+                SELECT free.host, head.owner, head.id, head.tag FROM unnest(v_hosts) AS free(host) LEFT JOIN LATERAL (
+                    SELECT owner, id, tag FROM jobs WHERE placement = 'parked' AND host = free.host AND stage = p_stage
+                    ORDER BY tag LIMIT 1 FOR UPDATE SKIP LOCKED
+                ) head ON true
+            ), turns AS MATERIALIZED (
+                SELECT heads.owner, heads.id, GREATEST(coalesce(last_turn, 0), virtual_time)
+                    + row_number() OVER (PARTITION BY heads.owner ORDER BY heads.tag) / weight AS turn
+                FROM heads JOIN owners ON owners.owner = heads.owner JOIN stages ON stages.stage = p_stage
+                LEFT JOIN owner_turns ON owner_turns.owner = heads.owner AND owner_turns.stage = p_stage
+            ), remembered AS (
+                INSERT INTO owner_turns (owner, stage, last_turn)
+                SELECT owner, p_stage, max(turn) FROM turns GROUP BY owner
+                ON CONFLICT (owner, stage) DO UPDATE SET last_turn = excluded.last_turn
+            ), readied AS (
+                UPDATE jobs SET placement = 'ready', turn = turns.turn FROM turns
+                WHERE jobs.owner = turns.owner AND jobs.id = turns.id AND jobs.placement = 'parked'
+                RETURNING jobs.id
+            )
+            UPDATE lanes SET holder = heads.id, head_tag = coalesce(heads.tag, head_tag),
+                occupied = EXISTS (SELECT 1 FROM jobs WHERE placement = 'parked' AND host = heads.host AND stage = p_stage)
+            FROM heads WHERE lanes.host = heads.host;
+        END IF;
+    END IF;
+    RETURN QUERY
+    WITH picked AS MATERIALIZED (
+        SELECT owner, id FROM jobs WHERE stage = p_stage AND placement = 'ready'
+        ORDER BY turn LIMIT v_free FOR UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE jobs SET placement = 'leased', status = p_status, attempt_id = gen_random_uuid(), attempt_open = true,
+            committing = false, waiting_since = now()
+        FROM picked WHERE jobs.owner = picked.owner AND jobs.id = picked.id
+        RETURNING jobs.*
+    ), leased AS (
+        INSERT INTO leases (owner, job_id, stage, attempt_id, phase, expires_at)
+        SELECT owner, id, stage, attempt_id, 'dispatch', now() + make_interval(secs => p_lease_seconds) FROM claimed
+    ), counted AS (
+        UPDATE stages SET virtual_time = GREATEST(virtual_time, (SELECT max(turn) FROM claimed))
+        WHERE stage = p_stage AND EXISTS (SELECT 1 FROM claimed)
+    )
+    SELECT claimed.owner, claimed.id, claimed.attempt_id, claimed.url, claimed.host, claimed.corpus_name,
+        claimed.metadata, claimed.chunking, claimed.document, claimed.content_ref, claimed.as_of, claimed.submitted_at,
+        claimed.traceparent, job_stages.trace_parent
+    FROM claimed LEFT JOIN job_stages
+        ON job_stages.owner = claimed.owner AND job_stages.job_id = claimed.id AND job_stages.stage = p_stage
+    ORDER BY claimed.turn;
+END $$;
