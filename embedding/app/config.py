@@ -25,6 +25,9 @@ class Settings(ServiceSettings):
     EMBEDDING_DIMENSIONS: int = Field(default=1024, gt=0, le=MAX_DIMENSIONS, description="length of its vectors")
     EMBEDDING_MAX_TOKENS: int = Field(default=512, gt=0, description="longest input that the model takes")
     EMBEDDING_BATCH_SIZE: int = Field(default=64, gt=0, description="most texts in one call to the endpoint")
+    EMBEDDING_BATCH_TOKENS: int = Field(
+        default=16_384, gt=0, description="most tokens in one call to the endpoint, each text counted as its longest"
+    )
     EMBEDDING_CONCURRENCY: int = Field(default=4, gt=0, description="calls in flight for one request or document")
     EMBEDDING_TIMEOUT_SECONDS: float = Field(default=30, gt=0, description="longest that one call may take")
     EMBEDDING_QUERY_PREFIX: str = Field(

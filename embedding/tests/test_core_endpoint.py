@@ -1,12 +1,13 @@
 """The endpoint's client: what it sends, what it takes, and what it makes of everything else."""
 
+import math
 from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
 
 from app.config import Settings
-from app.core.batching import batches
+from app.core.batching import batches, estimated_tokens
 from app.core.endpoint import EmbeddingEndpoint
 from app.core.errors import (
     DimensionMismatchError,
@@ -146,9 +147,40 @@ async def test_a_failed_batch_stops_the_others(client: EmbeddingEndpoint, endpoi
 
 
 def test_batches_hold_texts_of_like_length_and_every_text_once() -> None:
-    made = batches(["a" * length for length in (5, 1, 9, 1, 7)], 2)
-    assert made == [[2, 4], [0, 1], [3]]
-    assert batches([], 2) == []
+    assert batches([5, 1, 9, 1, 7], 2, 1_000) == [[2, 4], [0, 1], [3]]
+    assert batches([], 2, 1_000) == []
+
+
+def test_a_batch_has_no_more_tokens_than_it_may_each_text_counted_as_its_longest() -> None:
+    counts = [500, 20, 300, 20, 20, 700, 260, 0, 20]
+    made = batches(counts, 4, 600)
+    assert [[counts[position] for position in group] for group in made] == [[700], [500], [300, 260], [20] * 4, [0]]
+    assert sorted(position for group in made for position in group) == list(range(len(counts)))
+
+
+def test_what_a_text_is_taken_for_where_nobody_counted_is_near_what_it_has() -> None:
+    # as bge's tokenizer counts them, without its two special tokens
+    counted = {
+        "The quick brown fox jumps over the lazy dog.": 10,
+        "敏捷的棕色狐狸": 7,
+        "Быстрая коричневая лиса": 21,
+        "": 0,
+    }
+    for estimated, tokens in zip(estimated_tokens(list(counted)), counted.values(), strict=True):
+        assert tokens / 2 <= estimated <= 2 * tokens + 1
+
+
+@pytest.mark.parametrize("counted", [True, False])
+async def test_texts_are_sent_in_calls_of_so_many_tokens_counted_or_not(endpoint: FakeEndpoint, counted: bool) -> None:
+    texts = [f"{'word ' * words}{number}" for number, words in enumerate([99, 9, 99, 9, 99, 9, 9, 9])]
+    settings = Settings(EMBEDDING_API_BASE_URL=endpoint.base_url, EMBEDDING_BATCH_SIZE=4, EMBEDDING_BATCH_TOKENS=399)
+    counts = [len(text.split()) for text in texts] if counted else None
+    async with EmbeddingEndpoint.open(settings) as client:
+        await client.embed(texts, operation=Operation.WRITE, token_counts=counts)
+    lengths = [[len(text.split()) for text in call] for call in endpoint.inputs]
+    # 100 words are 100 tokens where they were counted, and 166 for whoever goes by their bytes
+    longest = [[100] * 3, [10] * 4, [10]] if counted else [[100] * 2, [100, 10], [10] * 4]
+    assert sorted(lengths, reverse=True) == sorted(longest, reverse=True)
 
 
 @pytest.mark.parametrize("value", [[[1.0]], "!!", "AAA=", {"a": 1}, ["x"], None, 5])
@@ -160,6 +192,28 @@ def test_what_is_no_vector_is_an_upstream_error(value: object) -> None:
 def test_a_component_beyond_half_precision_is_invalid() -> None:
     with pytest.raises(InvalidVectorError):
         parse_vectors([{"index": 0, "embedding": [70_000.0]}], count=1, dimensions=1)
+
+
+def test_components_that_half_precision_still_holds_are_taken() -> None:
+    vector = [65_519.0, -65_519.0, 0.0, 3.1e-8]
+    assert parse_vectors([{"index": 0, "embedding": vector}], count=1, dimensions=4).tolist()[0] == pytest.approx(
+        vector
+    )
+    assert np.isfinite(np.array(vector, dtype=np.float16)).all()
+
+
+@pytest.mark.parametrize("value", [65_520.0, -65_520.0, math.inf, -math.inf, math.nan])
+def test_one_component_beyond_half_precision_among_others_is_enough(value: float) -> None:
+    items = [{"index": 0, "embedding": [1.0, 2.0]}, {"index": 1, "embedding": [1.0, value]}]
+    with pytest.raises(InvalidVectorError, match="finite"):
+        parse_vectors(items, count=2, dimensions=2)
+
+
+def test_a_vector_that_half_precision_makes_all_zeros_is_invalid() -> None:
+    items = [{"index": 0, "embedding": [1.0, 0.0]}, {"index": 1, "embedding": [2.0**-25, -(2.0**-25)]}]
+    assert not np.array(items[1]["embedding"], dtype=np.float16).any()
+    with pytest.raises(InvalidVectorError, match="zero"):
+        parse_vectors(items, count=2, dimensions=2)
 
 
 def test_base64_is_little_endian_float32() -> None:

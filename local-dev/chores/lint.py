@@ -25,6 +25,7 @@ TYPED = {
         "bench/__main__.py",
         "bench/sites.py",
         "bench/extraction",
+        "bench/gpu",
     ),
 }
 # tests are not in here: fixtures would need twice the annotations that they have

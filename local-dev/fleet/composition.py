@@ -39,7 +39,8 @@ API_PROCESSES = 2
 API_STOP_SECONDS = 5
 # an open request gets this long before the process ends without it
 WORKER_HEALTHCHECK_SECONDS = "30"
-# as the images have it
+ARENAS = "2"
+# as the images have them
 GATEWAY_LOG_BYTES = 10 * 2**20
 
 Compose = Callable[[Layout, Mapping[str, int], Keys, Overrides], list[Program]]
@@ -84,6 +85,7 @@ def _environment(settings: Mapping[str, str], *more: Mapping[str, str]) -> dict[
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment.setdefault("LANG", "C.UTF-8")
     environment["PYTHONUNBUFFERED"] = "1"  # a line of a log is there when it was said
+    environment["MALLOC_ARENA_MAX"] = ARENAS
     for part in (settings, *more):
         environment.update(part)
     return environment
@@ -198,9 +200,10 @@ def _api(
 ) -> Program:
     metrics = layout.metrics / service
     command = [sys.executable, "-m", "uvicorn", "app.main:app", "--host", HOST, "--port", str(ports[service])]
-    command += ["--workers", str(API_PROCESSES), "--timeout-graceful-shutdown", str(API_STOP_SECONDS)]
+    processes = settings.get("API_PROCESSES", str(API_PROCESSES))
+    command += ["--workers", processes, "--timeout-graceful-shutdown", str(API_STOP_SECONDS)]
     own = {
-        "API_PROCESSES": str(API_PROCESSES),
+        "API_PROCESSES": processes,
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "UVICORN_LOG_CONFIG": str(UVICORN_LOG_CONFIG),
         "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": WORKER_HEALTHCHECK_SECONDS,

@@ -24,7 +24,7 @@ OF_THE_PROGRAM: Final = {
     name for upper in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY") for name in (upper, upper.lower())
 } | {"SSL_CERT_FILE", "SSL_CERT_DIR"}
 """What every Go program reads: no variable of ours, but one that an operator may need."""
-SAMPLED_BY_DEFAULT: Final = "10"
+SAMPLED_BY_DEFAULT: Final = "100"
 
 
 def found(folder: Path) -> dict[str, str]:

@@ -31,7 +31,7 @@ RIGHT: Final = {
     "PYROSCOPE_REMOTE_ENDPOINT": "https://<lgtm-cluster>/pyroscope",
     TOKEN: "<the token alone>",
     **dict.fromkeys(HEADERS, """'{"X-Scope-OrgID": "<tenant>"}'"""),
-    SAMPLING: "10",
+    SAMPLING: "100",
     "ALLOY_LOG_LEVEL": "info",
     DSN: "postgresql://alloy:<password>@postgres:5432/ml_jobs?sslmode=disable",
 }

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import hashlib
 import os
-import secrets
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,12 +28,10 @@ from starlette.routing import Route
 
 from standins.minilm import MiniLm, Vectors, batches
 from standins.openai_errors import RefusedError, answer_refused
+from standins.openai_requests import MAX_TEXTS, check_key, key_hash, read_body
 from standins.serving import arguments_of, serve
 from standins.weights import DIMENSIONS, MAX_TOKENS, MODEL_ALIASES, MODEL_NAME, WeightsError
 
-MAX_TEXTS = 2_048
-# OpenAI's own limit for one request
-MAX_BODY_BYTES = 32 * 2**20
 DEFAULT_CACHE = Path(".state/model")
 
 
@@ -106,23 +103,6 @@ class Encoder:
         self._thread.shutdown(cancel_futures=True)
 
 
-def _check_key(request: Request) -> None:
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    expected: bytes = request.app.state.key_hash
-    given = hashlib.sha256(key.strip().encode()).digest()
-    if scheme.lower() != "bearer" or not secrets.compare_digest(given, expected):
-        raise RefusedError("Incorrect API key provided.", status=401, code="invalid_api_key")
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise RefusedError(f"The request is longer than {MAX_BODY_BYTES} bytes.", status=413)
-    return bytes(body)
-
-
 def _parse(body: bytes) -> EmbeddingsRequest:
     try:
         wanted = EmbeddingsRequest.model_validate_json(body)
@@ -158,8 +138,8 @@ def _check_lengths(tokens: list[list[int]]) -> None:
 
 
 async def create_embeddings(request: Request) -> Response:
-    _check_key(request)
-    wanted = _parse(await _body(request))
+    check_key(request, request.app.state.key_hash)
+    wanted = _parse(await read_body(request))
     encoder: Encoder = request.app.state.encoder
     tokens = await encoder.tokenize(wanted.texts)
     _check_lengths(tokens)
@@ -180,7 +160,7 @@ async def create_embeddings(request: Request) -> Response:
 
 
 async def list_models(request: Request) -> Response:
-    _check_key(request)
+    check_key(request, request.app.state.key_hash)
     model = {"id": MODEL_NAME, "object": "model", "created": 0, "owned_by": "sentence-transformers"}
     return JSONResponse({"object": "list", "data": [model]})
 
@@ -226,7 +206,7 @@ def build_endpoint_app(model: MiniLm, api_key: str) -> Starlette:
         exception_handlers={RefusedError: answer_refused, HTTPException: _not_served},
         lifespan=lifespan,
     )
-    app.state.key_hash = hashlib.sha256(api_key.encode()).digest()
+    app.state.key_hash = key_hash(api_key)
     app.state.stats = Stats()
     return app
 

@@ -32,5 +32,8 @@ def serve(app: Any, name: str, host: str, port: int) -> int:
         listener.listen(BACKLOG)  # from here on connections wait, so the line below is true
         print(f"{name} ready on http://{host}:{listener.getsockname()[1]}", flush=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
-        uvicorn.Server(config).run(sockets=[listener])
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:  # an orderly end: it sends itself the signal again when everything is closed
+            return 130
     return 0

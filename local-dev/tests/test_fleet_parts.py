@@ -121,6 +121,10 @@ def test_the_commands_are_those_of_the_compose_files(layout: Layout) -> None:
     for service in Service:
         assert "uvicorn app.main:app" in commands[service]
         assert "--workers 2" in commands[service]
+    alone = compose(layout, ports, Keys(layout.keys), {"chunking": {"API_PROCESSES": "1"}})
+    [chunking] = [program for program in alone if program.name == "chunking"]
+    assert "--workers 1" in " ".join(chunking.command)
+    assert chunking.environment["API_PROCESSES"] == "1", "it divides limits by as many"
     listening = [command for command in commands.values() if "0.0.0.0" in command]
     assert listening == []
 

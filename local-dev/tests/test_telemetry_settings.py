@@ -206,7 +206,7 @@ def test_a_variable_of_another_stack_is_not_read_either() -> None:
 
 
 def test_vms_have_names_of_their_own_and_sample_alike() -> None:
-    texts = {stack: alloy_env(stack, TRACE_SAMPLING_PERCENT="10.0" if stack == "scraper" else "") for stack in STACKS}
+    texts = {stack: alloy_env(stack, TRACE_SAMPLING_PERCENT="100.0" if stack == "scraper" else "") for stack in STACKS}
     assert telemetry.faults(texts) == []
     texts["chunking"] = alloy_env("scraper")
     texts["embedding"] = alloy_env("embedding", TRACE_SAMPLING_PERCENT="50")

@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode
 
 from ml_shared.environment import EnvironmentSettings
 from ml_shared.store_urls import POSTGRES_SCHEMES, REDIS_SCHEMES, StoreUrlError, check_store_url
+from ml_shared.telemetry.settings import SLOW_REQUEST_SECONDS
 
 HEX_SHA256 = r"^[0-9a-f]{64}$"
 PLACEHOLDER: Final = re.compile(r"<[a-z][a-z0-9-]*>")
@@ -105,6 +106,12 @@ class ServiceSettings(EnvironmentSettings):
     OTEL_EXPORTER_OTLP_ENDPOINT: str = Field(default="http://alloy:4317", description="where spans go")
     OTEL_EXPORTER_OTLP_PROTOCOL: Literal["grpc"] = Field(
         default="grpc", description="the one protocol that is built in"
+    )
+    OTEL_TRACES_SAMPLER_ARG: float = Field(default=1.0, ge=0, le=1, description="the share of traces that are kept")
+    SLOW_REQUEST_SECONDS: float = Field(
+        default=SLOW_REQUEST_SECONDS,
+        gt=0,
+        description="a request that takes as long is kept although its trace is not, as is one that fails",
     )
     PYROSCOPE_SERVER_ADDRESS: str = Field(default="http://alloy:4040", description="where profiles go; empty: none")
     WORKER_METRICS_PORT: int = Field(default=9100, ge=0, le=65535, description="a Celery worker's /metrics; 0: none")

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 
 from ml_shared import probe
 from ml_shared.telemetry.logs import UVICORN_LOG_CONFIG
@@ -111,6 +112,50 @@ def test_spans_arrive_when_the_api_is_stopped_and_only_those_that_are_wanted(ser
     assert answer.headers["X-Trace-Id"] == request.trace_id == line["trace_id"]
     assert answer.headers["X-Request-Id"] == request.attributes["http.request_id"] == line["request_id"]
     assert request.resource["process.pid"] == int(answer.json()["pid"])
+
+
+def test_of_traces_that_are_not_kept_failed_and_slow_requests_are(serve: Serve) -> None:
+    caller = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"}
+    settings = {"OTEL_TRACES_EXPORTER": None, "OTEL_TRACES_SAMPLER_ARG": "0", "SLOW_REQUEST_SECONDS": "0.9"}
+    with OtlpReceiver() as receiver:
+        # an earlier test may have had this process' httpx send traces of its own, which would be kept
+        with serve(**settings, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint) as api, suppress_http_instrumentation():
+            well = httpx.get(f"{api.url}/items/a")
+            failed = httpx.get(f"{api.url}/broken?key=abc", headers=caller)
+            slow = httpx.get(f"{api.url}/held?seconds=1")
+            assert httpx.get(f"{api.url}/nowhere").status_code == 404
+            assert httpx.get(f"{api.url}/health").status_code == 200
+            api.terminate()
+            lines = {line.get("logger"): line for line in api.lines if "trace_id" in line}
+            [error] = [line for line in api.lines if line["event"] == "unexpected_error"]
+        spans = {span.name: span for span in receiver.wait_for(lambda all_of: len(all_of) >= 2)}
+    assert sorted(spans) == ["GET /broken", "GET /held"]
+    assert lines["item"]["trace_id"] == well.headers["X-Trace-Id"]
+    broken = spans["GET /broken"]
+    assert broken.trace_id == failed.json()["trace_id"] == failed.headers["X-Trace-Id"] == error["trace_id"]
+    assert broken.span_id == error["span_id"]
+    assert broken.trace_id in caller["traceparent"]
+    assert broken.parent_id in caller["traceparent"]
+    assert broken.attributes["http.request_id"] == failed.headers["X-Request-Id"]
+    wanted = {"http.response.status_code": 500, "error.type": "500", "http.route": "/broken", "sampling.priority": 1}
+    assert wanted.items() <= broken.attributes.items()
+    assert broken.attributes["url.query"] == "***"
+    assert spans["GET /held"].trace_id == slow.headers["X-Trace-Id"]
+    assert spans["GET /held"].attributes["http.response.status_code"] == 200
+
+
+def test_a_share_of_traces_is_kept_each_with_all_that_was_done(serve: Serve) -> None:
+    with OtlpReceiver() as receiver:
+        settings = {"OTEL_TRACES_EXPORTER": None, "OTEL_TRACES_SAMPLER_ARG": "0.5"}
+        with serve(**settings, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint) as api:
+            with httpx.Client(base_url=api.url) as client, suppress_http_instrumentation():
+                answered = {client.get("/items/a").headers["X-Trace-Id"] for _ in range(60)}
+            api.terminate()
+        spans = receiver.wait_for(lambda all_of: len(all_of) >= 2)
+    requests = {span.trace_id for span in spans if span.name == "GET /items/{name}"}
+    assert 10 < len(requests) < 50
+    assert requests <= answered
+    assert {span.trace_id for span in spans if span.name == "SET"} == requests
 
 
 def test_an_api_without_a_collector_says_so_once_and_stops_in_time(serve: Serve, free_port: int) -> None:

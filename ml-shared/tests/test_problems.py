@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.errors import ConflictError, NotFoundError, RateLimitedError, UnavailableError
-from ml_shared.http.problems import MAX_FIELD_ERRORS, problem_bytes
+from ml_shared.http.problem_documents import problem_bytes
+from ml_shared.http.problems import MAX_FIELD_ERRORS
 from ml_shared.http.sync import within_deadline
 from ml_shared.testing.membership import FakeMembership
 

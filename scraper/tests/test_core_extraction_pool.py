@@ -50,7 +50,21 @@ async def test_a_page_is_extracted_in_another_process(pool: ExtractionPool) -> N
     assert pool.pids == [pid]
 
 
+async def test_no_process_runs_before_a_page_is_on_its_way_and_a_second_one_when_two_are_there() -> None:
+    async with ExtractionPool.open(size=2, timeout_seconds=10) as pool:
+        assert pool.pids == []
+        await asyncio.gather(pool.expect(), pool.expect(), pool.extract(b"<p>some text</p>", **HTML))
+        [pid] = pool.pids
+        for _ in range(3):
+            await pool.expect()
+            await pool.extract(b"<p>some text</p>", **HTML)
+        assert pool.pids == [pid]
+        await asyncio.gather(*(pool.extract(b"<p>some text</p>", **HTML, caller=name) for name in "ab"))
+        assert len(set(pool.pids) | {pid}) == 2
+
+
 async def test_an_error_of_a_page_costs_no_process(pool: ExtractionPool) -> None:
+    await pool.extract(b"<p>warm</p>", **HTML)
     [pid] = pool.pids
     with pytest.raises(EmptyContentError):
         await pool.extract(b"<html></html>", **HTML)

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from app.config import Settings
-from app.core.batching import batches
+from app.core.batching import batches, estimated_tokens
 from app.core.errors import (
     EndpointAnswerError,
     EndpointRateLimitedError,
@@ -81,6 +81,7 @@ class EmbeddingEndpoint:
         self._model = settings.EMBEDDING_MODEL
         self._dimensions = settings.EMBEDDING_DIMENSIONS
         self._batch_size = settings.EMBEDDING_BATCH_SIZE
+        self._batch_tokens = settings.EMBEDDING_BATCH_TOKENS
         self._concurrency = settings.EMBEDDING_CONCURRENCY
         self._timeouts = Timeouts(settings.EMBEDDING_TIMEOUT_SECONDS, math.inf, CONNECT_TIMEOUT_SECONDS)
         self._answer_max_bytes = ANSWER_SLACK_BYTES + self._batch_size * self._dimensions * ANSWER_MAX_BYTES_A_NUMBER
@@ -143,7 +144,9 @@ class EmbeddingEndpoint:
         """
         vectors: Vectors = np.empty((len(texts), self._dimensions), dtype=np.float32)
         tokens: list[int] = []
-        waiting = iter(batches(texts, self._batch_size))
+        known = estimated_tokens(texts) if token_counts is None else token_counts
+        groups = batches(known, self._batch_size, self._batch_tokens)
+        waiting = iter(groups)
 
         async def work(waiting: Iterator[list[int]]) -> None:
             for positions in waiting:
@@ -154,7 +157,7 @@ class EmbeddingEndpoint:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._concurrency, -(-len(texts) // self._batch_size))):
+                for _ in range(min(self._concurrency, len(groups))):
                     group.create_task(work(waiting))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None

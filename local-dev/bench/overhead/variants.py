@@ -7,6 +7,7 @@ from typing import Final
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 OFF: Final = MappingProxyType({"OTEL_SDK_DISABLED": "true"})
+SAMPLED: Final = MappingProxyType({"OTEL_TRACES_SAMPLER_ARG": "0.1"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Variant:
 
 BARE: Final = "bare"
 EVERYTHING: Final = "+ the rest of a service"
+IN_PRODUCTION: Final = "… a tenth of the traces"
 DISABLED: Final = "… OTEL_SDK_DISABLED"
 VARIANTS: Final = (
     Variant(BARE),
@@ -47,6 +49,7 @@ VARIANTS: Final = (
     Variant("+ limits", "+ auth from cache", key=True, limits=True),
     Variant("+ telemetry", "+ limits", key=True, limits=True, telemetry=True),
     Variant(EVERYTHING, "+ telemetry", key=True, limits=True, telemetry=True, service=True),
+    Variant(IN_PRODUCTION, EVERYTHING, True, True, True, True, env=SAMPLED),
     Variant("… with FastAPI's spans", EVERYTHING, True, True, True, True, builtin_spans=True),
     Variant(DISABLED, EVERYTHING, True, True, True, True, env=OFF),
 )

@@ -108,7 +108,7 @@ def test_every_vm_samples_alike_and_a_laptop_keeps_all() -> None:
     assert {sampler["mode"] for sampler in samplers.values()} == {"hash_seed"}
     (seed,) = {sampler["hash_seed"] for sampler in samplers.values()}
     assert seed > 0
-    for given, kept in (({}, 10), ({"TRACE_SAMPLING_PERCENT": "2.5"}, 2.5)):
+    for given, kept in (({}, 100), ({"TRACE_SAMPLING_PERCENT": "2.5"}, 2.5)):
         percentages = {name: value_of(sampler["sampling_percentage"], given) for name, sampler in samplers.items()}
         assert percentages == {**dict.fromkeys(STACKS, kept), "laptop": 100}
 
@@ -134,7 +134,7 @@ def test_no_value_of_the_example_works_as_it_is(name: str) -> None:
     assert set(active) == {"VM_NAME", *ENDPOINTS}
     assert all(re.search(r"<[a-z-]+>", value) for value in active.values())
     commented = {variable: value for variable, value in example(name).items() if variable not in active and value}
-    assert commented == {"TRACE_SAMPLING_PERCENT": "10", "ALLOY_LOG_LEVEL": "info"}
+    assert commented == {"TRACE_SAMPLING_PERCENT": "100", "ALLOY_LOG_LEVEL": "info"}
 
 
 @EVERY_VM

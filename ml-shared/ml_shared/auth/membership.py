@@ -24,6 +24,7 @@ from ml_shared.auth.context import CallerContext, hash_key
 from ml_shared.auth.request import current_request
 from ml_shared.auth.schemes import presented_key
 from ml_shared.auth.verdict import Outage, Verdict, parse_verdict
+from ml_shared.clients.tls import shared_tls
 from ml_shared.errors import UnauthorizedError, UnavailableError
 from ml_shared.names import SERVICE_KEY_PREFIX, Header
 from ml_shared.settings import ServiceSettings
@@ -90,6 +91,7 @@ class Authenticator:
             limits=httpx.Limits(max_connections=MAX_CALLS_IN_FLIGHT),
             follow_redirects=False,  # a redirect would carry the key to wherever it points
             trust_env=False,  # nor through a proxy that the environment happens to name
+            verify=shared_tls(),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # one caller's call leaves nothing for the next
         ) as client:
             authenticator = cls(settings, redis, client, clock or Clock())

@@ -16,9 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ml_shared.auth.request import RequestState, bound_request, current_request
 from ml_shared.errors import UnavailableError
 from ml_shared.http.bodies import header
-from ml_shared.http.problems import problem_of, trace_id, unexpected_problem
+from ml_shared.http.problems import problem_of, unexpected_problem
 from ml_shared.http.transport import guard_connections
-from ml_shared.instrumentation import leave_naming_to_routing, name_span_by_route
+from ml_shared.instrumentation import (
+    complete_span,
+    keep_if_it_matters,
+    leave_naming_to_routing,
+    let_the_rest_pass,
+)
 from ml_shared.names import Header
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.metrics import observe_request
@@ -52,18 +57,17 @@ def _below_prefix(scope: Scope) -> Scope:
     return {**scope, "root_path": prefix}
 
 
-def _untraced_context(scope: Scope) -> context.Context:
-    """Return a context whose logs and answer share a trace id although no span is kept.
+def _untraced_span(scope: Scope) -> trace.Span:
+    """Return a span by which logs and answer share a trace id although none is kept.
 
     That is so for the paths that tracing leaves out, and without telemetry. In the first case what happens within is
     not to be kept either: a health check's Redis commands would each become a trace of their own.
     """
     left_out = getattr(scope.get("app"), "_is_instrumented_by_opentelemetry", False)
     flags = TraceFlags(TraceFlags.DEFAULT if left_out else TraceFlags.SAMPLED)
-    span = NonRecordingSpan(
+    return NonRecordingSpan(
         SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False, trace_flags=flags)
     )
-    return trace.set_span_in_context(span)
 
 
 class RequestIdMiddleware:
@@ -82,33 +86,37 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 leave_naming_to_routing(scope["app"])
+                let_the_rest_pass(scope["app"], self)
                 guard_connections()
             await self._app(scope, receive, send)
             return
         state = RequestState(request_id=_request_id(scope))
         span = trace.get_current_span()
         span.set_attribute(attributes.HTTP_REQUEST_ID, state.request_id)
-        untraced = None if span.get_span_context().is_valid else context.attach(_untraced_context(scope))
+        untraced = None
+        if not span.get_span_context().is_valid:
+            span = _untraced_span(scope)
+            untraced = context.attach(trace.set_span_in_context(span))
         try:
             with bound_request(state):
-                await self._serve(_below_prefix(scope), receive, send, state)
+                await self._serve(_below_prefix(scope), receive, send, state, span)
         finally:
             if untraced is not None:
                 context.detach(untraced)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, state: RequestState) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, state: RequestState, span: trace.Span) -> None:
         began = time.monotonic()
         status = 0  # until the answer begins
         ids = [
             (_REQUEST_ID_HEADER, state.request_id.encode()),
-            (_TRACE_ID_HEADER, (trace_id() or "").encode()),
+            (_TRACE_ID_HEADER, b"%032x" % span.get_span_context().trace_id),
         ]
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                name_span_by_route(scope)  # now: the span ends with the last byte of the answer
+                complete_span(span, scope, status)  # now: it ends with the last byte of the answer
                 limits = [] if state.rate_limit is None else state.rate_limit.headers()
                 message = {**message, "headers": [*message.get("headers", ()), *ids, *limits]}
             await send(message)
@@ -127,7 +135,9 @@ class RequestIdMiddleware:
                 raise  # the server then breaks the connection off, so that nobody takes a part for the whole
             await answer(scope, receive, send_with_headers)
         finally:
-            observe_request(scope, status or CLIENT_CLOSED_REQUEST, time.monotonic() - began)
+            seconds = time.monotonic() - began
+            observe_request(scope, status or CLIENT_CLOSED_REQUEST, seconds)
+            keep_if_it_matters(span, scope, status, seconds)
 
 
 def _stopping() -> UnavailableError:

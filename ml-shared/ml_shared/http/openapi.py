@@ -13,9 +13,9 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_shared.auth.membership import validate_api_key
+from ml_shared.http.problem_documents import PROBLEM_MEDIA_TYPE
 from ml_shared.names import Header
 
-PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 _SCHEMA: Final = "Problem"
 _REFERENCE: Final = {"$ref": f"#/components/schemas/{_SCHEMA}"}
 _SCHEMES: Final = {

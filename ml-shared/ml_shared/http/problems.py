@@ -15,11 +15,10 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from ml_shared.auth.request import current_request
 from ml_shared.errors import CLASS_OF_KIND, HTTP_STATUS, ErrorKind, InternalError, InvalidError, ServiceError
-from ml_shared.http.openapi import PROBLEM_MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from ml_shared.http.openapi import complete_document
-from ml_shared.instrumentation import record_error
+from ml_shared.http.problem_documents import PROBLEM_MEDIA_TYPE, phrase, problem_body, problem_document
+from ml_shared.instrumentation import record_error, takes_attributes
 from ml_shared.names import Header
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.metrics import METHODS
@@ -60,51 +59,6 @@ class RefusalError(HTTPException):
         self.error = error
 
 
-def trace_id() -> str | None:
-    """Return the current trace's id as 32 hexadecimal digits, `None` outside of one."""
-    context = trace.get_current_span().get_span_context()
-    return trace.format_trace_id(context.trace_id) if context.trace_id else None
-
-
-def problem_body(
-    *, status: int, code: str, detail: str, instance: str | None = None, extra: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return a problem document.
-
-    Parameters
-    ----------
-    status
-        The HTTP status.
-    code
-        Stable, snake_case.
-    detail
-        For the caller to read.
-    instance
-        The path that was asked for, without its query.
-    extra
-        Further members; they replace none of the document's own.
-    """
-    state = current_request()
-    return {
-        **(extra or {}),
-        "type": "about:blank",
-        "title": _phrase(status),
-        "status": status,
-        "detail": detail,
-        "instance": instance,
-        "code": code,
-        "request_id": state.request_id if state else None,
-        "trace_id": trace_id(),
-    }
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Error"
-
-
 def problem_response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """Return a problem document as an answer with its status."""
     return Response(orjson.dumps(body), body["status"], headers, PROBLEM_MEDIA_TYPE)
@@ -117,13 +71,7 @@ def problem_of(error: ServiceError, instance: str | None = None) -> Response:
         headers[Header.RETRY_AFTER] = str(max(1, math.ceil(error.retry_after_seconds)))
     if error.challenge is not None:
         headers["WWW-Authenticate"] = error.challenge
-    body = problem_body(status=error.status, code=error.code, detail=error.detail, instance=instance, extra=error.extra)
-    return problem_response(body, headers)
-
-
-def problem_bytes(error: ServiceError, instance: str | None = None) -> bytes:
-    """Return the body alone of the answer that an error of ours makes, to be kept and answered later."""
-    return bytes(problem_of(error, instance).body)
+    return problem_response(problem_document(error, instance), headers)
 
 
 def invalid_fields(errors: Sequence[FieldError]) -> InvalidError:
@@ -141,7 +89,7 @@ def unexpected_problem(error: Exception, instance: str | None = None) -> Respons
     safe = _without_input(error)
     _logger.error("unexpected_error", exc_info=(type(safe), safe, safe.__traceback__), extra={"path": instance})
     span = trace.get_current_span()
-    if span.is_recording():
+    if takes_attributes(span):
         record_error(span, safe)
         span.set_status(StatusCode.ERROR, type(error).__name__)
         span.set_attribute(attributes.ERROR_CODE, InternalError.code)
@@ -200,7 +148,7 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
     code = _CODES.get(error.status_code, "internal_error" if error.status_code >= 500 else "bad_request")
-    detail = error.detail if isinstance(error.detail, str) else _phrase(error.status_code)
+    detail = error.detail if isinstance(error.detail, str) else phrase(error.status_code)
     body = problem_body(status=error.status_code, code=code, detail=detail, instance=request.url.path)
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:

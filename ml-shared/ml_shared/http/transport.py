@@ -14,7 +14,7 @@ import orjson
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from ml_shared.http.problems import PROBLEM_MEDIA_TYPE, problem_body
+from ml_shared.http.problem_documents import PROBLEM_MEDIA_TYPE, problem_body
 from ml_shared.names import Header
 
 if TYPE_CHECKING:

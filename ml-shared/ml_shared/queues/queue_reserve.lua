@@ -5,7 +5,9 @@
 --       the queue's lists: the hand-outs', and those of direct tasks in the order in which they are worked off
 -- ARGV: task id, bytes, owner ('' for a hand-out), an epoch if there is none, most tasks, most bytes, parts of which an
 --       owner may have one, seconds to arrive, seconds to hold, seconds that a hold outlives an empty queue, hand-outs
---       for one direct task, then of each list of direct tasks but the last how many of an owner's go there or before
+--       for one direct task, a hand-out's message, then of each list of direct tasks but the last how many of an owner's
+--       go there or before
+-- A message that comes along is queued here and now, so that nothing has to be kept for its arrival.
 -- Returns {verdict, what was counted for it, epoch, list}. Verdict 1: taken; 0, -1: the queue has no room for more tasks,
 -- or bytes; -2, -3: direct tasks have none; -4, -5: the owner has none.
 local held, epoch_key, arriving, direct, known, owner_bytes, owner_tasks, hand_outs = unpack(KEYS, 1, 8)
@@ -87,7 +89,7 @@ if owner ~= '' then
   redis.call('HINCRBY', owner_tasks, owner, 1)
   -- the first few of an owner stand before the many of another
   list = 2
-  while ARGV[10 + list] and tasks >= tonumber(ARGV[10 + list]) do
+  while ARGV[11 + list] and tasks >= tonumber(ARGV[11 + list]) do
     list = list + 1
   end
 elseif redis.call('INCR', hand_outs) % tonumber(ARGV[11]) == 0 and redis.call('LLEN', KEYS[LISTS]) > 0 then
@@ -98,5 +100,9 @@ elseif redis.call('INCR', hand_outs) % tonumber(ARGV[11]) == 0 and redis.call('L
     end
   end
 end
-redis.call('ZADD', arriving, now + tonumber(ARGV[8]), size .. ':' .. task)
+if ARGV[12] ~= '' then
+  redis.call('LPUSH', KEYS[LISTS], ARGV[12])
+else
+  redis.call('ZADD', arriving, now + tonumber(ARGV[8]), size .. ':' .. task)
+end
 return {1, depth, epoch, list}

@@ -16,7 +16,8 @@ from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.queueing import EnqueueAnswer
 from ml_shared.errors import RateLimitedError, UnavailableError
 from ml_shared.names import Operation, Queue, RequestMode
-from ml_shared.queues.lists import queue_lists
+from ml_shared.queues.lists import PRIORITY_STEPS, queue_lists
+from ml_shared.queues.messages import WrittenMessage
 from ml_shared.queues.results import ResultStore
 from ml_shared.queues.room import EPOCH_KEY, UNACKED_KEY, QueueRoom, Room, Verdict, release
 from ml_shared.settings import ServiceSettings
@@ -89,22 +90,37 @@ class TaskQueue:
             `queue_unavailable`, when Redis does not take it.
         """
         task_id = str(uuid.uuid4())
-        size = _message_bytes(kwargs)
         try:
-            room = await self._room.reserve(task_id, size, ctx.owner if job_id is None else None)
-            if room.verdict is not Verdict.TAKEN:
-                raise self._refusal(room)
-            try:
-                await self._register_and_publish(task, task_id, ctx, kwargs, job_id, room.priority)
-            except BaseException:
-                with suppress(RedisError):
-                    await release(self._redis, task_id)
-                raise
-            finally:
-                await self._room.arrived(task_id, size)
+            if job_id is not None:
+                room = await self._hand_out(task, task_id, ctx, kwargs)
+            else:
+                room = await self._take_in(task, task_id, ctx, kwargs)
         except RedisError as error:
             raise self._unavailable() from error
         return EnqueueAnswer(job_id=job_id, task_id=task_id, queue_epoch=room.epoch)
+
+    async def _hand_out(self, task: "Task", task_id: str, ctx: CallerContext, kwargs: Mapping[str, Any]) -> Room:
+        written = WrittenMessage()
+        task.apply_async(producer=written, **self._options(task_id, ctx, kwargs, PRIORITY_STEPS[0]))
+        room = await self._room.hand_out(task_id, written.message)
+        if room.verdict is not Verdict.TAKEN:
+            raise self._refusal(room)
+        return room
+
+    async def _take_in(self, task: "Task", task_id: str, ctx: CallerContext, kwargs: Mapping[str, Any]) -> Room:
+        size = _message_bytes(kwargs)
+        room = await self._room.reserve(task_id, size, ctx.owner)
+        if room.verdict is not Verdict.TAKEN:
+            raise self._refusal(room)
+        try:
+            await self._register_and_publish(task, task_id, ctx, kwargs, room.priority)
+        except BaseException:
+            with suppress(RedisError):
+                await release(self._redis, task_id)
+            raise
+        finally:
+            await self._room.arrived(task_id, size)
+        return room
 
     async def depth(self) -> int:
         """Return how many tasks are waiting, or held by a worker."""
@@ -141,41 +157,31 @@ class TaskQueue:
         return sum(waiting), int(held)
 
     async def _register_and_publish(
-        self,
-        task: "Task",
-        task_id: str,
-        ctx: CallerContext,
-        kwargs: Mapping[str, Any],
-        job_id: str | None,
-        priority: int,
+        self, task: "Task", task_id: str, ctx: CallerContext, kwargs: Mapping[str, Any], priority: int
     ) -> None:
-        if job_id is not None:
-            await self._publish(task, task_id, ctx, kwargs, priority)
-            return
         await self._results.reserve(task_id, ctx.owner)
         try:
-            await self._publish(task, task_id, ctx, kwargs, priority)
+            await self._publish(task, self._options(task_id, ctx, kwargs, priority))
         except Exception:
             await self._results.release(task_id)
             raise
 
-    async def _publish(
-        self, task: "Task", task_id: str, ctx: CallerContext, kwargs: Mapping[str, Any], priority: int
-    ) -> None:
-        headers = {CALLER_TYPE_HEADER: ctx.caller_type, REQUEST_ID_HEADER: ctx.request_id}
+    async def _publish(self, task: "Task", options: Mapping[str, Any]) -> None:
         try:  # a thread, because Celery's producer blocks; the current span goes with it
-            await asyncio.to_thread(
-                task.apply_async,
-                kwargs=dict(kwargs),
-                task_id=task_id,
-                queue=str(self._queue),
-                priority=priority,
-                headers=headers,
-                argsrepr="()",
-                kwargsrepr="{...}",  # else the message's headers, and from there logs, quote what the caller sent
-            )
+            await asyncio.to_thread(task.apply_async, **options)
         except (OperationalError, RedisError, OSError) as error:
             raise self._unavailable() from error
+
+    def _options(self, task_id: str, ctx: CallerContext, kwargs: Mapping[str, Any], priority: int) -> dict[str, Any]:
+        return {
+            "kwargs": dict(kwargs),
+            "task_id": task_id,
+            "queue": str(self._queue),
+            "priority": priority,
+            "headers": {CALLER_TYPE_HEADER: ctx.caller_type, REQUEST_ID_HEADER: ctx.request_id},
+            "argsrepr": "()",
+            "kwargsrepr": "{...}",  # else the message's headers, and from there logs, quote what the caller sent
+        }
 
     def _refusal(self, room: Room) -> RateLimitedError:
         what = "bytes" if room.verdict in _BY_BYTES else "tasks"

@@ -3,10 +3,8 @@
 import logging
 import zlib
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from fastapi import Response
-from fastapi.responses import JSONResponse
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -14,13 +12,16 @@ from ml_shared.auth.context import CallerContext
 from ml_shared.auth.request import RequestState, bound_request
 from ml_shared.contracts.queueing import PendingResult
 from ml_shared.errors import NotFoundError, RateLimitedError, ServiceError, TooLargeError, UnavailableError
-from ml_shared.http.problems import PROBLEM_MEDIA_TYPE, problem_bytes
+from ml_shared.http.problem_documents import PROBLEM_MEDIA_TYPE, problem_bytes
 from ml_shared.names import Header
 from ml_shared.queues.room import release
 from ml_shared.settings import ServiceSettings
 from ml_shared.storage.lua import LuaScript
 from ml_shared.telemetry.logs import REQUEST_ID
 from ml_shared.telemetry.metrics import count_rejection
+
+if TYPE_CHECKING:
+    from fastapi import Response
 
 logger = logging.getLogger(__name__)
 
@@ -216,7 +217,7 @@ def _too_many(most: int) -> RateLimitedError:
     )
 
 
-async def result_response(store: ResultStore, task_id: str, ctx: CallerContext) -> Response:
+async def result_response(store: ResultStore, task_id: str, ctx: CallerContext) -> "Response":
     """Answer `GET /results/{task_id}`: the sync route's own answer, or `202` while the task has not ended.
 
     Raises
@@ -226,6 +227,8 @@ async def result_response(store: ResultStore, task_id: str, ctx: CallerContext) 
     UnavailableError
         If Redis does not answer.
     """
+    from fastapi.responses import JSONResponse, Response  # a worker, which keeps results, needs neither
+
     try:
         found = await store.read(task_id, ctx.owner)
     except RedisError as error:

@@ -80,22 +80,29 @@ class QueueRoom:
         self._max_tasks = max_tasks
         self._max_bytes = max_bytes
 
-    async def reserve(self, task_id: str, size: int, owner: str | None) -> Room:
-        """Take room for a task, if there is some. Whoever got it says `arrived` once the task is queued.
+    async def reserve(self, task_id: str, size: int, owner: str) -> Room:
+        """Take room for a direct task, if there is some. Whoever got it says `arrived` once the task is queued.
 
         Parameters
         ----------
         size
             Bytes of its message.
         owner
-            Who asks; `None` for a hand-out of the orchestrator's.
+            Who asks.
         """
+        return await self._decide(task_id, size, owner, b"")
+
+    async def hand_out(self, task_id: str, message: bytes) -> Room:
+        """Queue a hand-out of the orchestrator's, if there is room, in the same step."""
+        return await self._decide(task_id, len(message), "", message)
+
+    async def _decide(self, task_id: str, size: int, owner: str, message: bytes) -> Room:
         verdict, counted, epoch, place = await _reserve(
             self._redis,
             [UNACKED_KEY, EPOCH_KEY, _ARRIVING, *_DIRECT, _HAND_OUTS, *self._lists],
             task_id,
             size,
-            owner or "",
+            owner,
             uuid.uuid4().hex,
             self._max_tasks,
             self._max_bytes,
@@ -104,6 +111,7 @@ class QueueRoom:
             HOLD_SECONDS,
             EMPTY_SECONDS,
             HAND_OUTS_A_DIRECT_TASK,
+            message,
             *FIRST_TASKS,
         )
         priority = PRIORITY_STEPS[place - 1] if place else 0

@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ml_shared.auth.breaker import CircuitBreaker
@@ -25,15 +27,25 @@ REDIS_PAUSE_SECONDS: Final = 1.0
 MAX_ROUND_TRIPS: Final = 4
 # at a time, each on a connection of its own; requests that come meanwhile share the next one
 
+COMMANDS_KEPT: Final = 1_024
+# one a caller, 500 bytes each
+
 _SCRIPT: Final = LuaScript("ml_shared.ratelimit", "sliding_window.lua")
 _logger = logging.getLogger(__name__)
+
+
+class _Command(NamedTuple):
+    """What counts one caller's requests: the same for each of them."""
+
+    packed: bytes
+    keys: tuple[str, ...]
+    arguments: tuple[bytes, ...]
 
 
 class _Call(NamedTuple):
     """One request to be counted, and where its answer goes: what the script said, or what went wrong."""
 
-    keys: list[str]
-    arguments: tuple[bytes, ...]
+    command: _Command
     answer: "asyncio.Future[list[int] | Exception]"
 
 
@@ -41,7 +53,8 @@ class SharedWindow:
     """Counts requests with `sliding_window.lua`: one script call each.
 
     Requests that arrive in the same turn of the event loop travel together. Each is still counted and decided by
-    itself, in one atomic step; what they share is the work of a round trip, which is most of what a check costs.
+    itself, in one atomic step; what they share is the work of a round trip, which is most of what a check costs. That
+    is made of what redis-py's connections offer: its client and its pool take as long again as the rest.
     """
 
     def __init__(self, redis: Redis, service: str, window_seconds: float) -> None:
@@ -51,6 +64,8 @@ class SharedWindow:
         self._window = b"%d" % int(window_seconds * 1_000_000)
         self._breaker = CircuitBreaker(failures=1, open_seconds=REDIS_PAUSE_SECONDS)
         self._failing_since: float | None = None
+        self._command = lru_cache(maxsize=COMMANDS_KEPT)(self._command_of)
+        self._idle: list[AbstractConnection] = []
         self._waiting: list[_Call] = []
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -71,9 +86,7 @@ class SharedWindow:
         if attempt is None:
             return None
         loop = asyncio.get_running_loop()
-        keys = [f"{self._prefix}:log:{caller}", f"{self._prefix}:callers"]
-        arguments = (self._window, caller.encode(), *_encoded(tuple(limits)))
-        call = _Call(keys, arguments, loop.create_future())
+        call = _Call(self._command(caller, tuple(limits)), loop.create_future())
         self._waiting.append(call)
         if len(self._waiting) == 1:
             loop.call_soon(self._send)
@@ -90,6 +103,12 @@ class SharedWindow:
         self._answered()
         allowed, index, limit, remaining, reset_us = said
         return Hit(allowed == 1, index, limit, remaining, reset_us / 1_000_000)
+
+    def _command_of(self, caller: str, limits: tuple[Limit, ...]) -> _Command:
+        keys = (f"{self._prefix}:log:{caller}", f"{self._prefix}:callers")
+        numbers = (number for limit in limits for number in (limit.requests, int(limit.shared), limit.floor))
+        arguments = (self._window, caller.encode(), *(b"%d" % number for number in numbers))
+        return _Command(_SCRIPT.packed(keys, *arguments), keys, arguments)
 
     def _send(self) -> None:
         if not self._waiting or len(self._under_way) >= MAX_ROUND_TRIPS:
@@ -122,20 +141,30 @@ class SharedWindow:
                 call.answer.set_result(answer)
 
     async def _ask(self, calls: list[_Call]) -> list[Any]:
-        if len(calls) == 1:  # a pipeline of one would cost a third more
-            return [await self._ask_one(calls[0])]
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for call in calls:
-                await _SCRIPT(pipeline, call.keys, *call.arguments)  # which only queues it
-            answers = await pipeline.execute(raise_on_error=False)
+        packed = [call.command.packed for call in calls]
+        connection = self._idle.pop() if self._idle else self._new_connection()
+        try:
+            try:
+                answers = await _exchange(connection, packed)
+            except RedisConnectionError:  # the server closed it while it idled, or is gone
+                answers = await _exchange(connection, packed)
+        except BaseException:
+            await connection.disconnect(nowait=True)  # an answer may still be on its way
+            raise
+        finally:
+            self._idle.append(connection)
         for place, answer in enumerate(answers):
             if isinstance(answer, NoScriptError):  # nothing was run; this sends the source
-                answers[place] = await self._ask_one(calls[place])
+                answers[place] = await self._ask_with_source(calls[place].command)
         return answers
 
-    async def _ask_one(self, call: _Call) -> Any:
+    def _new_connection(self) -> AbstractConnection:
+        connection: AbstractConnection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        return connection
+
+    async def _ask_with_source(self, command: _Command) -> Any:
         try:
-            return await _SCRIPT(self._redis, call.keys, *call.arguments)
+            return await _SCRIPT(self._redis, list(command.keys), *command.arguments)
         except ResponseError as error:  # about this call only
             return error
 
@@ -157,10 +186,16 @@ class SharedWindow:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for connection in self._idle:
+            await connection.disconnect(nowait=True)
 
 
-@lru_cache(maxsize=1_024)
-def _encoded(limits: tuple[Limit, ...]) -> tuple[bytes, ...]:
-    """Return limits as the script takes them. There is one set a tier."""
-    numbers = (number for limit in limits for number in (limit.requests, int(limit.shared), limit.floor))
-    return tuple(b"%d" % number for number in numbers)
+async def _exchange(connection: AbstractConnection, packed: list[bytes]) -> list[Any]:
+    await connection.send_packed_command(packed, check_health=False)
+    answers = []
+    for _ in packed:
+        try:
+            answers.append(await connection.read_response())
+        except ResponseError as error:  # about this command only
+            answers.append(error)
+    return answers

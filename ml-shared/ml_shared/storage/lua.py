@@ -1,5 +1,6 @@
 """Lua scripts: kept in files beside the module that loads them, run by their hash."""
 
+from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any
@@ -20,6 +21,11 @@ class LuaScript:
     def __init__(self, package: str, name: str) -> None:
         self._source = files(package).joinpath(name).read_bytes()
         self._digest = sha1(self._source, usedforsecurity=False).hexdigest()  # how Redis names a script
+
+    def packed(self, keys: Sequence[str], *arguments: bytes) -> bytes:
+        """Return the command that runs it, as it is sent: for whoever runs it again and again with the same."""
+        parts = [b"EVALSHA", self._digest.encode(), b"%d" % len(keys), *(key.encode() for key in keys), *arguments]
+        return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
 
     async def __call__(self, redis: Redis, keys: list[str], *arguments: str | bytes | int | float) -> Any:
         """Run it. The source is sent only to a server that has not seen it."""

@@ -25,6 +25,7 @@ CHUNK_COUNT: Final = "chunk.count"  # int: chunks made, or written
 ERROR_CODE: Final = "error.code"  # str: our stable code of a failure
 DISPATCH_STAGE: Final = "dispatch.stage"  # str: the stage that a pass, or a hand-out, is for
 ATTEMPT: Final = "job.attempt"  # int: the attempt's number within its stage
+SAMPLING_PRIORITY: Final = "sampling.priority"  # int: 1 on what a collector that samples is to keep all the same
 
 
 class JobStage:

@@ -3,12 +3,15 @@
 import logging
 import os
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from ml_shared.telemetry.settings import TelemetrySettings
+
+if TYPE_CHECKING:
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
 logger = logging.getLogger(__name__)
 
@@ -16,13 +19,18 @@ _LOUD: Final = ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetr
 # two lines a batch without a collector, and one more when the queue is full
 
 
-def open_processor(settings: TelemetrySettings) -> SpanProcessor:
-    """Return what sends this process' spans to the collector."""
+def exporter_class() -> "type[OTLPSpanExporter]":
+    """Return what speaks OTLP; importing it takes four megabytes, and a process may fork before it makes one of it."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it writes plain text past all logging, and once it is imported
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
+    return OTLPSpanExporter
+
+
+def open_processor(settings: TelemetrySettings) -> SpanProcessor:
+    """Return what sends this process' spans to the collector."""
     endpoint = settings.span_endpoint
-    exporter = OTLPSpanExporter(endpoint=endpoint, timeout=settings.span_timeout_seconds)
+    exporter = exporter_class()(endpoint=endpoint, timeout=settings.span_timeout_seconds)
     return BatchSpanProcessor(AnnouncingExporter(exporter, endpoint))
 
 

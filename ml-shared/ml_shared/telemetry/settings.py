@@ -1,6 +1,6 @@
 """What telemetry is told by its environment: the standard's `OTEL_*`, and `PYROSCOPE_*`.
 
-`OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_SPAN_*_LIMIT` and what else the SDK reads for itself have no field here; they
+`OTEL_BSP_*`, `OTEL_SPAN_*_LIMIT` and what else the SDK reads for itself have no field here; they
 work as OpenTelemetry documents them.
 """
 
@@ -12,6 +12,8 @@ from ml_shared.environment import EnvironmentSettings
 
 EXPORT_TIMEOUT_SECONDS: Final = 2
 # without a collector a full queue takes this long a batch, and a stopping process has to wait for it
+SLOW_REQUEST_SECONDS: Final = 1.0
+# a request that takes as long is kept although its trace is not
 SAMPLE_RATE_HERTZ: Final = 100
 _PROTOCOL: Final = "grpc"
 _EXPORTERS: Final = frozenset({"otlp", "none", ""})
@@ -48,6 +50,9 @@ class TelemetrySettings(EnvironmentSettings):
     OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: float | None = Field(default=None, gt=0)
     OTEL_SDK_DISABLED: Flag = False
     OTEL_TRACES_EXPORTER: Choice = "otlp"
+    OTEL_TRACES_SAMPLER: Choice = "parentbased_traceidratio"
+    OTEL_TRACES_SAMPLER_ARG: float = Field(default=1.0, ge=0, le=1)
+    SLOW_REQUEST_SECONDS: float = Field(default=SLOW_REQUEST_SECONDS, gt=0)
     PYROSCOPE_SERVER_ADDRESS: str = "http://alloy:4040"
     PYROSCOPE_APPLICATION_NAME: str = ""
     PYROSCOPE_SAMPLE_RATE: int = Field(default=SAMPLE_RATE_HERTZ, gt=0)

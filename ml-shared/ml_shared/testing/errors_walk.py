@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any, Final
 
 from ml_shared.errors import CLASS_OF_KIND, HTTP_STATUS, RETRYABLE_KINDS, ErrorKind, ServiceError
-from ml_shared.http.problems import PROBLEM_MEDIA_TYPE, problem_of
+from ml_shared.http.problem_documents import PROBLEM_MEDIA_TYPE
+from ml_shared.http.problems import problem_of
 
 MEMBERS: Final = ("type", "title", "status", "detail", "instance", "code", "request_id", "trace_id")
 _CODE: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")

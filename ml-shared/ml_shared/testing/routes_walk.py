@@ -13,7 +13,7 @@ import httpx
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
-from ml_shared.http.problems import PROBLEM_MEDIA_TYPE
+from ml_shared.http.problem_documents import PROBLEM_MEDIA_TYPE
 from ml_shared.testing.errors_walk import MEMBERS
 
 PUBLIC: Final = frozenset({"/health", "/health/live", "/metrics"})

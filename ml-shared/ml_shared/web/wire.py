@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from ssl import SSLContext
 from typing import Any, Final, Self, cast
 from urllib.parse import urlencode
 
@@ -26,6 +24,8 @@ from opentelemetry.semconv.attributes.http_attributes import HTTP_REQUEST_METHOD
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.semconv.attributes.url_attributes import URL_FULL
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from ml_shared.clients.tls import shared_tls
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 HEAD_MAX_BYTES: Final = 65_536
@@ -100,12 +100,6 @@ class Reply:
     body: bytes
 
 
-@cache
-def tls_context() -> SSLContext:
-    """Return one for the process: reading the certificates takes 40 ms, and there is a client for each peer."""
-    return httpx.create_ssl_context(trust_env=False)
-
-
 class Wire:
     """Connections to one origin, of the loop that it was opened on. Make it with `open`."""
 
@@ -154,6 +148,7 @@ class Wire:
             for connection in wire._idle:
                 connection.close()
             wire._idle.clear()
+            await asyncio.sleep(0)  # the loop closes them on its next turn
 
     async def exchange(
         self,
@@ -287,7 +282,7 @@ class _Origin:
 
 async def _connected(origin: _Origin, seconds: float) -> "_Connection":
     loop = asyncio.get_running_loop()
-    tls = tls_context() if origin.tls else None
+    tls = shared_tls() if origin.tls else None
     try:
         async with asyncio.timeout(seconds):
             _, connection = await loop.create_connection(lambda: _Connection(loop), origin.host, origin.port, ssl=tls)

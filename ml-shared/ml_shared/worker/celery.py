@@ -33,6 +33,7 @@ from ml_shared.worker.pool import PromptTaskPool, import_for_children
 from ml_shared.worker.request import KILLED
 from ml_shared.worker.runtime import ChildRuntime
 from ml_shared.worker.task import AsyncTask, StageTask
+from ml_shared.worker.transport import LeanTransport
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ def build_celery_app(
     soft_time_limit_seconds: float = SOFT_TIME_LIMIT_SECONDS,
     time_limit_seconds: float = TIME_LIMIT_SECONDS,
     beat_schedule: Mapping[str, Any] | None = None,
+    for_children: Sequence[str] = (),
 ) -> WorkerApp:
     """Return a service's Celery app.
 
@@ -94,6 +96,8 @@ def build_celery_app(
         A body is ended a little before the soft limit; the child is killed at the hard one.
     beat_schedule
         As Celery takes it.
+    for_children
+        Modules that only those need who run tasks, and beat does not: a worker imports them before it forks.
 
     Raises
     ------
@@ -120,6 +124,7 @@ def build_celery_app(
         task_serializer="json",
         result_serializer="json",
         accept_content=["json"],
+        broker_transport=f"{LeanTransport.__module__}:{LeanTransport.__qualname__}",
         broker_transport_options={
             # A delayed retry waits at most RETRY_MAX_SECONDS, then at most one task's time for a slot, then runs.
             "visibility_timeout": 2 * time_limit_seconds + RETRY_MAX_SECONDS + SLACK_SECONDS,
@@ -149,15 +154,15 @@ def build_celery_app(
         beat_max_loop_interval=HEARTBEAT_SECONDS,  # however seldom something is due, its heartbeat is fresh
     )
     app.steps["consumer"].add(HeartbeatStep)
-    _connect_process_signals(app)
+    _connect_process_signals(app, for_children)
     return app
 
 
-def _connect_process_signals(app: WorkerApp) -> None:
+def _connect_process_signals(app: WorkerApp, for_children: Sequence[str]) -> None:
     metrics = WorkerMetricsServer()
 
     def start_main(**_: Any) -> None:
-        import_for_children()
+        import_for_children(for_children)
         ours = {name: task for name, task in app.tasks.items() if isinstance(task, AsyncTask)}
         start_task_metrics({name: isinstance(task, StageTask) for name, task in ours.items()})
         metrics.start(app.service_settings.WORKER_METRICS_PORT)

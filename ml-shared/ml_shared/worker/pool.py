@@ -6,13 +6,16 @@ alive, stopped watching its pipe, and looked again when its timer said so, up to
 all while a process that the child itself started lives on with a copy of it.
 """
 
+import gc
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from celery.concurrency.asynpool import AsynPool
 from celery.concurrency.prefork import TaskPool
 
+from ml_shared.clients.tls import shared_tls
+from ml_shared.instrumentation import import_exporter
 from ml_shared.worker.telling import reap_tellers
 
 LOOK_SECONDS: Final = 0.2
@@ -25,16 +28,17 @@ _FOR_CHILDREN: Final = (
     "opentelemetry.instrumentation.httpx",
     "opentelemetry.instrumentation.redis",
 )
-# not gRPC, a child's exporter: it does not take every fork well
 
 
-def import_for_children() -> None:
-    """Import what every child does when it starts or sends its first request, in the process that they are forked from.
+def import_for_children(modules: Sequence[str] = ()) -> None:
+    """Import and read what every child does when it starts or sends its first request, in the process that they are forked from.
 
     Half of a child's start is imports otherwise, and a task that waits for its slot waits for them.
     """
-    for name in _FOR_CHILDREN:
+    for name in (*_FOR_CHILDREN, *modules):
         importlib.import_module(name)
+    shared_tls()
+    import_exporter()  # no more: what gRPC starts with its first channel does not take a fork well
 
 
 class PromptPool(AsynPool):  # type: ignore[misc]
@@ -50,3 +54,9 @@ class PromptTaskPool(TaskPool):  # type: ignore[misc]
     """What makes Celery use it: `worker_pool`."""
 
     Pool = PromptPool
+
+    def on_start(self) -> None:
+        """Celery's hook: the children are forked now."""
+        gc.collect()
+        gc.freeze()  # a collection, here or in a child, would write to every page that they share, and so copy it
+        super().on_start()

@@ -3,15 +3,18 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from app.config import settings
 from app.core.dispatch.pipeline import PIPELINE
-from app.core.logic import Orchestrator, open_orchestrator
 from app.worker.nudging import Nudger
 from app.worker.watching import WatchStep
 from ml_shared.names import Queue, TaskName
 from ml_shared.storage.redis_client import open_redis
 from ml_shared.worker.celery import build_celery_app
+
+if TYPE_CHECKING:
+    from app.core.logic import Orchestrator
 
 PURGE_INTERVAL_SECONDS = 600.0
 SOFT_TIME_LIMIT_SECONDS = 60
@@ -22,7 +25,7 @@ TIME_LIMIT_SECONDS = 75
 class Resources:
     """What the tasks of one child share."""
 
-    orchestrator_core: Orchestrator
+    orchestrator_core: "Orchestrator"
     nudger: Nudger
     orchestrator: None = None
     results: None = None
@@ -31,6 +34,8 @@ class Resources:
 @asynccontextmanager
 async def open_resources() -> AsyncIterator[Resources]:
     """Open a child's own pools and clients, on its loop."""
+    from app.core.logic import open_orchestrator  # beat, which runs nothing, does without what it imports
+
     async with open_redis(settings.REDIS_URL) as redis, open_orchestrator(settings) as orchestrator:
         yield Resources(orchestrator, Nudger(redis))
 
@@ -45,6 +50,7 @@ app = build_celery_app(
     queue=Queue.ORCHESTRATION,
     include=["app.worker.tasks"],
     resources=open_resources,
+    for_children=["app.core.logic"],
     soft_time_limit_seconds=SOFT_TIME_LIMIT_SECONDS,
     time_limit_seconds=TIME_LIMIT_SECONDS,
     beat_schedule={

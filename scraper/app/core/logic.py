@@ -44,7 +44,7 @@ async def open_scraper(
     Parameters
     ----------
     processes
-        How many pages are turned into text at once.
+        How many pages are turned into text at once, at most.
     resolver
         Finds the addresses of hosts; the system's unless given.
     """
@@ -97,6 +97,7 @@ async def execute_scrape(scraper: Scraper, visit: Visit) -> ScrapeResult:
         With the codes of the scraper's contract.
     """
     with counted(visit.mode):
+        await scraper.extraction.expect()
         page = await _fetched(scraper.visitor.read(visit), visit)
         fetched_at = datetime.now(UTC)
         extract = await _extracted(scraper, visit, page)

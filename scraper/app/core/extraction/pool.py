@@ -1,4 +1,4 @@
-"""Processes to extract in, kept warm, and killed when a page is too much for them.
+"""Processes to extract in, started when they are needed, kept warm, and killed when a page is too much for them.
 
 Of subprocesses rather than `multiprocessing`: a Celery child may have no children of that kind, and a fork would take
 the service's secrets and connections along.
@@ -49,7 +49,7 @@ _KILL_MARGIN_SECONDS: Final = 2.0
 
 
 class ExtractionPool:
-    """A fixed number of extraction processes.
+    """At most so many extraction processes: each takes 33 MB, so there is none that has not been needed yet.
 
     Parameters
     ----------
@@ -76,11 +76,9 @@ class ExtractionPool:
     async def open(
         cls, *, size: int, timeout_seconds: float, memory_bytes: int = MEMORY_MAX_BYTES
     ) -> AsyncIterator[Self]:
-        """Start the processes; they import their parsers while the service goes on starting."""
+        """Open a pool, in which no process runs yet."""
         pool = cls(size, timeout_seconds, memory_bytes=memory_bytes)
         try:
-            for worker in pool._workers:
-                await worker.spawn()
             async with pool._places.opened():
                 yield pool
         finally:
@@ -91,6 +89,12 @@ class ExtractionPool:
     def pids(self) -> list[int]:
         """Ids of the processes that run."""
         return [worker.pid for worker in self._workers if worker.pid is not None]
+
+    async def expect(self) -> None:
+        """Have a process for a page that is being fetched: one that is to be started imports its parsers meanwhile."""
+        if self._idle and not any(worker.pid for worker in self._idle):
+            with suppress(UnavailableError):  # whoever has the page is told
+                await self._idle[0].spawn()
 
     async def extract(
         self,
@@ -133,7 +137,8 @@ class ExtractionPool:
             "timeout_seconds": self._timeout + _KILL_MARGIN_SECONDS,
         }
         async with self._places.taken(caller):
-            worker = self._idle.pop(0)
+            worker = next((one for one in self._idle if one.pid), self._idle[0])
+            self._idle.remove(worker)
             try:
                 return await worker.extract(orjson.dumps(request), page, self._timeout)
             finally:
@@ -146,6 +151,7 @@ class _Worker:
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
         self._process: Process | None = None
+        self._starting = asyncio.Lock()
         self._ready = False
         self._pages = 0
 
@@ -154,6 +160,13 @@ class _Worker:
         return self._process.pid if self._process is not None else None
 
     async def spawn(self) -> None:
+        """Start the process, unless it runs."""
+        async with self._starting:  # one for a page that is expected, and that page, may want it at once
+            if self._is_gone():
+                await self.stop()
+                await self._spawn()
+
+    async def _spawn(self) -> None:
         self._ready, self._pages = False, 0
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -186,9 +199,7 @@ class _Worker:
         return _understood(answer)
 
     async def _make_ready(self) -> None:
-        if self._is_gone():
-            await self.stop()
-            await self.spawn()
+        await self.spawn()
         if self._ready:
             return
         try:
