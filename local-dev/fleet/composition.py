@@ -64,7 +64,7 @@ def compose(
         *(_api(layout, ports, service, settings[service], overrides) for service in Service),
         *(_worker(layout, ports, keys, service, settings[service], overrides) for service in WORKER_OPTIONS),
         _beat(layout, settings[Service.ORCHESTRATOR], overrides),
-        _gateway(layout, ports),
+        _gateway(layout, ports, overrides.get("gateway", {})),
     ]
 
 
@@ -262,7 +262,7 @@ def _beat(layout: Layout, settings: Mapping[str, str], overrides: Overrides) -> 
     )
 
 
-def _gateway(layout: Layout, ports: Mapping[str, int]) -> Program:
+def _gateway(layout: Layout, ports: Mapping[str, int], overrides: Mapping[str, str]) -> Program:
     folder = _private_folder(layout.data / "gateway")
     logs = _private_folder(layout.logs / "gateway")
     for log in logs.glob("*.log"):  # nginx keeps these itself and never starts a new one
@@ -279,6 +279,7 @@ def _gateway(layout: Layout, ports: Mapping[str, int]) -> Program:
         GATEWAY_LOG_DIR=os.path.relpath(logs, folder),
         GATEWAY_HTTP_INCLUDES="http.d/*.conf",
         GATEWAY_SERVER_INCLUDES="server.d/*.conf",
+        **overrides,
     )
     configuration = folder / "nginx.conf"
     template = REPOSITORY / "gateway-vm" / "nginx" / "nginx.conf.template"

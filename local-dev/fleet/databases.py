@@ -63,18 +63,19 @@ def create_databases(account: PostgresAccount, port: int, password: str, names: 
         f"SELECT 'CREATE DATABASE {name}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec\n"  # noqa: S608 - names of ours
         for name in names
     )
+    return lambda: run_statements(account, port, password, statements)
 
-    def create() -> None:
-        done = subprocess.run(
-            [account.binaries.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", HOST, "-p", str(port), "-U", "postgres"],
-            input=statements,
-            env={"PATH": os.environ.get("PATH", os.defpath), "PGPASSWORD": password, "PGDATABASE": "postgres"},
-            capture_output=True,
-            text=True,
-            timeout=PSQL_SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            raise FleetError(f"the databases could not be made: {done.stderr.strip()}")
 
-    return create
+def run_statements(account: PostgresAccount, port: int, password: str, statements: str) -> None:
+    """Run what `psql` can read, as the superuser."""
+    done = subprocess.run(
+        [account.binaries.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", HOST, "-p", str(port), "-U", "postgres"],
+        input=statements,
+        env={"PATH": os.environ.get("PATH", os.defpath), "PGPASSWORD": password, "PGDATABASE": "postgres"},
+        capture_output=True,
+        text=True,
+        timeout=PSQL_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise FleetError(f"PostgreSQL refused: {done.stderr.strip()}")

@@ -297,9 +297,15 @@ class Fleet:
         self.manager.start_again(name)
         self.wait_ready(name, timeout_seconds=timeout_seconds)
 
-    def restart(self, name: str, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
-        """Stop one program in order, start it, and wait until it is ready."""
+    def restart(
+        self, name: str, timeout_seconds: float = START_TIMEOUT_SECONDS, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """Stop one program in order, start it, with other settings from now on if some are given, and wait for it."""
         self.stop_program(name)
+        if settings is not None:
+            self._overrides = {**self._overrides, name: {**self._overrides.get(name, {}), **settings}}
+            self._programs = self._compose(self.layout, self.ports, self.keys, self._overrides)
+            next(program for program in self._programs if program.name == name).write(self.layout)
         self.start_program(name, timeout_seconds)
 
     def wait_ready(self, *names: str, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
