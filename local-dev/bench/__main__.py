@@ -38,7 +38,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pages", type=int, default=300, help="under load, without the model (a third with it)")
     parser.add_argument("--single", type=int, default=15, help="pages one at a time, of new hosts and of known ones")
     parser.add_argument("--counted", type=int, default=100, help="pages whose SQL statements are counted")
-    parser.add_argument("--host-delay", type=float, default=1.0, help="seconds between two requests to a host, with the model")
+    parser.add_argument(
+        "--host-delay", type=float, default=1.0, help="seconds between two requests to a host, with the model"
+    )
     parser.add_argument("--detail", action="store_true", help="also each route, statement and command")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the result")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="an earlier result: what got worse is marked")

@@ -22,6 +22,7 @@ _STATEMENT: Final = re.compile(rb"LOG:  (?:statement|execute [^:]+): (.*(?:\n\t.
 _TEXT_BYTES: Final = 110
 ASKED: Final = frozenset({"info", "auth", "quit", "ping"})
 # what this file itself asks
+OWN_STATEMENTS: Final = ("ALTER SYSTEM", "SELECT pg_reload_conf", "SELECT pg_sleep")
 LOGGED: Final = {"log_statement": "all", "log_parameter_max_length": "0", "log_min_duration_statement": "-1"}
 
 
@@ -72,21 +73,18 @@ def statements_logged(fleet: Fleet) -> Iterator[Counter[str]]:
         said = fleet.log(name).read_bytes()
         if len(said) < began[name]:
             raise FleetError(f"the log of {name} was rotated; count fewer pages")
-        for statement in _STATEMENT.findall(said[began[name] :]):
-            words = b" ".join(statement.split())[:_TEXT_BYTES].decode(errors="replace")
-            if not words.startswith("ALTER SYSTEM"):
-                counted[f"{name} {words}"] += 1
+        counted.update(
+            {f"{name} {statement}": times for statement, times in statements_in(said[began[name] :]).items()}
+        )
+
+
+def statements_in(log: bytes) -> Counter[str]:
+    """Return how often each statement stands in what PostgreSQL logged, those of this file left out."""
+    found = (b" ".join(words.split())[:_TEXT_BYTES].decode(errors="replace") for words in _STATEMENT.findall(log))
+    return Counter(statement for statement in found if not statement.startswith(OWN_STATEMENTS))
 
 
 def _set(fleet: Fleet, statements: list[str]) -> None:
     for name in DATABASES:
         text = ";\n".join([*statements, "SELECT pg_reload_conf()", "SELECT pg_sleep(0.2)"]) + ";\n"
         run_statements(postgres_account(), fleet.ports[name], fleet.keys[name], text)
-
-
-def by_first_word(counts: Counter[str]) -> Counter[str]:
-    """Return the sums of what starts with the same word."""
-    sums: Counter[str] = Counter()
-    for name, count in counts.items():
-        sums[name.partition(" ")[0]] += count
-    return sums

@@ -65,20 +65,21 @@ class Aim:
 
 KINDS: Final = (
     Kind("ratios", ("CPU a page ÷",), 0.10),
-    Kind("", ("pages a second ÷",), 0.20, more_is_better=True),
-    Kind("", ("one page of a new host, p50 ÷", "one page of a known host, p50 ÷"), 0.20),
-    Kind("", ("one page of a new host, p95 ÷", "one page of a known host, p95 ÷"), 0.40),
+    Kind("ratios", ("pages a second ÷",), 0.20, more_is_better=True),
+    Kind("ratios", ("one page of a new host, p50 ÷", "one page of a known host, p50 ÷"), 0.20),
+    Kind("ratios", ("one page of a new host, p95 ÷", "one page of a known host, p95 ÷"), 0.40),
     Kind("processor time of a page, ms", ("CPU ms a page",), 0.15, by_yardstick=True),
     Kind("counts of a page", ("HTTP requests", "SQL statements", "Redis commands", "Redis round trips"), 0.10),
     Kind("under load", ("pages a second",), 0.25, more_is_better=True),
-    Kind("", ("429",), 0.0),
+    Kind("under load", ("429",), 0.0),
     Kind("one page, idle, in seconds", ("one page of",), 0.30),
     Kind("start and rest", ("start",), 0.25, by_yardstick=True),
-    Kind("", ("at rest, CPU",), 0.25, by_yardstick=True),
-    Kind("", ("at rest, MB", "MB"), 0.05),
+    Kind("start and rest", ("at rest, CPU",), 0.25, by_yardstick=True),
+    Kind("start and rest", ("at rest, MB", "MB"), 0.05),
 )
 AIMS: Final = {
     "CPU a page ÷ plain calls": Aim(2.0),
+    "CPU ms a page": Aim(35.0),
     "pages a second ÷ plain calls": Aim(0.5, at_least=True),
     "one page of a new host, p50 ÷ its own 0.1 s": Aim(3.5),
     "one page of a known host, p50 ÷ its own 0.1 s": Aim(2.0),
@@ -114,13 +115,13 @@ class Results:
 
     def change(self, fleet: str, name: str, earlier: "Results") -> float | None:
         """Return a figure as a multiple of the earlier one, in each run's own measure; None if there is none to compare."""
-        now, then = self.fleets[fleet].get(name), earlier.fleets.get(fleet, {}).get(name)
+        now, then = self.fleets[fleet].get(name), earlier.fleets.get(fleet, Figures()).get(name)
         if now is None or not then:
             return None
         if not kind_of(name).by_yardstick or name == YARDSTICK:
             return now / then
-        measures = self._yardstick(), earlier._yardstick()
-        return now / then if None in measures else (now / then) / (measures[0] / measures[1])  # type: ignore[operator]
+        ours, theirs = self._yardstick(), earlier._yardstick()
+        return now / then if ours is None or theirs is None else (now / ours) / (then / theirs)
 
     def _yardstick(self) -> float | None:
         return next((figures[YARDSTICK] for figures in self.fleets.values() if figures.get(YARDSTICK)), None)
@@ -139,11 +140,9 @@ class Results:
         return abs(self.fleets[fleet][name] - earlier.fleets[fleet][name]) < least
 
     def names(self, *, detail: bool) -> Iterator[tuple[str, str]]:
-        """Yield title and name of each figure, in the table's order."""
+        """Yield each figure's title and name, in the table's order."""
         names = list(dict.fromkeys(name for figures in self.fleets.values() for name in figures))
         for kind in KINDS:
-            title = kind.title
             for name in names:
                 if kind_of(name) is kind and (detail or not name.startswith(DETAIL)):
-                    yield title, name
-                    title = ""
+                    yield kind.title, name

@@ -18,7 +18,7 @@ from fleet.composition import compose
 from fleet.keys import Keys
 from fleet.layout import LOCAL_DEV, Layout
 from fleet.programs import Program
-from fleet.services import Overrides
+from fleet.services import Overrides, service_settings
 
 from bench import counts
 from bench.client import Client, seconds_of
@@ -26,6 +26,7 @@ from bench.figures import Figures
 from bench.plain import WARM_PAGES, Plain
 from bench.processes import CpuClock, memory_by_program
 from bench.sites import SLOW_SECONDS, Site, serve_sites
+from ml_shared.names import Service
 
 NO_LIMIT: Final = {"RATE_LIMIT_TIERS": "default=1000000", "RATE_LIMIT_CAPACITY": "2000000"}
 NO_GATEWAY_LIMIT: Final = {
@@ -107,7 +108,7 @@ class _Run:
         self._fleet = fleet
         self._plan = plan
         self._new, self._sites = sites[plan.hosts :], sites[: plan.hosts]
-        self._others = {"the sites": sites_pid, "the client": os.getpid(), "the process manager": self._manager()}
+        self._others = {"sites": sites_pid, "manager": self._manager(), "client": os.getpid()}
         self._figures = figures
         self._client = Client(fleet.gateway, fleet.keys["user"])
 
@@ -138,7 +139,7 @@ class _Run:
         own = OWN_SECONDS if not self._plan.model else 1.0
         with self._slow_endpoint():
             for kind, number in (("a new host", SINGLE), ("a known host", SINGLE + 1)):
-                times = []
+                times: list[float] = []
                 for site in self._new:
                     job_id = self._client.submit(site.page(number, slow=True))
                     times += map(seconds_of, self._client.wait([job_id], SINGLE_POLL_SECONDS))
@@ -170,7 +171,7 @@ class _Run:
         self._client.throttled = 0
         requests = counts.http_requests(self._fleet)
         commands, reads = counts.redis_commands(self._fleet)
-        clock = CpuClock(self._fleet, **self._others)
+        clock = CpuClock(self._fleet, self._others)
         jobs = self._client.wait(self._client.submit_all(self._urls(LOADED, pages)))
         own, others = clock.spent()
         seconds = (
@@ -179,7 +180,7 @@ class _Run:
         figures["pages a second"] = pages / seconds
         figures["CPU ms a page"] = sum(own.values()) * 1000 / pages
         figures.update({f"CPU ms a page  {name}": spent * 1000 / pages for name, spent in own.items() if spent})
-        figures.update({f"CPU ms a page, not the fleet's  {name}": spent * 1000 / pages for name, spent in others.items()})
+        figures.update({f"CPU ms a page  ({name})": spent * 1000 / pages for name, spent in others.items()})
         figures["429 to the client"] = self._client.throttled
         requests = counts.http_requests(self._fleet) - requests
         now, reads_now = counts.redis_commands(self._fleet)
@@ -198,10 +199,11 @@ class _Run:
         if self._plan.model:
             return None
         urls = self._urls(PLAIN, self._plan.pages // 2 + WARM_PAGES)
+        settings = service_settings(self._fleet.addresses, {})
         done = subprocess.run(
-            [sys.executable, "-m", "bench.plain", self._fleet.addresses.url("endpoint", "/v1")],
+            [sys.executable, "-m", "bench.plain"],
             input=json.dumps(urls),
-            env={"PATH": os.defpath, "ENDPOINT_API_KEY": self._fleet.keys["endpoint"]},
+            env={"PATH": os.defpath, **settings[Service.CHUNKING], **settings[Service.EMBEDDING]},
             cwd=LOCAL_DEV,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,30 +1,34 @@
 """The same work without a fleet: pages fetched, extracted, cut and embedded by plain calls in one process.
 
-    echo '["http://127.0.0.1:8001/pages/1"]' | ENDPOINT_API_KEY=… python -m bench.plain http://127.0.0.1:8090/v1
+    echo '["http://127.0.0.1:8001/pages/1"]' | python -m bench.plain      # with the embedding service's environment
 
-What it prints is what all figures of the fleet are set against: this machine's processor time for what a page needs.
+The calls are the services' own functions, without HTTP between them, queues, databases, limits or spans. What they take
+is what all figures of the fleet are set against: this machine's processor time for what a page needs.
 """
 
-import base64
+import asyncio
 import importlib
 import json
-import os
+import ssl
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from ipaddress import ip_network
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-import httpx
-import numpy as np
-import orjson
 from fleet.layout import REPOSITORY
-from standins.weights import DIMENSIONS, MODEL_NAME, TOKENIZER_SHA256, model_folder
+from fleet.ports import HOST
+from standins.weights import MODEL_NAME, TOKENIZER_SHA256, model_folder
 
 from ml_shared.contracts.chunking import ChunkRequest
+from ml_shared.names import Operation
 
 WARM_PAGES: Final = 10
-BATCH: Final = 32
+PAGE_BYTES: Final = 10 * 2**20
+PAGE_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -46,64 +50,75 @@ class Plain:
         return self.pages / self.seconds
 
 
-def _of_service(service: str, module: str) -> Any:
-    """Import a module of a service. All call their package `app`, so an earlier service's is forgotten first."""
+def _of_service(service: str, *names: str) -> list[Any]:
+    """Import modules of a service. All call their package `app`, so an earlier service's is forgotten first."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "app"]:
         del sys.modules[name]
     sys.path.insert(0, str(REPOSITORY / service))
     try:
-        return importlib.import_module(module)
+        return [importlib.import_module(f"app.{name}") for name in names]
     finally:
         del sys.path[0]
 
 
-def _extractor() -> Callable[[bytes, str], str]:
-    extract = _of_service("scraper", "app.core.extraction.extract").extract
-    return lambda body, url: str(extract(body, url=url, media_type="text/html", charset="utf-8").content)
+@asynccontextmanager
+async def _scraper(ports: Collection[int]) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
+    extracting, addresses, requests, kinds = _of_service(
+        "scraper",
+        "core.extraction.extract",
+        "core.fetching.addresses",
+        "core.fetching.requests",
+        "core.extraction.kinds",
+    )
+    resolver = addresses.SystemResolver()
+    guard = addresses.AddressGuard(resolver, private_networks=[ip_network(f"{HOST}/32")], ports=ports)
+    fetcher = requests.Fetcher(
+        guard,
+        user_agent="ml-bench/1",
+        connect_timeout_seconds=PAGE_SECONDS,
+        ssl_context=ssl.create_default_context(),
+    )
+    rule = requests.BodyRule(PAGE_BYTES, kinds.READABLE)
+
+    async def scrape(url: str) -> str:
+        page = await fetcher.get(url, requests.Budget(PAGE_SECONDS), rule)
+        extract = extracting.extract(page.body, url=page.url, media_type=page.media_type, charset=page.charset)
+        return str(extract.content)
+
+    yield scrape
+    resolver.close()
 
 
-def _splitter() -> Callable[[str], list[str]]:
-    os.environ |= {
-        "SERVICE_NAME": "chunking",
-        "MEMBERSHIP_URL": "http://127.0.0.1:9",
-        "TOKENIZER_FILE": str(model_folder() / "tokenizer.json"),
-        "TOKENIZER_SHA256": TOKENIZER_SHA256,
-    }
-    logic = _of_service("chunking", "app.core.logic")
+def _splitter() -> Callable[[str], Any]:
+    (logic,) = _of_service("chunking", "core.logic")
     tokenizer = logic.Tokenizer.load(model_folder() / "tokenizer.json", TOKENIZER_SHA256, MODEL_NAME)
-
-    def split(text: str) -> list[str]:
-        answer = logic.chunk_text(ChunkRequest(text=text), tokenizer, logic.Cancellation())
-        return [chunk.text for chunk in answer.result.chunks]
-
-    return split
+    return lambda text: logic.chunk_text(ChunkRequest(text=text), tokenizer, logic.Cancellation()).result
 
 
-def _embed(client: httpx.Client, endpoint: str, texts: Sequence[str]) -> list[np.ndarray]:
-    vectors = []
-    for first in range(0, len(texts), BATCH):
-        wanted = {"model": MODEL_NAME, "input": texts[first : first + BATCH], "encoding_format": "base64"}
-        answer = client.post(f"{endpoint}/embeddings", content=orjson.dumps(wanted)).raise_for_status()
-        for row in orjson.loads(answer.content)["data"]:
-            vectors.append(np.frombuffer(base64.b64decode(row["embedding"]), dtype="<f4", count=DIMENSIONS))
-    return vectors
+@asynccontextmanager
+async def _embedder() -> AsyncIterator[Callable[[Sequence[str], Sequence[int]], Awaitable[Any]]]:
+    endpoints, config = _of_service("embedding", "core.endpoint", "config")
+    async with endpoints.EmbeddingEndpoint.open(config.Settings()) as endpoint:
+        yield lambda texts, counts: endpoint.embed(texts, operation=Operation.WRITE, token_counts=counts)
 
 
-def index(urls: Sequence[str], endpoint: str, api_key: str) -> Plain:
+async def index(urls: Sequence[str]) -> Plain:
     """Index pages, one after the other, and return what all but the first few took."""
-    extract, split = _extractor(), _splitter()
-    headers = {"Authorization": f"Bearer {api_key}"}
     began = cpu_began = 0.0
-    with httpx.Client(trust_env=False) as sites, httpx.Client(trust_env=False, headers=headers) as model:
+    async with AsyncExitStack() as stack:
+        scrape = await stack.enter_async_context(_scraper({urlsplit(url).port or 80 for url in urls}))
+        split = _splitter()
+        embed = await stack.enter_async_context(_embedder())
         for number, url in enumerate(urls):
             if number == WARM_PAGES:
                 began, cpu_began = time.perf_counter(), time.process_time()
-            page = sites.get(url).raise_for_status()
-            if not _embed(model, endpoint, split(extract(page.content, url))):
+            chunks = split(await scrape(url)).chunks
+            vectors = await embed([chunk.text for chunk in chunks], [chunk.token_count for chunk in chunks])
+            if not len(vectors.vectors):
                 raise AssertionError(f"{url} has no text")
-    measured = len(urls) - WARM_PAGES
-    return Plain(measured, time.perf_counter() - began, time.process_time() - cpu_began)
+        measured = len(urls) - WARM_PAGES
+        return Plain(measured, time.perf_counter() - began, time.process_time() - cpu_began)
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(index(json.load(sys.stdin), sys.argv[1], os.environ["ENDPOINT_API_KEY"]))))
+    print(json.dumps(asdict(asyncio.run(index(json.load(sys.stdin))))))

@@ -27,17 +27,25 @@ def cpu_seconds(pid: int | None) -> float:
     return total
 
 
+def _own_seconds(pid: int) -> float:
+    """Return the processor time of a process alone: its children are counted elsewhere."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
+    return 0.0
+
+
 class CpuClock:
     """Processor time by program of a fleet since this was made, the fleet's own and what stands around it."""
 
-    def __init__(self, fleet: Fleet, **others: int) -> None:
+    def __init__(self, fleet: Fleet, others: Mapping[str, int] | None = None) -> None:
         self._fleet = fleet
-        self._others = others
+        self._others = others or {}
         self._began = self._read()
 
     def _read(self) -> dict[tuple[bool, str], float]:
         read = {(state.tier is not OUTSIDE, state.name): cpu_seconds(state.pid) for state in self._fleet.states()}
-        return read | {(False, name): cpu_seconds(pid) for name, pid in self._others.items()}
+        return read | {(False, name): _own_seconds(pid) for name, pid in self._others.items()}
 
     def spent(self) -> tuple[dict[str, float], dict[str, float]]:
         """Return the seconds of the fleet's programs, and of all others."""

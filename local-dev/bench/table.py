@@ -14,9 +14,11 @@ def lines(now: Results, earlier: Results | None, *, detail: bool) -> Iterator[st
     width = max(len(told) for _, _, told in rows) + 2
     heads = "".join(f"{fleet:>{NUMBER + 10}}" + (f"{'':>18}" if earlier else "") for fleet in now.fleets)
     yield f"{'':{width}}{heads}{'aim':>{NUMBER}}"
+    above = ""
     for title, name, told in rows:
-        if title:
+        if title != above:
             yield f"\n{title}"
+            above = title
         cells = "".join(_cell(now, fleet, name, earlier) for fleet in now.fleets)
         yield f"{told:{width}}{cells}{_aim(AIMS.get(name)):>{NUMBER}}".rstrip()
 

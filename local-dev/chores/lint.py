@@ -22,8 +22,8 @@ TYPED = {
         "boards",
         "checklist",
         "attack",
-        "bench/__main__.py",
-        "bench/sites.py",
+        *(f"bench/{name}.py" for name in ("__main__", "client", "counts", "endpoint", "figures")),
+        *(f"bench/{name}.py" for name in ("phases", "plain", "processes", "sites", "table")),
         "bench/extraction",
     ),
 }
