@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fleet import databases
@@ -112,11 +113,15 @@ def _redis(layout: Layout, ports: Mapping[str, int], keys: Keys) -> list[Program
     return programs
 
 
-def _postgres(layout: Layout, ports: Mapping[str, int], keys: Keys) -> list[Program]:
+def _postgres(
+    layout: Layout, ports: Mapping[str, int], keys: Keys, servers: Iterable[str] = databases.DATABASES
+) -> list[Program]:
     account = postgres_account()
+    folders = {name: databases.data_folder(layout, name) for name in servers}
+    with ThreadPoolExecutor() as threads:  # at the first start it is most of what happens before anything runs
+        list(threads.map(databases.prepare, folders.values(), (keys[name] for name in folders)))
     programs = []
-    for name, names in databases.DATABASES.items():
-        data = databases.prepare(layout, name, keys[name])
+    for name, data in folders.items():
         programs.append(
             Program(
                 name=name,
@@ -125,7 +130,7 @@ def _postgres(layout: Layout, ports: Mapping[str, int], keys: Keys) -> list[Prog
                 cwd=data.parent,
                 environment=_environment({}),
                 ready=postgres_accepts(data, ports[name]),
-                after=databases.create_databases(account, ports[name], keys[name], names),
+                after=databases.create_databases(account, ports[name], keys[name], databases.DATABASES[name]),
                 removed=(data / "postmaster.pid",),
                 user=None if account.user is None or account.group is None else (account.user, account.group),
                 stop_signal="INT",  # ends the sessions and then itself; TERM would wait for its clients

@@ -34,13 +34,12 @@ def data_folder(layout: Layout, name: str) -> Path:
     return folder / name
 
 
-def prepare(layout: Layout, name: str, password: str) -> Path:
-    """Make a PostgreSQL's data folder when it has none, and return it."""
+def prepare(data: Path, password: str) -> None:
+    """Make a PostgreSQL's data folder if it is not there."""
     account = postgres_account()
-    data = data_folder(layout, name)
     version = data / "PG_VERSION"
     if not data.exists():
-        partial = data.with_name(f"{name}.new")
+        partial = data.with_name(f"{data.name}.new")
         _remove(partial)
         initialise(account, partial, password=password, throw_away=False)
         partial.rename(data)
@@ -49,7 +48,6 @@ def prepare(layout: Layout, name: str, password: str) -> Path:
             f"{data} was made by PostgreSQL {version.read_text().strip()}, and this one is {account.binaries.major}: "
             "remove that folder (and what is in it) to start anew"
         )
-    return data
 
 
 def _remove(folder: Path) -> None:
