@@ -24,7 +24,7 @@ NO_TESTS = 5
 # pytest's exit status when it found nothing to run, as with `-k` and a word of another folder
 PARALLEL = ("-n", "auto")
 FOUR = ("-n", str(max(4, os.cpu_count() or 1)))
-WAITING = {"ml-shared": FOUR, "orchestrator": FOUR}
+WAITING = {"ml-shared": FOUR, "orchestrator": FOUR, "gateway-vm": FOUR}
 # whose tests wait for processes and databases most of the time: more of them than processors
 WITH_A_FLEET = {"end to end": "tests/e2e", "attacks": "tests/attack"}
 # one after the other: two fleets at once would take twice the memory, and each other's time
