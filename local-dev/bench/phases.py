@@ -24,7 +24,7 @@ from bench import counts
 from bench.client import Client, seconds_of
 from bench.figures import Figures
 from bench.plain import WARM_PAGES, Plain
-from bench.processes import CpuClock, memory_by_program
+from bench.processes import CpuClock, memory_by_program, start_seconds
 from bench.sites import SLOW_SECONDS, Site, serve_sites
 from ml_shared.names import Service
 
@@ -79,7 +79,7 @@ def measure(state: Path, plan: Plan) -> Figures:
         }
         began = time.monotonic()
         with Fleet(state, overrides=overrides, programs=compose if plan.model else instant, tied=True) as fleet:
-            figures = Figures({"start, s": time.monotonic() - began})
+            figures = Figures({"start, s": time.monotonic() - began, "start, CPU s": start_seconds(fleet)})
             run = _Run(fleet, plan, sites, sites_pid, figures)
             run.at_rest()
             if plan.single:

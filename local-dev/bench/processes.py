@@ -35,6 +35,15 @@ def _own_seconds(pid: int) -> float:
     return 0.0
 
 
+def start_seconds(fleet: Fleet) -> float:
+    """Return the processor time that a fleet has taken since it was started, and its manager with what has ended."""
+    total = sum(cpu_seconds(state.pid) for state in fleet.states())
+    if fleet.manager.process is not None:
+        times = fleet.manager.process.cpu_times()
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
 class CpuClock:
     """Processor time by program of a fleet since this was made, the fleet's own and what stands around it."""
 
