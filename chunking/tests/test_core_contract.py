@@ -135,15 +135,13 @@ def test_one_character_over_the_limit_is_said_to_be_so(tokenizer: Tokenizer) -> 
 )
 def test_time_grows_with_the_text_and_not_faster(tokenizer: Tokenizer, unit: str) -> None:
     def seconds(characters: int) -> float:
-        best = 1e9
         text = unit * (characters // len(unit))
-        for _ in range(2):
-            began = time.process_time()
-            chunked(tokenizer, text, max_tokens=32, overlap_tokens=8)
-            best = min(best, time.process_time() - began)
-        return best
+        began = time.process_time()
+        chunked(tokenizer, text, max_tokens=32, overlap_tokens=8)
+        return time.process_time() - began
 
-    assert seconds(160_000) < 8 * 3 * max(seconds(20_000), 0.005)
+    most = 8 * 3 * max(min(seconds(20_000), seconds(20_000)), 0.005)
+    assert seconds(160_000) < most or seconds(160_000) < most  # once more, should something else have been in its way
 
 
 def test_no_step_copies_the_text_up_to_a_heading_far_below(tokenizer: Tokenizer) -> None:

@@ -178,14 +178,14 @@ def test_a_text_alone_may_use_every_core_and_one_among_others_its_own() -> None:
 
 
 class Timed(Cancellation):
-    """Keeps the longest time between two looks up."""
+    """Keeps the longest time between two looks up: processor time, to which other work on the machine adds nothing."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.longest, self._last = 0.0, time.perf_counter()
+        self.longest, self._last = 0.0, time.process_time()
 
     def check(self) -> None:
-        now = time.perf_counter()
+        now = time.process_time()
         self.longest, self._last = max(self.longest, now - self._last), now
         super().check()
 
@@ -193,18 +193,18 @@ class Timed(Cancellation):
 @pytest.mark.parametrize(
     "text",
     [
-        "Some words of prose. " * 50_000,
-        "# h\n" * 250_000,
-        "a\n\n" * 330_000,
-        "漢字" * 150_000,
-        "|a|\n|-|\n|1|\n\n" * 70_000,
+        "Some words of prose. " * 17_000,
+        "# h\n" * 83_000,
+        "a\n\n" * 110_000,
+        "漢字" * 50_000,
+        "|a|\n|-|\n|1|\n\n" * 23_000,
     ],
     ids=["prose", "headings", "paragraphs", "one word", "tables"],
 )
 @pytest.mark.parametrize("form", ["markdown", "text"])
 def test_a_text_of_any_kind_looks_up_often_enough_to_stop_and_to_make_way(tokenizer: Any, text: str, form: str) -> None:
-    """A hundred milliseconds are meant; ten times that is what other work on the machine may add."""
+    """A hundred milliseconds are meant, for a text of any length; steps that never look up take these twice as long."""
     looks = Timed()
     chunk_text(ChunkRequest(text=text, format=form, max_tokens=16, overlap_tokens=8), tokenizer, looks)
     looks.check()
-    assert looks.longest < 1.0
+    assert looks.longest < 0.2

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +12,11 @@ from fleet.composition import PORTS
 from fleet.keys import Keys
 from fleet.services import Addresses, service_settings
 
+from checklist.forking import Forks
 from ml_shared.names import Service
 
 TIMEOUT_SECONDS: Final = 60
-DESCRIBE: Final = Path(__file__).with_name("describe.py")
+_FORKS: Final = Forks()
 MODE_LABEL: Final = "request_mode"
 OPERATION_LABEL: Final = "operation"
 
@@ -108,25 +107,14 @@ def describe(root: Path, service: str) -> App:
     with tempfile.TemporaryDirectory() as folder:
         addresses = Addresses(dict.fromkeys(PORTS, 9), Keys(Path(folder)))
         environment = {**os.environ, **service_settings(addresses, {})[Service(service)]}
-    environment |= {
-        "SERVICE_VERSION": "dev",
-        "OTEL_SDK_DISABLED": "true",
-        "PYROSCOPE_SERVER_ADDRESS": "",
-        "PYTHONPATH": str(root / "ml-shared"),
-    }
+    environment |= {"SERVICE_VERSION": "dev", "OTEL_SDK_DISABLED": "true", "PYROSCOPE_SERVER_ADDRESS": ""}
     environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    done = subprocess.run(
-        [sys.executable, str(DESCRIBE)],
-        cwd=root / service,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise DescriptionError(f"{service} could not be asked what it is made of:\n{done.stderr[-3000:]}")
-    return parse_description(root, service, json.loads(done.stdout.splitlines()[-1]))
+    said, errors = _FORKS.run(root / service, environment, [str(root / "ml-shared")], TIMEOUT_SECONDS)
+    try:
+        described = json.loads(said.splitlines()[-1])
+    except (IndexError, ValueError) as error:
+        raise DescriptionError(f"{service} could not be asked what it is made of:\n{errors[-3000:]}") from error
+    return parse_description(root, service, described)
 
 
 def parse_description(root: Path, service: str, said: Mapping[str, Any]) -> App:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path.cwd()))
-sys.path.remove(str(Path(__file__).parent))  # it is no folder of the service's
+if str(Path(__file__).parent) in sys.path:
+    sys.path.remove(str(Path(__file__).parent))  # it is no folder of the service's
 
 ALTERNATIVE = "POST /elsewhere"
 

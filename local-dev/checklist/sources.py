@@ -3,7 +3,7 @@
 import ast
 import subprocess
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -110,6 +110,12 @@ class Module:
         return defined | set(self.constants)
 
 
+@lru_cache(maxsize=1024)
+def _module(path: str, text: str) -> Module:
+    """Return a file of Python, parsed once however many trees it is in: a copy with a change is a tree of its own."""
+    return Module(path, text)
+
+
 class Tree:
     """The files of a repository, or of a copy of it."""
 
@@ -152,7 +158,7 @@ class Tree:
     def module(self, path: str) -> Module:
         """Return a file of Python, parsed once."""
         if path not in self._modules:
-            self._modules[path] = Module(path, self.text(path))
+            self._modules[path] = _module(path, self.text(path))
         return self._modules[path]
 
     def modules(self, *folders: str, without: tuple[str, ...] = ()) -> list[Module]:

@@ -1,12 +1,21 @@
-"""Runs the tests of each folder in turn and says how many passed in all: `python -m chores.tests [FOLDER …] [-- …]`."""
+"""Runs the tests of each folder and says how many passed in all: `python -m chores.tests [FOLDER …] [-- …]`.
+
+Tests that have a fleet wait most of the time, so they run beside those of the folders, which run one after the other.
+"""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from xml.etree import ElementTree
 
 from chores.folders import REPOSITORY, chosen, environment
@@ -15,12 +24,15 @@ NO_TESTS = 5
 # pytest's exit status when it found nothing to run, as with `-k` and a word of another folder
 PARALLEL = ("-n", "auto")
 FOUR = ("-n", str(max(4, os.cpu_count() or 1)))
-WAITING = {"ml-shared": FOUR, "orchestrator": FOUR}
+WAITING = {"ml-shared": FOUR, "orchestrator": FOUR, "gateway-vm": FOUR}
 # whose tests wait for processes and databases most of the time: more of them than processors
 WITH_A_FLEET = {"end to end": "tests/e2e", "attacks": "tests/attack"}
 # one after the other: two fleets at once would take twice the memory, and each other's time
 IGNORED = [part for tests in (*WITH_A_FLEET.values(), "tests/compose") for part in ("--ignore", tests)]
 # the last needs Docker and minutes: `make test-compose`
+SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the folder made in it is ours alone
+ROOM_BYTES: Final = 4 * 2**30
+# twice what all servers of all tests have in files at one time
 
 
 @dataclass(frozen=True)
@@ -72,15 +84,64 @@ class Outcome:
         return f"  {self.name:<14}{counts} {self.seconds:>7.1f} s  {verdict}"
 
 
-def run(suite: Suite, arguments: list[str]) -> Outcome:
-    """Run one suite, its output shown as it comes."""
-    outcome = Outcome(suite.name)
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="ml-tests-") as scratch:
-        report = Path(scratch) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *suite.options, *arguments]
-        status = subprocess.run(command, cwd=REPOSITORY / suite.folder, env=environment(), check=False).returncode
-        outcome.broken = status not in (0, NO_TESTS)
+@contextmanager
+def temporary_folder() -> Iterator[str]:
+    """A folder for all temporary files of a run: in memory if there is room, since making a database is making files."""
+    roomy = SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK)
+    in_memory = roomy and shutil.disk_usage(SHARED_MEMORY).free >= ROOM_BYTES
+    with tempfile.TemporaryDirectory(prefix="ml-tests-", dir=SHARED_MEMORY if in_memory else None) as folder:
+        yield folder
+
+
+class Run:
+    """One run of all suites: each ends with its outcome."""
+
+    def __init__(self, suites: list[Suite], arguments: list[str], scratch: str) -> None:
+        self._suites = suites
+        self._arguments = arguments
+        self._scratch = Path(scratch)
+        self._printing = threading.Lock()
+        self._begun = 0
+        self._interrupted = False
+
+    def outcomes(self) -> list[Outcome]:
+        """Run all suites and return their outcomes, in the suites' order."""
+        beside = [suite for suite in self._suites if suite.name in WITH_A_FLEET]
+        lanes = [lane for lane in ([one for one in self._suites if one not in beside], beside) if lane]
+        together = len(lanes) > 1
+        with ThreadPoolExecutor(max(1, len(lanes))) as threads:
+            try:
+                done = list(threads.map(lambda lane: list(self._lane(lane, kept=together)), lanes))
+            except KeyboardInterrupt:  # the running suites have it, too; no other begins
+                self._interrupted = True
+                raise
+        found = {outcome.name: outcome for lane in done for outcome in lane}
+        return [found[suite.name] for suite in self._suites]
+
+    def _lane(self, lane: list[Suite], *, kept: bool) -> Iterator[Outcome]:
+        for suite in lane:
+            if not self._interrupted:
+                yield self._run(suite, kept=kept)
+
+    def _run(self, suite: Suite, *, kept: bool) -> Outcome:
+        """Run one suite; its output is shown as it comes, or kept until its end where others run beside it."""
+        outcome = Outcome(suite.name)
+        began = time.monotonic()
+        report = self._scratch / f"{suite.name}.xml"
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *suite.options, *self._arguments]
+        if not kept:
+            self._head(suite)
+        done = subprocess.run(
+            command,
+            cwd=REPOSITORY / suite.folder,
+            env={**environment(), "TMPDIR": str(self._scratch)},
+            stdout=subprocess.PIPE if kept else None,
+            stderr=subprocess.STDOUT if kept else None,
+            check=False,
+        )
+        if kept:
+            self._head(suite, done.stdout)
+        outcome.broken = done.returncode not in (0, NO_TESTS)
         if report.exists():
             for part in ElementTree.parse(report).getroot().iter("testsuite"):  # noqa: S314 - our own
                 total, skipped = int(part.get("tests", 0)), int(part.get("skipped", 0))
@@ -88,26 +149,30 @@ def run(suite: Suite, arguments: list[str]) -> Outcome:
                 outcome.passed += total - skipped - failed
                 outcome.failed += failed
                 outcome.skipped += skipped
-    outcome.seconds = time.monotonic() - began
-    return outcome
+        outcome.seconds = time.monotonic() - began
+        return outcome
+
+    def _head(self, suite: Suite, said: bytes = b"") -> None:
+        with self._printing:
+            self._begun += 1
+            print(f"\n[{self._begun}/{len(self._suites)}] {suite.name}\n{said.decode(errors='replace')}", flush=True)
 
 
 def main(arguments: list[str]) -> int:
     """Run the tests and return the exit status."""
     split = arguments.index("--") if "--" in arguments else len(arguments)
-    chosen_suites = suites(chosen(arguments[:split]))
-    outcomes: list[Outcome] = []
-    for number, suite in enumerate(chosen_suites, 1):
-        print(f"\n[{number}/{len(chosen_suites)}] {suite.name}", flush=True)
-        try:
-            outcomes.append(run(suite, arguments[split + 1 :]))
-        except KeyboardInterrupt:
-            return 130
+    began = time.monotonic()
+    try:
+        with temporary_folder() as scratch:
+            outcomes = Run(suites(chosen(arguments[:split])), arguments[split + 1 :], scratch).outcomes()
+    except KeyboardInterrupt:
+        return 130
+    seconds = time.monotonic() - began
     print("\nTests")
     for outcome in outcomes:
         print(outcome.line)
-    passed, failed, skipped, seconds = (
-        sum(getattr(outcome, name) for outcome in outcomes) for name in ("passed", "failed", "skipped", "seconds")
+    passed, failed, skipped = (
+        sum(getattr(outcome, name) for outcome in outcomes) for name in ("passed", "failed", "skipped")
     )
     print(f"{passed} passed, {failed} failed, {skipped} skipped in {seconds:.0f} s")
     return 1 if any(outcome.broken for outcome in outcomes) else 0

@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fleet import databases
@@ -65,7 +66,7 @@ def compose(
         *(_api(layout, ports, service, settings[service], overrides) for service in Service),
         *(_worker(layout, ports, keys, service, settings[service], overrides) for service in WORKER_OPTIONS),
         _beat(layout, settings[Service.ORCHESTRATOR], overrides),
-        _gateway(layout, ports),
+        _gateway(layout, ports, overrides.get("gateway", {})),
     ]
 
 
@@ -114,11 +115,15 @@ def _redis(layout: Layout, ports: Mapping[str, int], keys: Keys) -> list[Program
     return programs
 
 
-def _postgres(layout: Layout, ports: Mapping[str, int], keys: Keys) -> list[Program]:
+def _postgres(
+    layout: Layout, ports: Mapping[str, int], keys: Keys, servers: Iterable[str] = databases.DATABASES
+) -> list[Program]:
     account = postgres_account()
+    folders = {name: databases.data_folder(layout, name) for name in servers}
+    with ThreadPoolExecutor() as threads:  # at the first start it is most of what happens before anything runs
+        list(threads.map(databases.prepare, folders.values(), (keys[name] for name in folders)))
     programs = []
-    for name, names in databases.DATABASES.items():
-        data = databases.prepare(layout, name, keys[name])
+    for name, data in folders.items():
         programs.append(
             Program(
                 name=name,
@@ -127,7 +132,7 @@ def _postgres(layout: Layout, ports: Mapping[str, int], keys: Keys) -> list[Prog
                 cwd=data.parent,
                 environment=_environment({}),
                 ready=postgres_accepts(data, ports[name]),
-                after=databases.create_databases(account, ports[name], keys[name], names),
+                after=databases.create_databases(account, ports[name], keys[name], databases.DATABASES[name]),
                 removed=(data / "postmaster.pid",),
                 user=None if account.user is None or account.group is None else (account.user, account.group),
                 stop_signal="INT",  # ends the sessions and then itself; TERM would wait for its clients
@@ -265,7 +270,7 @@ def _beat(layout: Layout, settings: Mapping[str, str], overrides: Overrides) -> 
     )
 
 
-def _gateway(layout: Layout, ports: Mapping[str, int]) -> Program:
+def _gateway(layout: Layout, ports: Mapping[str, int], overrides: Mapping[str, str]) -> Program:
     folder = _private_folder(layout.data / "gateway")
     logs = _private_folder(layout.logs / "gateway")
     for log in logs.glob("*.log"):  # nginx keeps these itself and never starts a new one
@@ -282,6 +287,7 @@ def _gateway(layout: Layout, ports: Mapping[str, int]) -> Program:
         GATEWAY_LOG_DIR=os.path.relpath(logs, folder),
         GATEWAY_HTTP_INCLUDES="http.d/*.conf",
         GATEWAY_SERVER_INCLUDES="server.d/*.conf",
+        **overrides,
     )
     configuration = folder / "nginx.conf"
     template = REPOSITORY / "gateway-vm" / "nginx" / "nginx.conf.template"

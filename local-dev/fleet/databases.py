@@ -34,13 +34,12 @@ def data_folder(layout: Layout, name: str) -> Path:
     return folder / name
 
 
-def prepare(layout: Layout, name: str, password: str) -> Path:
-    """Make a PostgreSQL's data folder when it has none, and return it."""
+def prepare(data: Path, password: str) -> None:
+    """Make a PostgreSQL's data folder if it is not there."""
     account = postgres_account()
-    data = data_folder(layout, name)
     version = data / "PG_VERSION"
     if not data.exists():
-        partial = data.with_name(f"{name}.new")
+        partial = data.with_name(f"{data.name}.new")
         _remove(partial)
         initialise(account, partial, password=password, throw_away=False)
         partial.rename(data)
@@ -49,7 +48,6 @@ def prepare(layout: Layout, name: str, password: str) -> Path:
             f"{data} was made by PostgreSQL {version.read_text().strip()}, and this one is {account.binaries.major}: "
             "remove that folder (and what is in it) to start anew"
         )
-    return data
 
 
 def _remove(folder: Path) -> None:
@@ -63,18 +61,19 @@ def create_databases(account: PostgresAccount, port: int, password: str, names: 
         f"SELECT 'CREATE DATABASE {name}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec\n"  # noqa: S608 - names of ours
         for name in names
     )
+    return lambda: run_statements(account, port, password, statements)
 
-    def create() -> None:
-        done = subprocess.run(
-            [account.binaries.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", HOST, "-p", str(port), "-U", "postgres"],
-            input=statements,
-            env={"PATH": os.environ.get("PATH", os.defpath), "PGPASSWORD": password, "PGDATABASE": "postgres"},
-            capture_output=True,
-            text=True,
-            timeout=PSQL_SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            raise FleetError(f"the databases could not be made: {done.stderr.strip()}")
 
-    return create
+def run_statements(account: PostgresAccount, port: int, password: str, statements: str) -> None:
+    """Run what `psql` can read, as the superuser."""
+    done = subprocess.run(
+        [account.binaries.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", HOST, "-p", str(port), "-U", "postgres"],
+        input=statements,
+        env={"PATH": os.environ.get("PATH", os.defpath), "PGPASSWORD": password, "PGDATABASE": "postgres"},
+        capture_output=True,
+        text=True,
+        timeout=PSQL_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise FleetError(f"PostgreSQL refused: {done.stderr.strip()}")

@@ -5,7 +5,8 @@ import errno
 import fcntl
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,6 +29,8 @@ from ml_shared.testing.postgres_setup import PostgresSetupError
 START_TIMEOUT_SECONDS = 120.0
 LOCK_TIMEOUT_SECONDS = 90.0
 POLL_SECONDS = 0.05
+ASKED_AGAIN_AFTER = 0.1
+# of the time that a program has taken so far
 NOTICE_SECONDS = 10.0
 LOG_TAIL_LINES = 25
 DEAD_STATES = ("BACKOFF", "FATAL", "EXITED", "STOPPED", "UNKNOWN")
@@ -50,6 +53,25 @@ def _suspend(process: psutil.Process) -> list[psutil.Process]:
                 one.suspend()
         suspended += new
     return suspended
+
+
+@dataclass
+class _Starting:
+    """A program that was started and can't be used yet.
+
+    Asking costs time that starting programs need, so the longer one takes the less often it is asked: noticing late
+    makes a start longer by a tenth at most.
+    """
+
+    program: Program
+    since: float
+    next_at: float = 0.0
+
+    def is_due(self, now: float) -> bool:
+        return now >= self.next_at
+
+    def ask_later(self, now: float) -> None:
+        self.next_at = now + (now - self.since) * ASKED_AGAIN_AFTER
 
 
 class Fleet:
@@ -180,26 +202,28 @@ class Fleet:
 
     def _start_in_order(self, deadline: float) -> None:
         waiting = {program.name: program for program in self._programs}
-        starting: dict[str, tuple[Program, float]] = {}
+        starting: dict[str, _Starting] = {}
         ready: set[str] = set()
         began = time.monotonic()
         while waiting or starting:
             for program in [one for one in waiting.values() if ready.issuperset(one.needs)]:
                 del waiting[program.name]
                 self.manager.start_program(program)
-                starting[program.name] = (program, time.monotonic())
-            states = {state.name: state for state in self.manager.states()}
-            for program, since in list(starting.values()):
+                starting[program.name] = _Starting(program, time.monotonic())
+            due = [one for one in starting.values() if one.is_due(time.monotonic())]
+            states = {state.name: state for state in self.manager.states()} if due else {}
+            for one in due:
+                program, now = one.program, time.monotonic()
                 if self._is_ready(program, states[program.name]):
                     if program.after is not None:
                         program.after()
                     del starting[program.name]
                     ready.add(program.name)
-                    now = time.monotonic()
-                    self._say(f"{now - began:6.1f} s  {program.name} ({now - since:.1f} s)")
+                    self._say(f"{now - began:6.1f} s  {program.name} ({now - one.since:.1f} s)")
+                else:
+                    one.ask_later(now)
             if time.monotonic() > deadline:
-                names = ", ".join(starting)
-                raise StartError(f"not ready in time: {names}\n{self._tails(starting)}")
+                raise StartError(f"not ready in time: {', '.join(starting)}\n{self._tails(starting)}")
             if starting:
                 time.sleep(POLL_SECONDS)
 
@@ -212,7 +236,7 @@ class Fleet:
             raise StartError(f"{program.name} ended right after its start\n{self._tails([program.name])}")
         return program.ready()
 
-    def _tails(self, names: "list[str] | dict[str, tuple[Program, float]]") -> str:
+    def _tails(self, names: Iterable[str]) -> str:
         parts = []
         for name in names:
             with contextlib.suppress(OSError):
@@ -297,9 +321,15 @@ class Fleet:
         self.manager.start_again(name)
         self.wait_ready(name, timeout_seconds=timeout_seconds)
 
-    def restart(self, name: str, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
-        """Stop one program in order, start it, and wait until it is ready."""
+    def restart(
+        self, name: str, timeout_seconds: float = START_TIMEOUT_SECONDS, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """Stop one program in order, start it, with other settings from now on if some are given, and wait for it."""
         self.stop_program(name)
+        if settings is not None:
+            self._overrides = {**self._overrides, name: {**self._overrides.get(name, {}), **settings}}
+            self._programs = self._compose(self.layout, self.ports, self.keys, self._overrides)
+            next(program for program in self._programs if program.name == name).write(self.layout)
         self.start_program(name, timeout_seconds)
 
     def wait_ready(self, *names: str, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:

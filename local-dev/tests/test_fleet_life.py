@@ -53,7 +53,7 @@ def serving(layout: Layout, name: str, port: int, needs: tuple[str, ...] = ()) -
 def small_fleet(layout: Layout, ports: Mapping[str, int], keys: Keys, overrides: Overrides) -> list[Program]:
     return [
         *_redis(layout, ports, keys)[:1],
-        *_postgres(layout, ports, keys)[:1],
+        *_postgres(layout, ports, keys, ["postgres"]),
         serving(layout, "orchestrator", ports["orchestrator"], ("redis-orch", "postgres")),
     ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fleet import Fleet, cli
+from fleet import Fleet, cli, databases
 from fleet.cleanup import processes_of
 from fleet.composition import PORTS, Compose, _traces, compose, compose_with_traces
 from fleet.keys import Keys
@@ -29,6 +29,12 @@ ELSEWHERE = "http://127.0.0.1:4317"
 @pytest.fixture(autouse=True)
 def _no_collector_of_the_developers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ENDPOINT, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No PostgreSQL runs in these tests, so none of their data folders is made."""
+    monkeypatch.setattr(databases, "prepare", lambda data, password: None)
 
 
 def composed(tmp_path: Path, how: Compose) -> dict[str, Program]:

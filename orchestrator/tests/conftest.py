@@ -52,26 +52,31 @@ from ml_shared.testing.servers import PostgresServer
 from ml_shared.testing.stages import FakeChunking, FakeEmbedding, FakeScraper
 
 
-@contextmanager
-def migrated(postgres: PostgresServer) -> Iterator[tuple[str, str]]:
-    """DSNs of databases that have the schema and nothing else: jobs, content."""
-    names = postgres.create_database(), postgres.create_database()
-    jobs, content = (postgres.dsn(name) for name in names)
+@pytest.fixture(scope="session")
+def migrated_databases(postgres_server: PostgresServer) -> tuple[str, str]:
+    """The names of databases that have the schema and nothing else, to be copied: jobs, content."""
+    jobs, content = postgres_server.create_database(), postgres_server.create_database()
 
     async def apply() -> None:
-        await migrate(jobs, MIGRATIONS)
-        await migrate(content, CONTENT_MIGRATIONS)
+        await migrate(postgres_server.dsn(jobs), MIGRATIONS)
+        await migrate(postgres_server.dsn(content), CONTENT_MIGRATIONS)
 
     asyncio.run(apply())
-    yield jobs, content
-    for name in names:
-        postgres.drop_database(name)
+    return jobs, content
+
+
+@contextmanager
+def copied(postgres: PostgresServer, templates: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    """DSNs of databases of one's own that have the schema and nothing else: jobs, content."""
+    jobs, content = postgres.copy_databases(*templates)
+    yield postgres.dsn(jobs), postgres.dsn(content)
+    postgres.drop_database(jobs, content)
 
 
 @pytest.fixture
-def databases(postgres_server: PostgresServer) -> Iterator[tuple[str, str]]:
+def databases(postgres_server: PostgresServer, migrated_databases: tuple[str, str]) -> Iterator[tuple[str, str]]:
     """DSNs of migrated databases: jobs, content."""
-    with migrated(postgres_server) as dsns:
+    with copied(postgres_server, migrated_databases) as dsns:
         yield dsns
 
 

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID
 
 import pytest
-from conftest import ALICE, EMBEDDING, SCRAPER, Core, migrated, open_core, point_settings
+from conftest import ALICE, EMBEDDING, SCRAPER, Core, copied, open_core, point_settings
 
 from app.core.content.store import PostgresContentStore
 from app.core.dispatch.pipeline import definition_of
@@ -73,9 +73,15 @@ class _Orchestrator:
 
 
 @pytest.fixture(scope="module")
-def served(postgres_server: PostgresServer, redis_server: RedisServer) -> Iterator[_Orchestrator]:
+def served(
+    postgres_server: PostgresServer, migrated_databases: tuple[str, str], redis_server: RedisServer
+) -> Iterator[_Orchestrator]:
     """The real application on databases of this module's own."""
-    with migrated(postgres_server) as databases, FakeMembership() as membership, pytest.MonkeyPatch.context() as patch:
+    with (
+        copied(postgres_server, migrated_databases) as databases,
+        FakeMembership() as membership,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         point_settings(patch, databases, redis_server.url, membership)
         from app.config import settings
         from app.main import app

@@ -53,7 +53,12 @@ def test_no_value_anywhere_is_a_fault_of_ours(configured: Any, monkeypatch: pyte
     monkeypatch.setattr("ml_shared.service.shutdown_telemetry", lambda: None)
     for name in ("MAX_OPEN_JOBS_PER_OWNER", "RATE_LIMIT_CAPACITY"):
         monkeypatch.setattr(configured, name, 1_000_000)
-    bodies = {"POST /jobs": JOB, "POST /jobs/{job_id}/complete": COMPLETE, "POST /jobs/{job_id}/progress": PROGRESS}
+    bodies = {
+        "POST /jobs": JOB,
+        "POST /jobs/{job_id}/complete": COMPLETE,
+        "POST /jobs/{job_id}/progress": PROGRESS,
+        "POST /content/{ref}/start": {**PROGRESS, "stage": "embedding"},
+    }
     with ThreadedServer(app) as server, httpx.Client(base_url=server.url, headers={"X-API-Key": ALICE}) as client:
         known = {"job_id": client.post("/jobs", json=JOB).json()["job_id"]}
         with ValuesWalk(app, server.url, ALICE, [SCRAPER, EMBEDDING], bodies=bodies, known=known) as walk:

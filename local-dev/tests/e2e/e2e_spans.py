@@ -7,7 +7,7 @@ from conftest import Stage
 
 from ml_shared.testing.otlp import ReceivedSpan
 
-CALLBACKS = ("POST /jobs/{job_id}/complete", "PUT /content/complete")
+CALLBACKS = ("POST /jobs/{job_id}/complete", "POST /content")
 
 
 def is_callback(span: ReceivedSpan) -> bool:

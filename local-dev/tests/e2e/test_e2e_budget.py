@@ -20,7 +20,7 @@ REQUESTS = {
     "orchestrator": {
         "POST /jobs": 1,
         "POST /jobs/{job_id}/progress": 2,  # the scraper's `started`, embedding's `committing`
-        "PUT /content/complete": 1,
+        "POST /content": 1,
         "POST /content/{ref}/start": 1,
         "POST /jobs/{job_id}/complete": 1,
     },

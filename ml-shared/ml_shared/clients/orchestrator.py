@@ -150,8 +150,8 @@ class OrchestratorClient:
 
     async def _complete_with(self, job_id: str, callback: StageCallback, content: bytes) -> PeerAnswer:
         call = Call(
-            "PUT",
-            "/content/complete",
+            "POST",
+            "/content",
             CONTENT_REPORT_TIMEOUTS,
             idempotent(REPORT_ATTEMPTS),
             parameters={"job_id": job_id},

@@ -127,7 +127,7 @@ class FakeOrchestrator(FakePeer):
                 ("POST", "/jobs/{job_id}/complete", self._complete),
                 ("POST", "/jobs/{job_id}/progress", self._progress),
                 ("PUT", "/content", self._put_content),
-                ("PUT", "/content/complete", self._complete_with_content),
+                ("POST", "/content", self._complete_with_content),
                 ("POST", "/content/{ref}/start", self._start_with_content),
                 ("GET", "/content/{ref}", self._get_content),
             ],

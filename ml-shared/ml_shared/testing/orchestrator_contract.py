@@ -82,7 +82,7 @@ async def every_route(peer: OrchestratorUnderTest, key: str | None) -> list[http
             await http.put("/content", params=query, content=PAGE),
             await http.get("/content/0", params={"attempt_id": attempt_id}),
             await http.post("/content/0/start", params={"job_id": job_id}, json=started | {"stage": "embedding"}),
-            await http.put("/content/complete", params={"job_id": job_id}, content=json.dumps(callback) + "\n"),
+            await http.post("/content", params={"job_id": job_id}, content=json.dumps(callback) + "\n"),
             await http.post(f"/jobs/{job_id}/complete", json=callback),
         ]
 
@@ -259,7 +259,7 @@ class OrchestratorContract:
         headers = {Header.API_KEY: peer.scraper_key, Header.CONTENT_SHA256: hashlib.sha256(PAGE).hexdigest()}
         async with httpx.AsyncClient(base_url=peer.url, headers=headers, trust_env=False) as http:
             for body in (line + b"\ndamaged" + PAGE, line, b"\n" + PAGE, PAGE, b'{"stage": "scraping"}\n' + PAGE):
-                answer = await http.put("/content/complete", params={"job_id": job_id}, content=body)
+                answer = await http.post("/content", params={"job_id": job_id}, content=body)
                 assert answer.status_code == 422, body
 
     async def test_a_start_is_answered_with_the_content_that_it_works_on_and_counts_once_a_delivery(

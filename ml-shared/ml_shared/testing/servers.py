@@ -251,11 +251,12 @@ class PostgresServer(_Server):
             "127.0.0.1", self.port, database, user="postgres", password=self.password, scheme="postgresql"
         )
 
-    def sql(self, statement: str, *, database: str = "postgres") -> str:
-        """Run one statement through `psql` and return the rows as text, fields separated by `|`."""
+    def sql(self, *statements: str, database: str = "postgres") -> str:
+        """Run statements, each by itself, through `psql` and return the rows as text, fields separated by `|`."""
         binaries = self._account.binaries
+        commands = [word for statement in statements for word in ("-c", statement)]
         done = subprocess.run(
-            [binaries.psql, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement],
+            [binaries.psql, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *commands],
             env={
                 "PATH": os.environ.get("PATH", ""),
                 "PGHOST": "127.0.0.1",
@@ -275,13 +276,24 @@ class PostgresServer(_Server):
 
     def create_database(self) -> str:
         """Make an empty database with a new name and return that name."""
-        name = f"test_{secrets.token_hex(6)}"
-        self.sql(f"CREATE DATABASE {name}")
+        (name,) = self.copy_databases("template1")
         return name
 
-    def drop_database(self, name: str) -> None:
-        """Drop a database, whoever is still connected to it."""
-        self.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    def copy_databases(self, *templates: str) -> list[str]:
+        """Make a copy of each of these databases, to which nobody may be connected, and return the copies' names."""
+        names = [f"test_{secrets.token_hex(6)}" for _ in templates]
+        # by copying files: through the log, which is the default, it takes half as long again
+        self.sql(
+            *(
+                f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
+                for name, template in zip(names, templates, strict=True)
+            )
+        )
+        return names
+
+    def drop_database(self, *names: str) -> None:
+        """Drop databases, whoever is still connected to them."""
+        self.sql(*(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)" for name in names))
 
     def _prepare(self) -> Path:
         self._account = postgres_account()

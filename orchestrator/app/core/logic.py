@@ -132,7 +132,11 @@ class Orchestrator:
             If there is no such job.
         """
         definition = _stage_of(service, callback.stage)
-        known = {**_of_job(job_id, callback.stage), attributes.OPERATION: Operation.WRITE.value}
+        known: dict[str, Value] = {
+            attributes.JOB_ID: job_id,
+            attributes.DISPATCH_STAGE: callback.stage.value,
+            attributes.OPERATION: Operation.WRITE.value,
+        }
         with work_span(COMPLETE_SPAN, attributes=known) as span:
             if content is not None:
                 stored = await self._keep(job_id, callback.attempt_id, callback.stage, content)
@@ -182,7 +186,11 @@ class Orchestrator:
         current = await contents.owner_of_attempt(self.pool, job, attempt)
         if current is None or current[1] is not stage:
             return None
-        known = {**_of_job(job_id, stage), attributes.OPERATION: Operation.WRITE.value}
+        known: dict[str, Value] = {
+            attributes.JOB_ID: job_id,
+            attributes.DISPATCH_STAGE: stage.value,
+            attributes.OPERATION: Operation.WRITE.value,
+        }
         with work_span(WRITE_CONTENT_SPAN, attributes=known):
             return await self._content.put(current[0], job, attempt, stage, body)
 
@@ -284,10 +292,6 @@ async def open_orchestrator(settings: Settings) -> AsyncIterator[Orchestrator]:
         content = PostgresContentStore(content_pool, max_bytes=settings.MAX_CONTENT_BYTES)
         dispatcher = Dispatcher(pool, content, stages, policy, limits)
         yield Orchestrator(pool, content, dispatcher, limits, settings)
-
-
-def _of_job(job_id: str, stage: Stage) -> dict[str, Value]:
-    return {attributes.JOB_ID: job_id, attributes.DISPATCH_STAGE: stage.value}
 
 
 def _stage_of(service: str | None, stage: Stage) -> StageDefinition:

@@ -46,6 +46,7 @@ async def complete_stage(
     moved = await _take(request, ctx, job_id, payload)
     if moved.stage_run is not None:
         emit(AuditEvent.STAGE_REPORTED, ctx, **_told(job_id, payload))
+    _tell_end(ctx, job_id, payload, moved)
     return moved.answer
 
 
@@ -56,6 +57,10 @@ async def _take(
     moved = await orchestrator.complete(ctx.service, job_id, callback, content)
     # its slot is free again, and the stage after it may have work
     await request.app.state.nudger.nudge(*{callback.stage, moved.next_stage} - {None})
+    return moved
+
+
+def _tell_end(ctx: CallerContext, job_id: str, callback: StageCallback, moved: Transition) -> None:
     if moved.ended is not None:
         emit(
             AuditEvent.JOB_ENDED,
@@ -63,7 +68,6 @@ async def _take(
             outcome=Outcome.SUCCESS if moved.ended.status is JobStatus.COMPLETED else Outcome.FAILURE,
             **_told(job_id, callback) | {"status": moved.ended.status},
         )
-    return moved
 
 
 def _told(job_id: str, callback: StageCallback) -> dict[str, Any]:
@@ -75,8 +79,8 @@ def _told(job_id: str, callback: StageCallback) -> dict[str, Any]:
     }
 
 
-@router.put(
-    "/content/complete",
+@router.post(
+    "/content",
     response_model=CallbackAnswer,
     response_model_exclude_defaults=True,
     summary="Internal: how a stage's attempt ended, and what it produced",
@@ -92,6 +96,7 @@ async def complete_with_content(
     moved = await _take(request, ctx, job_id, callback, content)
     if moved.stage_run is not None:
         emit(AuditEvent.STAGE_REPORTED, ctx, **_told(job_id, callback))
+    _tell_end(ctx, job_id, callback, moved)
     return moved.answer
 
 

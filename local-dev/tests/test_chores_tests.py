@@ -1,0 +1,100 @@
+"""What `make test` does with the suites: which there are, which run beside each other, what is said of them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from chores import tests as chore
+from chores.folders import ALL
+from chores.tests import WITH_A_FLEET, Outcome, Suite, main, suites, temporary_folder
+
+GOOD = "def test_good(tmp_path): assert str(tmp_path).startswith(__import__('os').environ['TMPDIR'])\n"
+BAD = "def test_bad(): assert False\n"
+SKIPPED = "import pytest\n@pytest.mark.skip\ndef test_skipped(): pass\n"
+MEETING = """
+import os, pathlib, time
+def test_meets_the_other():
+    here = pathlib.Path(os.environ["TMPDIR"])
+    (here / {own!r}).touch()
+    for _ in range(600):
+        if (here / {other!r}).exists(): return
+        time.sleep(0.05)
+    raise AssertionError("nobody ran beside it")
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(chore, "REPOSITORY", tmp_path)
+    return tmp_path
+
+
+def give(monkeypatch: pytest.MonkeyPatch, tree: Path, contents: dict[str, str]) -> None:
+    """Have these be all suites, each of one file."""
+    for name, content in contents.items():
+        (tree / name / "tests").mkdir(parents=True)
+        (tree / name / "tests" / "test_it.py").write_text(content)
+    found = [Suite(name, name, ("-p", "no:cacheprovider")) for name in contents]
+    monkeypatch.setattr(chore, "suites", lambda _: found)
+
+
+def test_every_folder_has_its_suite_and_fleets_have_their_own() -> None:
+    assert [suite.name for suite in suites(list(ALL))] == [*ALL, *WITH_A_FLEET]
+    assert {suite.folder for suite in suites(["scraper"])} == {"scraper"}
+
+
+def test_what_came_of_each_suite_is_told_in_their_order_and_one_failure_fails_all(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    give(monkeypatch, tree, {"one": GOOD + SKIPPED, "attacks": GOOD, "two": GOOD + BAD})
+    assert main([]) == 1
+    said = capfd.readouterr().out
+    table = said[said.index("\nTests\n") :].splitlines()[2:]
+    assert [line.split()[:7:2] for line in table[:3]] == [
+        ["one", "passed", "failed", "skipped"],
+        ["attacks", "passed", "failed", "skipped"],
+        ["two", "passed", "failed", "skipped"],
+    ]
+    assert [line.split()[1:6:2] for line in table[:3]] == [["1", "0", "1"], ["1", "0", "0"], ["1", "1", "0"]]
+    assert table[3].startswith("3 passed, 1 failed, 1 skipped in ")
+    assert "test_bad" in said
+
+
+def test_suites_with_a_fleet_run_beside_the_others(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = MEETING.format(own="a", other="b"), MEETING.format(own="b", other="a")
+    give(monkeypatch, tree, {"one": first, "attacks": second})
+    assert main([]) == 0
+
+
+def test_one_suite_alone_is_shown_as_it_comes(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    give(monkeypatch, tree, {"one": GOOD})
+    assert main([]) == 0
+    said = capfd.readouterr().out
+    assert said.index("[1/1] one") < said.index("1 passed") < said.index("\nTests\n")
+
+
+def test_the_folder_of_a_run_is_gone_with_what_is_in_it() -> None:
+    with temporary_folder() as folder:
+        (Path(folder) / "kept").write_text("")
+        assert Path(folder).stat().st_mode & 0o077 == 0
+    assert not os.path.exists(folder)
+
+
+def test_a_folder_in_memory_is_taken_only_where_there_is_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    memory = tmp_path / "memory"
+    monkeypatch.setattr(chore, "SHARED_MEMORY", memory)
+    with temporary_folder() as folder:
+        assert not Path(folder).is_relative_to(memory)
+    memory.mkdir()
+    monkeypatch.setattr(chore, "ROOM_BYTES", 0)
+    with temporary_folder() as folder:
+        assert Path(folder).is_relative_to(memory)
+    monkeypatch.setattr(chore, "ROOM_BYTES", 2**80)
+    with temporary_folder() as folder:
+        assert not Path(folder).is_relative_to(memory)
+
+
+def test_a_suite_that_broke_before_its_tests_is_shown_as_failed() -> None:
+    assert Outcome("one", broken=True).line.endswith("FAILED")
