@@ -42,5 +42,5 @@ for folder in ../ml-shared ../orchestrator ../scraper ../chunking ../embedding; 
     set -- "$@" --editable "$folder"
 done
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation "$@"
-.venv/bin/python -m chores.compiling
+(unset PYTHONDONTWRITEBYTECODE && exec .venv/bin/python -m chores.compiling)
 touch .venv/.installed
