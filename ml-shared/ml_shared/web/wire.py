@@ -28,6 +28,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from yarl import URL
 
 from ml_shared.clients.tls import shared_tls
+from ml_shared.telemetry.urls import told_url
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 FIELD_MAX_BYTES: Final = 16_384
@@ -309,7 +310,7 @@ def _client_span(origin: _Origin, method: str, target: str) -> Span | None:
         return None
     known: dict[str, str | int] = {
         HTTP_REQUEST_METHOD: method,
-        URL_FULL: origin.told + target,  # without its query
+        URL_FULL: told_url(origin.told + target),  # without its query
         SERVER_ADDRESS: origin.host,
         SERVER_PORT: origin.port,
     }
