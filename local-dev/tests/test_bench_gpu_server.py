@@ -182,6 +182,22 @@ def marked(process: psutil.Process) -> bool:
         return False
 
 
+def test_the_server_ends_with_a_bench_that_is_killed() -> None:
+    code = """if True:
+        from bench.gpu.share import served
+        with served(["--encoder", "simulated"]) as server:
+            print(server.process.pid, flush=True)
+            input()
+    """
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=LOCAL_DEV, text=True, **pipes) as bench:
+        server = psutil.Process(int(bench.stdout.readline()))
+        bench.kill()
+        bench.wait()
+    gone, _ = psutil.wait_procs([server], timeout=30)
+    assert gone == [server]
+
+
 def test_a_server_that_does_not_start_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BenchError, match="did not start"), served(["--encoder", "none"]):
         pass

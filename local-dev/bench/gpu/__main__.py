@@ -67,11 +67,12 @@ def rows(aimed: int = AIMED) -> Iterator[Row]:
 
 def measured_capacity(arguments: argparse.Namespace, seconds: float) -> dict[str, Any]:
     """Measure the encoder in a process of its own, so that a card is empty again afterwards."""
-    command = [sys.executable, "-m", "bench.gpu.capacity", *passed_on(arguments), "--seconds", str(seconds)]
-    done = subprocess.run(command, cwd=LOCAL_DEV, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
+    command = [sys.executable, "-m", "bench.gpu.capacity", "--tied", *passed_on(arguments), "--seconds", str(seconds)]
+    with subprocess.Popen(command, cwd=LOCAL_DEV, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        said = process.stdout.read() if process.stdout else ""
+    if process.returncode:
         raise BenchError("the encoder could not be measured")
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(said)
     return found
 
 

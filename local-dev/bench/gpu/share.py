@@ -91,10 +91,10 @@ def served(arguments: Sequence[str]) -> Iterator[Server]:
     """
     key = secrets.token_urlsafe(24)
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.gpu.server", "--port", "0", *arguments],
+        [sys.executable, "-m", "bench.gpu.server", "--port", "0", "--tied", *arguments],
         cwd=LOCAL_DEV,
         env={**os.environ, "ENDPOINT_API_KEY": key},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
