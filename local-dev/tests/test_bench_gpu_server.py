@@ -206,13 +206,27 @@ def test_a_server_that_does_not_start_says_so(capfd: pytest.CaptureFixture[str])
 
 def test_the_whole_bench_runs_on_a_tiny_model_and_writes_its_figures(tmp_path: Path) -> None:
     out = tmp_path / "figures" / "gpu.json"
-    given = ["--encoder", "numpy", "--shape", "tiny", "--minutes", "0.05", "--chunks", "3", "--out", str(out)]
+    given = [
+        "--encoder",
+        "numpy",
+        "--shape",
+        "tiny",
+        "--minutes",
+        "0.05",
+        "--chunks",
+        "3",
+        "--batch-tokens",
+        "2048",
+        "--out",
+        str(out),
+    ]
     done = run("bench.gpu", *given, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     found = json.loads(out.read_text())
     assert found["rows"][0]["rate"]["tokens_per_second"] > 0
     assert found["rows"][0]["of_encoder"] > 0
     assert found["left_out"]
+    assert found["batch_tokens"] == 2_048
     assert "numpy, float32, 1 layers of 32, on the CPU; weights random" in done.stdout
     assert "1 in flight: " in done.stdout
 

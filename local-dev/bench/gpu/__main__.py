@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import httpx
 
-from bench.gpu.capacity import LENGTHS
+from bench.gpu.capacity import BUDGETS, LENGTHS
 from bench.gpu.choices import add_arguments, chosen_shape, passed_on
 from bench.gpu.client import NOWHERE, Work, service
 from bench.gpu.encoder import GET_TORCH, torch_is_there
@@ -56,6 +56,7 @@ def rows(aimed: int = AIMED) -> Iterator[Row]:
             Case(1, aimed, settings={"EMBEDDING_BATCH_TOKENS": budget, "EMBEDDING_BATCH_SIZE": "512"}, query=True),
             tried=True,
         )
+    yield Row(Case(1, aimed, settings={"EMBEDDING_BATCH_TOKENS": "1000000"}, query=True), tried=True)  # texts alone
     for calls in ("2", "8"):
         yield Row(Case(1, aimed, settings={"EMBEDDING_CONCURRENCY": calls}, query=True), tried=True)
     yield from (Row(Case(documents, chunks)) for chunks in (PAGES, SMALL_PAGES) for documents in AT_ONCE)
@@ -124,7 +125,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {
         "command": sys.argv[1:],
         "capacity": capacity,
-        "batch_tokens": chosen_budget(capacity["mixed"]),
+        "batch_tokens": arguments.batch_tokens or chosen_budget(capacity["mixed"]),
         "http": {},
         "of_encoder_over_http": None,
         "rows": [],
@@ -168,6 +169,12 @@ def main(given: Sequence[str] | None = None) -> int:
     add_arguments(parser)
     parser.add_argument("--minutes", type=float, default=8.0, help="about how long all of it takes")
     parser.add_argument("--chunks", type=int, default=AIMED, help="of a long document; fewer for a rehearsal on a CPU")
+    parser.add_argument(
+        "--batch-tokens",
+        type=int,
+        choices=BUDGETS,
+        help="of the server's batches; the fewest that are nearly as fast as any",
+    )
     parser.add_argument(
         "--processes", type=int, default=max(1, min(16, (os.cpu_count() or 2) // 2)), help="our client's, at most"
     )
