@@ -297,7 +297,7 @@ def test_what_was_found_before_a_failure_is_kept(
     assert json.loads((tmp_path / "gpu.json").read_text())["capacity"]["mixed"]
     said = capsys.readouterr().out
     assert "the encoder alone" in said
-    assert "FAILED before its end: the server did not start" in said
+    assert "FAILED: the server did not start" in said
 
 
 def mixed(budget: int, speed: float, by_length: bool = True) -> dict[str, Any]:
@@ -350,6 +350,6 @@ def test_the_table_says_that_weights_are_random_and_what_was_missed_and_left_out
     )
     assert "weights random" in table.splitlines()[0]
     assert "4 in flight: 0.910 of the encoder (aim 0.95: missed)" in table
-    assert "FAILED before its end: the server went away" in table
+    assert "FAILED: the server went away" in table
     assert "EMBEDDING_CONCURRENCY=3" in table
     assert "left out, for want of time: 1 rows" in table

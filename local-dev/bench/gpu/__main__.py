@@ -102,7 +102,11 @@ def measure_rows(server: Server, arguments: argparse.Namespace, found: dict[str,
             rate = over_http(server, shape, seconds, tokens, min(LOAD_TEXTS, arguments.chunks))
             http[tokens] = rate.tokens_per_second
             found["http"][str(tokens)] = asdict(rate)
-        rate = shared(server, shape, row.case, seconds, processes=arguments.processes)
+        try:
+            rate = shared(server, shape, row.case, seconds, processes=arguments.processes)
+        except BenchError as error:  # the others may do better, if the server is still there
+            found["failed"] = f"{row.case}: {error}"
+            continue
         found["rows"].append(told(row, rate, _alone(found, tokens), http[tokens]))
         print(f"  {row.case} {rate.tokens_per_second:,.0f} tokens/s", file=sys.stderr, flush=True)
         if tokens is None:

@@ -112,5 +112,5 @@ def _verdict(found: Mapping[str, Any]) -> list[str]:
             f"within {1 - NEAR:.0%} of the best share among the settings tried, a query waits least with {named}"
         )
     if found["failed"]:
-        lines.append(f"FAILED before its end: {found['failed']}")
+        lines.append(f"FAILED: {found['failed']}")
     return lines
