@@ -1,7 +1,9 @@
 """The bench of the embedding endpoint's side: its encoders, its queue, what it measures and what it says."""
 
+import json
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from bench.gpu.encoder import (
 from bench.gpu.report import capacity_at, chosen_budget, show
 from bench.gpu.room import Room, RoomFullError, Waiting
 from bench.gpu.runner import Runner
+from bench.gpu.share import BenchError
 from bench.gpu.words import DISTINCT_TEXTS, documents, tokenize, tokenizer, word
 
 SMALL = Shape(layers=1, width=16, heads=2, inner=32, vocabulary=2_000)
@@ -279,6 +282,24 @@ def test_of_each_length_the_batches_are_measured_up_to_the_first_that_takes_too_
     ]
 
 
+def test_what_was_found_before_a_failure_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise BenchError("the server did not start")
+
+    monkeypatch.setattr(bench, "served", fail)
+    monkeypatch.setattr(
+        bench, "measured_capacity", lambda *_: measure(SimulatedEncoder(1, 1e-4, 1e-7), 2_000, seconds=0.1)
+    )
+    monkeypatch.setattr(bench, "check_imports", lambda: None)
+    assert bench.main(["--encoder", "simulated", "--out", str(tmp_path / "gpu.json")]) == 1
+    assert json.loads((tmp_path / "gpu.json").read_text())["capacity"]["mixed"]
+    said = capsys.readouterr().out
+    assert "the encoder alone" in said
+    assert "FAILED: the server did not start" in said
+
+
 def mixed(budget: int, speed: float, by_length: bool = True) -> dict[str, Any]:
     return {
         "budget": budget,
@@ -320,6 +341,7 @@ def test_the_table_says_that_weights_are_random_and_what_was_missed_and_left_out
             "batch_tokens": 2_048,
             "of_encoder_over_http": 0.97,
             "left_out": [case],
+            "failed": "the server went away",
             "rows": [
                 {"case": case, "rate": rate_of_row, "of_encoder": 0.91, "of_http": 1, "aimed": True, "tried": False},
                 {"case": tried, "rate": rate_of_row, "of_encoder": 0.9, "of_http": None, "aimed": False, "tried": True},
@@ -327,6 +349,7 @@ def test_the_table_says_that_weights_are_random_and_what_was_missed_and_left_out
         }
     )
     assert "weights random" in table.splitlines()[0]
-    assert "4 in flight: 0.91 of the encoder (0.95: missed)" in table
+    assert "4 in flight: 0.910 of the encoder (aim 0.95: missed)" in table
+    assert "FAILED: the server went away" in table
     assert "EMBEDDING_CONCURRENCY=3" in table
     assert "left out, for want of time: 1 rows" in table

@@ -182,6 +182,22 @@ def marked(process: psutil.Process) -> bool:
         return False
 
 
+def test_the_server_ends_with_a_bench_that_is_killed() -> None:
+    code = """if True:
+        from bench.gpu.share import served
+        with served(["--encoder", "simulated"]) as server:
+            print(server.process.pid, flush=True)
+            input()
+    """
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=LOCAL_DEV, text=True, **pipes) as bench:
+        server = psutil.Process(int(bench.stdout.readline()))
+        bench.kill()
+        bench.wait()
+    gone, _ = psutil.wait_procs([server], timeout=30)
+    assert gone == [server]
+
+
 def test_a_server_that_does_not_start_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BenchError, match="did not start"), served(["--encoder", "none"]):
         pass
@@ -190,13 +206,27 @@ def test_a_server_that_does_not_start_says_so(capfd: pytest.CaptureFixture[str])
 
 def test_the_whole_bench_runs_on_a_tiny_model_and_writes_its_figures(tmp_path: Path) -> None:
     out = tmp_path / "figures" / "gpu.json"
-    given = ["--encoder", "numpy", "--shape", "tiny", "--minutes", "0.05", "--chunks", "3", "--out", str(out)]
+    given = [
+        "--encoder",
+        "numpy",
+        "--shape",
+        "tiny",
+        "--minutes",
+        "0.05",
+        "--chunks",
+        "3",
+        "--batch-tokens",
+        "2048",
+        "--out",
+        str(out),
+    ]
     done = run("bench.gpu", *given, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     found = json.loads(out.read_text())
     assert found["rows"][0]["rate"]["tokens_per_second"] > 0
     assert found["rows"][0]["of_encoder"] > 0
     assert found["left_out"]
+    assert found["batch_tokens"] == 2_048
     assert "numpy, float32, 1 layers of 32, on the CPU; weights random" in done.stdout
     assert "1 in flight: " in done.stdout
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from bench.gpu import tied
 from bench.gpu.choices import add_arguments, chosen_encoder, chosen_shape
 from bench.gpu.encoder import SEED, Encoder, TorchMissingError, Vectors
 from bench.gpu.words import documents, tokenize, tokenizer
@@ -176,7 +177,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu.capacity", description=__doc__)
     add_arguments(parser)
     parser.add_argument("--seconds", type=float, default=180.0)
+    tied.add_argument(parser)
     arguments = parser.parse_args()
+    tied.tie(arguments)
     try:
         encoder = chosen_encoder(arguments)
     except TorchMissingError as error:

@@ -95,20 +95,22 @@ def _ratio(value: float | None) -> str:
 
 
 def _verdict(found: Mapping[str, Any]) -> list[str]:
-    lines = [
-        f"the server: batches of {found['batch_tokens']:,} padded tokens, {found['of_encoder_over_http']:.2f} of the encoder over HTTP"
-    ]
-    long_ones = [row for row in found["rows"] if row["aimed"]]
-    for row in long_ones:
+    over_http = _ratio(found["of_encoder_over_http"])
+    lines = [f"the server: batches of {found['batch_tokens']:,} padded tokens, {over_http} of the encoder over HTTP"]
+    for row in (row for row in found["rows"] if row["aimed"]):
         held = "reached" if row["of_encoder"] >= AIM else "missed"
-        lines.append(f"{row['case']['documents']} in flight: {row['of_encoder']:.2f} of the encoder ({AIM}: {held})")
+        lines.append(
+            f"{row['case']['documents']} in flight: {row['of_encoder']:.3f} of the encoder (aim {AIM}: {held})"
+        )
     tried = [row for row in found["rows"] if row["tried"]]
     if tried:
         best = max(row["of_encoder"] for row in tried)
         near = [row for row in tried if row["of_encoder"] >= NEAR * best]
         least = min(near, key=lambda row: float(row["rate"]["query_ms"] or 0))
+        named = ", ".join(f"{name}={value}" for name, value in least["case"]["settings"].items())
         lines.append(
-            f"of the settings tried, within {1 - NEAR:.0%} of the best share, a query waits least with "
-            f"{', '.join(f'{name}={value}' for name, value in least['case']['settings'].items())}"
+            f"within {1 - NEAR:.0%} of the best share among the settings tried, a query waits least with {named}"
         )
+    if found["failed"]:
+        lines.append(f"FAILED: {found['failed']}")
     return lines

@@ -10,8 +10,8 @@ from typing import Final
 
 from bench.gpu.encoder import Vectors
 
-MOST_WAITING: Final = 8_192
-# texts: sixteen documents' calls and more; whoever comes beyond is told to come again
+MOST_WAITING: Final = 16_384
+# texts: sixteen documents' calls four times over; whoever comes beyond is told to come again
 LONGEST_WAIT_SECONDS: Final = 0.005
 # for texts that would fill a batch, and only while the encoder has nothing else to do
 BATCH_TOKENS: Final = 16_384

@@ -24,11 +24,12 @@ from standins.openai_errors import RefusedError, answer_refused
 from standins.openai_requests import MAX_TEXTS, check_key, key_hash, read_body
 from standins.serving import arguments_of, serve
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from tokenizers import Tokenizer
 
+from bench.gpu import tied
 from bench.gpu.choices import add_arguments, chosen_encoder, chosen_shape
 from bench.gpu.encoder import Encoder, Shape, TorchMissingError, Vectors
 from bench.gpu.room import BATCH_TEXTS, BATCH_TOKENS, LONGEST_WAIT_SECONDS, MOST_WAITING, Room, RoomFullError, Waiting
@@ -182,6 +183,10 @@ async def _refused(request: Request, error: Exception) -> Response:
     return answer
 
 
+async def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # for nobody
+
+
 def build_app(encoder: Encoder, shape: Shape, key: str, room: Room | None = None, model: str = MODEL) -> Starlette:
     """Build the endpoint's ASGI application; the encoder's threads run as long as it does."""
     room = Room() if room is None else room
@@ -199,7 +204,7 @@ def build_app(encoder: Encoder, shape: Shape, key: str, room: Room | None = None
             Route("/health", health),
             Route("/stats", stats),
         ],
-        exception_handlers={RefusedError: _refused},
+        exception_handlers={RefusedError: _refused, ClientDisconnect: _gone},
         lifespan=lifespan,
     )
     app.state.room, app.state.runner, app.state.requests = room, runner, 0
@@ -216,7 +221,9 @@ def main() -> int:
     add_arguments(parser)
     parser.add_argument("--model", default=MODEL, help="the name that it answers to")
     add_room_arguments(parser)
+    tied.add_argument(parser)
     arguments = parser.parse_args()
+    tied.tie(arguments)
     key = os.environ.get("ENDPOINT_API_KEY", "")
     if not key:
         print("ENDPOINT_API_KEY is not set; it is the key that callers have to send", file=sys.stderr)

@@ -91,10 +91,10 @@ def served(arguments: Sequence[str]) -> Iterator[Server]:
     """
     key = secrets.token_urlsafe(24)
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.gpu.server", "--port", "0", *arguments],
+        [sys.executable, "-m", "bench.gpu.server", "--port", "0", "--tied", *arguments],
         cwd=LOCAL_DEV,
         env={**os.environ, "ENDPOINT_API_KEY": key},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -161,8 +161,10 @@ def observed(server: Server, module: str, works: Sequence[Work], seconds: float,
     with ExitStack() as stack:
         while server.stats()["waiting"]:  # for nobody any more
             time.sleep(0.01)
-        first = server.stats()["batches"]
         clients = [psutil.Process(stack.enter_context(working(module, work)).pid) for work in works]
+        first = server.stats()[
+            "batches"
+        ]  # now, when what was begun for others is long done: the time counts from a batch on
         deadline = time.monotonic() + START_SECONDS
         while server.stats()["batches"] < first + FIRST_BATCHES:
             if time.monotonic() > deadline:
