@@ -112,6 +112,8 @@ def test_spans_arrive_when_the_api_is_stopped_and_only_those_that_are_wanted(ser
     assert answer.headers["X-Trace-Id"] == request.trace_id == line["trace_id"]
     assert answer.headers["X-Request-Id"] == request.attributes["http.request_id"] == line["request_id"]
     assert request.resource["process.pid"] == int(answer.json()["pid"])
+    told = {"http.request.method": "GET", "url.path": "/items/a", "http.route": "/items/{name}", "url.scheme": "http"}
+    assert {**told, "http.response.status_code": 200}.items() <= request.attributes.items()
 
 
 def test_of_traces_that_are_not_kept_failed_and_slow_requests_are(serve: Serve) -> None:

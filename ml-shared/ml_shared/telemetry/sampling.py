@@ -35,6 +35,8 @@ _DROPPED: Final = TraceFlags(TraceFlags.DEFAULT)
 _NO_STATUS: Final = Status(StatusCode.UNSET)
 _NOWHERE: Final = Context()
 _SCOPE: Final = InstrumentationScope(__name__)
+_DESCRIBES_AGAIN: Final = "opentelemetry.instrumentation.fastapi"
+# it puts all attributes of a request on its span a second time, which costs as much as the first
 _DECIDED: Final[ContextVar[int | None]] = ContextVar("ml_decided_trace", default=None)
 # the id of a trace that begins here and is kept, until its first span takes it
 
@@ -253,6 +255,7 @@ class _KeepingTracer(trace.Tracer):
     def __init__(self, tracer: SdkTracer, keeping: Keeping) -> None:
         self._tracer, self._keeping = tracer, keeping
         self._inherits = isinstance(tracer.sampler, ParentBased)
+        self._describes_later = tracer.instrumentation_info.name == _DESCRIBES_AGAIN
 
     def start_span(
         self,
@@ -268,6 +271,8 @@ class _KeepingTracer(trace.Tracer):
         parent = trace.get_current_span(context).get_span_context()
         if self._leaves_out(kind, parent):
             return NonRecordingSpan(parent)  # its parent's ids: who comes after it is a child of what may be kept
+        if self._describes_later:
+            attributes = None
         span = self._tracer.start_span(
             name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
         )
