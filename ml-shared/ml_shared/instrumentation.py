@@ -318,7 +318,7 @@ def keep_if_it_matters(span: trace.Span, scope: MutableMapping[str, Any], status
         span.set_attribute(ERROR_TYPE, str(status))
         span.set_status(Status(StatusCode.ERROR, span.status.description))
     if span.is_kept_after(seconds):
-        span.set_attributes(asgi.collect_request_attributes(scope, _StabilityMode.HTTP))  # type: ignore[no-untyped-call]
+        span.describe(asgi.collect_request_attributes(scope, _StabilityMode.HTTP))  # type: ignore[no-untyped-call]
         hide_query(span, scope)
         _name_by_route(span, scope)
         if status:

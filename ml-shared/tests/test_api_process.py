@@ -112,6 +112,8 @@ def test_spans_arrive_when_the_api_is_stopped_and_only_those_that_are_wanted(ser
     assert answer.headers["X-Trace-Id"] == request.trace_id == line["trace_id"]
     assert answer.headers["X-Request-Id"] == request.attributes["http.request_id"] == line["request_id"]
     assert request.resource["process.pid"] == int(answer.json()["pid"])
+    told = {"http.request.method": "GET", "url.path": "/items/a", "http.route": "/items/{name}", "url.scheme": "http"}
+    assert {**told, "http.response.status_code": 200}.items() <= request.attributes.items()
 
 
 def test_of_traces_that_are_not_kept_failed_and_slow_requests_are(serve: Serve) -> None:
@@ -156,6 +158,30 @@ def test_a_share_of_traces_is_kept_each_with_all_that_was_done(serve: Serve) -> 
     assert 10 < len(requests) < 50
     assert requests <= answered
     assert {span.trace_id for span in spans if span.name == "SET"} == requests
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere uvicorn starts each worker anew")
+def test_workers_share_what_their_parent_imported_and_each_sends_its_own_spans(serve: Serve) -> None:
+    with OtlpReceiver() as receiver:
+        with serve(workers=2, OTEL_TRACES_EXPORTER=None, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint) as api:
+            pids: set[int] = set()
+            answered: set[str] = set()
+            with httpx.Client(base_url=api.url, headers={"Connection": "close"}) as client:
+                with suppress_http_instrumentation():
+                    while len(pids) < 2 or len(answered) < 20:
+                        answer = client.get("/items/a")
+                        pids.add(int(answer.json()["pid"]))
+                        answered.add(answer.headers["X-Trace-Id"])
+            children = psutil.Process(api.process.pid).children()
+            assert {child.pid for child in children} == pids
+            for child in children:
+                memory = child.memory_full_info()
+                assert memory.uss < 0.6 * memory.rss, "less than two thirds of it are its own"
+            assert api.terminate() == 0
+        spans = receiver.wait_for(lambda all_of: {one.resource["process.pid"] for one in all_of} == pids)
+    requests = [span.trace_id for span in spans if span.name == "GET /items/{name}"]
+    assert len(set(requests)) == len(requests), "two processes made the same ids"
+    assert answered <= set(requests)
 
 
 def test_an_api_without_a_collector_says_so_once_and_stops_in_time(serve: Serve, free_port: int) -> None:

@@ -1,6 +1,7 @@
 """However a child goes, the next one has its slot's next task soon, and no message goes with it."""
 
 import contextlib
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,12 +11,14 @@ from itertools import count
 
 import psutil
 import pytest
+from celery.concurrency.prefork import TaskPool
 from redis import Redis
 
 from ml_shared.contracts.jobs import CallbackStatus
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.testing.servers import wait_until
 from ml_shared.testing.worker import WorkerProcess
+from ml_shared.worker.pool import PromptTaskPool
 
 Start = Callable[..., WorkerProcess]
 Send = Callable[..., str]
@@ -122,3 +125,16 @@ def test_a_worker_that_tells_of_a_killed_task_forks_beside_no_thread(
         send(**_job(2))
         assert fake_orchestrator.wait_for_callback("job-2").status is CallbackStatus.SUCCESS
         assert wait_until(lambda: len(worker.children()) == 1, 20), "what told of it has gone"
+
+
+def test_children_are_forked_from_memory_that_no_collection_touches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One would write to every page that they share with their parent, which makes a copy of it."""
+    frozen: list[int] = []
+    monkeypatch.setattr(TaskPool, "on_start", lambda _: frozen.append(gc.get_freeze_count()))
+    before = gc.get_freeze_count()
+    try:
+        PromptTaskPool(app=None).on_start()
+    finally:
+        gc.unfreeze()
+    assert before == 0
+    assert frozen[0] > 10_000

@@ -24,7 +24,7 @@ from opentelemetry.semconv.attributes.exception_attributes import EXCEPTION_TYPE
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.util.types import Attributes, AttributeValue
 
-from ml_shared.telemetry import attributes as vocabulary
+from ml_shared.telemetry import attributes
 
 Keep = Callable[[ReadableSpan], None]
 """Sends a span that has ended."""
@@ -35,6 +35,8 @@ _DROPPED: Final = TraceFlags(TraceFlags.DEFAULT)
 _NO_STATUS: Final = Status(StatusCode.UNSET)
 _NOWHERE: Final = Context()
 _SCOPE: Final = InstrumentationScope(__name__)
+_DESCRIBES_AGAIN: Final = "opentelemetry.instrumentation.fastapi"
+# it puts all attributes of a request on its span a second time, which costs as much as the first
 _DECIDED: Final[ContextVar[int | None]] = ContextVar("ml_decided_trace", default=None)
 # the id of a trace that begins here and is kept, until its first span takes it
 
@@ -109,6 +111,10 @@ class LateSpan(Span):
         """Put several things on it."""
         self._attributes.update(attributes)
 
+    def describe(self, given: Mapping[str, AttributeValue]) -> None:
+        """Put on it what its instrumentation would have."""
+        self._attributes.update(given)
+
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Note something that happened."""
         self._events.append(Event(name, attributes, timestamp))
@@ -130,7 +136,7 @@ class LateSpan(Span):
     ) -> None:
         """Note an error."""
         kind = f"{type(exception).__module__}.{type(exception).__qualname__}"
-        self.add_event("exception", {EXCEPTION_TYPE: kind, **(attributes or {})}, timestamp)
+        self._events.append(Event("exception", {EXCEPTION_TYPE: kind} | dict(attributes or {}), timestamp))
 
     def end(self, end_time: int | None = None) -> None:
         """Send it if it failed, or was a slow request; else it is forgotten."""
@@ -140,15 +146,15 @@ class LateSpan(Span):
         end = end_time or time.time_ns()
         if not self.is_kept_after((end - start) / 1e9):
             return
+        self.set_attribute(attributes.SAMPLING_PRIORITY, 1)  # a collector that drops some more traces is to keep this
         ids = self._context
         self._keeping.keep(
             ReadableSpan(
-                name=self._name,
-                context=SpanContext(ids.trace_id, ids.span_id, is_remote=False, trace_flags=_SAMPLED),
-                parent=self._parent,
-                resource=self._keeping.resource,
-                # a collector that drops some more traces is to keep this
-                attributes={**self._attributes, vocabulary.SAMPLING_PRIORITY: 1},
+                self._name,
+                SpanContext(ids.trace_id, ids.span_id, is_remote=False, trace_flags=_SAMPLED),
+                self._parent,
+                self._keeping.resource,
+                self._attributes,
                 events=self._events,
                 links=self._links,
                 kind=self._kind,
@@ -249,6 +255,7 @@ class _KeepingTracer(trace.Tracer):
     def __init__(self, tracer: SdkTracer, keeping: Keeping) -> None:
         self._tracer, self._keeping = tracer, keeping
         self._inherits = isinstance(tracer.sampler, ParentBased)
+        self._describes_later = tracer.instrumentation_info.name == _DESCRIBES_AGAIN
 
     def start_span(
         self,
@@ -264,6 +271,8 @@ class _KeepingTracer(trace.Tracer):
         parent = trace.get_current_span(context).get_span_context()
         if self._leaves_out(kind, parent):
             return NonRecordingSpan(parent)  # its parent's ids: who comes after it is a child of what may be kept
+        if self._describes_later:
+            attributes = None
         span = self._tracer.start_span(
             name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
         )
