@@ -26,6 +26,7 @@ from opentelemetry.semconv.attributes.url_attributes import URL_FULL
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from ml_shared.clients.tls import shared_tls
+from ml_shared.telemetry.urls import told_url
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 HEAD_MAX_BYTES: Final = 65_536
@@ -296,7 +297,7 @@ def _client_span(origin: _Origin, method: str, target: str) -> Span | None:
         return None
     known: dict[str, str | int] = {
         HTTP_REQUEST_METHOD: method,
-        URL_FULL: origin.told + target,  # without its query
+        URL_FULL: told_url(origin.told + target),  # without its query
         SERVER_ADDRESS: origin.host,
         SERVER_PORT: origin.port,
     }
