@@ -144,8 +144,8 @@ class EmbeddingEndpoint:
         """
         vectors: Vectors = np.empty((len(texts), self._dimensions), dtype=np.float32)
         tokens: list[int] = []
-        known = estimated_tokens(texts) if token_counts is None else token_counts
-        groups = batches(known, self._batch_size, self._batch_tokens)
+        lengths = estimated_tokens(texts) if token_counts is None else token_counts
+        groups = batches(lengths, self._batch_size, self._batch_tokens)
         waiting = iter(groups)
 
         async def work(waiting: Iterator[list[int]]) -> None:

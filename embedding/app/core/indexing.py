@@ -58,7 +58,7 @@ class Indexer:
         self._check_lengths(wanted)
         # a caller's own counts say nothing of the endpoint: they may be anything
         counted = all(isinstance(chunk, Chunk) for chunk in chunks)
-        known, sent = await self._vectors(write, wanted, counted=counted)
+        held, sent = await self._vectors(write, wanted, counted=counted)
         reused = sum(chunk.text_hash not in sent for chunk in wanted)
         REUSED.inc(reused)
         if before_write is not None:
@@ -68,7 +68,7 @@ class Indexer:
             WRITE_SECONDS.time(),
         ):
             written = await replace_document(
-                self.pool, write, self.model, wanted, known.vectors, likely_new=not known.document
+                self.pool, write, self.model, wanted, held.vectors, likely_new=not held.document
             )
             span.set_attribute(attributes.CHUNK_COUNT, len(written.change.added))
         return IndexResult(
@@ -107,13 +107,13 @@ class Indexer:
         """Return a vector for each text, by its hash, and the hashes of those that were sent for."""
         texts = {chunk.text_hash: chunk for chunk in chunks}
         with self._span(REUSE_SPAN, write):
-            known = await known_vectors(self.pool, write, self.model, list(texts))
-        new = [text_hash for text_hash in texts if text_hash not in known.vectors]
+            held = await known_vectors(self.pool, write, self.model, list(texts))
+        new = [text_hash for text_hash in texts if text_hash not in held.vectors]
         if new:
             embedded = await self.endpoint.embed(
                 [texts[text_hash].text for text_hash in new],
                 operation=Operation.WRITE,
                 token_counts=[texts[text_hash].token_count for text_hash in new] if counted else None,
             )
-            known.vectors.update(zip(new, map(HalfVector, embedded.vectors), strict=True))
-        return known, frozenset(new)
+            held.vectors.update(zip(new, map(HalfVector, embedded.vectors), strict=True))
+        return held, frozenset(new)
