@@ -35,15 +35,27 @@ def check(fleet: Fleet) -> Iterator[Finding]:
 
 def _depth_check(fleet: Fleet) -> Finding:
     module = fleet.tree.module(QUEUE)
-    function = module.functions["TaskQueue.enqueue"]
-    refusals = [
-        node.lineno for node in ast.walk(function) if isinstance(node, ast.If) and "verdict" in names_in(node.test)
-    ]
-    publishing = [call.lineno for call, name in module.calls(function) if name.endswith("_publish")]
+    enqueue, direct = module.functions["TaskQueue.enqueue"], module.functions["TaskQueue._take_in"]
+    refusals = _refusals(direct)
+    publishing = [call.lineno for call, name in module.calls(direct) if name.endswith("_publish")]
     measured = DEPTH in names_in(module.functions["TaskQueue.__init__"])
-    holds = measured and bool(refusals) and bool(publishing) and min(refusals) < min(publishing)
+    taken_before = bool(refusals) and bool(publishing) and min(refusals) < min(publishing)
+    holds = measured and taken_before and _is_queued_by_the_script(module)
     wrong = "TaskQueue.enqueue publishes without comparing the depth with MAX_QUEUE_DEPTH before"
-    return held(holds, module.path, function.lineno, "room in the queue is taken before a task is published", wrong)
+    return held(holds, module.path, enqueue.lineno, "room in the queue is taken before a task is published", wrong)
+
+
+def _is_queued_by_the_script(module: Module) -> bool:
+    """Return whether a hand-out's message is only written, for the script that finds room for it to queue it."""
+    function = module.functions["TaskQueue._hand_out"]
+    calls = list(module.calls(function))
+    written = [call for call, name in calls if name.rpartition(".")[2] in PUBLISHING or name.endswith("_publish")]
+    only_written = all(any(keyword.arg == "producer" for keyword in call.keywords) for call in written)
+    return only_written and bool(_refusals(function)) and any(name.endswith("_room.hand_out") for _, name in calls)
+
+
+def _refusals(function: Function) -> list[int]:
+    return [node.lineno for node in ast.walk(function) if isinstance(node, ast.If) and "verdict" in names_in(node.test)]
 
 
 def _enqueues(module: Module, function: Function) -> bool:

@@ -158,6 +158,13 @@ MUTATIONS = [
         "publishes without comparing the depth",
     ),
     Mutation(
+        "queues",
+        "ml-shared/ml_shared/queues/queueing.py",
+        "task.apply_async(producer=written, **",
+        "task.apply_async(**",
+        "publishes without comparing the depth",
+    ),
+    Mutation(
         "callbacks",
         TASK,
         "if job_id is not None and attempt_id is not None:",
