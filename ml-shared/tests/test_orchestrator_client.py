@@ -177,3 +177,55 @@ async def test_each_call_is_a_span_of_its_own_with_the_job_where_the_call_has_on
         "orchestrator.get_content": None,
         "orchestrator.complete": "job-1",
     }
+
+
+async def test_content_goes_with_its_report_in_one_call(
+    client: OrchestratorClient, fake_orchestrator: FakeOrchestrator
+) -> None:
+    assert await client.complete("job-1", CALLBACK, content=b"a page") == CallbackAnswer()
+    [callback] = fake_orchestrator.callbacks_for("job-1")
+    assert fake_orchestrator.contents[str(callback.content_ref)].body == b"a page"
+    assert fake_orchestrator.requests == {"/content": 1}
+
+
+async def test_a_lost_answer_to_a_report_with_content_is_asked_for_again(
+    client: OrchestratorClient, fake_orchestrator: FakeOrchestrator
+) -> None:
+    fake_orchestrator.failures[:] = [503, 502]
+    assert await client.complete("job-1", CALLBACK, content=b"a page") == CallbackAnswer()
+    assert (fake_orchestrator.requests["/content"], len(fake_orchestrator.completed)) == (3, 1)
+
+
+async def test_an_orchestrator_of_an_earlier_version_is_told_in_two_calls(
+    client: OrchestratorClient, fake_orchestrator: FakeOrchestrator
+) -> None:
+    fake_orchestrator.takes_content_with_reports = False
+    assert await client.complete("job-1", CALLBACK, content=b"a page") == CallbackAnswer()
+    [callback] = fake_orchestrator.callbacks_for("job-1")
+    assert fake_orchestrator.contents[str(callback.content_ref)].body == b"a page"
+    ref = fake_orchestrator.keep(b"chunks", job_id="job-2")
+    report = ProgressReport(attempt_id="attempt-2", stage=Stage.EMBEDDING, phase=ProgressPhase.STARTED)
+    assert await client.start_with_content("job-2", report, ref) is None, "it is read by a call of its own"
+    assert fake_orchestrator.phases_for("job-2") == [ProgressPhase.STARTED]
+    fake_orchestrator.abandoned.add("attempt-2")
+    with pytest.raises(AbandonError):
+        await client.start_with_content("job-2", report, ref)
+
+
+async def test_content_that_an_orchestrator_of_an_earlier_version_wants_no_more_is_stale(
+    client: OrchestratorClient, fake_orchestrator: FakeOrchestrator
+) -> None:
+    fake_orchestrator.takes_content_with_reports = False
+    fake_orchestrator.abandoned.add("attempt-1")
+    assert await client.complete("job-1", CALLBACK, content=b"a page") == CallbackAnswer(stale=True)
+    assert fake_orchestrator.completed == []
+
+
+async def test_content_that_was_damaged_on_its_way_with_a_start_is_an_upstream_error(
+    client: OrchestratorClient, fake_orchestrator: FakeOrchestrator
+) -> None:
+    ref = fake_orchestrator.keep(b"chunks", job_id="job-1")
+    fake_orchestrator.corrupt = True
+    report = ProgressReport(attempt_id="attempt-1", stage=Stage.EMBEDDING, phase=ProgressPhase.STARTED)
+    with pytest.raises(UpstreamError):
+        await client.start_with_content("job-1", report, ref)

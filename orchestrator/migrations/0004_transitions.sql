@@ -179,7 +179,7 @@ END $$;
 
 -- What a pass takes: as many jobs of a stage as it has free slots, in fair order, each under a new attempt. Nothing
 -- while the stage is paused, or while `p_high_water` jobs or more are behind it. One pass of a stage at a time gets
--- further than the first line, so that the limit is exact.
+-- further than its lock, so that the limit is exact.
 CREATE OR REPLACE FUNCTION claim_jobs(
     p_stage text, p_status text, p_by_host boolean, p_waiting_status text, p_behind text[], p_high_water bigint,
     p_in_flight bigint, p_lease_seconds double precision, p_mature_batch integer, p_lane_batch integer
@@ -193,6 +193,13 @@ DECLARE
     v_free bigint;
     v_hosts text[];
 BEGIN
+    -- Half of all passes find nothing: that is seen without the lock. Whoever makes something runnable asks afterwards.
+    IF NOT EXISTS (SELECT 1 FROM jobs WHERE stage = p_stage AND placement = 'ready')
+        AND NOT EXISTS (SELECT 1 FROM jobs WHERE placement = 'waiting' AND not_before <= now() AND stage = p_stage)
+        AND NOT (p_by_host AND EXISTS (SELECT 1 FROM lanes WHERE occupied AND holder IS NULL AND next_at <= now()))
+    THEN
+        RETURN;
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtext('stage'), hashtext(p_stage));
     PERFORM 1 FROM stages WHERE stage = p_stage AND coalesce(paused_until <= now(), true);
     IF NOT FOUND THEN

@@ -68,3 +68,32 @@ async def test_a_wiped_queue_is_noticed_without_holding_the_stage_while_waiting_
         await waits_for_a_lock(core.pool)
         await one_pass.execute("UPDATE stages SET virtual_time = virtual_time WHERE stage = 'scraping'")
     assert await noticing == 1
+
+
+async def test_a_hand_out_is_noted_while_a_report_has_its_job_locked(core: Core) -> None:
+    """The report goes on to the rows that are noted: waiting for the job would be a deadlock."""
+    await core.submit("http://one.test/")
+    job = await core.claim_one(Stage.SCRAPING)
+    async with held(core.pool) as report:
+        await report.execute("SELECT 1 FROM jobs WHERE id = $1 FOR NO KEY UPDATE", job.job_id)
+        async with asyncio.timeout(5):
+            await claims.queued(core.pool, job, queue_epoch="e", lease_seconds=900, traceparent="t")
+        await report.execute("UPDATE job_stages SET attempts = attempts WHERE job_id = $1", job.job_id)
+    assert await core.pool.fetchval("SELECT phase FROM leases") == "queue"
+
+
+async def test_hand_outs_are_noted_while_their_workers_start_and_none_is_lost(core: Core) -> None:
+    core.in_flight = 20
+    for number in range(20):
+        await core.submit(f"http://host{number}.test/")
+    jobs = await core.claim(Stage.SCRAPING)
+    async with asyncio.timeout(20):
+        await asyncio.gather(
+            *(
+                work
+                for job in jobs
+                for work in (core.started(job), claims.queued(core.pool, job, queue_epoch="e", lease_seconds=900))
+            )
+        )
+    assert await core.pool.fetchval("SELECT count(*) FROM leases WHERE phase = 'run'") == 20
+    assert await core.pool.fetchval("SELECT count(*) FROM job_stages WHERE attempts = 1") == 20

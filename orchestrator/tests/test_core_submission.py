@@ -49,6 +49,24 @@ async def test_one_job_too_many_is_refused_and_an_ended_one_makes_room(core: Cor
     assert await core.submit("http://more.test/", max_open_jobs=3)
 
 
+async def test_submissions_at_once_are_never_more_than_an_owner_may_have(core: Core) -> None:
+    made = await asyncio.gather(
+        *(core.submit(f"http://host{number % 3}.test/{number}", max_open_jobs=4) for number in range(12)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(one, TooManyOpenJobsError) for one in made) == 8
+    assert await core.pool.fetchval("SELECT count(*) FROM jobs") == 4
+    assert await core.pool.fetchval("SELECT open_jobs FROM owners") == 4
+    assert await core.pool.fetchval("SELECT count(DISTINCT tag) FROM jobs") == 4, "in an order of their own"
+
+
+async def test_a_submission_that_was_refused_leaves_no_idempotency_key(core: Core) -> None:
+    await core.submit("http://site.test/", max_open_jobs=1)
+    with pytest.raises(TooManyOpenJobsError):
+        await core.submit("http://site.test/more", idempotency_key="k", max_open_jobs=1)
+    assert await core.submit("http://site.test/more", idempotency_key="k", max_open_jobs=2)
+
+
 async def test_a_repeated_idempotency_key_gets_the_same_job(core: Core) -> None:
     first = await core.submit("http://site.test/", idempotency_key="k")
     assert await core.submit("http://site.test/", idempotency_key="k") == first

@@ -8,9 +8,11 @@ import pytest
 from conftest import Core
 
 from app.core.dispatch import claims
+from app.core.dispatch.pipeline import definition_of
 from app.core.errors import JobNotFoundError
 from app.core.jobs.reading import find
-from ml_shared.contracts.jobs import CallbackStatus, JobStatus, ProgressPhase, WaitingReason
+from app.core.jobs.transitions import progress
+from ml_shared.contracts.jobs import CallbackStatus, JobStatus, ProgressPhase, ProgressReport, WaitingReason
 from ml_shared.names import Stage
 
 
@@ -156,6 +158,37 @@ async def test_redeliveries_of_one_attempt_count_and_the_one_too_many_is_told_to
     assert [await core.started(job) for _ in range(5)] == [True, True, True, True, False]
     row = await core.row(job.job_id)
     assert (row["status"], row["error_code"]) == ("failed", "stage_timeout")
+
+
+async def test_a_start_that_comes_twice_at_once_counts_once_and_two_starts_count_twice(core: Core) -> None:
+    """Each waits for the other's row; what the first one wrote meanwhile has to be seen by the second."""
+    await core.submit("http://site.test/a")
+    job = await core.claim_one(Stage.SCRAPING)
+
+    async def start(start_id: str) -> bool:
+        report = ProgressReport(
+            attempt_id=str(job.attempt_id), stage=job.stage, phase=ProgressPhase.STARTED, start_id=start_id
+        )
+        answer, _ = await progress(core.pool, job.job_id, definition_of(job.stage), report, core.limits)
+        return answer is not None
+
+    assert all(await asyncio.gather(*(start("delivery-1") for _ in range(6))))
+    assert await core.pool.fetchval("SELECT attempts FROM job_stages") == 1
+    assert all(await asyncio.gather(*(start("delivery-2") for _ in range(6))))
+    assert await core.pool.fetchval("SELECT attempts FROM job_stages") == 2
+
+
+async def test_a_start_and_an_end_at_once_leave_the_job_where_the_end_put_it(core: Core) -> None:
+    for number in range(10):
+        await core.submit(f"http://host{number}.test/")
+    jobs = await core.claim(Stage.SCRAPING)
+    ends = await asyncio.gather(
+        *(work for job in jobs for work in (core.started(job), core.complete(job, content_ref="page")))
+    )
+    assert all(moved.next_stage is Stage.CHUNKING for moved in ends[1::2])
+    assert await core.pool.fetchval("SELECT count(*) FROM leases") == 0
+    rows = await core.pool.fetch("SELECT DISTINCT stage, placement FROM jobs WHERE stage <> 'scraping'")
+    assert [tuple(row) for row in rows] == [("chunking", "ready")]
 
 
 async def test_what_was_lost_before_a_start_counts_nothing(core: Core) -> None:

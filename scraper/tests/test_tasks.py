@@ -52,6 +52,29 @@ def test_a_jobs_page_is_put_with_the_orchestrator_and_reported(
     assert orchestrator.phases_for("job-1")[0] is ProgressPhase.STARTED
 
 
+def test_a_short_page_goes_with_its_report_and_a_long_one_before_it(
+    scrape_task: Any, orchestrator: FakeOrchestrator, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = site.page("/page", DOCUMENTATION)
+    scrape_task.apply(kwargs={"url": url, **JOB})
+    assert (orchestrator.requests["/content"], orchestrator.requests["/jobs/job-1/complete"]) == (1, 0)
+    monkeypatch.setattr("app.worker.callbacks.REPORTED_CONTENT_MAX_BYTES", 100)
+    scrape_task.apply(kwargs={"url": url, **JOB, "job_id": "job-2"})
+    assert (orchestrator.requests["/content"], orchestrator.requests["/jobs/job-2/complete"]) == (2, 1)
+    short, long = (orchestrator.callbacks_for(job_id)[0].content_ref for job_id in ("job-1", "job-2"))
+    assert ScrapeResult.model_validate_json(orchestrator.contents[str(long)].body).content.startswith("# Streaming")
+    assert short != long
+
+
+def test_a_page_that_is_longer_than_is_kept_fails_with_that_reason(
+    scrape_task: Any, orchestrator: FakeOrchestrator, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orchestrator, "max_content_bytes", 100)
+    scrape_task.apply(kwargs={"url": site.page("/page", DOCUMENTATION), **JOB})
+    [callback] = orchestrator.callbacks_for("job-1")
+    assert (callback.status, callback.error_code) == (CallbackStatus.FAILED, "content_too_large")
+
+
 @pytest.mark.parametrize(
     ("page", "status", "code"),
     [

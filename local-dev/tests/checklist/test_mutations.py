@@ -174,8 +174,8 @@ MUTATIONS = [
     Mutation(
         "callbacks",
         CLIENT,
-        "async def complete(self, job_id: str,",
-        "async def complete(self, job_id: str | None,",
+        "self, job_id: str, callback: StageCallback, *,",
+        "self, job_id: str | None, callback: StageCallback, *,",
         "complete can be called without a job",
     ),
     Mutation(
@@ -188,8 +188,8 @@ MUTATIONS = [
     Mutation(
         "task_attributes",
         "embedding/app/worker/tasks.py",
-        "job_id=job_id, attempt_id=attempt_id, url=url)",
-        "job_id=job_id, attempt_id=attempt_id, url=None)",
+        "job_id=job_id, attempt_id=attempt_id, url=url, content_ref=content_ref)",
+        "job_id=job_id, attempt_id=attempt_id, url=None, content_ref=content_ref)",
         "embedding.embed_document has to declare",
     ),
     Mutation(
