@@ -1,6 +1,6 @@
 """HTTP/1.1 to one server of ours, or one that we are told to use: pooled connections, and answers that are bounded.
 
-aiohttp does the work, for a sixth of httpx' CPU, several times a page. Here stands what it leaves to who uses it: which
+aiohttp does the work, for a tenth of httpx' CPU, several times a page. Here stands what it leaves to who uses it: which
 way an answer was lost, how long and how large it may be, and the span.
 """
 
