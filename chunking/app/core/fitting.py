@@ -4,38 +4,23 @@ The tokens of a piece of text need not be the piece's tokens: cut inside a word,
 long for the vocabulary becomes many tokens once it is short enough. Few chunks are affected, and those are cut again.
 """
 
-from array import array
-from bisect import bisect_left
 from typing import Final
 
 from app.core import boundaries
 from app.core.cancellation import Cancellation
 from app.core.errors import CharacterTooLongError
 from app.core.splitting import Span
-from app.core.tokenising import SEGMENT_CHARACTERS, Tokenizer
+from app.core.tokenising import Tokenizer
 
 SAFETY: Final = 0.95
 # of the length that proportion would allow: most pieces then fit at once
 SPANS_BETWEEN_CHECKS: Final = 1_000
-_BLANKS: Final = " \n\r\t"
-# white space to Python and to the tokenizer; of rarer kinds each has a notion of its own
 
 
 def fitted(
-    text: str,
-    spans: list[Span],
-    tokenizer: Tokenizer,
-    max_tokens: int,
-    cancellation: Cancellation,
-    *,
-    starts: "array[int] | None" = None,
+    text: str, spans: list[Span], tokenizer: Tokenizer, max_tokens: int, cancellation: Cancellation
 ) -> list[tuple[int, int, int]]:
     """Return start, end and token count of each chunk, without white space around it, in the text's order.
-
-    Parameters
-    ----------
-    starts
-        Of the text's tokens: where they tell the count, a chunk is not counted again.
 
     Raises
     ------
@@ -46,7 +31,7 @@ def fitted(
     fitting: list[tuple[int, int, int]] = []
     waiting = [span for span in trimmed if span[0] < span[1]]
     while waiting:
-        counts = _counts(text, waiting, tokenizer, starts, cancellation)
+        counts = tokenizer.counts((text[start:end] for start, end in waiting), cancellation)
         parts: list[Span] = []
         for (start, end), count in cancellation.through(zip(waiting, counts, strict=True), every=SPANS_BETWEEN_CHECKS):
             if count <= max_tokens:
@@ -56,31 +41,6 @@ def fitted(
             parts += [_trimmed(text, (start, cut)), _trimmed(text, (cut, end))]
         waiting = [span for span in parts if span[0] < span[1]]
     return _without_contained(fitting)
-
-
-def _counts(
-    text: str, spans: list[Span], tokenizer: Tokenizer, starts: "array[int] | None", cancellation: Cancellation
-) -> list[int]:
-    """Return the exact count of each piece.
-
-    Half of what a page costs here was counting again what had just been cut by its tokens. Only a text of one segment tells,
-    since a longer one may have been parted within a word.
-    """
-    if starts is None or not tokenizer.parts_at_blanks or len(text) > SEGMENT_CHARACTERS:
-        return tokenizer.counts((text[start:end] for start, end in spans), cancellation)
-    known = [
-        bisect_left(starts, end) - bisect_left(starts, start) + tokenizer.special_tokens
-        if _is_between_blanks(text, start, end)
-        else None
-        for start, end in spans
-    ]
-    uncounted = [text[start:end] for (start, end), count in zip(spans, known, strict=True) if count is None]
-    counted = iter(tokenizer.counts(uncounted, cancellation))
-    return [next(counted) if count is None else count for count in known]
-
-
-def _is_between_blanks(text: str, start: int, end: int) -> bool:
-    return (start == 0 or text[start - 1] in _BLANKS) and (end == len(text) or text[end] in _BLANKS)
 
 
 def _without_contained(chunks: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:

@@ -132,7 +132,7 @@ def chunk_text(request: ChunkRequest, tokenizer: Tokenizer, cancellation: Cancel
     starts = tokenizer.token_starts(request.text, cancellation)
     limits = Limits(tokens=request.max_tokens - tokenizer.special_tokens, overlap=request.overlap_tokens)
     spans = Splitter(plain, starts, structure, request.strategy, limits, cancellation).spans()
-    counted = fitted(request.text, spans, tokenizer, request.max_tokens, cancellation, starts=starts)
+    counted = fitted(request.text, spans, tokenizer, request.max_tokens, cancellation)
     paths = heading_paths(structure, counted)
     return _answer(request, tokenizer.name, counted, paths, cancellation)
 

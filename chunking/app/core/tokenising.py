@@ -29,8 +29,6 @@ class Tokenizer:
         A label and the file's SHA-256, as answers give it.
     special_tokens
         What the model adds to each text; part of every count.
-    parts_at_blanks
-        Whether a piece of text between blanks has the very tokens that it has within the text.
     """
 
     def __init__(self, encoder: HuggingFaceTokenizer, name: str) -> None:
@@ -40,7 +38,6 @@ class Tokenizer:
         self._encoder = encoder
         self.name = name
         self.special_tokens: int = encoder.num_special_tokens_to_add(False)
-        self.parts_at_blanks = _parts_at_blanks(encoder)
 
     @classmethod
     def load(cls, path: Path, sha256: str, label: str) -> "Tokenizer":
@@ -89,21 +86,6 @@ class Tokenizer:
             cancellation.check()
             counts.extend([len(encoding) for encoding in self._encoder.encode_batch_fast(batch)])
         return counts
-
-
-def _parts_at_blanks(encoder: HuggingFaceTokenizer) -> bool:
-    """Return whether a tokenizer is known to look at each word alone, as BERT's do.
-
-    Others may take a blank for the beginning of the word behind it, or what follows for a reason to cut otherwise.
-    """
-    parts = (encoder.normalizer, encoder.pre_tokenizer, encoder.model)
-    if tuple(type(part).__name__ for part in parts) != ("BertNormalizer", "BertPreTokenizer", "WordPiece"):
-        return False
-    added = encoder.get_added_tokens_decoder().values()
-    return not any(
-        token.lstrip or token.rstrip or token.single_word or any(one.isspace() for one in token.content)
-        for token in added
-    )
 
 
 def _segments(text: str) -> Iterator[tuple[int, str]]:
