@@ -29,7 +29,7 @@ PAUSE_SECONDS: Final = 0.1
 PATIENCE: Final = 20
 LOOK_SECONDS: Final = 0.25
 # between two looks at the memory
-RATE_LIMIT_TIERS: Final = {"RATE_LIMIT_TIERS": "default=100000", "RATE_LIMIT_CAPACITY": "200000"}
+AS_DEPLOYED: Final = {"RATE_LIMIT_TIERS": "default=100000", "RATE_LIMIT_CAPACITY": "200000", "API_PROCESSES": "2"}
 # the victim is measured some thousand times a minute; what is tried here is not the limit on requests
 
 
@@ -236,6 +236,6 @@ def fleet_for_attacks(state: Path, overrides: Mapping[str, Mapping[str, str]]) -
     """Return a fleet whose limits on requests don't get in the way; every other bound is as it is deployed."""
     return Fleet(
         state,
-        overrides={str(service): {**RATE_LIMIT_TIERS, **overrides.get(str(service), {})} for service in Service},
+        overrides={str(service): {**AS_DEPLOYED, **overrides.get(str(service), {})} for service in Service},
         tied=True,
     )

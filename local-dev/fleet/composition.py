@@ -36,7 +36,10 @@ WORKER_OPTIONS: dict[Service, tuple[Queue, list[str]]] = {
     Service.SCRAPER: (Queue.SCRAPER, ["--concurrency=4", "--max-tasks-per-child=200"]),
     Service.EMBEDDING: (Queue.EMBED_JOBS, ["--concurrency=2", "--max-tasks-per-child=100"]),
 }
-API_PROCESSES = 2
+API_PROCESSES = 1
+# of each API: a laptop has one caller. A second one takes 50 MB, and its parent's
+ORCHESTRATION_CHILDREN = "1"
+# the watch does the work; this one runs what beat asks for. Without it there would be one for each of the machine's cores
 API_STOP_SECONDS = 5
 # an open request gets this long before the process ends without it
 WORKER_HEALTHCHECK_SECONDS = "30"
@@ -238,6 +241,8 @@ def _worker(
     queue, options = WORKER_OPTIONS[service]
     command = [sys.executable, "-m", "celery", "-A", "app.worker.celery_app", "worker", "--loglevel=info"]
     own = {"PROMETHEUS_MULTIPROC_DIR": str(metrics), "WORKER_METRICS_PORT": str(ports[f"{name}-metrics"])}
+    if service is Service.ORCHESTRATOR:
+        own["CELERY_WORKER_CONCURRENCY"] = ORCHESTRATION_CHILDREN
     return Program(
         name=name,
         tier=Tier.WORKERS,

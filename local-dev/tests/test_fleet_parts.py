@@ -120,11 +120,11 @@ def test_the_commands_are_those_of_the_compose_files(layout: Layout) -> None:
     assert commands["embedding-worker"].endswith("-Q embed_jobs --concurrency=2 --max-tasks-per-child=100")
     for service in Service:
         assert "uvicorn app.main:app" in commands[service]
-        assert "--workers 2" in commands[service]
-    alone = compose(layout, ports, Keys(layout.keys), {"chunking": {"API_PROCESSES": "1"}})
-    [chunking] = [program for program in alone if program.name == "chunking"]
-    assert "--workers 1" in " ".join(chunking.command)
-    assert chunking.environment["API_PROCESSES"] == "1", "it divides limits by as many"
+        assert "--workers 1" in commands[service]
+    two = compose(layout, ports, Keys(layout.keys), {"chunking": {"API_PROCESSES": "2"}})
+    [chunking] = [program for program in two if program.name == "chunking"]
+    assert "--workers 2" in " ".join(chunking.command)
+    assert chunking.environment["API_PROCESSES"] == "2", "it divides limits by as many"
     listening = [command for command in commands.values() if "0.0.0.0" in command]
     assert listening == []
 

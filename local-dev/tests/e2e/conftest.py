@@ -65,6 +65,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     proxy = HoldingProxy(f"http://127.0.0.1:{ports['endpoint']}")
     with TestWeb() as web, OtlpReceiver() as otlp, ThreadedServer(proxy.app) as proxy_server:
         spans = {
+            "API_PROCESSES": "2",  # as deployed
             "OTEL_TRACES_EXPORTER": "otlp",
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp.endpoint,
             "OTEL_BSP_SCHEDULE_DELAY": "200",
