@@ -24,7 +24,9 @@ TYPED = {
         "attack",
         "bench/__main__.py",
         "bench/sites.py",
+        "bench/services.py",
         "bench/extraction",
+        "bench/quality",
     ),
 }
 # tests are not in here: fixtures would need twice the annotations that they have

@@ -1,0 +1,1 @@
+"""Whether a search puts the right passage first: `python -m bench.quality`."""
