@@ -183,7 +183,7 @@ from bench.quality.searching import rankings_of
 from tests.test_bench_quality import Counting
 
 if __name__ == "__main__":
-    says = {"~a/=": "The abacus has beads.", "b": "A hedgehog hogs the hedge.", "c": "Nothing of that: zzz."}
+    says = {"café": "The abacus has beads.", "b": "A hedgehog hogs the hedge.", "c": "Nothing of that: zzz."}
     html = "<html lang='en'><main><h1>Page</h1><p>{}</p><p>More words stand here.</p></main></html>"
     pages = indexed([Source(name, html.format(text).encode()) for name, text in says.items()], 512)
     asked = Question(id="x", query="hedgehog", answers=[Answer(page="b", passage="hogs the hedge")])
