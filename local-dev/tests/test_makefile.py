@@ -11,7 +11,8 @@ STACKS = ("orchestrator", "scraper", "chunking", "embedding", "gateway-vm")
 OBSERVE = "docker compose -f docker-compose.yml -f ../local-dev/docker-compose.observe.yml up"
 TARGETS = {
     *("help", "dev", "dev-full", "obs", "demo", "up", "down", "status", "logs", "trace"),
-    *("alloy", "boards", "dev-observed", "bench-overhead", "bench-extraction", "checklist", "openapi"),
+    *("alloy", "boards", "dev-observed", "bench-overhead", "bench-extraction", "bench-quality"),
+    *("checklist", "openapi"),
     *("changed", "required", "images", "sbom", "telemetry", "verify-configs", "audit", "refresh"),
     *("env", "test", "test-compose", "lint", "bench", "requirements"),
 }

@@ -14,6 +14,7 @@ def test_every_image_and_the_local_environment_have_a_file() -> None:
         "local-dev/requirements.txt",
         "local-dev/requirements-bootstrap.txt",
         "local-dev/requirements-model.txt",
+        "local-dev/requirements-quality.txt",
         "ml-shared/requirements-build.txt",
         *(f"{service}/requirements.txt" for service in ("orchestrator", "scraper", "chunking", "embedding")),
     }

@@ -138,7 +138,7 @@ def documentation() -> list[Page]:
     BinaryMissingError
         If a package is neither here nor to be had.
     """
-    return [page for package in PACKAGES for page in _pages(package)]
+    return [page for package in PACKAGES for page in pages_of(package)]
 
 
 def named(package: Package) -> str:
@@ -146,7 +146,14 @@ def named(package: Package) -> str:
     return f"{package.name} {(CACHE / package.name / 'VERSION').read_text().strip()}"
 
 
-def _pages(package: Package) -> Iterator[Page]:
+def pages_of(package: Package) -> Iterator[Page]:
+    """Return a package's pages, which are fetched if they are not here.
+
+    Raises
+    ------
+    BinaryMissingError
+        If it is neither here nor to be had.
+    """
     kept = CACHE / package.name
     with debian.alone():
         if not (kept / "VERSION").exists():

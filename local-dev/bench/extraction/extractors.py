@@ -1,18 +1,17 @@
 """The extractors: each takes a page's bytes and returns Markdown, or plain text where it makes no other."""
 
 import importlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import trafilatura
-from chores.folders import REPOSITORY
 from html_to_markdown import ConversionOptions, convert
 from lxml.html import tostring
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
 from bench.extraction.pages import parsed
+from bench.services import import_from
 
 Extractor = Callable[[bytes, str], str]
 OURS, REFERENCE = "ours", "trafilatura, fast"
@@ -25,8 +24,7 @@ def _decoded(body: bytes) -> str:
 
 
 def _ours() -> Extractor:
-    sys.path.insert(0, str(REPOSITORY / "scraper"))
-    extract: Any = importlib.import_module("app.core.extraction.extract").extract
+    extract = import_from("scraper", "app.core.extraction.extract").extract
 
     def run(body: bytes, url: str) -> str:
         return str(extract(body, url=url, media_type="text/html", charset=None).content)
