@@ -11,6 +11,9 @@ TRACES = "traces"
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 EXPORTER = "OTEL_TRACES_EXPORTER"
 NO_EXPORTER = "none"
+SHARE = "OTEL_TRACES_SAMPLER_ARG"
+NOTHING = "0"
+# spans that nobody gets were a quarter of a page's processor time; their ids are in logs and answers all the same
 SINK_DELAY_MILLISECONDS = "1000"
 # a fifth of the default: whoever has just seen something asks for its trace at once
 
@@ -31,7 +34,7 @@ def telemetry_settings(sink: str | None) -> dict[str, str]:
         return settings | {ENDPOINT: endpoint}
     if sink:
         return settings | {ENDPOINT: sink, "OTEL_BSP_SCHEDULE_DELAY": SINK_DELAY_MILLISECONDS}
-    return settings | {EXPORTER: NO_EXPORTER}
+    return settings | {EXPORTER: NO_EXPORTER, SHARE: NOTHING}
 
 
 def keeps_traces(layout: Layout) -> bool:

@@ -76,11 +76,8 @@ def test_the_sampler_is_the_operators() -> None:
         print(json.dumps(sum(trace.get_tracer("t").start_span("work").is_recording() for _ in range(1000))))
     """
     sampler = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.2"}
-    somewhere = {"PYROSCOPE_SERVER_ADDRESS": "", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
-    kept = next(line for line in _run(code, **somewhere, **sampler) if isinstance(line, int))
-    assert 100 < kept < 300
     [kept] = _run(code, **QUIET, **sampler)
-    assert kept == 0, "there is nobody to send them to"
+    assert 100 < kept < 300
 
 
 @pytest.mark.parametrize(

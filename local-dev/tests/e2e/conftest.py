@@ -67,6 +67,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         spans = {
             "API_PROCESSES": "2",  # as deployed
             "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_TRACES_SAMPLER_ARG": "1.0",
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp.endpoint,
             "OTEL_BSP_SCHEDULE_DELAY": "200",
         }
