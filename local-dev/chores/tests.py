@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -106,22 +107,28 @@ class Run:
 
     def outcomes(self) -> list[Outcome]:
         """Run all suites and return their outcomes, in the suites' order."""
-        beside = [suite for suite in self._suites if suite.name in WITH_A_FLEET]
-        lanes = [lane for lane in ([one for one in self._suites if one not in beside], beside) if lane]
+        beside = deque(suite for suite in self._suites if suite.name in WITH_A_FLEET)
+        others = deque(suite for suite in self._suites if suite.name not in WITH_A_FLEET)
+        lanes = (
+            [self._lane(others), self._lane(beside, others)] if others and beside else [self._lane(others or beside)]
+        )
         together = len(lanes) > 1
-        with ThreadPoolExecutor(max(1, len(lanes))) as threads:
+        with ThreadPoolExecutor(len(lanes)) as threads:
             try:
-                done = list(threads.map(lambda lane: list(self._lane(lane, kept=together)), lanes))
+                done = list(threads.map(lambda lane: [self._run(suite, kept=together) for suite in lane], lanes))
             except KeyboardInterrupt:  # the running suites have it, too; no other begins
                 self._interrupted = True
                 raise
         found = {outcome.name: outcome for lane in done for outcome in lane}
         return [found[suite.name] for suite in self._suites]
 
-    def _lane(self, lane: list[Suite], *, kept: bool) -> Iterator[Outcome]:
-        for suite in lane:
-            if not self._interrupted:
-                yield self._run(suite, kept=kept)
+    def _lane(self, own: "deque[Suite]", others: "deque[Suite] | None" = None) -> Iterator[Suite]:
+        """Yield the suites that run one after the other: its own, and then the last of another lane's."""
+        while not self._interrupted:
+            try:
+                yield own.popleft() if own or others is None else others.pop()
+            except IndexError:
+                return
 
     def _run(self, suite: Suite, *, kept: bool) -> Outcome:
         """Run one suite; its output is shown as it comes, or kept until its end where others run beside it."""

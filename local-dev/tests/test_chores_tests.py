@@ -66,6 +66,14 @@ def test_suites_with_a_fleet_run_beside_the_others(tree: Path, monkeypatch: pyte
     assert main([]) == 0
 
 
+def test_who_is_done_with_the_fleets_takes_what_the_others_have_left(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = MEETING.format(own="a", other="b"), MEETING.format(own="b", other="a")
+    give(monkeypatch, tree, {"one": first, "attacks": GOOD, "two": GOOD, "three": last})
+    assert main([]) == 0
+
+
 def test_one_suite_alone_is_shown_as_it_comes(
     tree: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
