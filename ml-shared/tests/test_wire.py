@@ -1,4 +1,4 @@
-"""Connections of our own: what goes over them, and what is not believed that comes back."""
+"""Calls of our own: what goes over the connections, and what is not believed that comes back."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Client of the OpenAI-compatible embedding endpoint: base64 over a connection of ours (a tenth of the openai package's CPU)."""
+"""Client of the OpenAI-compatible embedding endpoint: base64, over connections that are kept (a tenth of the openai package's CPU)."""
 
 import asyncio
 import logging
