@@ -199,6 +199,7 @@ async def test_an_answer_without_a_length_ends_with_its_connection(wire: Wire, s
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\n" + b"X: %s\r\n" % (b"x" * FIELD_MAX_BYTES) + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + b"X: y\r\n" * 1_000 + b"\r\n",
         b"",
     ],
     ids=[
@@ -210,6 +211,7 @@ async def test_an_answer_without_a_length_ends_with_its_connection(wire: Wire, s
         "two lengths",
         "packed",
         "endless head",
+        "headers without end",
         "nothing",
     ],
 )
@@ -275,45 +277,57 @@ async def test_a_server_that_reads_slowly_is_not_silent(wire: Wire, server: Serv
 
 
 async def test_an_answer_before_the_request_was_read_ends_the_connection(wire: Wire, server: Server) -> None:
+    answered = asyncio.Event()
+
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
         await writer.drain()
-        await asyncio.sleep(0.2)
+        await answered.wait()
 
     server.talk = refuse
     assert (await ask(wire, "PUT", content=b"x" * (64 * 2**20))).status == 413
+    answered.set()
     server.talk = server.answer_all
     assert (await ask(wire)).body == b"ok"
     assert server.connections == 2
 
 
 async def test_a_request_that_was_given_up_takes_its_connection_along(wire: Wire, server: Server) -> None:
+    taken, left, said = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
     async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await server.take(reader)
-        await asyncio.sleep(0.2)
+        taken.set()
+        await left.wait()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+        said.set()
         await reader.read()
 
     server.talk = late
     given_up = asyncio.create_task(ask(wire))
-    await asyncio.sleep(0.1)
+    await taken.wait()
     given_up.cancel()
     with pytest.raises(asyncio.CancelledError):
         await given_up
     server.talk = server.answer_all
-    await asyncio.sleep(0.2)
+    left.set()
+    await said.wait()
     assert (await ask(wire)).body == b"ok"
+    assert server.connections == 2
 
 
 async def test_who_finds_no_connection_free_in_time_has_sent_nothing(wire: Wire, server: Server) -> None:
+    taken = asyncio.Event()
+
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await server.take(reader)
+        taken.set()
         await reader.read()
 
     server.talk = hang
     hanging = asyncio.create_task(ask(wire))
-    await asyncio.sleep(0.1)
+    await taken.wait()
     assert await lost(wire, times=Timeouts(10, 10, connect_seconds=0.1)) is Loss.UNREACHED
     assert len(server.heads) == 1
     hanging.cancel()

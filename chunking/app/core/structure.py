@@ -142,17 +142,18 @@ class _Scanner:
         line = self._text[start:end]
         if not start:
             line = line.removeprefix(_BYTE_ORDER_MARK)
-        bare = line.strip()
-        if start < self._raw_end:
-            pass  # HTML as it stands: nothing in it is Markdown
-        elif self._fence and not self._leaves_list(line, bare, start):
-            self._within_fence(bare, end)
-        else:
-            if not bare or start > self._previous[1] + 1:
-                self._blank_line()
-            if bare:
-                self._outside_fence(line, bare, start, end)
+        if start >= self._raw_end:  # before that it is HTML as it stands, and nothing in it is Markdown
+            self._take_markdown(line, line.strip(), start, end)
         self._previous = (start, end)
+
+    def _take_markdown(self, line: str, bare: str, start: int, end: int) -> None:
+        if self._fence and not self._leaves_list(line, bare, start):
+            self._within_fence(bare, end)
+            return
+        if not bare or start > self._previous[1] + 1:
+            self._blank_line()
+        if bare:
+            self._outside_fence(line, bare, start, end)
 
     def _leaves_list(self, line: str, bare: str, start: int) -> bool:
         """Close a fence that a list item holds where the list ends: at a line without indentation, after a blank one."""

@@ -184,12 +184,12 @@ class Wire:
         try:
             told: dict[str, str] = {}
             propagate.inject(told, trace.set_span_in_context(span) if span is not None else None)
-            url = origin.url(target, parameters)
-            fields = {**self._fixed, **_checked(headers or {}), **told}
+            try:
+                url = origin.url(target, parameters)
+                fields = {**self._fixed, **_checked(headers or {}), **told}
+            except ValueError as error:
+                raise ExchangeError(Loss.UNREACHED, type(error).__name__) from error
             reply = await self._exchanged(method, url, fields, content, times, max_bytes)
-        except ValueError as error:
-            _tell(span, error)
-            raise ExchangeError(Loss.UNREACHED, type(error).__name__) from error
         except BaseException as error:
             _tell(span, error)
             raise
@@ -223,7 +223,7 @@ class Wire:
             raise ExchangeError(Loss.UNREACHED, type(error).__name__) from error
         except TimeoutError as error:
             raise ExchangeError(Loss.TIMED_OUT, type(error).__name__) from error
-        except (aiohttp.ClientError, OSError) as error:  # a server's own words are not told
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # a server's own words are not told
             raise ExchangeError(Loss.BROKEN, type(error).__name__) from error
         finally:
             self._used_at = time.monotonic()
