@@ -64,6 +64,16 @@ def test_an_internal_route_in_disguise_is_not_there_for_outsiders(outside: Gatew
     assert len(outside.upstreams["orchestrator"].received) == seen
 
 
+@pytest.mark.parametrize("service", ["scraper", "embedding"])
+def test_several_hand_outs_at_once_are_the_fleets_alone(gateway: Gateway, outside: Gateway, service: str) -> None:
+    assert gateway.client.post(f"/api/{service}/enqueue/batch").status_code == 200
+    assert gateway.last(service).path == "/enqueue/batch"
+    seen = len(outside.upstreams[service].received)
+    for path in ("/enqueue/batch", "/enqueue/batch/", "//enqueue//batch", "/%65nqueue/batch", "/x/../enqueue/batch"):
+        assert outside.client.post(f"/api/{service}{path}").status_code == 404
+    assert len(outside.upstreams[service].received) == seen
+
+
 @pytest.mark.parametrize("service", ["orchestrator", "scraper", "chunking", "embedding"])
 def test_metrics_are_for_the_fleet_only(gateway: Gateway, outside: Gateway, service: str) -> None:
     assert gateway.get(f"/api/{service}/metrics").status_code == 200

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
-from ml_shared.contracts.queueing import StageFields
+from ml_shared.contracts.queueing import BATCH_MAX, HandOutFields, StageFields
 from ml_shared.contracts.values import Choice, Count, PeerTimestamp, Told
 from ml_shared.web.urls import URL_MAX_CHARACTERS
 
@@ -90,6 +90,20 @@ class EnqueueEmbed(StageFields):
         if self.chunks is None and self.content_ref is None:
             raise ValueError("give the document's chunks, as POST /chunk answers them")
         return self
+
+
+class EmbedHandOut(HandOutFields):
+    """One of several hand-outs: the orchestrator keeps the chunks."""
+
+    corpus_name: CorpusName = "default"
+    document: Document
+    content_ref: Identifier
+
+
+class EnqueueEmbeds(RequestModel):
+    """`POST /enqueue/batch` on embedding."""
+
+    hand_outs: Annotated[list[EmbedHandOut], Field(min_length=1, max_length=BATCH_MAX)]
 
 
 class IndexResult(PeerModel):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field
 
 from ml_shared.contracts.base import Identifier, PeerModel, RequestModel, Url
-from ml_shared.contracts.queueing import StageFields
+from ml_shared.contracts.queueing import BATCH_MAX, HandOutFields, StageFields
 from ml_shared.contracts.values import PeerTimestamp
 
 METHOD_MAX_CHARACTERS: Final = 60
@@ -43,6 +43,16 @@ class EnqueueScrape(StageFields):
     """`POST /enqueue` on the scraper."""
 
     url: Url
+
+
+class ScrapeHandOut(HandOutFields, EnqueueScrape):
+    """One of several hand-outs."""
+
+
+class EnqueueScrapes(RequestModel):
+    """`POST /enqueue/batch` on the scraper."""
+
+    hand_outs: Annotated[list[ScrapeHandOut], Field(min_length=1, max_length=BATCH_MAX)]
 
 
 class RobotsVerdict(PeerModel):
