@@ -18,6 +18,7 @@ class ExtractionWarning(StrEnum):
     LOOKS_MISSING = "looks_missing"
     LITTLE_TEXT = "little_text"
     WRONG_CONTENT_TYPE = "wrong_content_type"
+    PAGES_WITHOUT_TEXT = "pages_without_text"
 
 
 _KNOWN_WARNINGS: Final = frozenset(ExtractionWarning)
