@@ -17,6 +17,8 @@ _COLUMN_GAP: Final = 0.6
 _WORDS_MAX: Final = 14
 # of a cell of such a table, at the mean: text in two columns between two lines has more
 _ALIGNED_MIN: Final = 3
+_ALIGNED_WORDS_MAX: Final = 4
+# of a cell of a table without any line, at the mean
 
 
 @dataclass
@@ -260,6 +262,9 @@ def _of_run(run: list[Line]) -> Sequence[Line | Table]:
     if columns is None:
         return run
     rows = [_row(line, columns) for line in run]
+    filled = [cell for row in rows for cell in row if cell]
     if sum(1 for row in rows if sum(map(bool, row)) >= 2) < _ALIGNED_MIN:
+        return run
+    if sum(len(cell.split()) for cell in filled) > _ALIGNED_WORDS_MAX * len(filled):
         return run
     return [Table(min(line.x0 for line in run), max(line.x1 for line in run), run[0].top, run[-1].bottom, rows, columns)]

@@ -19,6 +19,10 @@ _CROSSING_MAX: Final = 0.25
 _FILLED_MIN: Final = 0.55
 _WORDS_MIN: Final = 2.5
 # words of a column's lines, at the median; those of an undrawn table have fewer
+_WIDE: Final = 0.6
+# of the width: a line is of no column
+_NEW_PART: Final = 0.8
+# of the size: what stands so far under a column is no part of it
 _DEPTH_MAX: Final = 6
 
 
@@ -112,9 +116,14 @@ def _parted(row: list[Word]) -> list[Line]:
 
 def in_order(items: Sequence[Item], depth: int = 0) -> list[Item]:
     """Return what stands on a page as it is read."""
-    gutter = _gutter(items) if depth < _DEPTH_MAX and len(items) >= 2 * _LINES_MIN else None
-    if gutter is None:
+    if depth >= _DEPTH_MAX or len(items) < 2 * _LINES_MIN:
         return _rows(items)
+    gutter = _gutter(items)
+    if gutter is None:
+        bands = _bands(items)
+        if not any(len(band) >= 2 * _LINES_MIN and _gutter(band) is not None for band in bands):
+            return _rows(items)
+        return [one for band in bands for one in in_order(band, depth + 1)]
     ordered: list[Item] = []
     band: list[Item] = []
     for item in sorted(items, key=lambda item: item.top):
@@ -127,26 +136,57 @@ def in_order(items: Sequence[Item], depth: int = 0) -> list[Item]:
     return ordered + _columns(band, gutter, depth)
 
 
-def _columns(band: Sequence[Item], gutter: float, depth: int) -> list[Item]:
-    left = [item for item in band if item.x1 <= gutter]
-    right = [item for item in band if item.x1 > gutter]
-    return [*in_order(left, depth + 1), *in_order(right, depth + 1)]
+def _bands(items: Sequence[Item]) -> list[list[Item]]:
+    """Part what stands above each other where lines over the whole width begin or end."""
+    left, right = min(item.x0 for item in items), max(item.x1 for item in items)
+    bands: list[list[Item]] = []
+    was_wide: bool | None = None
+    for row in _side_by_side(items):
+        is_wide = any(item.x1 - item.x0 > _WIDE * (right - left) for item in row)
+        if is_wide is not was_wide:
+            bands.append([])
+        bands[-1] += row
+        was_wide = is_wide
+    return bands if len(bands) > 1 else []
 
 
-def _rows(items: Sequence[Item]) -> list[Item]:
-    """Join what stands in one line."""
-    ordered: list[Item] = []
+def _side_by_side(items: Sequence[Item]) -> list[list[Item]]:
+    """Return what stands at the same height, from above."""
+    rows: list[list[Item]] = []
     for item in sorted(items, key=lambda item: (item.top + item.bottom) / 2):
-        last = ordered[-1] if ordered else None
+        last = rows[-1][0] if rows else None
         if (
             isinstance(item, Line)
             and isinstance(last, Line)
             and abs((item.top + item.bottom) - (last.top + last.bottom)) / 2 <= _SAME_LINE * max(item.size, last.size)
         ):
-            last.words = sorted([*last.words, *item.words], key=lambda word: word.x0)
+            rows[-1].append(item)
         else:
-            ordered.append(Line(list(item.words)) if isinstance(item, Line) else item)
-    return ordered
+            rows.append([item])
+    return rows
+
+
+def _columns(band: Sequence[Item], gutter: float, depth: int) -> list[Item]:
+    left = sorted((item for item in band if item.x1 <= gutter), key=lambda item: item.top)
+    right = [item for item in band if item.x1 > gutter]
+    end = max((item.bottom for item in right), default=float("inf"))
+    below: list[Item] = []
+    for index, item in enumerate(left[1:], start=1):
+        apart = item.top - max(before.bottom for before in left[:index])
+        if item.top > end and (isinstance(item, Table) or apart > _NEW_PART * item.size):
+            left, below = left[:index], left[index:]  # under both columns
+            break
+    return [*in_order(left, depth + 1), *in_order(right, depth + 1), *in_order(below, depth + 1)]
+
+
+def _rows(items: Sequence[Item]) -> list[Item]:
+    """Join what stands in one line."""
+    return [_joined(row) for row in _side_by_side(items)]
+
+
+def _joined(row: Sequence[Item]) -> Item:
+    words = [word for item in row if isinstance(item, Line) for word in item.words]
+    return Line(sorted(words, key=lambda word: word.x0)) if words else row[0]
 
 
 def _gutter(items: Sequence[Item]) -> float | None:
@@ -195,7 +235,7 @@ def _parts(items: Sequence[Item], place: float) -> bool:
 
 
 def _is_text(side: Sequence[Item]) -> bool:
-    lines = [item for item in side if isinstance(item, Line)]
+    lines = [item for item in _rows(side) if isinstance(item, Line)]
     if not lines:
         return True
     width = max(item.x1 for item in side) - min(item.x0 for item in side)

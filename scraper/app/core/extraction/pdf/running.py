@@ -3,16 +3,19 @@
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from statistics import median
 from typing import Final
 
 from app.core.extraction.pdf.lines import Item, Line
 
-_EDGE: Final = 0.13
+_EDGE: Final = 0.2
 # of a page's height, above and below
 _LINES: Final = 3
 # at each end
 _PLACE: Final = 3.0
 # points up or down that such a line may stand elsewhere on another page
+_SIZE_MAX: Final = 1.35
+# of the usual size: larger lines are headings, which a deck of slides may have on several pages
 _DIGITS: Final = re.compile(r"\d+")
 _NUMBER: Final = re.compile(
     r"\W*(?:(?:page|p\.|seite|página|pagina|strona|side|leathanach|стр\.?)\s*)?(?:\d{1,5}|[ivxlcdm]{1,8})\W*(?:(?:of|/|von|de|di|sur|z)\s*\d{1,5})?\W*",
@@ -35,10 +38,13 @@ def running_lines(pages: Sequence[tuple[float, Sequence[Item]]]) -> set[int]:
             places[end, _DIGITS.sub("#", line.text)].append((index, line.y, line))
             if _NUMBER.fullmatch(line.text):
                 numbers.append((index, line))
+    usual = median([line.size for _, items in pages for line in items if isinstance(line, Line)] or [0.0])
     enough = 2 if len(pages) <= 3 else 3
     found = {id(line) for index, line in numbers if _is_number_of(index, line, len(pages), len(numbers))}
     for there in places.values():
         for index, y, line in there:
+            if line.size > _SIZE_MAX * usual:
+                continue
             alike = {other for other, place, _ in there if abs(place - y) <= _PLACE and other != index}
             if len(alike) + 1 >= enough:
                 found.add(id(line))

@@ -57,9 +57,11 @@ class Composer:
         self._outline = outline
         self._writer = writer
         lines = [item for _, items in pages for item in items if isinstance(item, Line)]
-        self._body = _usual(Counter(), ((round(line.size * 2) / 2, len(line.text)) for line in lines), 10.0)
+        self._body = _usual(Counter(), ((_rounded(line.size), len(line.text)) for line in lines), 10.0)
         self._distance = self._usual_distance()
         self._sizes = self._levels(lines)
+        headed = [line for line in lines if self._sizes.get(_rounded(line.size), 1) > 1]
+        self._headings_are_bold = sum(line.bold for line in headed) * 5 >= len(headed) * 3 > 0
         bold = sum(len(line.text) for line in lines if line.bold)
         self._bold_tells = bold * 3 < sum(len(line.text) for line in lines)
         self._mono_tells = sum(len(line.text) for line in lines if line.mono) * 2 < sum(len(line.text) for line in lines)
@@ -72,7 +74,6 @@ class Composer:
 
     def write(self) -> None:
         """Write all of it."""
-        numbered = self._writer.headings
         for number, items in self._pages:
             last: Line | None = None
             for item in items:
@@ -84,7 +85,6 @@ class Composer:
                     last = item
         self._close()
         self._close_table()
-        del numbered
 
     # Tables
 
@@ -205,7 +205,7 @@ class Composer:
         """Return the level of each size that is larger than the body's."""
         sizes = sorted(
             {
-                round(line.size * 2) / 2
+                _rounded(line.size)
                 for line in lines
                 if line.size >= _LARGER * self._body and len(line.words) <= _HEADING_WORDS_MAX and _WORDS.search(line.text)
             },
@@ -224,8 +224,8 @@ class Composer:
         folded = fold(line.text)
         if not any(map(str.isalpha, folded)):
             return None
-        level = self._sizes.get(round(line.size * 2) / 2) if len(line.words) <= _HEADING_WORDS_MAX else None
-        if level is not None:
+        level = self._sizes.get(_rounded(line.size)) if len(line.words) <= _HEADING_WORDS_MAX else None
+        if level is not None and (level == 1 or line.bold or not self._headings_are_bold):
             return level
         deepest = max(self._sizes.values(), default=0)
         if folded in self._titles:
@@ -243,6 +243,10 @@ class Composer:
 def fold(text: str) -> str:
     """Return a text's words alone."""
     return " ".join(_WORDS.findall(text.replace("\xad", "").casefold()))
+
+
+def _rounded(size: float) -> float:
+    return round(size * 2) / 2
 
 
 def _usual(counted: Counter[float], values: Iterator[tuple[float, int]], otherwise: float) -> float:
@@ -265,13 +269,17 @@ def _indented(lines: Sequence[Line]) -> list[str]:
         (word.x1 - word.x0) / len(word.text) for line in lines for word in line.words if len(word.text) > 2
     ]
     width = sorted(letters)[len(letters) // 2] if letters else 0.6 * lines[0].size
-    texts = []
+    texts: list[str] = []
+    last: Line | None = None
     for line in lines:
-        text = ""
+        if last is not None and line.y - last.y > 1.7 * line.size:
+            texts.append("")
+        text, end = " " * round((line.x0 - left) / width), line.x0
         for word in line.words:
-            column = round((word.x0 - left) / width)
-            text += " " * max(column - len(text), 1 if text else 0) + word.text.replace("\xad", "-")
+            blanks = max(round((word.x0 - end) / width), 1) if word is not line.words[0] else 0
+            text, end = text + " " * blanks + word.text.replace("\xad", "-"), word.x1
         texts.append(text)
+        last = line
     return texts
 
 

@@ -27,7 +27,7 @@ _TURNED_MIN: Final = 0.087
 # 5 degrees, as a sine
 _FIXED_PITCH, _FORCE_BOLD = 1 << 0, 1 << 18
 _BLANK: Final = frozenset({0, 0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x20, 0xA0, 0x2028, 0x2029, 0x3000, *range(0x2000, 0x200C)})
-_HYPHENS: Final = {0x2: "\xad", 0xFFFE: "\xad", 0xFFFF: ""}
+_HYPHENS: Final = frozenset({0x2, 0xFFFE})
 # what pdfium puts where a word goes on in the next line
 _LIGATURES: Final = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 _BOLD_NAMES: Final = ("bold", "black", "heavy", "semibold", "demi", "cmbx", "sfbx", "ecbx", "-bd")
@@ -154,6 +154,11 @@ def _words(text: Any) -> Iterator[tuple[Word, int | None]]:
                 yield _word(text, "".join(letters), start, index - 1, fonts)
                 letters = []
             continue
+        if code in _HYPHENS:  # the word goes on in the next line
+            if letters:
+                yield _word(text, "".join(letters) + "\xad", start, index - 1, fonts)
+                letters = []
+            continue
         if not letters:
             start = index
         if 0xD800 <= code < 0xDC00:
@@ -162,7 +167,7 @@ def _words(text: Any) -> Iterator[tuple[Word, int | None]]:
             letters.append(chr(0x10000 + ((high - 0xD800) << 10) + (code - 0xDC00)) if high else "\ufffd")
             high = 0
         else:
-            letters.append(_HYPHENS.get(code) or _LIGATURES.get(code) or (chr(code) if code >= 0x20 and code != 0xFFFF else ""))
+            letters.append(_LIGATURES.get(code) or (chr(code) if code >= 0x20 and code != 0xFFFF else ""))
 
 
 _doubles = [ctypes.c_double() for _ in range(4)]
