@@ -27,7 +27,9 @@ def xml_tree(data: bytes) -> Any:
     try:
         tree = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
-        raise ExtractionError(f"the document's XML is damaged: {error.msg[:200] if error.msg else 'no element'}") from error
+        raise ExtractionError(
+            f"the document's XML is damaged: {error.msg[:200] if error.msg else 'no element'}"
+        ) from error
     if tree is None:
         raise ExtractionError("the document's XML is damaged: no element")
     return tree

@@ -13,6 +13,7 @@ import orjson
 
 from app.core.errors import UnsupportedContentTypeError
 from app.core.extraction import kinds, packages
+from ml_shared.errors import ServiceError
 
 HEAD_BYTES: Final = 1_445
 # the WHATWG's "resource header": what is told is told by so much
@@ -188,9 +189,9 @@ def is_undeclared(media_type: str) -> bool:
     return media_type in _UNDECLARED or "/" not in media_type
 
 
-def is_fetched(kind: Kind) -> bool:
-    """Return whether a body that begins like that kind may be read: an archive is looked into when it is there."""
-    return kind is _PACKAGE or kind.media_type in kinds.READABLE
+def is_one_of(kind: Kind, media_types: frozenset[str]) -> bool:
+    """Return whether a body that begins like that kind may be of one of these: archives are looked into when they are there."""
+    return bool(media_types & PACKAGES) if kind is _PACKAGE else kind.media_type in media_types
 
 
 def agrees(declared: str, kind: Kind) -> bool:
@@ -231,7 +232,7 @@ def kind_of(body: bytes, declared: str, charset: str | None = None, url: str = "
     if known is None and said == kinds.PDF and _PDF_LATER.search(body[:HEAD_BYTES]):
         known = _PDF
     if known is not None:
-        return _of_package(body) if known in (_PACKAGE, _ZIP) else known
+        return _of_archive(body, known) if known in (_PACKAGE, _ZIP) else known
     if not (charset or "").lower().startswith(_WIDE_CHARSETS) and _is_rubbish(body):
         return _BINARY
     start = _BEFORE_MARKUP.match(body[: 4 * HEAD_BYTES])
@@ -250,8 +251,13 @@ def kind_of(body: bytes, declared: str, charset: str | None = None, url: str = "
     return _of_text(said, url)
 
 
-def _of_package(body: bytes) -> Kind:
-    media_type = packages.media_type_of(body)
+def _of_archive(body: bytes, known: Kind) -> Kind:
+    try:
+        media_type = packages.media_type_of(body)
+    except ServiceError:
+        if known is _ZIP:
+            return _ZIP  # damaged or endless, and no document by its beginning
+        raise
     return Kind(media_type, "a document") if media_type is not None else _ZIP
 
 

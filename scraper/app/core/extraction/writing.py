@@ -15,7 +15,9 @@ TITLE_MAX_CHARACTERS: Final = 500
 LITTLE_WORDS: Final = 12
 _NOT_TEXT: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _TAG: Final = re.compile(r"<(?=[A-Za-z/!?])")
-_MARK: Final = re.compile(r"(?:(?P<number>\d{1,9})(?P<after>[.)])(?=\s))|(?P<mark>#{1,6}(?=\s|$)|>|[-+*](?=\s)|```|~~~|\|)")
+_MARK: Final = re.compile(
+    r"(?:(?P<number>\d{1,9})(?P<after>[.)])(?=\s))|(?P<mark>#{1,6}(?=\s|$)|>|[-+*](?=\s)|```|~~~|\|)"
+)
 _RULE: Final = re.compile(r"[-=_*]{3,}\s*$")
 _WORD: Final = re.compile(r"\w")
 _WORDS: Final = re.compile(r"\w+")

@@ -128,7 +128,11 @@ def _field(writer: Writer, name: str, value: Any) -> None:
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, list):
-        return bool(value) and len(value) <= 20 and all(isinstance(one, str | int | float) and len(str(one)) <= 60 for one in value)
+        return (
+            bool(value)
+            and len(value) <= 20
+            and all(isinstance(one, str | int | float) and len(str(one)) <= 60 for one in value)
+        )
     return not isinstance(value, Mapping)
 
 

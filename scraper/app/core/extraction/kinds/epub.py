@@ -24,7 +24,9 @@ def read(body: bytes, source: Source) -> Extract:
     package = Package(body)
     container = package.tree("META-INF/container.xml")
     main = next(
-        (each.get("full-path", "") for each in container.iter() if local(each) == "rootfile") if container is not None else iter(()),
+        (each.get("full-path", "") for each in container.iter() if local(each) == "rootfile")
+        if container is not None
+        else iter(()),
         "",
     )
     tree = package.tree(main)

@@ -20,7 +20,14 @@ _REPEATS_MAX: Final = 1_000
 _SPACES_MAX: Final = 100
 _SKIPPED: Final = frozenset(
     {
-        *("tracked-changes", "annotation", "table-of-content", "alphabetical-index", "illustration-index", "table-index"),
+        *(
+            "tracked-changes",
+            "annotation",
+            "table-of-content",
+            "alphabetical-index",
+            "illustration-index",
+            "table-index",
+        ),
         *("forms", "sequence-decls", "variable-decls", "database-range", "shapes", "desc", "title", "object-index"),
         *("bibliography", "user-index"),
     }

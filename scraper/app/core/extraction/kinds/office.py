@@ -8,7 +8,6 @@ from app.core.extraction.markup import local
 from app.core.extraction.packages import Package
 
 
-
 def relations(package: Package, part: str) -> list[tuple[str, str]]:
     """Return where a part leads to: each relation's kind and its target's name; of the whole for ""."""
     return [(kind, target) for kind, _, target in _relations(package, part)]
@@ -42,5 +41,3 @@ def core_properties(package: Package) -> dict[str, Any]:
         "author": said.get("creator", "")[:500] or None,
         "language": said.get("language", "")[:35] or None,
     }
-
-

@@ -49,7 +49,9 @@ def _extract(document: Any, source: Source) -> Extract:
             sheet.words, sheet.across, sheet.down = [], [], []
     if not any(items for _, items in pages):
         if any(sheet.pictures for sheet, _ in pages):
-            raise NoTextLayerError("the document's pages are pictures: it has no text that can be read without its letters being recognised")
+            raise NoTextLayerError(
+                "the document's pages are pictures: it has no text that can be read without its letters being recognised"
+            )
         raise EmptyContentError("the document holds no text")
     running = running_lines([(sheet.height, items) for sheet, items in pages])
     texts = [

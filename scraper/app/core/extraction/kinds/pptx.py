@@ -30,7 +30,9 @@ def read(body: bytes, source: Source) -> Extract:
         raise ExtractionError("the presentation is damaged: its list of slides is missing")
     places = targets(package, main)
     writer = Writer()
-    slides = [places.get(attribute_id) for each in tree.iter() if local(each) == "sldId" for attribute_id in [_id(each)]]
+    slides = [
+        places.get(attribute_id) for each in tree.iter() if local(each) == "sldId" for attribute_id in [_id(each)]
+    ]
     for number, name in enumerate(slides[:SLIDES_MAX], start=1):
         slide = package.tree(name) if name else None
         if slide is not None and slide.get("show") not in ("0", "false"):

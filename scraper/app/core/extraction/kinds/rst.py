@@ -27,10 +27,21 @@ _SETTINGS: Final = {
 }
 _LABELLED: Final = re.compile(r"\s*<[^<>]*>$")
 # :ref:`text <target>`
-_CODE: Final = frozenset({"code-block", "sourcecode", "code", "prompt", "testcode", "doctest", "parsed-literal", "console"})
-_LISTS: Final = frozenset({"toctree", "index", "automodule", "autoclass", "autofunction", "literalinclude", "currentmodule", "image"})
+_CODE: Final = frozenset(
+    {"code-block", "sourcecode", "code", "prompt", "testcode", "doctest", "parsed-literal", "console"}
+)
+_LISTS: Final = frozenset(
+    {"toctree", "index", "automodule", "autoclass", "autofunction", "literalinclude", "currentmodule", "image"}
+)
 # what stands in them is for a program
-_SKIPPED: Final = (nodes.comment, nodes.substitution_definition, nodes.target, nodes.system_message, nodes.image, nodes.raw)
+_SKIPPED: Final = (
+    nodes.comment,
+    nodes.substitution_definition,
+    nodes.target,
+    nodes.system_message,
+    nodes.image,
+    nodes.raw,
+)
 
 
 class _Unknown(Directive):
@@ -160,7 +171,11 @@ class _Alone:
 
 def _terms(writer: Writer, node: Any, level: int) -> None:
     for item in node.children:
-        names = [child.astext() for child in item.children if isinstance(child, nodes.term | nodes.field_name | nodes.option_group)]
+        names = [
+            child.astext()
+            for child in item.children
+            if isinstance(child, nodes.term | nodes.field_name | nodes.option_group)
+        ]
         writer.paragraph(f"**{' '.join(' '.join(names).split())}**" if names else "")
         for child in item.children:
             if isinstance(child, nodes.definition | nodes.field_body | nodes.description):

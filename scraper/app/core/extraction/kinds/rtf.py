@@ -12,7 +12,9 @@ from app.core.extraction.kinds import Source
 from app.core.extraction.result import Extract
 from app.core.extraction.writing import Writer
 
-_TOKEN: Final = re.compile(rb"\\([a-z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-f]{2})|\\([^a-z])|([{}])|[\r\n]+|([^\\{}\r\n]+)", re.IGNORECASE)
+_TOKEN: Final = re.compile(
+    rb"\\([a-z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-f]{2})|\\([^a-z])|([{}])|[\r\n]+|([^\\{}\r\n]+)", re.IGNORECASE
+)
 _SKIPPED: Final = frozenset(
     b"fonttbl colortbl pict object objdata header headerl headerr headerf footer footerl footerr footerf annotation "
     b"listtable listoverridetable revtbl rsidtbl generator themedata colorschememapping latentstyles datastore xmlnstbl "
@@ -65,9 +67,7 @@ def read(body: bytes, source: Source) -> Extract:
     reading = _Reading()
     reading.read(body)
     author = "".join(reading.info[b"author"]).strip()[:500]
-    return reading.writer.finished(
-        source, title="".join(reading.info[b"title"]).strip() or None, author=author or None
-    )
+    return reading.writer.finished(source, title="".join(reading.info[b"title"]).strip() or None, author=author or None)
 
 
 class _Reading:

@@ -55,7 +55,7 @@ def tables_of(sheet: Sheet) -> tuple[list[Table], list[Word]]:
 def _snapped(rules: Sequence[Rule]) -> list[Rule]:
     """Join lines that are pieces of one, or sides of a line that is drawn as a narrow box."""
     joined: list[Rule] = []
-    for rule in sorted(rules[:_RULES_MAX * 4], key=lambda rule: (rule.at, rule.start)):
+    for rule in sorted(rules[: _RULES_MAX * 4], key=lambda rule: (rule.at, rule.start)):
         for index in range(len(joined) - 1, -1, -1):
             other = joined[index]
             if rule.at - other.at > _SNAP:
@@ -158,9 +158,7 @@ def joined(lines: Sequence[str]) -> str:
     return text.replace("\xad", "-")
 
 
-def _within(
-    words: Sequence[Word], x0: float, x1: float, y0: float, y1: float
-) -> tuple[list[Word], list[Word]]:
+def _within(words: Sequence[Word], x0: float, x1: float, y0: float, y1: float) -> tuple[list[Word], list[Word]]:
     inside, outside = [], []
     for word in words:
         centre, middle = (word.x0 + word.x1) / 2, word.y - 0.3 * word.size
@@ -249,9 +247,7 @@ def undrawn(items: Sequence[Line | Table]) -> list[Line | Table]:
 
 
 def _is_row(line: Line) -> bool:
-    wide = [
-        after.x0 - before.x1 > 1.2 * line.size for before, after in zip(line.words, line.words[1:], strict=False)
-    ]
+    wide = [after.x0 - before.x1 > 1.2 * line.size for before, after in zip(line.words, line.words[1:], strict=False)]
     return any(wide)
 
 
@@ -267,4 +263,6 @@ def _of_run(run: list[Line]) -> Sequence[Line | Table]:
         return run
     if sum(len(cell.split()) for cell in filled) > _ALIGNED_WORDS_MAX * len(filled):
         return run
-    return [Table(min(line.x0 for line in run), max(line.x1 for line in run), run[0].top, run[-1].bottom, rows, columns)]
+    return [
+        Table(min(line.x0 for line in run), max(line.x1 for line in run), run[0].top, run[-1].bottom, rows, columns)
+    ]

@@ -64,7 +64,9 @@ class Composer:
         self._headings_are_bold = sum(line.bold for line in headed) * 5 >= len(headed) * 3 > 0
         bold = sum(len(line.text) for line in lines if line.bold)
         self._bold_tells = bold * 3 < sum(len(line.text) for line in lines)
-        self._mono_tells = sum(len(line.text) for line in lines if line.mono) * 2 < sum(len(line.text) for line in lines)
+        self._mono_tells = sum(len(line.text) for line in lines if line.mono) * 2 < sum(
+            len(line.text) for line in lines
+        )
         self._compounds = {
             word.lower() for line in lines for each in line.words[:-1] if "-" in (word := each.text.strip(".,;:()"))
         }
@@ -207,7 +209,9 @@ class Composer:
             {
                 _rounded(line.size)
                 for line in lines
-                if line.size >= _LARGER * self._body and len(line.words) <= _HEADING_WORDS_MAX and _WORDS.search(line.text)
+                if line.size >= _LARGER * self._body
+                and len(line.words) <= _HEADING_WORDS_MAX
+                and _WORDS.search(line.text)
             },
             reverse=True,
         )
@@ -230,7 +234,9 @@ class Composer:
         deepest = max(self._sizes.values(), default=0)
         if folded in self._titles:
             return min(deepest + 1, _LEVELS_MAX)
-        if not (self._bold_tells and line.bold and len(line.words) <= _BOLD_WORDS_MAX and line.size >= 0.95 * self._body):
+        if not (
+            self._bold_tells and line.bold and len(line.words) <= _BOLD_WORDS_MAX and line.size >= 0.95 * self._body
+        ):
             return None
         apart = last is None or line.y < last.y or line.y - last.y > 1.25 * self._distance
         return min(deepest + 1, _LEVELS_MAX) if apart and not line.text.endswith((".", ",", ";")) else None
@@ -265,9 +271,7 @@ def _goes_on(before: Table, after: Table) -> bool:
 def _indented(lines: Sequence[Line]) -> list[str]:
     """Return lines of code, with the blanks before them and between their words."""
     left = min(line.x0 for line in lines)
-    letters = [
-        (word.x1 - word.x0) / len(word.text) for line in lines for word in line.words if len(word.text) > 2
-    ]
+    letters = [(word.x1 - word.x0) / len(word.text) for line in lines for word in line.words if len(word.text) > 2]
     width = sorted(letters)[len(letters) // 2] if letters else 0.6 * lines[0].size
     texts: list[str] = []
     last: Line | None = None

@@ -188,7 +188,10 @@ def _word(text: Any, letters: str, first: int, last: int, fonts: _Fonts) -> tupl
     size = pdfium.FPDFText_GetFontSize(text, first)
     if pdfium.FPDFText_GetMatrix(text, first, _matrix):
         scale = math.hypot(_matrix.c, _matrix.d) or 1.0
-        sine, cosine = _matrix.b / (math.hypot(_matrix.a, _matrix.b) or 1.0), _matrix.a / (math.hypot(_matrix.a, _matrix.b) or 1.0)
+        sine, cosine = (
+            _matrix.b / (math.hypot(_matrix.a, _matrix.b) or 1.0),
+            _matrix.a / (math.hypot(_matrix.a, _matrix.b) or 1.0),
+        )
     else:
         scale, sine, cosine = 1.0, 0.0, 1.0
     bold, mono = fonts.of(text, first)
@@ -222,7 +225,9 @@ class _Turning:
         return self._top - y, self._right - x
 
     def word(self, word: Word) -> Word:
-        along = ((word.x0, word.y), (word.x1, word.y)) if self.quarters % 2 == 0 else ((word.y, word.x0), (word.y, word.x1))
+        along = (
+            ((word.x0, word.y), (word.x1, word.y)) if self.quarters % 2 == 0 else ((word.y, word.x0), (word.y, word.x1))
+        )
         (a, y), (b, _) = (self.point(*place) for place in along)
         word.x0, word.x1, word.y = min(a, b), max(a, b), y
         return word
