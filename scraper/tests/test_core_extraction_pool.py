@@ -81,7 +81,7 @@ async def test_an_error_of_a_page_costs_no_process(pool: ExtractionPool) -> None
         (LOGINS["a form alone"], LoginRequiredError),
         (EMPTIES["loading"], EmptyContentError),
         ("%PDF-1.7 ", ExtractionError),
-        ("\x89PNG\r\n\x1a\n ", UnsupportedContentTypeError),
+        ("\x7fELF ", UnsupportedContentTypeError),
         ("word " * 2_000_001, PageTooLargeError),
     ],
 )

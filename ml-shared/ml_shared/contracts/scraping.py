@@ -10,6 +10,7 @@ from ml_shared.contracts.queueing import StageFields
 from ml_shared.contracts.values import PeerTimestamp
 
 METHOD_MAX_CHARACTERS: Final = 60
+_HEADER_VALUE: Final = r"^[!-~\u0080-\u00ff](?:[ -~\u0080-\u00ff]*[!-~\u0080-\u00ff])?$"
 VALIDATOR_MAX_CHARACTERS: Final = 500
 PAGES_MAX: Final = 5_000
 
@@ -35,7 +36,7 @@ def _known_once(warnings: Any) -> Any:
     )
 
 
-Validator = Annotated[str, Field(min_length=1, max_length=VALIDATOR_MAX_CHARACTERS, pattern=r"^[ -~\u0080-\u00ff]+$")]
+Validator = Annotated[str, Field(min_length=1, max_length=VALIDATOR_MAX_CHARACTERS, pattern=_HEADER_VALUE)]
 """What a site gave to recognise a page's state by: sent back to it as it came, in a header."""
 
 IfNoneMatch = Annotated[

@@ -5,10 +5,10 @@ most, and all that is read together is counted.
 """
 
 import struct
+import zlib
 from io import BytesIO
 from typing import Any, Final
 from zipfile import BadZipFile, ZipFile, ZipInfo
-from zlib import error as ZlibError
 
 from app.core.errors import EncryptedError, ExtractionError, PageTooLargeError
 from app.core.extraction import kinds
@@ -86,7 +86,7 @@ class Package:
         try:
             with self._archive.open(info) as part:
                 data = part.read(most + 1)
-        except (BadZipFile, ZlibError, EOFError, OSError, NotImplementedError, ValueError) as error:
+        except (BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as error:
             raise ExtractionError("the document is damaged: a part of it cannot be unpacked") from error
         if len(data) > most:
             raise _too_much()

@@ -16,7 +16,9 @@ _HEADINGS_MAX: Final = 6
 _DEPTH_MAX: Final = 100
 # of elements; libxml2's own bound is 256
 _TABLE_COLUMNS_MAX: Final = 20
-_TITLES: Final = ("title", "name", "label", "headline", "id")
+_CELL_MAX_CHARACTERS: Final = 200
+# a record that tells more is a section
+_TITLES: Final = ("title", "name", "label", "headline")
 # what a record is called by, where it calls itself something
 
 
@@ -86,7 +88,7 @@ def _section(writer: Writer, value: Any, path: Sequence[str], level: int) -> Non
     if level > _HEADINGS_MAX:
         writer.item(f"{' › '.join(path[_HEADINGS_MAX:])}: {_text(value)}")
         return
-    writer.heading(level, path[-1])
+    writer.heading(level, _called(value) or path[-1])
     _write(writer, value, path, level + 1)
 
 
@@ -99,7 +101,7 @@ def _list(writer: Writer, values: Sequence[Any], path: Sequence[str], level: int
         if _is_plain(value):
             writer.item(_text(value))
         else:
-            _section(writer, value, [*path, _called(value) or f"{path[-1] if path else 'Entry'} {index}"], level)
+            _section(writer, value, [*path, f"{path[-1] if path else 'Entry'} {index}"], level)
 
 
 def _columns(values: Sequence[Any]) -> list[str]:
@@ -108,6 +110,8 @@ def _columns(values: Sequence[Any]) -> list[str]:
         return []
     names = dict.fromkeys(name for value in values for name in value)
     if len(names) > _TABLE_COLUMNS_MAX or not all(_is_plain(inner) for value in values for inner in value.values()):
+        return []
+    if any(len(_text(inner)) > _CELL_MAX_CHARACTERS for value in values for inner in value.values()):
         return []
     filled = sum(len(value) for value in values)
     return list(names) if filled * 2 >= len(names) * len(values) else []

@@ -169,8 +169,8 @@ class _Reading:
                 self.blocks(box, depth + 1)
 
     def _table(self, table: Any, depth: int) -> None:
-        rows = [row for row in _children(table, "tr")]
-        cells = [[cell for cell in _children(row, "tc")] for row in rows]
+        rows = list(_children(table, "tr"))
+        cells = [list(_children(row, "tc")) for row in rows]
         if sum(map(len, cells)) == 1:  # a frame around text
             self.blocks(cells[0][0], depth + 1)
             return

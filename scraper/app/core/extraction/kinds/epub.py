@@ -4,7 +4,7 @@ import posixpath
 from typing import Any, Final
 from urllib.parse import unquote
 
-from app.core.errors import EncryptedError, EmptyContentError, ExtractionError
+from app.core.errors import EmptyContentError, EncryptedError, ExtractionError
 from app.core.extraction.charset import decode
 from app.core.extraction.cleaning import body_of, clean
 from app.core.extraction.conversion import to_markdown

@@ -44,7 +44,7 @@ _SKIPPED: Final = (
 )
 
 
-class _Unknown(Directive):
+class _Unknown(Directive):  # type: ignore[misc]
     """A directive that only Sphinx knows: code is code, and the rest is read for its text."""
 
     optional_arguments = 100

@@ -36,7 +36,7 @@ def read(body: bytes, source: Source) -> Extract:
     if tree is None:
         raise ExtractionError("the workbook is damaged: its list of sheets is missing")
     places = targets(package, main)
-    values = _Values(package, dict((kind, at) for kind, at in relations(package, main)), tree)
+    values = _Values(package, dict(relations(package, main)), tree)
     writer = Writer()
     for number, sheet in enumerate((each for each in tree.iter() if local(each) == "sheet"), start=1):
         name = next((str(value) for key, value in sheet.attrib.items() if key.endswith("}id")), "")
@@ -121,10 +121,11 @@ def _number(value: str) -> str:
 def _sheet(writer: Writer, name: str, data: bytes, values: _Values) -> None:
     if not _CELL.search(data):
         return  # however many rows it has
-    writer.heading(2, name)
     block: list[list[str]] = []
     last = 0
     for at, row in _rows(data, values):
+        if not last:
+            writer.heading(2, name)
         if block and at > last + 1:
             writer.table(block)
             block = []

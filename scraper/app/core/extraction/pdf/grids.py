@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from app.core.extraction.pdf.lines import Line, Table, fragments
@@ -159,7 +160,8 @@ def joined(lines: Sequence[str]) -> str:
 
 
 def _within(words: Sequence[Word], x0: float, x1: float, y0: float, y1: float) -> tuple[list[Word], list[Word]]:
-    inside, outside = [], []
+    inside: list[Word] = []
+    outside: list[Word] = []
     for word in words:
         centre, middle = (word.x0 + word.x1) / 2, word.y - 0.3 * word.size
         is_in = x0 - _SNAP <= centre <= x1 + _SNAP and y0 - 1 <= middle <= y1 + 1
@@ -247,7 +249,7 @@ def undrawn(items: Sequence[Line | Table]) -> list[Line | Table]:
 
 
 def _is_row(line: Line) -> bool:
-    wide = [after.x0 - before.x1 > 1.2 * line.size for before, after in zip(line.words, line.words[1:], strict=False)]
+    wide = [after.x0 - before.x1 > 1.2 * line.size for before, after in pairwise(line.words)]
     return any(wide)
 
 

@@ -34,10 +34,12 @@ class Line:
 
     @property
     def x0(self) -> float:
+        """Where it begins."""
         return min(word.x0 for word in self.words)
 
     @property
     def x1(self) -> float:
+        """Where it ends."""
         return max(word.x1 for word in self.words)
 
     @property
@@ -52,22 +54,27 @@ class Line:
 
     @property
     def top(self) -> float:
+        """Of its letters."""
         return self.y - 0.8 * self.size
 
     @property
     def bottom(self) -> float:
+        """Of its letters."""
         return self.y + 0.2 * self.size
 
     @property
     def text(self) -> str:
+        """Its words."""
         return " ".join(word.text for word in self.words)
 
     @property
     def bold(self) -> bool:
+        """Whether all of it is."""
         return all(word.bold for word in self.words if any(map(str.isalnum, word.text)))
 
     @property
     def mono(self) -> bool:
+        """Whether all of its letters are equally wide."""
         return all(word.mono for word in self.words)
 
 

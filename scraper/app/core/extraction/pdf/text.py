@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from app.core.extraction.pdf.grids import joined
@@ -15,6 +16,9 @@ _LARGER: Final = 1.12
 _HEADING_WORDS_MAX: Final = 30
 _BOLD_WORDS_MAX: Final = 14
 _LEVELS_MAX: Final = 6
+_OFTEN: Final = 5
+_FAR: Final = 1.9
+# a distance of lines that is seen so often, or is so many times their size, is what is usual
 _APART: Final = 1.45
 # of the usual distance of lines: between paragraphs
 _INDENT: Final = 0.8
@@ -197,11 +201,13 @@ class Composer:
     def _usual_distance(self) -> float:
         distances: Counter[float] = Counter()
         for _, items in self._pages:
-            for before, after in zip(items, items[1:], strict=False):
-                if isinstance(before, Line) and isinstance(after, Line) and 0 < after.y - before.y < 4 * self._body:
-                    if abs(after.size - self._body) < 1 and abs(before.size - self._body) < 1:
-                        distances[round((after.y - before.y) * 2) / 2] += 1
-        return distances.most_common(1)[0][0] if distances else 1.2 * self._body
+            body = [item for item in items if isinstance(item, Line) and abs(item.size - self._body) < 1]
+            for before, after in pairwise(body):
+                if 0 < after.y - before.y < 4 * self._body:
+                    distances[_rounded(after.y - before.y)] += 1
+        distance, often = distances.most_common(1)[0] if distances else (0.0, 0)
+        # on a page or two most lines may be paragraphs of their own
+        return distance if often >= _OFTEN or 0 < distance <= _FAR * self._body else 1.25 * self._body
 
     def _levels(self, lines: Sequence[Line]) -> dict[float, int]:
         """Return the level of each size that is larger than the body's."""

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import pypdfium2.raw as pdfium
@@ -294,7 +295,7 @@ class _Drawing:
         elif x1 - x0 <= _THIN and y1 - y0 >= _SHORTEST:
             self.down.append(Rule((x0 + x1) / 2, y0, y1))
         else:
-            for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
+            for (ax, ay), (bx, by) in pairwise(points):
                 if abs(ay - by) <= _STRAIGHT and abs(ax - bx) >= _SHORTEST:
                     self.across.append(Rule((ay + by) / 2, min(ax, bx), max(ax, bx)))
                 elif abs(ax - bx) <= _STRAIGHT and abs(ay - by) >= _SHORTEST:
