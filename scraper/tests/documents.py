@@ -8,12 +8,10 @@ import random
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
-_WORDS: Final = (
-    "harbour boat tide quay ferry mooring captain lantern cargo anchor vessel storm signal channel pilot berth customs "
-    "gangway weather forecast rope engine deck cabin compass chart depth breakwater rudder tender winch buoy skipper"
-).split()
+_WORDS: Final = ["harbour", "boat", "tide", "quay", "ferry", "mooring", "captain", "lantern", "cargo", "anchor", "vessel", "storm", "signal", "channel", "pilot", "berth", "customs", "gangway", "weather", "forecast", "rope", "engine", "deck", "cabin", "compass", "chart", "depth", "breakwater", "rudder", "tender", "winch", "buoy", "skipper"]
 LONG_TABLE_ROWS: Final = 90
 
 
@@ -138,7 +136,9 @@ def _paragraphs(seed: int, count: int) -> tuple[Paragraph, ...]:
     return tuple(Paragraph(_sentences(seed * 100 + index, 4)) for index in range(count))
 
 
-_PRICES: Final = Table((("Boat", "Length", "Price"), ("Dinghy", "3 m", "5"), ("Yacht", "12 m", "30"), ("Barge", "30 m", "90")))
+_PRICES: Final = Table(
+    (("Boat", "Length", "Price"), ("Dinghy", "3 m", "5"), ("Yacht", "12 m", "30"), ("Barge", "30 m", "90"))
+)
 
 DOCUMENTS: Final = (
     Document(
@@ -158,19 +158,40 @@ DOCUMENTS: Final = (
         (
             Heading(1, "What to bring along"),
             Paragraph("Before a boat leaves, its crew looks for these things on deck."),
-            Items(((0, "a rope of twelve metres"), (0, "a lantern"), (1, "with two wicks"), (1, "and oil"), (0, "a chart"))),
+            Items(
+                (
+                    (0, "a rope of twelve metres"),
+                    (0, "a lantern"),
+                    (1, "with two wicks"),
+                    (1, "and oil"),
+                    (0, "a chart"),
+                )
+            ),
             Heading(2, "What to do first"),
             Items(((0, "untie the boat"), (0, "push it off"), (0, "set the sail")), numbered=True),
             Paragraph("Whoever is last on the quay watches the others leave."),
         ),
     ),
-    Document("prices", (Heading(1, "Prices of berths"), Paragraph("All prices are for one night."), _PRICES, Paragraph("Children sail free."))),
+    Document(
+        "prices",
+        (
+            Heading(1, "Prices of berths"),
+            Paragraph("All prices are for one night."),
+            _PRICES,
+            Paragraph("Children sail free."),
+        ),
+    ),
     Document(
         "register",
         (
             Heading(1, "Register of boats"),
             Paragraph("Every boat that has a berth is in this register, by its number."),
-            Table((("Number", "Name", "Owner"), *((str(n), f"Boat {n}", f"Owner {n * 7}") for n in range(1, LONG_TABLE_ROWS + 1)))),
+            Table(
+                (
+                    ("Number", "Name", "Owner"),
+                    *((str(n), f"Boat {n}", f"Owner {n * 7}") for n in range(1, LONG_TABLE_ROWS + 1)),
+                )
+            ),
             Paragraph("The register is renewed every year in spring."),
         ),
     ),
@@ -219,7 +240,13 @@ DOCUMENTS: Final = (
             Paragraph("Rules are numbered by what they are about."),
             *(
                 block
-                for level, name in ((2, "On boats"), (3, "On sails"), (4, "On ropes"), (2, "On people"), (3, "On pilots"))
+                for level, name in (
+                    (2, "On boats"),
+                    (3, "On sails"),
+                    (4, "On ropes"),
+                    (2, "On people"),
+                    (3, "On pilots"),
+                )
                 for block in (Heading(level, name), Paragraph(f"{_sentences(level * 31 + len(name), 3)}"))
             ),
         ),
@@ -258,9 +285,12 @@ def missing(document: Document, markdown: str, *, levels: bool = True) -> list[s
             if what.startswith("heading"):
                 depths.append(len(lines[found]) - len(lines[found].lstrip("#")))
     wanted = [block.level for block in document.blocks if isinstance(block, Heading)]
-    if levels and not wrong and [_sign(b - a) for a, b in zip(depths, depths[1:], strict=False)] != [
-        _sign(b - a) for a, b in zip(wanted, wanted[1:], strict=False)
-    ]:
+    if (
+        levels
+        and not wrong
+        and [_sign(b - a) for a, b in pairwise(depths)]
+        != [_sign(b - a) for a, b in pairwise(wanted)]
+    ):
         wrong.append(f"levels {depths} for {wanted}")
     return wrong
 
@@ -299,8 +329,10 @@ def _is_item(wanted: str) -> Callable[[str, str], bool]:
 
 
 def _is_row(wanted: Sequence[str]) -> Callable[[str, str], bool]:
-    return lambda line, plain: line.startswith("|") and _plain(line.replace("\\|", "/").replace("|", " ")) == _plain(
-        " ".join(cell.replace("|", "/") for cell in wanted)
+    return lambda line, plain: (
+        line.startswith("|")
+        and _plain(line.replace("\\|", "/").replace("|", " "))
+        == _plain(" ".join(cell.replace("|", "/") for cell in wanted))
     )
 
 

@@ -32,7 +32,13 @@ def with_part(body: bytes, name: str, content: bytes) -> bytes:
 
 def with_sheet(rows: bytes) -> bytes:
     """Return a workbook whose sheet has these rows."""
-    sheet = b'<?xml version="1.0"?><worksheet xmlns="' + _SHEET.encode() + b'"><sheetData>' + rows + b"</sheetData></worksheet>"
+    sheet = (
+        b'<?xml version="1.0"?><worksheet xmlns="'
+        + _SHEET.encode()
+        + b'"><sheetData>'
+        + rows
+        + b"</sheetData></worksheet>"
+    )
     return with_part(make_xlsx(PRICES), "xl/worksheets/sheet1.xml", sheet)
 
 
@@ -107,7 +113,7 @@ def scanned() -> bytes:
 def encrypted_pdf() -> bytes:
     """Return a PDF that opens with a password."""
     paper = FPDF()
-    paper.set_encryption(owner_password="captain", user_password="pilot")  # noqa: S106
+    paper.set_encryption(owner_password="captain", user_password="pilot")
     paper.add_page()
     paper.set_font("Helvetica", size=12)
     paper.cell(0, 10, "Secrets of the port")
@@ -165,12 +171,20 @@ HOSTILE: Final[Mapping[str, tuple[str, Callable[[], bytes], str]]] = {
         lambda: with_part(archive({f"word/{n}": b"" for n in range(12_000)}), "[Content_Types].xml", b""),
         "too_large",
     ),
-    "laughs in Word": (kinds.DOCX, lambda: with_part(make_docx(REPORT), "word/document.xml", _laughing("a")), "extraction_failed"),
+    "laughs in Word": (
+        kinds.DOCX,
+        lambda: with_part(make_docx(REPORT), "word/document.xml", _laughing("a")),
+        "extraction_failed",
+    ),
     "laughs in XML": (kinds.XML, lambda: _laughing("data"), "extraction_failed"),
     "laughs in a feed": (kinds.RSS, lambda: _laughing("rss"), "extraction_failed"),
     "a file in XML": (kinds.XML, lambda: _stealing("data"), "extraction_failed"),
     "a file in a feed": (kinds.ATOM, lambda: _stealing("feed"), "extraction_failed"),
-    "a file in a book": (kinds.EPUB, lambda: with_part(make_epub(REPORT), "OEBPS/book.opf", _stealing("package")), "extraction_failed"),
+    "a file in a book": (
+        kinds.EPUB,
+        lambda: with_part(make_epub(REPORT), "OEBPS/book.opf", _stealing("package")),
+        "extraction_failed",
+    ),
     "deep XML": (kinds.XML, lambda: b"<a>" * 5_000 + b"x" + b"</a>" * 5_000, "extraction_failed"),
     "deep JSON": (kinds.JSON, lambda: b"[" * 100_000 + b"1" + b"]" * 100_000, "extraction_failed"),
     "deep tables in Word": (
@@ -184,11 +198,17 @@ HOSTILE: Final[Mapping[str, tuple[str, Callable[[], bytes], str]]] = {
             archive({"mimetype": kinds.ODS}),
             "content.xml",
             b'<d xmlns="o"><body><spreadsheet><table name="t"><table-row number-rows-repeated="999999999">'
-            b'<table-cell number-columns-repeated="999999999"><p>' + b"word " * 10 + b"</p></table-cell></table-row></table></spreadsheet></body></d>",
+            b'<table-cell number-columns-repeated="999999999"><p>'
+            + b"word " * 10
+            + b"</p></table-cell></table-row></table></spreadsheet></body></d>",
         ),
         "too_large",
     ),
-    "a cell far away": (kinds.XLSX, lambda: with_sheet(b'<row r="1"><c r="ZZZZZZ1"><v>1</v></c></row>'), "empty_content"),
+    "a cell far away": (
+        kinds.XLSX,
+        lambda: with_sheet(b'<row r="1"><c r="ZZZZZZ1"><v>1</v></c></row>'),
+        "empty_content",
+    ),
     "ten thousand pages": (kinds.PDF, lambda: many_pages(10_000), "too_large"),
     "a scanned page": (kinds.PDF, scanned, "no_text_layer"),
     "an encrypted PDF": (kinds.PDF, encrypted_pdf, "encrypted"),
@@ -211,16 +231,25 @@ HARMLESS: Final[Mapping[str, tuple[str, Callable[[], bytes]]]] = {
     "archives in archives": (kinds.DOCX, nested),
     "a million empty rows": (
         kinds.XLSX,
-        lambda: with_sheet(b"".join(b'<row r="%d"/>' % n for n in range(1_000_000)) + b'<row r="1000001"><c><v>1</v></c><c><v>2</v></c></row>'),
+        lambda: with_sheet(
+            b"".join(b'<row r="%d"/>' % n for n in range(1_000_000))
+            + b'<row r="1000001"><c><v>1</v></c><c><v>2</v></c></row>'
+        ),
     ),
     "deep RTF": (kinds.RTF, lambda: b"{\\rtf1 Words of the port\\par" + b"{" * 200_000 + b"}" * 200_000 + b"}"),
     "a file in reStructuredText": (
         kinds.RST,
-        lambda: b"Port\n====\n\nWords.\n\n.. include:: /etc/passwd\n\n.. raw:: html\n   :file: /etc/passwd\n\n.. csv-table::\n   :file: /etc/passwd\n",
+        lambda: (
+            b"Port\n====\n\nWords.\n\n.. include:: /etc/passwd\n\n.. raw:: html\n   :file: /etc/passwd\n\n.. csv-table::\n   :file: /etc/passwd\n"
+        ),
     ),
     "an address in a book": (
         kinds.EPUB,
-        lambda: with_part(make_epub(REPORT), "OEBPS/c1.xhtml", b'<html><body><p>Words</p><iframe src="file:///etc/passwd"/></body></html>'),
+        lambda: with_part(
+            make_epub(REPORT),
+            "OEBPS/c1.xhtml",
+            b'<html><body><p>Words</p><iframe src="file:///etc/passwd"/></body></html>',
+        ),
     ),
     "a PDF that starts a program": (
         kinds.PDF,
@@ -233,7 +262,9 @@ HARMLESS: Final[Mapping[str, tuple[str, Callable[[], bytes]]]] = {
         kinds.PDF,
         lambda: page_of(
             b"BT /F1 12 Tf 50 700 Td (Words of the port) Tj ET "
-            + b"".join(b"%d 10 m %d 700 l S 10 %d m 500 %d l S " % (n % 500, n % 500, n % 700, n % 700) for n in range(40_000)),
+            + b"".join(
+                b"%d 10 m %d 700 l S 10 %d m 500 %d l S " % (n % 500, n % 500, n % 700, n % 700) for n in range(40_000)
+            ),
             b"/Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>",
         ),
     ),

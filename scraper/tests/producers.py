@@ -257,7 +257,9 @@ def make_rst(document: Document) -> bytes:
             rows = [" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in block.rows]
             parts.append("\n".join([rule, rows[0], rule, *rows[1:], rule]))
         elif isinstance(block, Code):
-            parts.append(".. code-block:: python\n   :linenos:\n\n" + "\n".join(f"   {line}" for line in block.text.split("\n")))
+            parts.append(
+                ".. code-block:: python\n   :linenos:\n\n" + "\n".join(f"   {line}" for line in block.text.split("\n"))
+            )
         else:
             parts.append(block.text.replace("\\", "\\\\").replace("2024.", "2024\\."))
     return "\n\n".join(parts).encode()
@@ -296,13 +298,18 @@ def make_xml(document: Document) -> bytes:
     parts = []
     for heading, blocks in document.sections():
         rows = [
-            "".join(f"<{name.replace(' ', '-')}>{escape(cell)}</{name.replace(' ', '-')}>" for name, cell in zip(block.rows[0], row, strict=True))
+            "".join(
+                f"<{name.replace(' ', '-')}>{escape(cell)}</{name.replace(' ', '-')}>"
+                for name, cell in zip(block.rows[0], row, strict=True)
+            )
             for block in blocks
             if isinstance(block, Table)
             for row in block.rows[1:]
         ]
         texts = "".join(f"<text>{escape(block.text)}</text>" for block in blocks if isinstance(block, Paragraph))
-        parts.append(f"<section><title>{escape(heading.text)}</title><about><kind>part</kind></about>{texts}<rows>{''.join(f'<row>{row}</row>' for row in rows)}</rows></section>")
+        parts.append(
+            f"<section><title>{escape(heading.text)}</title><about><kind>part</kind></about>{texts}<rows>{''.join(f'<row>{row}</row>' for row in rows)}</rows></section>"
+        )
     return f'<?xml version="1.0" encoding="UTF-8"?><document>{"".join(parts)}</document>'.encode()
 
 

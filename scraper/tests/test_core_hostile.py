@@ -72,10 +72,12 @@ def test_a_document_of_a_hundred_pages_takes_its_bounds_and_no_more(tmp_path: Pa
         "print(len(found.pages), time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
     told = subprocess.run(
-        [sys.executable, "-c", program, str(file)], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, str(file)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     pages, _, kilobytes = told.stdout.split()
     assert int(pages) >= 100
     assert int(kilobytes) * 1024 < 300 * 2**20
-
-

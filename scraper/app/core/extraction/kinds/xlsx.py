@@ -23,6 +23,8 @@ _DATES: Final = frozenset({14, 15, 16, 17, 18, 19, 20, 21, 22, 45, 46, 47})
 # built-in formats, whatever the country
 _LITERALS: Final = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?![hms]+\])[^\]]*\]', re.IGNORECASE)
 _CELL: Final = re.compile(rb"<(?:\w+:)?(?:v|t)\b[^>/]*>")
+_EMPTY_ROWS: Final = re.compile(rb"<row\b[^>]*/>|<row\b[^>]*>(?:<c\b[^>]*/>)+</row>")
+# programs write a million of them, for the sake of a style
 _EPOCH: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - a sheet's times have no zone
 _EPOCH_1904: Final = datetime(1904, 1, 1)  # noqa: DTZ001
 _SECONDS_A_DAY: Final = 86_400
@@ -137,7 +139,7 @@ def _sheet(writer: Writer, name: str, data: bytes, values: _Values) -> None:
 def _rows(data: bytes, values: _Values) -> Iterator[tuple[int, list[str]]]:
     """Go through the rows that have text."""
     at = 0
-    for row in xml_elements(data, f"{_MAIN}row"):
+    for row in xml_elements(_EMPTY_ROWS.sub(b"", data), f"{_MAIN}row"):
         number = row.get("r", "")
         at = int(number) if number.isdecimal() else at + 1
         cells: list[str] = []
