@@ -11,7 +11,41 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-_WORDS: Final = ["harbour", "boat", "tide", "quay", "ferry", "mooring", "captain", "lantern", "cargo", "anchor", "vessel", "storm", "signal", "channel", "pilot", "berth", "customs", "gangway", "weather", "forecast", "rope", "engine", "deck", "cabin", "compass", "chart", "depth", "breakwater", "rudder", "tender", "winch", "buoy", "skipper"]
+_WORDS: Final = [
+    "harbour",
+    "boat",
+    "tide",
+    "quay",
+    "ferry",
+    "mooring",
+    "captain",
+    "lantern",
+    "cargo",
+    "anchor",
+    "vessel",
+    "storm",
+    "signal",
+    "channel",
+    "pilot",
+    "berth",
+    "customs",
+    "gangway",
+    "weather",
+    "forecast",
+    "rope",
+    "engine",
+    "deck",
+    "cabin",
+    "compass",
+    "chart",
+    "depth",
+    "breakwater",
+    "rudder",
+    "tender",
+    "winch",
+    "buoy",
+    "skipper",
+]
 LONG_TABLE_ROWS: Final = 90
 
 
@@ -288,8 +322,7 @@ def missing(document: Document, markdown: str, *, levels: bool = True) -> list[s
     if (
         levels
         and not wrong
-        and [_sign(b - a) for a, b in pairwise(depths)]
-        != [_sign(b - a) for a, b in pairwise(wanted)]
+        and [_sign(b - a) for a, b in pairwise(depths)] != [_sign(b - a) for a, b in pairwise(wanted)]
     ):
         wrong.append(f"levels {depths} for {wanted}")
     return wrong

@@ -21,7 +21,6 @@ class ExtractionWarning(StrEnum):
     LOOKS_MISSING = "looks_missing"
     LITTLE_TEXT = "little_text"
     WRONG_CONTENT_TYPE = "wrong_content_type"
-    PAGES_WITHOUT_TEXT = "pages_without_text"
 
 
 _KNOWN_WARNINGS: Final = frozenset(ExtractionWarning)
@@ -93,8 +92,7 @@ class Extraction(PeerModel):
         default_factory=list,
         description=(
             "`looks_missing`: it reads like a page that says that there is no such page; `little_text`: a dozen words or "
-            "less; `wrong_content_type`: it was read as what its bytes are, not as what its header says; "
-            "`pages_without_text`: some of its pages are pictures"
+            "less; `wrong_content_type`: it was read as what its bytes are, not as what its header says"
         ),
     )
 
@@ -126,6 +124,6 @@ class ScrapeResult(PeerModel):
     )
     nofollow: bool = Field(default=False, description="the page asks robots not to follow its links")
     pages: Annotated[list[PageStart], Field(max_length=PAGES_MAX)] = Field(
-        default_factory=list, description="of a document with pages or slides: where each begins"
+        default_factory=list, description="of a document with pages or slides: where each that has text begins"
     )
     extraction: Extraction | None = Field(default=None, description="null from versions that did not tell")

@@ -131,7 +131,6 @@ class Writer:
         author: str | None = None,
         published_at: str | None = None,
         links: Iterable[str] = (),
-        warnings: Sequence[str] = (),
     ) -> Extract:
         """Return the document, under its title if that does not stand in its text.
 
@@ -161,7 +160,7 @@ class Writer:
             links=list(dict.fromkeys(links))[:500],
             media_type=source.media_type,
             method="document",
-            warnings=[*few, *warnings],
+            warnings=few,
             pages=[(number, start + shift if start else 0) for number, start in self._starts],
         )
 

@@ -16,7 +16,6 @@ from app.core.extraction.pdf.text import Composer, fold
 from app.core.extraction.pdf.words import Sheet, sheet_of
 from app.core.extraction.result import Extract
 from app.core.extraction.writing import Writer
-from ml_shared.contracts.scraping import ExtractionWarning
 
 PAGES_MAX: Final = 1_000
 # at ten to thirty milliseconds each
@@ -59,13 +58,11 @@ def _extract(document: Any, source: Source) -> Extract:
     ]
     writer = Writer()
     Composer(texts, {0: _outline(document)}, writer).write()
-    pictured = sum(1 for sheet, items in pages if not items and sheet.pictures)
     said = document.get_metadata_dict(skip_empty=True)
     return writer.finished(
         source,
         title=said.get("Title"),
         author=said.get("Author", "")[:500] or None,
-        warnings=[ExtractionWarning.PAGES_WITHOUT_TEXT.value] if pictured else [],
     )
 
 
