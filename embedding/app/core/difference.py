@@ -41,12 +41,12 @@ class StoredChunk:
 
 @dataclass(slots=True)
 class Difference:
-    """`kept` counts rows that stay, moved ones included."""
+    """`kept` are the rows that stay, moved ones included."""
 
     added: list[NewChunk] = field(default_factory=list)
     moved: list[tuple[int, NewChunk]] = field(default_factory=list)
     removed: list[int] = field(default_factory=list)
-    kept: int = 0
+    kept: list[tuple[int, NewChunk]] = field(default_factory=list)
 
 
 def text_hash(text: str) -> bytes:
@@ -80,7 +80,7 @@ def difference(stored: Sequence[StoredChunk], wanted: Sequence[NewChunk]) -> Dif
             change.added.append(chunk)
             continue
         stays = candidates.popleft()
-        change.kept += 1
+        change.kept.append((stays.id, chunk))
         if _position(stays) != _position(chunk):
             change.moved.append((stays.id, chunk))
     change.removed = [chunk.id for left in by_hash.values() for chunk in left]

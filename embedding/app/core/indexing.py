@@ -16,6 +16,7 @@ from app.core.metrics import REUSED, WRITE_SECONDS
 from app.core.storage.claims import DocumentWrite
 from app.core.storage.documents import Known, known_vectors, replace_document
 from app.core.storage.models import Model
+from app.core.terms import DocumentTerms
 from ml_shared.contracts.chunking import Chunk
 from ml_shared.contracts.embedding import IndexResult
 from ml_shared.names import Operation, RequestMode, Stage
@@ -61,6 +62,13 @@ class Indexer:
         held, sent = await self._vectors(write, wanted, counted=counted)
         reused = sum(chunk.text_hash not in sent for chunk in wanted)
         REUSED.inc(reused)
+        terms = DocumentTerms.of(
+            write.owner,
+            write.corpus,
+            title=write.fields.get("title"),
+            tag=write.fields.get("language"),
+            texts=(chunk.text for chunk in wanted),
+        )
         if before_write is not None:
             await before_write()
         with (
@@ -68,7 +76,7 @@ class Indexer:
             WRITE_SECONDS.time(),
         ):
             written = await replace_document(
-                self.pool, write, self.model, wanted, held.vectors, likely_new=not held.document
+                self.pool, write, self.model, wanted, held.vectors, terms, likely_new=not held.document
             )
             span.set_attribute(attributes.CHUNK_COUNT, len(written.change.added))
         return IndexResult(

@@ -14,6 +14,7 @@ from app.core.difference import Piece
 from app.core.endpoint import REQUESTS_AT_ONCE, Embedded, EmbeddingEndpoint
 from app.core.indexing import Indexer
 from app.core.metrics import VECTORS_BYTES, VECTORS_STORED
+from app.core.queries import parse_query
 from app.core.searching import Query, search
 from app.core.storage.claims import DocumentWrite
 from app.core.storage.corpora import get_corpora
@@ -135,16 +136,24 @@ async def execute_search(service: Embedding, owner: str, request: SearchRequest)
     started = time.perf_counter()
     names = list(dict.fromkeys(request.corpora or [request.corpus_name or DEFAULT_CORPUS]))
     corpora = await get_corpora(service.pool, owner, names)
+    query = parse_query(storable(request.query))
     vector = None
     if request.mode is not SearchMode.TEXT:
-        text = service.settings.EMBEDDING_QUERY_PREFIX + request.query
+        text = service.settings.EMBEDDING_QUERY_PREFIX + query.meaning
         with _read_span(QUERY_SPAN, service):
             embedded = await service.endpoint.embed([text], operation=Operation.READ)
         vector = HalfVector(embedded.vectors[0])
     results = await search(
         service.pool,
         Scope(owner, names, service.model, request.filters),
-        Query(request.query, vector, request.mode, request.top_k, request.min_score),
+        Query(
+            query,
+            vector,
+            request.mode,
+            request.top_k,
+            request.min_score,
+            languages=sorted({language for corpus in corpora for language in corpus["languages"]}),
+        ),
         rows=sum(corpus["chunks"] for corpus in corpora),
         exact_max_rows=service.settings.EXACT_SEARCH_MAX_ROWS,
     )

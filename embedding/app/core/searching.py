@@ -8,8 +8,10 @@ import asyncpg
 from pgvector import HalfVector
 
 from app.core.metrics import SEARCH_SECONDS
-from app.core.ranking import Candidate, fuse
+from app.core.queries import ParsedQuery
+from app.core.ranking import DEPTH, Candidate, by_vector, by_words, fuse
 from app.core.storage import search as storage
+from app.core.storage.matching import having, matching
 from app.core.storage.search import Scope
 from ml_shared.contracts.embedding import SearchHit, SearchMode
 from ml_shared.names import Operation, RequestMode
@@ -18,22 +20,17 @@ from ml_shared.telemetry.spans import Value, work_span
 
 SEARCH_SPAN: Final = "search.query"
 
-MIN_CANDIDATES = 50
-CANDIDATES_PER_RESULT = 3
-# each leg looks deeper than the answer, or a passage that is good in both but first in neither is lost
-MIN_SHARE_OF_BEST_MATCH = 0.5
-# a passage with only a query's common words would else, found by both legs, outrank the one that has its rare word
-
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is looked for. `vector` is `None` where only words count."""
+    """What is looked for. `vector` is `None` where only words count, `languages` are those of the corpora."""
 
-    text: str
+    parsed: ParsedQuery
     vector: HalfVector | None
     mode: SearchMode
     top_k: int
     min_score: float | None
+    languages: Sequence[str] = ()
 
 
 async def search(pool: asyncpg.Pool, scope: Scope, query: Query, *, rows: int, exact_max_rows: int) -> list[SearchHit]:
@@ -58,9 +55,7 @@ async def search(pool: asyncpg.Pool, scope: Scope, query: Query, *, rows: int, e
     }
     with work_span(SEARCH_SPAN, attributes=known), SEARCH_SECONDS[query.mode].time():
         async with storage.snapshot(pool) as connection:
-            rows = await storage.count_rows(connection, scope, rows)
-            rankings = await _rankings(connection, scope, query, rows, exact=rows <= exact_max_rows)
-            best = fuse(rankings) if len(rankings) > 1 else rankings[0]
+            best = await candidates(connection, scope, query, rows=rows, exact_max_rows=exact_max_rows)
             if query.min_score is not None:
                 best = [candidate for candidate in best if candidate.score >= query.min_score]
             best = best[: query.top_k]
@@ -68,28 +63,43 @@ async def search(pool: asyncpg.Pool, scope: Scope, query: Query, *, rows: int, e
     return [_hit(candidate, shown[candidate.id]) for candidate in best]
 
 
-async def _rankings(
-    connection: Any, scope: Scope, query: Query, rows: int, *, exact: bool
-) -> Sequence[list[Candidate]]:
-    depth = query.top_k
-    if query.mode is SearchMode.HYBRID:
-        depth = max(MIN_CANDIDATES, query.top_k * CANDIDATES_PER_RESULT)
-    rankings = []
+async def candidates(connection: Any, scope: Scope, query: Query, *, rows: int, exact_max_rows: int) -> list[Candidate]:
+    """Return the chunks that a search finds, best first, each with its place in either leg: as many whatever `top_k` is."""
+    nearest: list[Candidate] = []
     if query.vector is not None:
-        found = await storage.nearest(connection, scope, query.vector, limit=depth, exact=exact)
-        if not exact and len(found) < min(depth, rows):
-            # the index gave up among other owners' rows: slow and whole is better than too little without a word
-            found = await storage.nearest(connection, scope, query.vector, limit=depth, exact=True)
-        rankings.append(found)
-    if query.mode is not SearchMode.VECTOR:
-        found = await storage.matching(connection, scope, query.text, rows=rows, limit=depth)
-        rankings.append(found if query.mode is SearchMode.TEXT else _telling(found))
-    return rankings
+        nearest = await _nearest(connection, scope, query.vector, rows=rows, exact_max_rows=exact_max_rows)
+    if query.mode is SearchMode.VECTOR:
+        return by_vector(nearest)
+    found = await matching(connection, scope, query.parsed, query.languages, rows=rows, limit=DEPTH)
+    if query.mode is SearchMode.TEXT:
+        return by_words(found)
+    nearest = await _allowed(connection, scope, query, nearest, found)
+    return fuse(nearest, found, meaning=query.parsed.meaning_share)
 
 
-def _telling(found: list[Candidate]) -> list[Candidate]:
-    """Return the matches by words that say something, given the best one."""
-    return [candidate for candidate in found if candidate.score >= found[0].score * MIN_SHARE_OF_BEST_MATCH]
+async def _nearest(
+    connection: Any, scope: Scope, vector: HalfVector, *, rows: int, exact_max_rows: int
+) -> list[Candidate]:
+    rows = await storage.count_rows(connection, scope, rows)
+    exact = rows <= exact_max_rows
+    found = await storage.nearest(connection, scope, vector, limit=DEPTH, exact=exact)
+    if not exact and len(found) < min(DEPTH, rows):
+        # the index gave up among other owners' rows: slow and whole is better than too little without a word
+        found = await storage.nearest(connection, scope, vector, limit=DEPTH, exact=True)
+    return found
+
+
+async def _allowed(
+    connection: Any, scope: Scope, query: Query, nearest: list[Candidate], found: list[Candidate]
+) -> list[Candidate]:
+    """Return the nearest that have the query's phrases, and nothing that it leaves out: only words can tell."""
+    if query.parsed.phrases:
+        having_phrases = {candidate.id for candidate in found}
+        return [candidate for candidate in nearest if candidate.id in having_phrases]
+    if left_out := query.parsed.left_out(query.languages):
+        there = await having(connection, scope, left_out, nearest)
+        return [candidate for candidate in nearest if candidate.id not in there]
+    return nearest
 
 
 def _hit(candidate: Candidate, passage: dict[str, Any]) -> SearchHit:

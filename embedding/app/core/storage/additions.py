@@ -5,6 +5,7 @@ statement writes nothing, and `documents` does it in a transaction of several.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,33 +13,44 @@ import orjson
 from pgvector import HalfVector
 
 from app.core.difference import NewChunk
-from app.core.storage.claims import CLAIM_VALUES, OPEN_CORPUS, DocumentWrite
+from app.core.storage.claims import CLAIM_VALUES, LANGUAGES, OPEN_CORPUS, DocumentWrite
 from app.core.storage.models import Model
+from app.core.terms import VERSION, DocumentTerms
 
 CHUNKS_AT_ONCE: Final = 500
 # About 1 MB of half vectors. More is copied in as a stream, and holds up nobody meanwhile: what is sent here is
 # written by the client in one piece
 
 # The corpus' row is updated last, since its lock keeps other writers waiting: only when the chunks have been counted is
-# it known which row to update. unnest() flattens nested arrays, so headings travel as JSON.
+# it known which row to update. unnest() flattens nested arrays, so headings travel as JSON, and the terms' numbers as one
+# array with the places in it where a chunk's begin and end.
 ADD_DOCUMENT: Final = f"""
 WITH corpus AS MATERIALIZED ({OPEN_CORPUS}), claimed AS (
-    INSERT INTO documents ({CLAIM_VALUES.columns}, chunk_count, token_count, indexed_at)
-    SELECT owner, name, {CLAIM_VALUES.placeholders}, $19, $20, now() FROM corpus
+    INSERT INTO documents ({CLAIM_VALUES.columns}, chunk_count, token_count, indexed_at, terms_version)
+    SELECT owner, name, {CLAIM_VALUES.placeholders}, $19, $20, now(), {VERSION} FROM corpus
     ON CONFLICT (owner, corpus, url) DO NOTHING
     RETURNING id
+), new AS MATERIALIZED (
+    SELECT nextval('chunks_id_seq') AS id, given.* FROM unnest(
+        $21::int[], $22::int[], $23::int[], $24::int[], $25::bytea[], $26::text[], $27::text[], $28::halfvec[],
+        $29::int[], $30::bigint[], $31::int[], $32::int[]
+    ) AS given (chunk_index, start_offset, end_offset, token_count, text_hash, text, heading_path, embedding,
+                length, digest, first, last)
 ), added AS (
-    INSERT INTO chunks (owner, corpus, document_id, chunk_index, start_offset, end_offset, token_count, model_id,
+    INSERT INTO chunks (owner, corpus, document_id, id, chunk_index, start_offset, end_offset, token_count, model_id,
                         text_hash, text, heading_path, trace_id, embedding)
-    SELECT $1, $2, claimed.id, new.chunk_index, new.start_offset, new.end_offset, new.token_count, $6,
+    OVERRIDING SYSTEM VALUE
+    SELECT $1, $2, claimed.id, new.id, new.chunk_index, new.start_offset, new.end_offset, new.token_count, $6,
            new.text_hash, new.text, ARRAY(SELECT jsonb_array_elements_text(new.heading_path::jsonb)), $18, new.embedding
-    FROM claimed, unnest($21::int[], $22::int[], $23::int[], $24::int[], $25::bytea[], $26::text[], $27::text[],
-                         $28::halfvec[])
-         AS new (chunk_index, start_offset, end_offset, token_count, text_hash, text, heading_path, embedding)
+    FROM claimed, new
     RETURNING chunk_index
+), said AS (
+    INSERT INTO chunk_terms (owner, corpus, document_id, id, length, digest, numbers)
+    SELECT $1, $2, claimed.id, new.id, new.length, new.digest, ($33::bigint[])[new.first : new.last] FROM claimed, new
 )
 UPDATE corpora SET live = true, document_count = document_count + 1, chunk_count = chunk_count + $19,
-                   token_count = token_count + $20, model_id = $6, updated_at = now()
+                   token_count = token_count + $20, model_id = $6, updated_at = now(),
+                   languages = {LANGUAGES.format("$34")}
 FROM claimed, (SELECT count(*) AS chunks FROM added) AS counted
 WHERE corpora.owner = $1 AND corpora.name = $2 AND counted.chunks = $19
 RETURNING claimed.id
@@ -51,6 +63,7 @@ async def add_document(
     model: Model,
     chunks: Sequence[NewChunk],
     vectors: Mapping[bytes, HalfVector],
+    terms: DocumentTerms,
 ) -> UUID | None:
     """Write a document that is not there yet, and return its id.
 
@@ -59,6 +72,8 @@ async def add_document(
     UUID or None
         `None`, and nothing is written, where the corpus or the document's row is not as this needs it.
     """
+    made = [terms.made(chunk) for chunk in chunks]
+    ends = list(accumulate(len(one.numbers) for one in made))
     added: UUID | None = await connection.fetchval(
         ADD_DOCUMENT,
         *write.claim_values(model),
@@ -72,5 +87,11 @@ async def add_document(
         [chunk.text for chunk in chunks],
         [orjson.dumps(chunk.heading_path).decode() for chunk in chunks],
         [vectors[chunk.text_hash] for chunk in chunks],
+        [one.length for one in made],
+        [terms.digest(chunk.heading_path) for chunk in chunks],
+        [end - len(one.numbers) + 1 for one, end in zip(made, ends, strict=True)],
+        ends,
+        [number for one in made for number in one.numbers],
+        terms.language,
     )
     return added

@@ -17,6 +17,9 @@ OPEN_CORPUS: Final = """
     FOR KEY SHARE
 """
 
+# of a corpus' row: what its documents are stemmed by, a new one appended
+LANGUAGES: Final = "CASE WHEN {0} = ANY(languages) THEN languages ELSE array_append(languages, {0}::text) END"
+
 _DESCRIBED: Final = (
     *("title", "final_url", "canonical_url", "content_type", "language", "author", "published_at", "content_hash"),
     "fetched_at",

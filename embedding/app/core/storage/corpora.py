@@ -16,7 +16,7 @@ from ml_shared.telemetry.spans import Value, work_span
 
 _CORPUS = """
 SELECT corpora.name, document_count AS documents, chunk_count AS chunks, token_count AS tokens, models.name AS model,
-       updated_at
+       updated_at, languages
 FROM corpora LEFT JOIN models ON models.id = corpora.model_id
 WHERE owner = $1 AND live
 """
@@ -39,7 +39,7 @@ DELETE_CORPUS_DOCUMENTS = "DELETE FROM documents WHERE owner = $1 AND corpus = $
 # clock_timestamp(), not now(): the tombstone is as late as the lock, not as the transaction's start
 BURY_CORPUS = """
 UPDATE corpora SET live = false, document_count = 0, chunk_count = 0, token_count = 0, model_id = NULL,
-                   updated_at = clock_timestamp(), deleted_at = clock_timestamp()
+                   languages = '{}', updated_at = clock_timestamp(), deleted_at = clock_timestamp()
 WHERE owner = $1 AND name = $2
 """
 

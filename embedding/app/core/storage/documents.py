@@ -11,13 +11,16 @@ from pgvector import HalfVector
 
 from app.core.difference import Difference, NewChunk, StoredChunk, difference
 from app.core.storage.additions import CHUNKS_AT_ONCE, add_document
-from app.core.storage.claims import CLAIM_DOCUMENT, ENSURE_CORPUS, DocumentWrite
+from app.core.storage.claims import CLAIM_DOCUMENT, ENSURE_CORPUS, LANGUAGES, DocumentWrite
 from app.core.storage.models import Model
 from app.core.storage.pool import store_errors
+from app.core.storage.terms import write_terms
+from app.core.terms import VERSION, DocumentTerms
 
 STORED_CHUNKS = """
-SELECT id, chunk_index, start_offset, end_offset, token_count, text_hash, heading_path, model_id
-FROM chunks WHERE owner = $1 AND corpus = $2 AND document_id = $3
+SELECT chunks.id, chunk_index, start_offset, end_offset, token_count, text_hash, heading_path, model_id, digest
+FROM chunks LEFT JOIN chunk_terms USING (owner, corpus, document_id, id)
+WHERE owner = $1 AND corpus = $2 AND document_id = $3
 """
 
 DELETE_CHUNKS = "DELETE FROM chunks WHERE owner = $1 AND corpus = $2 AND document_id = $3 AND id = ANY($4::bigint[])"
@@ -33,19 +36,23 @@ WHERE chunks.owner = $1 AND chunks.corpus = $2 AND chunks.document_id = $3 AND c
 """
 
 CHUNK_COLUMNS = (
-    "owner", "corpus", "document_id", "chunk_index", "start_offset", "end_offset", "token_count", "model_id",
+    "owner", "corpus", "document_id", "id", "chunk_index", "start_offset", "end_offset", "token_count", "model_id",
     "text_hash", "text", "heading_path", "trace_id", "embedding",
 )  # fmt: skip
 
-FINISH_DOCUMENT = """
+RESERVE_IDS = "SELECT nextval('chunks_id_seq') FROM generate_series(1, $1::int)"
+
+FINISH_DOCUMENT = f"""
 WITH finished AS (
-    UPDATE documents SET chunk_count = $4, token_count = $5, indexed_at = now(), deleted_at = NULL
+    UPDATE documents SET chunk_count = $4, token_count = $5, indexed_at = now(), deleted_at = NULL,
+                         terms_version = {VERSION}
     WHERE owner = $1 AND corpus = $2 AND id = $3
 )
 UPDATE corpora SET live = true, document_count = document_count + $6, chunk_count = chunk_count + $7,
-                   token_count = token_count + $8, model_id = $9, updated_at = now()
+                   token_count = token_count + $8, model_id = $9, updated_at = now(),
+                   languages = {LANGUAGES.format("$10")}
 WHERE owner = $1 AND name = $2
-"""
+"""  # noqa: S608 - a number of our own
 
 KNOWN_VECTORS = """
 SELECT known.text_hash, known.embedding, standing.it_does
@@ -87,6 +94,7 @@ async def replace_document(
     model: Model,
     chunks: Sequence[NewChunk],
     vectors: Mapping[bytes, HalfVector],
+    terms: DocumentTerms,
     *,
     likely_new: bool = False,
 ) -> Written:
@@ -96,6 +104,8 @@ async def replace_document(
     ----------
     vectors
         By text hash, of every text in `chunks`.
+    terms
+        What makes the chunks' words.
     likely_new
         Whether the corpus did not know the document a moment ago: it is then tried to simply add it.
 
@@ -107,14 +117,14 @@ async def replace_document(
     with store_errors():
         async with pool.acquire() as connection:
             if likely_new and len(chunks) <= CHUNKS_AT_ONCE:
-                added = await add_document(connection, write, model, chunks, vectors)
+                added = await add_document(connection, write, model, chunks, vectors, terms)
                 if added is not None:
                     return Written(added, Difference(added=list(chunks)))
-            written = await _replaced(connection, write, model, chunks, vectors)
+            written = await _replaced(connection, write, model, chunks, vectors, terms)
             if written.document_id is None:
                 # Perhaps for want of a corpus. Made on its own, so that its first document does not hold up the second
                 await connection.execute(ENSURE_CORPUS, write.owner, write.corpus)
-                written = await _replaced(connection, write, model, chunks, vectors)
+                written = await _replaced(connection, write, model, chunks, vectors, terms)
             return written
 
 
@@ -124,6 +134,7 @@ async def _replaced(
     model: Model,
     chunks: Sequence[NewChunk],
     vectors: Mapping[bytes, HalfVector],
+    terms: DocumentTerms,
 ) -> Written:
     async with connection.transaction():
         claimed = await connection.fetchrow(CLAIM_DOCUMENT, *write.claim_values(model))
@@ -131,7 +142,7 @@ async def _replaced(
             return Written(None, Difference())
         key = (write.owner, write.corpus, claimed["id"])
         rows = await connection.fetch(STORED_CHUNKS, *key) if claimed["chunk_count"] else []
-        change = await _replace_chunks(connection, write, key, rows, model, chunks, vectors)
+        change = await _replace_chunks(connection, write, key, rows, model, chunks, vectors, terms)
         tokens = sum(chunk.token_count for chunk in chunks)
         await connection.execute(
             FINISH_DOCUMENT,
@@ -142,6 +153,7 @@ async def _replaced(
             len(chunks) - claimed["chunk_count"],
             tokens - claimed["token_count"],
             model.id,
+            terms.language,
         )
         return Written(claimed["id"], change)
 
@@ -154,6 +166,7 @@ async def _replace_chunks(
     model: Model,
     chunks: Sequence[NewChunk],
     vectors: Mapping[bytes, HalfVector],
+    terms: DocumentTerms,
 ) -> Difference:
     change = difference([_stored(row) for row in rows if row["model_id"] == model.id], chunks)
     removed = change.removed + [row["id"] for row in rows if row["model_id"] != model.id]
@@ -170,18 +183,28 @@ async def _replace_chunks(
             [chunk.token_count for _, chunk in change.moved],
             [orjson.dumps(chunk.heading_path).decode() for _, chunk in change.moved],
         )
+    ids = [row["nextval"] for row in await connection.fetch(RESERVE_IDS, len(change.added))] if change.added else []
     if change.added:
         await connection.copy_records_to_table(
             "chunks",
             columns=CHUNK_COLUMNS,
             records=[
                 (
-                    *key, chunk.index, chunk.start, chunk.end, chunk.token_count, model.id,
+                    *key, chunk_id, chunk.index, chunk.start, chunk.end, chunk.token_count, model.id,
                     chunk.text_hash, chunk.text, chunk.heading_path, write.trace_id, vectors[chunk.text_hash],
                 )
-                for chunk in change.added
+                for chunk_id, chunk in zip(ids, change.added, strict=True)
             ],
         )  # fmt: skip
+    had = {row["id"]: row["digest"] for row in rows}
+    said = [*zip(ids, change.added, strict=True), *change.kept]
+    await write_terms(
+        connection,
+        key,
+        terms,
+        [(chunk_id, chunk) for chunk_id, chunk in said if had.get(chunk_id) != terms.digest(chunk.heading_path)],
+        known=had,
+    )
     return change
 
 

@@ -1,4 +1,4 @@
-"""Finding chunks: nearest vectors, and words. Every statement names the owner."""
+"""Finding chunks by their vectors, and what is shown of those that were found. Every statement names the owner."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,11 +15,6 @@ from ml_shared.contracts.embedding import SearchFilters
 from ml_shared.contracts.values import storable
 from ml_shared.web.urls import normalise_prefix
 
-MAX_WORDS = 24
-MAX_MATCHES = 10_000
-# of one word; what the commonest words match beyond this tells nothing
-MAX_RANKED = 1_000
-# chunks with as much word weight as any that are compared by where their words stand
 MIN_EF_SEARCH = 100
 MAX_EF_SEARCH = 1000
 # pgvector's own bounds end there; 100 is a recall@10 of 0.94 at 5 ms
@@ -31,39 +26,6 @@ SCAN_MEMORY_IN_WORK_MEM = 8
 # Compiling a statement takes longer than any of these runs. And a plan that is made once for all owners, as PostgreSQL
 # does from a connection's sixth search on, reads all that an owner has where a corpus was asked for: 33 ms where this is 4
 PLANNING = "SELECT set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)"
-
-LEXEMES = "SELECT lexeme FROM unnest(to_tsvector('english', $1)) ORDER BY positions[1] LIMIT $2"
-
-# Rarer words weigh more (BM25's inverse document frequency over the rows searched); the score is the weight of the words
-# that a chunk has, as a share of the weight of all. Among equals, the words' density and closeness decide. A chunk's
-# own word list is long, and stored out of line: it is only read for the best, everything before comes from the index.
-MATCHES = """
-WITH words AS (SELECT number, word::tsquery AS query FROM unnest($1::text[]) WITH ORDINALITY AS given (word, number)),
-hits AS MATERIALIZED (
-    SELECT words.number, found.corpus, found.document_id, found.id
-    FROM words CROSS JOIN LATERAL (
-        SELECT c.corpus, c.document_id, c.id
-        FROM chunks c {join}
-        WHERE c.owner = $2 AND c.corpus = ANY($3::text[]) AND c.model_id = {model_id}
-          AND c.search @@ words.query {where}
-        LIMIT {max_matches}
-    ) AS found
-),
-weights AS MATERIALIZED (
-    SELECT words.number, ln(1 + (greatest($4::float8 - count(hits.id), 0) + 0.5) / (count(hits.id) + 0.5)) AS weight
-    FROM words LEFT JOIN hits USING (number) GROUP BY words.number
-),
-best AS MATERIALIZED (
-    SELECT hits.corpus, hits.document_id, hits.id, sum(weights.weight) AS weight
-    FROM hits JOIN weights USING (number) GROUP BY hits.corpus, hits.document_id, hits.id
-    ORDER BY weight DESC, hits.id LIMIT {max_ranked}
-)
-SELECT best.document_id, best.id, best.weight / (SELECT sum(weight) FROM weights) AS score
-FROM best JOIN chunks c
-  ON c.owner = $2 AND c.corpus = best.corpus AND c.document_id = best.document_id AND c.id = best.id
-ORDER BY score DESC, ts_rank_cd(c.search, $5::tsquery, 1) DESC, best.id
-LIMIT $6
-"""
 
 # The distances are computed before anything is sorted by them, so that no plan asks the vector index.
 NEAREST_EXACT = """
@@ -112,13 +74,15 @@ class Scope:
     model: Model
     filters: SearchFilters | None = None
 
-    def conditions(self, first: int) -> "_Conditions":
+    def conditions(self, first: int) -> "Conditions":
         """SQL of the filters, its parameters numbered from `first`."""
-        return _Conditions(self.filters, first)
+        return Conditions(self.filters, first)
 
 
 @dataclass(slots=True)
-class _Conditions:
+class Conditions:
+    """SQL of what the filters ask of a document, and its parameters."""
+
     filters: SearchFilters | None
     first: int
     parameters: list[Any] = field(default_factory=list)
@@ -149,6 +113,7 @@ class _Conditions:
 
     @property
     def join(self) -> str:
+        """What the conditions need beside a table `c`."""
         return JOIN_DOCUMENTS if self.where else ""
 
 
@@ -199,40 +164,7 @@ async def nearest(connection: Any, scope: Scope, vector: HalfVector, *, limit: i
     rows = await connection.fetch(statement, vector, scope.owner, scope.corpora, limit, *conditions.parameters)
     if not exact:
         await connection.execute("SET LOCAL enable_sort = on")
-    return [_candidate(row) for row in rows]
-
-
-async def matching(connection: Any, scope: Scope, query: str, *, rows: int, limit: int) -> list[Candidate]:
-    """Return the chunks that have words of a query, with the share of its words' weight that they have, best first.
-
-    Parameters
-    ----------
-    rows
-        How many chunks are looked at; what a word's rarity is measured against.
-    """
-    words = [_quoted(row["lexeme"]) for row in await connection.fetch(LEXEMES, storable(query), MAX_WORDS)]
-    if not words:
-        return []
-    conditions = scope.conditions(7)
-    statement = MATCHES.format(
-        model_id=scope.model.id,
-        max_matches=MAX_MATCHES,
-        max_ranked=MAX_RANKED,
-        join=conditions.join,
-        where=conditions.where,
-    )
-    corpora = " | ".join(_quoted(f"scope:{scope.owner}/{corpus}") for corpus in scope.corpora)
-    found = await connection.fetch(
-        statement,
-        [f"({corpora}) & {word}" for word in words],
-        scope.owner,
-        scope.corpora,
-        float(rows),
-        " | ".join(words),
-        limit,
-        *conditions.parameters,
-    )
-    return [_candidate(row) for row in found]
+    return [candidate_of(row) for row in rows]
 
 
 async def passages(connection: Any, scope: Scope, candidates: Sequence[Candidate]) -> dict[int, dict[str, Any]]:
@@ -247,11 +179,6 @@ async def passages(connection: Any, scope: Scope, candidates: Sequence[Candidate
     return {row["id"]: dict(row) for row in rows}
 
 
-def _candidate(row: asyncpg.Record) -> Candidate:
+def candidate_of(row: asyncpg.Record) -> Candidate:
+    """Return a row of a leg's statement as a candidate."""
     return Candidate(row["id"], row["document_id"], float(row["score"]))
-
-
-def _quoted(lexeme: str) -> str:
-    """Return a lexeme as a tsquery spells it."""
-    escaped = lexeme.replace("\\", "\\\\").replace("'", "''")
-    return f"'{escaped}'"
