@@ -16,9 +16,8 @@ _STEP: Final = 2.0
 _LINES_MIN: Final = 3
 # of a column
 _CROSSING_MAX: Final = 0.25
-_FILLED_MIN: Final = 0.55
-_WORDS_MIN: Final = 2.5
-# words of a column's lines, at the median; those of an undrawn table have fewer
+_TEXT: Final = ((0.55, 2.5), (0.3, 3.5))
+# how far a column's lines go and how many words they have, at the median; those of an undrawn table are shorter
 _WIDE: Final = 0.6
 # of the width: a line is of no column
 _NEW_PART: Final = 0.8
@@ -246,7 +245,6 @@ def _is_text(side: Sequence[Item]) -> bool:
     if not lines:
         return True
     width = max(item.x1 for item in side) - min(item.x0 for item in side)
-    return (
-        median(line.x1 - line.x0 for line in lines) >= _FILLED_MIN * width
-        and median(len(line.words) for line in lines) >= _WORDS_MIN
-    )
+    filled = median(line.x1 - line.x0 for line in lines)
+    words = median(len(line.words) for line in lines)
+    return any(filled >= share * width and words >= least for share, least in _TEXT)
