@@ -211,9 +211,9 @@ def _lines(words: Sequence[Word]) -> list[Line]:
     found: list[Line] = []
     for part in fragments(words):
         if found and abs(found[-1].y - part.y) <= 0.45 * max(part.size, found[-1].size):
-            found[-1].words = sorted([*found[-1].words, *part.words], key=lambda word: word.x0)
+            found[-1] = Line(sorted([*found[-1].words, *part.words], key=lambda word: word.x0))
         else:
-            found.append(Line(list(part.words)))
+            found.append(part)
     return found
 
 

@@ -161,7 +161,9 @@ class Composer:
             first = block.lines[0]
             hanging = first.words[1].x0 if len(first.words) > 1 else first.x0
             slack = 0.5 * line.size
-            return abs(line.x0 - hanging) <= slack or (abs(line.x0 - first.x0) <= slack and not _ENDS.search(before.text))
+            return abs(line.x0 - hanging) <= slack or (
+                abs(line.x0 - first.x0) <= slack and not _ENDS.search(before.text)
+            )
         indented = line.x0 - min(each.x0 for each in block.lines[-3:]) > _INDENT * line.size
         return not (indented and len(block.lines) >= 1 and _ENDS.search(before.text))
 
