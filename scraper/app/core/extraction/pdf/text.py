@@ -304,8 +304,11 @@ def _goes_on(before: Table, after: Table) -> bool:
 def _indented(lines: Sequence[Line]) -> list[str]:
     """Return lines of code, with the blanks before them and between their words."""
     left = min(line.x0 for line in lines)
-    letters = [(word.x1 - word.x0) / len(word.text) for line in lines for word in line.words if len(word.text) > 2]
-    width = sorted(letters)[len(letters) // 2] if letters else 0.6 * lines[0].size
+    steps = [
+        (after.x0 - before.x0) / (len(before.text) + 1) for line in lines for before, after in pairwise(line.words)
+    ]
+    steps += [] if steps else [(word.x1 - word.x0) / len(word.text) for line in lines for word in line.words]
+    width = sorted(steps)[len(steps) // 2] or 0.6 * lines[0].size
     texts: list[str] = []
     last: Line | None = None
     for line in lines:
@@ -314,7 +317,8 @@ def _indented(lines: Sequence[Line]) -> list[str]:
         text, end = " " * round((line.x0 - left) / width), line.x0
         for word in line.words:
             blanks = max(round((word.x0 - end) / width), 1) if word is not line.words[0] else 0
-            text, end = text + " " * blanks + word.text.replace("\xad", "-"), word.x1
+            text += " " * blanks + word.text.replace("\xad", "-")
+            end = word.x0 + len(word.text) * width  # its last letter may be a narrow one
         texts.append(text)
         last = line
     return texts
