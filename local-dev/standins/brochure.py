@@ -7,9 +7,15 @@ _TEXT: Final = (
     (
         (20, TITLE),
         (11, "Submit the pages of a site, and search them a minute later by what they mean."),
-        (11, "Nothing that you submit leaves the machines of the operator: pages are fetched, cut, embedded and kept here."),
+        (
+            11,
+            "Nothing that you submit leaves the machines of the operator: pages are fetched, cut, embedded and kept here.",
+        ),
         (15, "Who it is for"),
-        (11, "Teams that answer questions from manuals, price lists and contracts, whichever format these are kept in."),
+        (
+            11,
+            "Teams that answer questions from manuals, price lists and contracts, whichever format these are kept in.",
+        ),
         (15, "Opening hours of the help desk"),
     ),
     (

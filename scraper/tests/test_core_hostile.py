@@ -63,13 +63,13 @@ def test_a_document_of_a_hundred_pages_takes_its_bounds_and_no_more(tmp_path: Pa
     file = tmp_path / "long.pdf"
     file.write_bytes(make_pdf(long))
     program = (
-        "import resource, sys, time\n"
+        "import sys\n"
         "from pathlib import Path\n"
         "from app.core.extraction.extract import extract\n"
         "body = Path(sys.argv[1]).read_bytes()\n"
-        "began = time.process_time()\n"
         "found = extract(body, url='https://h.example/', media_type='application/pdf', charset=None)\n"
-        "print(len(found.pages), time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "most = next(line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM'))\n"
+        "print(len(found.pages), most.split()[1])\n"  # `ru_maxrss` is that of whoever started it, where that is more
     )
     told = subprocess.run(
         [sys.executable, "-c", program, str(file)],
@@ -78,6 +78,6 @@ def test_a_document_of_a_hundred_pages_takes_its_bounds_and_no_more(tmp_path: Pa
         text=True,
         check=True,
     )
-    pages, _, kilobytes = told.stdout.split()
+    pages, kilobytes = told.stdout.split()
     assert int(pages) >= 100
     assert int(kilobytes) * 1024 < 300 * 2**20

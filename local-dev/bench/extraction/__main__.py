@@ -15,8 +15,8 @@ from pathlib import Path
 from html_to_markdown import convert
 from lxml.html import tostring
 
-from bench.extraction.corpora import CORPORA, pages_of
 from bench.extraction import files
+from bench.extraction.corpora import CORPORA, pages_of
 from bench.extraction.extractors import EXTRACTORS, OF_FILES, OURS, there
 from bench.extraction.measures import measure
 from bench.extraction.pages import Half, Page

@@ -1,5 +1,6 @@
 """Tables, found by the lines that are drawn for them: around every cell, or above, below and under the header alone."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,6 +9,7 @@ from typing import Final
 from app.core.extraction.pdf.lines import Line, Table, fragments
 from app.core.extraction.pdf.words import Rule, Sheet, Word
 
+_MARK: Final = re.compile(r"[^\w(]{1,2}|[(]?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.)]|o")
 _SNAP: Final = 3.0
 _MEETS: Final = 4.0
 _COVERED: Final = 0.6
@@ -209,9 +211,9 @@ def _lines(words: Sequence[Word]) -> list[Line]:
     found: list[Line] = []
     for part in fragments(words):
         if found and abs(found[-1].y - part.y) <= 0.45 * max(part.size, found[-1].size):
-            found[-1].words = sorted([*found[-1].words, *part.words], key=lambda word: word.x0)
+            found[-1] = Line(sorted([*found[-1].words, *part.words], key=lambda word: word.x0))
         else:
-            found.append(Line(list(part.words)))
+            found.append(part)
     return found
 
 
@@ -249,8 +251,8 @@ def undrawn(items: Sequence[Line | Table]) -> list[Line | Table]:
 
 
 def _is_row(line: Line) -> bool:
-    wide = [after.x0 - before.x1 > 1.2 * line.size for before, after in pairwise(line.words)]
-    return any(wide)
+    words = line.words[1:] if _MARK.fullmatch(line.words[0].text) else line.words  # what stands before an item
+    return any(after.x0 - before.x1 > 1.2 * line.size for before, after in pairwise(words))
 
 
 def _of_run(run: list[Line]) -> Sequence[Line | Table]:

@@ -16,9 +16,8 @@ _STEP: Final = 2.0
 _LINES_MIN: Final = 3
 # of a column
 _CROSSING_MAX: Final = 0.25
-_FILLED_MIN: Final = 0.55
-_WORDS_MIN: Final = 2.5
-# words of a column's lines, at the median; those of an undrawn table have fewer
+_TEXT: Final = ((0.55, 2.5), (0.3, 3.5))
+# how far a column's lines go and how many words they have, at the median; those of an undrawn table are shorter
 _WIDE: Final = 0.6
 # of the width: a line is of no column
 _NEW_PART: Final = 0.8
@@ -26,56 +25,33 @@ _NEW_PART: Final = 0.8
 _DEPTH_MAX: Final = 6
 
 
-@dataclass(slots=True)
 class Line:
-    """Words that stand in a line of one column."""
+    """Words that stand in a line of one column.
 
-    words: list[Word]
+    Attributes
+    ----------
+    size
+        Of most of its letters.
+    y
+        Of the base line.
+    top, bottom
+        Of its letters.
+    bold, mono
+        Whether all of it is; whether all of its letters are equally wide.
+    """
 
-    @property
-    def x0(self) -> float:
-        """Where it begins."""
-        return min(word.x0 for word in self.words)
+    __slots__ = ("bold", "bottom", "mono", "size", "text", "top", "words", "x0", "x1", "y")
 
-    @property
-    def x1(self) -> float:
-        """Where it ends."""
-        return max(word.x1 for word in self.words)
-
-    @property
-    def size(self) -> float:
-        """Of most of its letters."""
-        return max(self.words, key=lambda word: len(word.text)).size
-
-    @property
-    def y(self) -> float:
-        """Of the base line."""
-        return median(word.y for word in self.words)
-
-    @property
-    def top(self) -> float:
-        """Of its letters."""
-        return self.y - 0.8 * self.size
-
-    @property
-    def bottom(self) -> float:
-        """Of its letters."""
-        return self.y + 0.2 * self.size
-
-    @property
-    def text(self) -> str:
-        """Its words."""
-        return " ".join(word.text for word in self.words)
-
-    @property
-    def bold(self) -> bool:
-        """Whether all of it is."""
-        return all(word.bold for word in self.words if any(map(str.isalnum, word.text)))
-
-    @property
-    def mono(self) -> bool:
-        """Whether all of its letters are equally wide."""
-        return all(word.mono for word in self.words)
+    def __init__(self, words: Sequence[Word]) -> None:
+        self.words = list(words)
+        self.x0 = min(word.x0 for word in words)
+        self.x1 = max(word.x1 for word in words)
+        self.size = max(words, key=lambda word: len(word.text)).size
+        self.y = median([word.y for word in words])
+        self.top, self.bottom = self.y - 0.8 * self.size, self.y + 0.2 * self.size
+        self.text = " ".join([word.text for word in words])
+        self.bold = all(word.bold or not any(map(str.isalnum, word.text)) for word in words)
+        self.mono = all(word.mono for word in words)
 
 
 @dataclass(slots=True)
@@ -246,7 +222,6 @@ def _is_text(side: Sequence[Item]) -> bool:
     if not lines:
         return True
     width = max(item.x1 for item in side) - min(item.x0 for item in side)
-    return (
-        median(line.x1 - line.x0 for line in lines) >= _FILLED_MIN * width
-        and median(len(line.words) for line in lines) >= _WORDS_MIN
-    )
+    filled = median(line.x1 - line.x0 for line in lines)
+    words = median(len(line.words) for line in lines)
+    return any(filled >= share * width and words >= least for share, least in _TEXT)

@@ -29,6 +29,7 @@ _ENDS: Final = re.compile(r"[.!?:;…。！？]['\"”’)\]]*$")
 _HYPHENATED: Final = re.compile(r"(\w[\w’']*)[-\xad‐]$")
 _WORDS: Final = re.compile(r"\w+")
 _WIDE: Final = re.compile(r"[\u2e80-\u9fff\uac00-\ud7a3\uff00-\uffef]")
+_FULL_MIN: Final = 2
 _CODE_LINES_MIN: Final = 2
 
 
@@ -77,6 +78,7 @@ class Composer:
         self._open: _Open | None = None
         self._table: Table | None = None
         self._told = 0
+        self._margins: list[float] = []
 
     def write(self) -> None:
         """Write all of it."""
@@ -115,6 +117,8 @@ class Composer:
     def _take_line(self, line: Line, last: Line | None, number: int) -> None:
         self._close_table()
         kind = self._kind(line, last)
+        if last is None or line.y < last.y:  # margins are other ones in the next column
+            self._margins = []
         text = line.text
         if self._open is not None and self._joins(self._open, kind, line, last, text):
             self._open.lines.append(line)
@@ -148,11 +152,18 @@ class Composer:
         if abs(line.size - before.size) > 0.12 * before.size:
             return False
         if last is None or line.y < last.y:  # the next page or column
-            return not _ENDS.search(before.text) and (text[:1].islower() or bool(_HYPHENATED.search(before.text)))
+            if _ENDS.search(before.text):
+                return block.kind == "p" and kind == "p" and _is_full(block.lines)
+            return text[:1].islower() or bool(_HYPHENATED.search(before.text))
         if not near:
             return False
         if block.kind == "item":
-            return line.x0 > block.lines[0].x0 + 0.3 * line.size or not _ENDS.search(before.text)
+            first = block.lines[0]
+            hanging = first.words[1].x0 if len(first.words) > 1 else first.x0
+            slack = 0.5 * line.size
+            return abs(line.x0 - hanging) <= slack or (
+                abs(line.x0 - first.x0) <= slack and not _ENDS.search(before.text)
+            )
         indented = line.x0 - min(each.x0 for each in block.lines[-3:]) > _INDENT * line.size
         return not (indented and len(block.lines) >= 1 and _ENDS.search(before.text))
 
@@ -169,9 +180,19 @@ class Composer:
             self._writer.heading(int(block.kind[1:]), text)
         elif block.kind == "item":
             mark = _NUMBERED.match(text) if block.number is not None else _BULLET.match(text)
-            self._writer.item(text[mark.end() :] if mark else text, number=block.number)
+            self._writer.item(text[mark.end() :] if mark else text, self._depth(block.lines[0]), block.number)
+            return
         else:
             self._writer.paragraph(text)
+        self._margins = []
+
+    def _depth(self, line: Line) -> int:
+        """Return how deep an item is, by where the items before it began."""
+        while self._margins and line.x0 < self._margins[-1] - _INDENT * line.size:
+            self._margins.pop()
+        if not self._margins or line.x0 > self._margins[-1] + _INDENT * line.size:
+            self._margins.append(line.x0)
+        return len(self._margins) - 1
 
     def _on_page(self, number: int) -> None:
         if number != self._told:
@@ -267,6 +288,12 @@ def _usual(counted: Counter[float], values: Iterator[tuple[float, int]], otherwi
     return counted.most_common(1)[0][0] if counted else otherwise
 
 
+def _is_full(lines: Sequence[Line]) -> bool:
+    """Whether a paragraph of lines that end in one place ends there too: then it is seldom its end."""
+    edge = max(line.x1 for line in lines)
+    return len(lines) > _FULL_MIN and all(edge - line.x1 <= 1.5 for line in lines)
+
+
 def _goes_on(before: Table, after: Table) -> bool:
     """Whether a table is the rest of one: it has as many columns, at the same places as far as lines tell."""
     if not before.rows or not after.rows or len(before.rows[0]) != len(after.rows[0]):
@@ -277,8 +304,11 @@ def _goes_on(before: Table, after: Table) -> bool:
 def _indented(lines: Sequence[Line]) -> list[str]:
     """Return lines of code, with the blanks before them and between their words."""
     left = min(line.x0 for line in lines)
-    letters = [(word.x1 - word.x0) / len(word.text) for line in lines for word in line.words if len(word.text) > 2]
-    width = sorted(letters)[len(letters) // 2] if letters else 0.6 * lines[0].size
+    steps = [
+        (after.x0 - before.x0) / (len(before.text) + 1) for line in lines for before, after in pairwise(line.words)
+    ]
+    steps += [] if steps else [(word.x1 - word.x0) / len(word.text) for line in lines for word in line.words]
+    width = sorted(steps)[len(steps) // 2] or 0.6 * lines[0].size
     texts: list[str] = []
     last: Line | None = None
     for line in lines:
@@ -287,7 +317,8 @@ def _indented(lines: Sequence[Line]) -> list[str]:
         text, end = " " * round((line.x0 - left) / width), line.x0
         for word in line.words:
             blanks = max(round((word.x0 - end) / width), 1) if word is not line.words[0] else 0
-            text, end = text + " " * blanks + word.text.replace("\xad", "-"), word.x1
+            text += " " * blanks + word.text.replace("\xad", "-")
+            end = word.x0 + len(word.text) * width  # its last letter may be a narrow one
         texts.append(text)
         last = line
     return texts
