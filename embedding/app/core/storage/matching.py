@@ -13,13 +13,15 @@ from app.core.queries import ParsedQuery, WeightedTerm
 from app.core.ranking import Candidate
 from app.core.storage.older_words import older_matching
 from app.core.storage.search import Scope, candidate_of
-from app.core.terms import FREQUENCIES, SAMPLES, Term, corpus_key
+from app.core.terms import FREQUENCIES, SAMPLES, CorpusKey, Term, corpus_key
 
 SATURATION: Final = 1.2
 LENGTH_SHARE: Final = 0.4
 # BM25's k1 and b; chunks are cut alike, so their length says less than the textbook's 0.75
-MAX_CANDIDATES: Final = 3_000
-# that the rarest words may match; common words' matches are bounded by the same number
+MAX_CANDIDATES: Final = 1_000
+# that the rarest words may match; common words' matches are bounded by twice that
+MAX_TERMS: Final = 16
+# that weigh the most are looked for; an error's text has more, and is found by these
 MAX_RANKED: Final = 1_000
 # of these are looked at for their model and phrases
 MIN_SAMPLED: Final = 32
@@ -43,19 +45,36 @@ CROSS JOIN LATERAL (SELECT CASE WHEN coarse.matches < {MIN_SAMPLED}
                                 THEN {_COUNTED.format(numbers="given.fine")} END AS matches) AS fine
 """  # noqa: S608 - expressions of our own
 
-MATCHES: Final = """
-WITH asked AS (
-    SELECT * FROM unnest($3::int[], $4::float8[], $5::text[]) AS given (number, frequency, numbers)
-),
+# Where few rows are candidates, each word's are asked of the index; where many have to be passed for few that have several words,
+# these few's own numbers are read.
+HITS_BY_INDEX: Final = """
+asked AS (SELECT * FROM unnest($3::int[], $4::float8[], $5::text[]) AS given (number, frequency, numbers)),
 hits AS MATERIALIZED (
     SELECT asked.number, asked.frequency, found.corpus, found.document_id, found.id, found.length
     FROM asked CROSS JOIN LATERAL (
         SELECT c.corpus, c.document_id, c.id, c.length
         FROM chunk_terms c {join}
         WHERE c.numbers && asked.numbers::bigint[] {required} AND {scope} {where}
-        LIMIT {max_matches}
+        LIMIT {max_rows}
     ) AS found
+)"""
+HITS_BY_ROW: Final = """
+asked AS (
+    SELECT number, frequency, unnest(numbers::bigint[]) AS one
+    FROM unnest($3::int[], $4::float8[], $5::text[]) AS given (number, frequency, numbers)
 ),
+candidates AS MATERIALIZED (
+    SELECT c.corpus, c.document_id, c.id, c.length, c.numbers
+    FROM chunk_terms c {join}
+    WHERE {scope} {required} {where}
+    LIMIT {max_rows}
+),
+hits AS MATERIALIZED (
+    SELECT asked.number, asked.frequency, corpus, document_id, id, length
+    FROM candidates CROSS JOIN LATERAL unnest(candidates.numbers) AS said (one) JOIN asked ON asked.one = said.one
+)"""
+MATCHES: Final = """
+WITH {hits},
 said AS (
     SELECT number, corpus, document_id, id, max(length)::float8 AS length, max(frequency) AS frequency
     FROM hits GROUP BY number, corpus, document_id, id
@@ -91,6 +110,7 @@ class _Counted:
     term: Term
     weight: float
     matches: int
+    whole: bool
 
 
 async def matching(
@@ -123,46 +143,60 @@ async def _matching(
     if not counted:
         return []
     every = sum(one.weight for one in counted)
-    there = [one for one in counted if one.matches]
+    heaviest = sorted((one for one in counted if one.matches), key=lambda one: -one.weight)[:MAX_TERMS]
+    there = sorted(heaviest, key=lambda one: one.matches)
     if not there:
         return []
-    required = [term.numbers(keys) for term in query.required]
-    for drivers in _drivers(there, keys, rows, limit) if not required else [required]:
-        found = await _found(connection, scope, query, there, drivers, keys, languages, every=every, limit=limit)
-        if len(found) >= min(limit, MAX_RANKED) or required:
+    plans = _plans(there, keys, rows, limit)
+    if required := [term.numbers(keys) for term in query.required]:
+        plans = [_Plan(required, by_row=True)]
+    found: list[Candidate] = []
+    for plan in plans:
+        found = await _found(connection, scope, query, there, plan, keys, languages, every=every, limit=limit)
+        if len(found) >= limit:
             break
     return found
 
 
-def _drivers(there: Sequence[_Counted], keys: Sequence[bytes], rows: int, limit: int) -> list[list[list[int]]]:
-    """Return what candidates must have, the narrowest first: of each list of numbers, one.
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What candidates must have: of each list of numbers, one."""
 
-    Either any of the rarest words, so many as match few enough together; or, where even the rarest matches too many, several words
-    at once, and fewer if that finds too little.
+    required: Sequence[list[int]]
+    by_row: bool
+
+
+def _plans(there: Sequence[_Counted], keys: Sequence[CorpusKey], rows: int, limit: int) -> list[_Plan]:
+    """Return how candidates are found, the best way first; the next one where that finds too little.
+
+    Either any of the rarest words, so many as match few enough together. Or, where even the rarest matches too many, several words at
+    once, then what says the rarest often.
     """
     rare: list[int] = []
     matches = 0
     for one in there:
         if limit <= matches <= MAX_CANDIDATES < matches + one.matches:
-            return [[rare], [rare + one.term.numbers(keys)]]
+            return [_Plan([rare], by_row=False), _Plan([rare + one.term.numbers(keys)], by_row=True)]
         matches += one.matches
         rare += one.term.numbers(keys)
     if matches <= MAX_CANDIDATES or there[0].matches < limit:
-        return [[rare]]
-    most: list[list[int]] = []
+        return [_Plan([rare], by_row=matches > MAX_CANDIDATES)]
+    together: list[list[int]] = []
     expected = float(rows)
-    for one in there[: 2 * MAX_REQUIRED]:
+    for one in filter(lambda one: one.whole, there):
         expected *= one.matches / max(rows, 1)
-        most.append(one.term.numbers(keys))
-        if expected <= MAX_CANDIDATES or len(most) == MAX_REQUIRED:
+        together.append(one.term.numbers(keys))
+        if expected <= MAX_CANDIDATES or len(together) == MAX_REQUIRED:
             break
-    return [most[:count] for count in range(len(most), 0, -1)]
+    plans = [_Plan(together[:count], by_row=True) for count in range(len(together), 1, -1)]
+    often = [_Plan([there[0].term.numbers(keys, step)], by_row=True) for step in range(len(FREQUENCIES) - 1, -1, -1)]
+    return plans + often
 
 
 async def _counted(
-    connection: Any, scope: Scope, terms: Sequence[WeightedTerm], keys: Sequence[bytes], rows: int
+    connection: Any, scope: Scope, terms: Sequence[WeightedTerm], keys: Sequence[CorpusKey], rows: int
 ) -> list[_Counted]:
-    """Return terms with how many chunks have them and what they weigh, the rarest first."""
+    """Return terms with how many chunks have them, and what they weigh."""
     found = await connection.fetch(
         COUNTS,
         scope.owner,
@@ -178,8 +212,8 @@ async def _counted(
         weight = one.weight * math.log(1 + (rows - matches + 0.5) / (matches + 0.5))
         if not matches and one.optional:
             continue
-        counted.append(_Counted(one.term, weight, matches))
-    return sorted(counted, key=lambda one: one.matches)
+        counted.append(_Counted(one.term, weight, matches, whole=not one.optional))
+    return counted
 
 
 async def _found(
@@ -187,8 +221,8 @@ async def _found(
     scope: Scope,
     query: ParsedQuery,
     there: Sequence[_Counted],
-    drivers: Sequence[list[int]],
-    keys: Sequence[bytes],
+    plan: _Plan,
+    keys: Sequence[CorpusKey],
     languages: Sequence[str],
     *,
     every: float,
@@ -202,22 +236,25 @@ async def _found(
     asked += [(LEFT_OUT, 0.0, _array(term.numbers(keys))) for term in query.left_out(languages)]
     conditions = scope.conditions(8)
     first = 8 + len(conditions.parameters)
-    parameters: list[Any] = [*conditions.parameters, *drivers]
-    required = "".join(f" AND c.numbers && ${first + place}::bigint[]" for place in range(len(drivers)))
-    first += len(drivers)
+    parameters: list[Any] = [*conditions.parameters, *plan.required]
+    required = "".join(f" AND c.numbers && ${first + place}::bigint[]" for place in range(len(plan.required)))
+    first += len(plan.required)
     patterns = query.patterns
     parameters += patterns
     phrases = "".join(
         f" AND concat_ws(E'\\n', array_to_string(c.heading_path, E'\\n'), c.text) ~ ${first + place}"
         for place in range(len(patterns))
     )
-    statement = MATCHES.format(
+    hits = (HITS_BY_ROW if plan.by_row else HITS_BY_INDEX).format(
         scope=_SCOPE,
         join=conditions.join,
         where=conditions.where,
         required=required,
+        max_rows=2 * MAX_CANDIDATES,
+    )
+    statement = MATCHES.format(
+        hits=hits,
         phrases=phrases,
-        max_matches=2 * MAX_CANDIDATES,
         max_ranked=2 * MAX_CANDIDATES if patterns else MAX_RANKED,
         left_out=LEFT_OUT,
         model_id=scope.model.id,
