@@ -160,7 +160,7 @@ def passage_terms(
     for form, weight in weights.items():
         number = _number(corpus, form)
         numbers.append(number)
-        if weight >= 1.5:  # noqa: PLR2004 - the half is what rounds to the second step
+        if weight >= 1.5:  # the half is what rounds to the second step
             numbers += [number | step for step in range(1, bisect_right(FREQUENCIES, weight + 0.5))]
         if samples:
             numbers += [number | sample for sample in samples]

@@ -20,6 +20,8 @@ LENGTH_SHARE: Final = 0.4
 # BM25's k1 and b; chunks are cut alike, so their length says less than the textbook's 0.75
 MAX_CANDIDATES: Final = 1_000
 # that the rarest words may match; common words' matches are bounded by twice that
+MAX_READ: Final = 400
+# whose own numbers are read, 45 µs each
 MAX_TERMS: Final = 16
 # that weigh the most are looked for; an error's text has more, and is found by these
 MAX_RANKED: Final = 1_000
@@ -71,7 +73,10 @@ candidates AS MATERIALIZED (
 ),
 hits AS MATERIALIZED (
     SELECT asked.number, asked.frequency, corpus, document_id, id, length
-    FROM candidates CROSS JOIN LATERAL unnest(candidates.numbers) AS said (one) JOIN asked ON asked.one = said.one
+    FROM candidates
+    CROSS JOIN LATERAL (
+        SELECT one FROM unnest(candidates.numbers) AS said (one) WHERE one = ANY({every}::bigint[])
+    ) AS said JOIN asked USING (one)
 )"""
 MATCHES: Final = """
 WITH {hits},
@@ -149,7 +154,7 @@ async def _matching(
         return []
     plans = _plans(there, keys, rows, limit)
     if required := [term.numbers(keys) for term in query.required]:
-        plans = [_Plan(required, by_row=True)]
+        plans = [_Plan(required)]
     found: list[Candidate] = []
     for plan in plans:
         found = await _found(connection, scope, query, there, plan, keys, languages, every=every, limit=limit)
@@ -163,24 +168,24 @@ class _Plan:
     """What candidates must have: of each list of numbers, one."""
 
     required: Sequence[list[int]]
-    by_row: bool
+    by_row: bool = False
 
 
 def _plans(there: Sequence[_Counted], keys: Sequence[CorpusKey], rows: int, limit: int) -> list[_Plan]:
     """Return how candidates are found, the best way first; the next one where that finds too little.
 
-    Either any of the rarest words, so many as match few enough together. Or, where even the rarest matches too many, several words at
-    once, then what says the rarest often.
+    Either any of the rarest words, so many as match few enough together; or, where even the rarest matches too many, several words at
+    once, and of one word alone those that say it most often.
     """
     rare: list[int] = []
     matches = 0
     for one in there:
         if limit <= matches <= MAX_CANDIDATES < matches + one.matches:
-            return [_Plan([rare], by_row=False), _Plan([rare + one.term.numbers(keys)], by_row=True)]
+            return [_Plan([rare]), _Plan([rare + one.term.numbers(keys)])]
         matches += one.matches
         rare += one.term.numbers(keys)
     if matches <= MAX_CANDIDATES or there[0].matches < limit:
-        return [_Plan([rare], by_row=matches > MAX_CANDIDATES)]
+        return [_Plan([rare])]
     together: list[list[int]] = []
     expected = float(rows)
     for one in filter(lambda one: one.whole, there):
@@ -188,9 +193,8 @@ def _plans(there: Sequence[_Counted], keys: Sequence[CorpusKey], rows: int, limi
         together.append(one.term.numbers(keys))
         if expected <= MAX_CANDIDATES or len(together) == MAX_REQUIRED:
             break
-    plans = [_Plan(together[:count], by_row=True) for count in range(len(together), 1, -1)]
-    often = [_Plan([there[0].term.numbers(keys, step)], by_row=True) for step in range(len(FREQUENCIES) - 1, -1, -1)]
-    return plans + often
+    several = [_Plan(together[:count], by_row=True) for count in range(len(together), 1, -1)]
+    return [*several, _Plan([there[0].term.numbers(keys)])]
 
 
 async def _counted(
@@ -229,11 +233,11 @@ async def _found(
     limit: int,
 ) -> list[Candidate]:
     asked = [
-        (number, float(frequency), _array(one.term.numbers(keys, step)))
+        (number, float(frequency), one.term.numbers(keys, step))
         for number, one in enumerate(there)
         for step, frequency in enumerate(FREQUENCIES)
     ]
-    asked += [(LEFT_OUT, 0.0, _array(term.numbers(keys))) for term in query.left_out(languages)]
+    asked += [(LEFT_OUT, 0.0, term.numbers(keys)) for term in query.left_out(languages)]
     conditions = scope.conditions(8)
     first = 8 + len(conditions.parameters)
     parameters: list[Any] = [*conditions.parameters, *plan.required]
@@ -245,12 +249,15 @@ async def _found(
         f" AND concat_ws(E'\\n', array_to_string(c.heading_path, E'\\n'), c.text) ~ ${first + place}"
         for place in range(len(patterns))
     )
+    if plan.by_row:
+        parameters.append([number for _, _, numbers in asked for number in numbers])
     hits = (HITS_BY_ROW if plan.by_row else HITS_BY_INDEX).format(
+        every=f"${7 + len(parameters)}",
         scope=_SCOPE,
         join=conditions.join,
         where=conditions.where,
         required=required,
-        max_rows=2 * MAX_CANDIDATES,
+        max_rows=MAX_READ if plan.by_row else 2 * MAX_CANDIDATES,
     )
     statement = MATCHES.format(
         hits=hits,
@@ -267,7 +274,7 @@ async def _found(
         scope.corpora,
         [number for number, _, _ in asked],
         [frequency for _, frequency, _ in asked],
-        [numbers for _, _, numbers in asked],
+        [_array(numbers) for _, _, numbers in asked],
         [one.weight / every for one in there],
         limit,
         *parameters,
