@@ -18,6 +18,8 @@ SURFACE_SHARE: Final = 0.4
 # of a word's weight: for a passage that has it as it was typed, not in another form
 PART_WEIGHT: Final = 0.6
 # of a word that is only part of a name, such as `gather` in `asyncio.gather`
+CODE_WEIGHT: Final = 1.5
+# of a name that no sentence has by itself
 MAX_NAME_WORDS: Final = 2
 # without a function word, so few are a name that is looked up, not a question
 
@@ -71,13 +73,13 @@ class ParsedQuery:
         asks = len(self._names) > MAX_NAME_WORDS or any(_is_function_word(word, FUNCTION_WORDS) for word in words)
         if self.phrases or not asks:
             return MEANING_OF_NAME
-        return MEANING_BESIDE_NAME if any(name.wholes for name in self._names) else MEANING_OF_QUESTION
+        return MEANING_BESIDE_NAME if any(name.code for name in self._names) else MEANING_OF_QUESTION
 
     def terms(self, languages: Sequence[str]) -> list[WeightedTerm]:
         """Return its terms for passages in these languages; function words only where it has nothing else."""
         told = dict.fromkeys((*languages, ENGLISH))
         words = [
-            (word, PART_WEIGHT if name.wholes and place else 1.0)
+            (word, (CODE_WEIGHT if name.code else 1.0) * (PART_WEIGHT if name.wholes and place else 1.0))
             for name in self._names
             for place, group in enumerate((name.wholes, name.parts))
             for word in group
@@ -125,7 +127,7 @@ def parse_query(text: str) -> ParsedQuery:
         quoted = " ".join(phrases)
         meaning = " ".join(f"{_EXCLUDED.sub(' ', outside)} {quoted}".split())
     elif phrases:
-        meaning = re.sub(r"[\"“”„«»]", " ", text)
+        meaning = " ".join(re.sub(r"[\"“”„«»]", " ", text).split())
     if not _WORD_CHARACTERS.search(meaning):
         return ParsedQuery(text, phrases, ())
     return ParsedQuery(meaning, phrases, excluded)
