@@ -34,6 +34,11 @@ class Settings(ServiceSettings):
         default="", description="put before a search's query, for models trained with an instruction there"
     )
 
+    EMBEDDING_PASSAGE_PREFIX: str = Field(
+        default="",
+        description="put before each passage, for models trained with one; chunking has the same, and counts it",
+    )
+
     EXACT_SEARCH_MAX_ROWS: int = Field(
         default=20_000, ge=0, description="up to this many candidate chunks are compared one by one, not by the index"
     )
