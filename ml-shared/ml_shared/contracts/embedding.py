@@ -169,7 +169,9 @@ class SearchRequest(RequestModel):
     highlights: bool = Field(default=False, description="tell where the query's words stand in each passage")
     explain: bool = Field(default=False, description="tell each passage's rank and score by meaning and by words")
     facets: (
-        Annotated[list[Annotated[Told, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=MAX_FACETS)]
+        Annotated[
+            list[Annotated[Told, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=MAX_FACETS)
+        ]
         | None
     ) = Field(default=None, description="metadata keys whose values are counted among the documents found")
     rerank: bool | None = Field(

@@ -30,14 +30,14 @@ def open_after(texts: Iterable[str]) -> Fence | None:
 
 
 def blocks(text: str, fence: Fence | None) -> Iterator[tuple[int, int]]:
-    """Return where code blocks begin and end, fences included.
+    """Return where code blocks begin and end, fences included: one that began before the text at -1, one that goes on beyond its end.
 
     Parameters
     ----------
     fence
         Of the block in which the text begins.
     """
-    begin = 0
+    begin = -1
     for found in _FENCE.finditer(text):
         was, fence = fence, _next(fence, found["mark"], found["rest"])
         if was is None and fence is not None:
@@ -45,7 +45,7 @@ def blocks(text: str, fence: Fence | None) -> Iterator[tuple[int, int]]:
         elif was is not None and fence is None:
             yield begin, found.end()
     if fence is not None:
-        yield begin, len(text)
+        yield begin, len(text) + 1
 
 
 def _next(fence: Fence | None, mark: str, rest: str) -> Fence | None:
