@@ -4,6 +4,7 @@ from instrumentation import init_telemetry
 
 init_telemetry()  # first: what it instruments has to be imported after it
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -14,6 +15,7 @@ from app.api.routes import async_, corpora, health, openai, sync
 from app.config import settings
 from app.core.logic import open_embedding, read_gauges
 from app.core.metrics import VECTORS_KEPT_SECONDS
+from app.core.renewal import keep_renewing
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
@@ -35,6 +37,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             open_embedding(settings, command_timeout_seconds=settings.SYNC_TIMEOUT_SECONDS)
         )
         app.state.embedding = embedding
+        renewing = asyncio.create_task(keep_renewing(embedding.pool))
+        stack.callback(renewing.cancel)
         app.state.readings.add(lambda: read_gauges(embedding), kept_seconds=VECTORS_KEPT_SECONDS)
         yield
 

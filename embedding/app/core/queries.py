@@ -85,10 +85,7 @@ class ParsedQuery:
         words = [(word, weight) for word, weight in words if not _is_function_word(word, told)] or words
         made: dict[Term, WeightedTerm] = {}
         for word, weight in words[:MAX_WORDS]:
-            for term in (
-                WeightedTerm(surface_term(word), weight * SURFACE_SHARE, optional=True),
-                WeightedTerm(stem_term(word, told), weight * (1 - SURFACE_SHARE), optional=False),
-            ):
+            for term in _weighted(word, weight, told):
                 if term.term not in made or made[term.term].weight < term.weight:
                     made[term.term] = term
         return list(made.values())
@@ -132,6 +129,16 @@ def parse_query(text: str) -> ParsedQuery:
     if not _WORD_CHARACTERS.search(meaning):
         return ParsedQuery(text, phrases, ())
     return ParsedQuery(meaning, phrases, excluded)
+
+
+def _weighted(word: str, weight: float, languages: Iterable[str]) -> list[WeightedTerm]:
+    stem, surface = stem_term(word, languages), surface_term(word)
+    if stem == surface:
+        return [WeightedTerm(stem, weight, optional=False)]
+    return [
+        WeightedTerm(surface, weight * SURFACE_SHARE, optional=True),
+        WeightedTerm(stem, weight * (1 - SURFACE_SHARE), optional=False),
+    ]
 
 
 def _is_function_word(word: str, languages: Iterable[str]) -> bool:

@@ -8,7 +8,7 @@ from pgvector import HalfVector
 
 from app.core.answers.look import Look
 from app.core.queries import ParsedQuery
-from app.core.ranking import DEPTH, Candidate, fuse, placed
+from app.core.ranking import DEPTH, Candidate, by_vector, by_words, fuse
 from app.core.storage import search as storage
 from app.core.storage.matching import having, matching
 from app.core.storage.search import Scope
@@ -44,12 +44,12 @@ async def candidates(
             nearest = await _nearest(connection, scope, query.vector, rows=rows, exact_max_rows=exact_max_rows)
         look.saw(nearest, DEPTH)
     if query.mode is SearchMode.VECTOR:
-        return placed(nearest, "vector")
+        return by_vector(nearest)
     with look.timed("text"):
         found = await matching(connection, scope, query.parsed, query.languages, rows=rows, limit=DEPTH)
     look.saw(found, DEPTH)
     if query.mode is SearchMode.TEXT:
-        return placed(found, "text")
+        return by_words(found)
     with look.timed("fuse"):
         nearest = await _allowed(connection, scope, query, nearest, found)
         return fuse(nearest, found, meaning=query.parsed.meaning_share)
