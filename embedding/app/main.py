@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
+from app.api.openai_errors import OpenAiErrors
 from app.api.routes import async_, corpora, health, openai, sync
 from app.config import settings
 from app.core.logic import open_embedding, read_gauges
@@ -50,6 +51,7 @@ app = FastAPI(
     redirect_slashes=False,  # there is one address for each thing
 )
 app.add_middleware(BodyMiddleware, limits=BodyLimits.of(settings, routes={"/search": SEARCH_MAX_BYTES}))
+app.add_middleware(OpenAiErrors)
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
 app.include_router(health.router)
