@@ -159,6 +159,13 @@ async def test_plain_text_is_chunked_as_text(core: Core, stages: StageClient, fl
     assert fleet.chunking.calls[0].body["format"] == "text"
 
 
+async def test_where_a_documents_pages_begin_goes_with_its_text(core: Core, stages: StageClient, fleet: Fleet) -> None:
+    dispatcher, content = build(core, stages)
+    await scraped(core, content, pages=[{"number": 1, "start": 0}, {"number": 2, "start": 9}])
+    await dispatcher.run(Stage.CHUNKING)
+    assert fleet.chunking.calls[0].body["pages"] == [{"number": 1, "start": 0}, {"number": 2, "start": 9}]
+
+
 async def test_embedding_is_asked_with_the_reference_and_what_the_page_says_of_itself(
     core: Core, stages: StageClient, fleet: Fleet
 ) -> None:

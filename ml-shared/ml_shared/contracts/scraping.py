@@ -6,13 +6,13 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field
 
 from ml_shared.contracts.base import Identifier, PeerModel, RequestModel, Url
+from ml_shared.contracts.chunking import MAX_PAGES, PageStart
 from ml_shared.contracts.queueing import BATCH_MAX, HandOutFields, StageFields
 from ml_shared.contracts.values import PeerTimestamp
 
 METHOD_MAX_CHARACTERS: Final = 60
 _HEADER_VALUE: Final = r"^[!-~\u0080-\u00ff](?:[ -~\u0080-\u00ff]*[!-~\u0080-\u00ff])?$"
 VALIDATOR_MAX_CHARACTERS: Final = 500
-PAGES_MAX: Final = 5_000
 
 
 class ExtractionWarning(StrEnum):
@@ -61,13 +61,6 @@ class EnqueueScrape(StageFields):
     url: Url
     if_none_match: IfNoneMatch = None
     if_modified_since: IfModifiedSince = None
-
-
-class PageStart(PeerModel):
-    """Where a page of a document begins in its text, or a slide."""
-
-    number: Annotated[int, Field(ge=1)]
-    start: Annotated[int, Field(ge=0)] = Field(description="code points from the beginning of `content`")
 
 
 class ScrapeHandOut(HandOutFields, EnqueueScrape):
@@ -133,7 +126,7 @@ class ScrapeResult(PeerModel):
         description="the page is what the request's validators say; it was not sent, and nothing was read",
     )
     nofollow: bool = Field(default=False, description="the page asks robots not to follow its links")
-    pages: Annotated[list[PageStart], Field(max_length=PAGES_MAX)] = Field(
+    pages: Annotated[list[PageStart], Field(max_length=MAX_PAGES)] = Field(
         default_factory=list, description="of a document with pages or slides: where each that has text begins"
     )
     extraction: Extraction | None = Field(default=None, description="null from versions that did not tell")

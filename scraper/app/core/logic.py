@@ -20,7 +20,8 @@ from app.core.robots.directives import forbids_following, refuse_noindex, rules_
 from app.core.robots.store import RobotsStore
 from app.core.telemetry import NOT_MODIFIED as NOT_MODIFIED_OUTCOME
 from app.core.telemetry import counted, extracting, fetched, fetching
-from ml_shared.contracts.scraping import Extraction, ExtractionWarning, PageStart, ScrapeResult
+from ml_shared.contracts.chunking import PageStart
+from ml_shared.contracts.scraping import Extraction, ExtractionWarning, ScrapeResult
 
 if TYPE_CHECKING:
     from app.config import Settings

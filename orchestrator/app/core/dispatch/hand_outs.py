@@ -113,6 +113,7 @@ def chunk_request(job: HandOut, page: Page) -> ChunkRequest:
     return ChunkRequest(
         text=scraped.content,
         format=TextFormat.TEXT if plain else TextFormat.MARKDOWN,
+        pages=scraped.pages,
         job_id=str(job.job_id),
         **job.chunking,
     )
