@@ -53,8 +53,9 @@ async def embed_sync(payload: EmbedBody, service: Service, ctx: CallerContext = 
     tags=[Operation.READ],
     summary="Find the passages that answer a query best",
     description="`vector` goes by meaning, `text` by words, `hybrid` by both. `score` is what orders the results, and "
-    "what `min_score` is compared with: the cosine similarity (`vector`), the share of the query's words, weighed by "
-    "their rarity, that the passage has (`text`), or the fused rank as a share of the highest possible (`hybrid`).",
+    "what `min_score` is compared with: the cosine similarity (`vector`), BM25 as a share of its limit, 0.45 for "
+    "each of the query's words once (`text`), or a weighted sum of that and of how near the passage is among the nearest hundred "
+    '(`hybrid`). In `text` and `hybrid`, `"words in quotation marks"` must stand in the passage as they are, and a `-word` must not.',
 )
 async def search_sync(payload: SearchBody, service: Service, ctx: CallerContext = Depends(users_and())) -> SearchAnswer:
     await enforcer.check(ctx)
