@@ -306,7 +306,21 @@ async def test_the_words_index_is_asked_for_every_word_ten_times_on_one_connecti
             assert all("chunk_terms_numbers" in line or "Bitmap Heap Scan" in line for line in scans), plan
 
 
-@pytest.mark.parametrize("query", ["the of and", "'", "\\", "a & | ! ( ) :*", "\0", "it's \\'quoted\\'", "🦊"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "the of and",
+        f'"{"Ab " * 2_600}"',
+        "x." * 3_999,
+        '"it" ' * 1_500,
+        "'",
+        "\\",
+        "a & | ! ( ) :*",
+        "\0",
+        "it's \\'quoted\\'",
+        "🦊",
+    ],
+)
 @pytest.mark.parametrize("mode", ["text", "hybrid"])
 async def test_no_query_breaks_the_search(service: Embedding, query: str, mode: str) -> None:
     await index(service, "it's quoted", "ordinary")

@@ -74,7 +74,11 @@ def settings(answers: Answers) -> Settings:
             # the example has its own model's
             **({"EMBEDDING_QUERY_PREFIX": ""} if model else {}),
             **_given(
-                answers, "EMBEDDING_DIMENSIONS", "EMBEDDING_MAX_TOKENS", "EMBEDDING_QUERY_PREFIX", "EMBEDDING_PASSAGE_PREFIX"
+                answers,
+                "EMBEDDING_DIMENSIONS",
+                "EMBEDDING_MAX_TOKENS",
+                "EMBEDDING_QUERY_PREFIX",
+                "EMBEDDING_PASSAGE_PREFIX",
             ),
             "SERVICE_API_KEY": key[Service.EMBEDDING],
             "EMBEDDING_API_BASE_URL": answers.EMBEDDING_API_BASE_URL,

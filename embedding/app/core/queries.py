@@ -9,7 +9,7 @@ from typing import Final
 from app.core.languages import ENGLISH, FUNCTION_WORDS
 from app.core.ranking import MEANING_BESIDE_NAME, MEANING_OF_NAME, MEANING_OF_QUESTION
 from app.core.terms import Term, stem_term, surface_term
-from app.core.words import Name, names, unspaced
+from app.core.words import MAX_RUN_CHARACTERS, Name, names, unspaced
 
 MAX_WORDS: Final = 24
 MAX_PHRASES: Final = 8
@@ -26,7 +26,7 @@ MAX_NAME_WORDS: Final = 2
 _PHRASE: Final = re.compile(r'"([^"]+)"|“([^”]+)”|„([^“”]+)[“”]|«\s*([^»]+?)\s*»')
 _EXCLUDED: Final = re.compile(r"(?<!\S)[-−](?=[^\W\d_]{3})(\w[\w.]*)(?!\S)")
 # `--option`, `-x`, `-la` and `-1` are words
-_BETWEEN: Final = r"[[:space:][:punct:]]+"
+_BETWEEN: Final = "[^[:alnum:]]+"
 _BEGIN, _END = "(^|[^[:alnum:]_])", "($|[^[:alnum:]_])"
 _WORD_CHARACTERS: Final = re.compile(r"\w+")
 
@@ -148,7 +148,7 @@ def _is_function_word(word: str, languages: Iterable[str]) -> bool:
 
 
 def _pattern(phrase: str) -> str:
-    words = _WORD_CHARACTERS.findall(phrase)
+    words = [word[:MAX_RUN_CHARACTERS] for word in _WORD_CHARACTERS.findall(phrase)[:MAX_WORDS]]
     # Character by character: a database that sorts by bytes knows no small letters beyond ASCII
     spelled = (
         "".join(f"[{''.join(sorted({letter, letter.lower()[:1], letter.upper()[:1]}))}]" for letter in word)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-import Stemmer
+import Stemmer  # type: ignore[import-not-found]  # a compiled module without stubs
 
 from app.core.languages import STEMMERS
 
