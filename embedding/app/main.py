@@ -13,6 +13,7 @@ from app.api.routes import async_, corpora, health, openai, sync
 from app.config import settings
 from app.core.logic import open_embedding, read_gauges
 from app.core.metrics import VECTORS_KEPT_SECONDS
+from app.core.settling import settling
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
@@ -34,6 +35,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             open_embedding(settings, command_timeout_seconds=settings.SYNC_TIMEOUT_SECONDS)
         )
         app.state.embedding = embedding
+        await stack.enter_async_context(settling(settings, embedding.pool))
         app.state.readings.add(lambda: read_gauges(embedding), kept_seconds=VECTORS_KEPT_SECONDS)
         yield
 

@@ -13,7 +13,15 @@ from app.config import Settings
 from app.core.difference import Piece
 from app.core.endpoint import REQUESTS_AT_ONCE, Embedded, EmbeddingEndpoint
 from app.core.indexing import Indexer
-from app.core.metrics import VECTORS_BYTES, VECTORS_STORED
+from app.core.metrics import (
+    INDEXES,
+    ROWS,
+    STORE_BYTES,
+    VECTORS_BYTES,
+    VECTORS_SEGMENTS,
+    VECTORS_STORED,
+    VECTORS_TAIL,
+)
 from app.core.queries import parse_query
 from app.core.searching import Query, search
 from app.core.storage.claims import DocumentWrite
@@ -21,6 +29,7 @@ from app.core.storage.corpora import get_corpora
 from app.core.storage.models import Model, read_model, read_stored_vectors
 from app.core.storage.pool import open_store
 from app.core.storage.search import Scope
+from app.core.storage.segments import read_relations, read_tails
 from ml_shared.contracts.base import Timestamp
 from ml_shared.contracts.embedding import Document, IndexResult, SearchMode, SearchRequest, SearchResult
 from ml_shared.contracts.values import storable
@@ -164,9 +173,19 @@ async def execute_search(service: Embedding, owner: str, request: SearchRequest)
 async def read_gauges(service: Embedding) -> Values:
     """Return what a scrape reads from the database."""
     stored = await read_stored_vectors(service.pool)
+    tails = await read_tails(service.pool, service.settings.EXACT_SEARCH_MAX_ROWS)
+    relations = await read_relations(service.pool)
+    none: dict[tuple[str, ...], float] = {(of.model,): 0.0 for of in stored}
     return {
         VECTORS_STORED: {(of.model,): float(of.vectors) for of in stored},
         VECTORS_BYTES: {(of.model,): float(of.bytes) for of in stored},
+        VECTORS_TAIL: none | {(model,): float(tail) for model, tail, _ in tails},
+        VECTORS_SEGMENTS: none | {(model,): float(count) for model, _, count in tails},
+        STORE_BYTES: {
+            (name, part): float(size)
+            for name, rows, indexes in relations
+            for part, size in ((ROWS, rows), (INDEXES, indexes))
+        },
     }
 
 
