@@ -4,6 +4,7 @@ from instrumentation import init_telemetry
 
 init_telemetry()  # first: what it instruments has to be imported after it
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -13,6 +14,7 @@ from app.api.routes import async_, corpora, health, openai, sync
 from app.config import settings
 from app.core.logic import open_embedding, read_gauges
 from app.core.metrics import VECTORS_KEPT_SECONDS
+from app.core.renewal import keep_renewing
 from app.core.settling import settling
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
@@ -36,6 +38,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         app.state.embedding = embedding
         await stack.enter_async_context(settling(settings, embedding.pool))
+        renewing = asyncio.create_task(keep_renewing(embedding.pool))
+        stack.callback(renewing.cancel)
         app.state.readings.add(lambda: read_gauges(embedding), kept_seconds=VECTORS_KEPT_SECONDS)
         yield
 

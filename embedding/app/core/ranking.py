@@ -62,6 +62,11 @@ def fuse(nearest: Sequence[Candidate], matching: Sequence[Candidate], *, meaning
     return sorted(fused.values(), key=lambda candidate: (-candidate.score, candidate.id))
 
 
-def placed(ranking: Sequence[Candidate], leg: str) -> list[Candidate]:
-    """Return one leg's order as an answer of its own: each candidate with its place in that leg, `vector` or `text`."""
-    return [replace(candidate, **{leg: Leg(rank, candidate.score)}) for rank, candidate in enumerate(ranking, start=1)]
+def by_vector(nearest: Sequence[Candidate]) -> list[Candidate]:
+    """Return the vector leg's order as an answer of its own."""
+    return [replace(one, vector=Leg(rank, one.score)) for rank, one in enumerate(nearest, start=1)]
+
+
+def by_words(matching: Sequence[Candidate]) -> list[Candidate]:
+    """Return the text leg's order as an answer of its own."""
+    return [replace(one, text=Leg(rank, one.score)) for rank, one in enumerate(matching, start=1)]

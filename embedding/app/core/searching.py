@@ -9,7 +9,7 @@ from pgvector import HalfVector
 
 from app.core.metrics import SEARCH_SECONDS
 from app.core.queries import ParsedQuery
-from app.core.ranking import DEPTH, Candidate, fuse, placed
+from app.core.ranking import DEPTH, Candidate, by_vector, by_words, fuse
 from app.core.storage import search as storage
 from app.core.storage.matching import having, matching
 from app.core.storage.search import Scope
@@ -69,10 +69,10 @@ async def candidates(connection: Any, scope: Scope, query: Query, *, rows: int, 
     if query.vector is not None:
         nearest = await _nearest(connection, scope, query.vector, rows=rows, exact_max_rows=exact_max_rows)
     if query.mode is SearchMode.VECTOR:
-        return placed(nearest, "vector")
+        return by_vector(nearest)
     found = await matching(connection, scope, query.parsed, query.languages, rows=rows, limit=DEPTH)
     if query.mode is SearchMode.TEXT:
-        return placed(found, "text")
+        return by_words(found)
     nearest = await _allowed(connection, scope, query, nearest, found)
     return fuse(nearest, found, meaning=query.parsed.meaning_share)
 

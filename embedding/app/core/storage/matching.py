@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from app.core.queries import ParsedQuery, WeightedTerm
 from app.core.ranking import Candidate
+from app.core.storage.older_words import older_matching
 from app.core.storage.search import Scope, candidate_of
 from app.core.terms import FREQUENCIES, SAMPLES, Term, corpus_key
 
@@ -108,10 +109,10 @@ async def matching(
         How many chunks these hold; what a word's rarity is measured against.
     """
     await connection.execute("SELECT set_config('enable_seqscan', 'off', true)")
-    try:
-        return await _matching(connection, scope, query, languages, rows=rows, limit=limit)
-    finally:
-        await connection.execute("SET LOCAL enable_seqscan = on")
+    found = await _matching(connection, scope, query, languages, rows=rows, limit=limit)
+    await connection.execute("SET LOCAL enable_seqscan = on")
+    older = await older_matching(connection, scope, query, limit=limit)
+    return sorted((*found, *older), key=lambda candidate: (-candidate.score, candidate.id))[:limit]
 
 
 async def _matching(

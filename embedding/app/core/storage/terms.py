@@ -1,5 +1,6 @@
 """The words of chunks as they are stored, and bringing older documents' to this version of them."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -11,6 +12,9 @@ from app.core.storage.pool import store_errors
 from app.core.terms import VERSION, DocumentTerms, Passage
 
 COLUMNS: Final = ("owner", "corpus", "document_id", "id", "length", "digest", "numbers")
+
+MADE_AT_ONCE: Final = 8
+# some milliseconds, in which nobody else has the process
 
 FORGET_TERMS: Final = """
 DELETE FROM chunk_terms WHERE owner = $1 AND corpus = $2 AND document_id = $3 AND id = ANY($4::bigint[])
@@ -54,7 +58,9 @@ async def write_terms(
     if not passages:
         return
     records = []
-    for chunk_id, passage in passages:
+    for place, (chunk_id, passage) in enumerate(passages):
+        if place % MADE_AT_ONCE == 0:
+            await asyncio.sleep(0)
         made = terms.made(passage)
         records.append((*key, chunk_id, made.length, terms.digest(passage.heading_path), made.numbers))
     await connection.copy_records_to_table("chunk_terms", columns=COLUMNS, records=records)

@@ -1,0 +1,42 @@
+"""Bringing the words of documents that an older version wrote to this one's, behind what else is going on.
+
+A document at a time, under the lock that a replacement of it takes: whichever comes first, the other finds its work done. Killed, it
+goes on where it was; in several processes at once, each takes another document.
+"""
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+import asyncpg
+
+from app.core.errors import StoreUnavailableError
+from app.core.storage.terms import renew_document
+
+REST: Final = 4.0
+# for each second of work: a fifth of one core, and of the database's time
+LOOK_AGAIN_SECONDS: Final = 60.0
+# another VM may still run an older version
+
+logger = logging.getLogger(__name__)
+
+
+async def keep_renewing(pool: asyncpg.Pool) -> None:
+    """Renew documents until cancelled; where none is older, look once a minute."""
+    documents = chunks = 0
+    while True:
+        began = time.monotonic()
+        try:
+            renewed = await renew_document(pool)
+        except StoreUnavailableError:
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            continue
+        if renewed is not None:
+            documents, chunks = documents + 1, chunks + renewed
+            await asyncio.sleep(REST * (time.monotonic() - began))
+            continue
+        if documents:
+            logger.info("words_renewed", extra={"documents": documents, "chunks": chunks})
+            documents = chunks = 0
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
