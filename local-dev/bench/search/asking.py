@@ -61,7 +61,14 @@ async def scopes(bench: Bench, large: str, small: str) -> list[Scope]:
 async def _ask(bench: Bench, scope: Scope, query: str, mode: SearchMode) -> tuple[float, list[tuple[str, int]]]:
     filters = None if scope.group is None else {"metadata": {"group": scope.group}}
     request = SearchRequest.model_validate(
-        {"query": query, "corpora": list(scope.corpora), "top_k": TOP_K, "mode": mode, "filters": filters}
+        {
+            "query": query,
+            "corpora": list(scope.corpora),
+            "top_k": TOP_K,
+            "mode": mode,
+            "filters": filters,
+            "max_per_document": None,
+        }
     )
     began = time.perf_counter()
     result = await bench.logic.execute_search(bench.service, scope.owner, request)
