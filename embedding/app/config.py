@@ -62,6 +62,10 @@ class Settings(ServiceSettings):
         default=20_000, ge=0, description="up to this many candidate chunks are compared one by one, not by the index"
     )
 
+    VECTOR_INDEX_WORKERS: int = Field(
+        default=0, ge=0, description="processes that PostgreSQL may build a vector index with, beside the first"
+    )
+
     @field_validator("DATABASE_URL")
     @classmethod
     def _as_asyncpg_takes_it(cls, value: str) -> str:

@@ -16,6 +16,7 @@ from app.config import settings
 from app.core.logic import open_embedding, read_gauges
 from app.core.metrics import VECTORS_KEPT_SECONDS
 from app.core.renewal import keep_renewing
+from app.core.settling import settling
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
@@ -37,6 +38,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             open_embedding(settings, command_timeout_seconds=settings.SYNC_TIMEOUT_SECONDS)
         )
         app.state.embedding = embedding
+        await stack.enter_async_context(settling(settings, embedding.pool))
         renewing = asyncio.create_task(keep_renewing(embedding.pool))
         stack.callback(renewing.cancel)
         app.state.readings.add(lambda: read_gauges(embedding), kept_seconds=VECTORS_KEPT_SECONDS)

@@ -81,7 +81,7 @@ def database(migrated_database: str) -> str:
 
     async def empty() -> None:
         connection = await asyncpg.connect(migrated_database)
-        await connection.execute("TRUNCATE chunk_terms, chunks, documents, corpora")
+        await connection.execute("TRUNCATE vectors, vector_segments, chunk_terms, chunks, documents, corpora")
         await connection.close()
 
     asyncio.run(empty())

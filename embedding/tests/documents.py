@@ -7,6 +7,7 @@ import httpx
 from opentelemetry import trace
 
 from app.core.logic import Embedding, Order, execute_index
+from app.core.settling import Settling
 from ml_shared.auth.context import hash_key
 from ml_shared.contracts.embedding import ChunkIn, Document, IndexResult
 
@@ -47,6 +48,24 @@ async def index(
         submitted_at=submitted_at or as_of,
     )
     return await execute_index(service, order, chunks_of(*texts))
+
+
+def settling_of(service: Embedding, *, more_than: int = 0, tail_rows: int = 1, loaded_rows: int = 1) -> Settling:
+    """Return what moves vectors into indexes, from few on."""
+    return Settling(
+        service.settings.DATABASE_URL,
+        service.pool,
+        more_than=more_than,
+        workers=0,
+        tail_rows=tail_rows,
+        loaded_rows=loaded_rows,
+    )
+
+
+async def settle(service: Embedding) -> None:
+    """Move all vectors into indexes."""
+    while await settling_of(service).look():
+        pass
 
 
 async def stored_texts(service: Embedding, url: str = "https://example.com/page") -> list[str]:

@@ -12,15 +12,23 @@ from prometheus_client import REGISTRY
 from app.config import Settings
 from app.core.endpoint import EmbeddingEndpoint, texts_cut
 from app.core.errors import EndpointUnavailableError, InputTooLongError
-from app.core.logic import Embedding, Order, execute_index
-from app.core.metrics import OUTCOMES, VECTORS_KEPT_SECONDS
+from app.core.logic import Embedding, Order, execute_index, read_gauges
+from app.core.metrics import (
+    INDEXES,
+    OUTCOMES,
+    ROWS,
+    STORE_BYTES,
+    VECTORS_KEPT_SECONDS,
+    VECTORS_SEGMENTS,
+    VECTORS_TAIL,
+)
 from app.core.storage.models import STORED_VECTORS
 from ml_shared.contracts.chunking import Chunk
 from ml_shared.contracts.embedding import Document, SearchMode
 from ml_shared.names import Operation
 from ml_shared.testing.endpoint import DEFAULT_DIMENSIONS, EndpointMode, FakeEndpoint
 from ml_shared.testing.servers import wait_until
-from tests.documents import NOON, OWNER, add, chunks_of, index
+from tests.documents import NOON, OWNER, add, chunks_of, index, settling_of
 
 
 def value(name: str, **labels: str) -> float:
@@ -199,11 +207,14 @@ async def test_a_search_is_timed_by_its_mode(client: httpx.AsyncClient, growth: 
     assert growth("ml_search_query_seconds_count", operation="read", mode=mode) == 1
 
 
+MODELS = ("test-model", "counted-model")
+
+
 async def scraped(client: httpx.AsyncClient) -> dict[str, float]:
     """Return what `/metrics` says of stored vectors, of these tests' models."""
     text = (await client.get("/metrics", headers={"X-API-Key": ""})).text
     lines = [line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("ml_vectors_") and "{model=" in line]
-    return {name: float(number) for name, number in lines if "test-model" in name or "counted-model" in name}
+    return {name: float(number) for name, number in lines if any(model in name for model in MODELS)}
 
 
 async def test_a_scrape_reads_how_many_vectors_of_each_model_are_stored_and_their_bytes(
@@ -230,11 +241,28 @@ async def test_a_scrape_reads_how_many_vectors_of_each_model_are_stored_and_thei
         'ml_vectors_stored{model="test-model"}': 41 + 2,
         'ml_vectors_bytes{model="counted-model"}': 40 * (2 * 100 + 8),
         'ml_vectors_bytes{model="test-model"}': 43 * (2 * DEFAULT_DIMENSIONS + 8),
-    }
+    } | {f'ml_vectors_{what}{{model="{model}"}}': 0 for what in ("tail", "segments") for model in MODELS}
     await client.delete("/corpora/docs")
     assert await scraped(client) == found, "kept for a while"
     source._until = 0.0
     assert (await scraped(client))['ml_vectors_stored{model="test-model"}'] == 41
+
+
+async def test_a_scrape_reads_the_longest_tail_the_segments_and_the_tables_sizes(service: Embedding) -> None:
+    service.settings.EXACT_SEARCH_MAX_ROWS = 2
+    await index(service, *(f"text {number}" for number in range(5)))
+    await index(service, "small", "too", owner="key:small")
+    model = service.model.name
+    found = await read_gauges(service)
+    assert found[VECTORS_TAIL][model,] == 5
+    await settling_of(service, more_than=2).look()
+    await index(service, "later", url="https://example.com/later")
+    found = await read_gauges(service)
+    assert (found[VECTORS_TAIL][model,], found[VECTORS_SEGMENTS][model,]) == (1, 1)
+    sizes = found[STORE_BYTES]
+    assert {name for name, _ in sizes} == {"vectors", "chunks", "chunk_terms", "documents"}
+    assert sizes["vectors", INDEXES] > 0
+    assert sizes["vectors", ROWS] > 0
 
 
 async def test_a_scrape_reads_stored_vectors_without_looking_at_chunks(service: Embedding) -> None:

@@ -98,4 +98,5 @@ async def test_the_migration_keeps_what_older_rows_are_found_by(first_schema: st
         await connection.execute(migration.sql)
     assert await connection.fetchval("SELECT search @@ 'fox'::tsquery FROM chunks")
     assert await connection.fetchval("SELECT terms_version FROM documents") == 0
+    assert await connection.fetchval("SELECT embedding::text FROM vectors JOIN chunks USING (id)") == "[1,0]"
     await connection.close()

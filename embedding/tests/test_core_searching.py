@@ -17,7 +17,7 @@ from app.core.storage.models import prepare_model, read_model
 from app.core.storage.search import Scope
 from ml_shared.contracts.embedding import SearchHit, SearchMode, SearchRequest
 from ml_shared.testing.endpoint import DEFAULT_DIMENSIONS, EndpointMode, FakeEndpoint, vector_of
-from tests.documents import OWNER, at, index
+from tests.documents import OWNER, at, index, settle, settling_of
 
 
 async def find(service: Embedding, query: str, *, owner: str = OWNER, **request: object) -> list[SearchHit]:
@@ -42,6 +42,8 @@ async def fill(service: Embedding, documents: int = 40) -> None:
         await index(service, *texts, url=url, language="en-IE", metadata={"number": number})
     await index(service, "text 3 3", "strange", url="https://stranger.example/", owner="key:stranger")
     await index(service, "text 5 0", url="https://example.com/other", corpus="other", language="de")
+    if service.settings.EXACT_SEARCH_MAX_ROWS == 0:
+        await settle(service)
 
 
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
@@ -61,14 +63,17 @@ async def test_the_vector_index_and_the_comparison_of_every_row_agree(service: E
     answers = []
     for limit in (20_000, 0):
         service.settings.EXACT_SEARCH_MAX_ROWS = limit
+        await settle(service)
         answers.append([hit.text for hit in await find(service, "something", mode="vector", top_k=20)])
     assert answers[0] == answers[1]
     assert len(answers[0]) == 20
 
 
-@pytest.mark.parametrize(("exact", "wanted"), [(True, "chunks_pkey"), (False, "chunks_embedding_model_")])
-async def test_each_path_uses_the_plan_that_it_is_named_for(service: Embedding, exact: bool, wanted: str) -> None:
+@pytest.mark.parametrize("exact", [True, False])
+async def test_each_path_uses_the_plan_that_it_is_named_for_each_time(service: Embedding, exact: bool) -> None:
     await fill(service, 10)
+    await settle(service)
+    await index(service, "came later", url="https://example.com/later")
     plans: list[str] = []
 
     class Explaining:
@@ -79,21 +84,28 @@ async def test_each_path_uses_the_plan_that_it_is_named_for(service: Embedding, 
             await self.connection.execute(*arguments)
 
         async def fetch(self, statement: str, *parameters: object) -> list[object]:
+            if "<=>" not in statement:
+                return await self.connection.fetch(statement, *parameters)
             await self.connection.execute("SET LOCAL enable_seqscan = off")
             rows = await self.connection.fetch(f"EXPLAIN {statement}", *parameters)
             plans.append("\n".join(row[0] for row in rows))
             return []
 
-    async with storage.snapshot(service.pool) as connection:
-        await storage.nearest(
-            Explaining(connection),
-            Scope(OWNER, ["docs"], service.model),
-            HalfVector(vector_of("x")),
-            limit=10,
-            exact=exact,
-        )
-    assert ("chunks_embedding_model_" in plans[0]) is not exact, plans[0]
-    assert "chunks_embedding_model_" in wanted or "CTE scope" in plans[0]
+    async with service.pool.acquire() as connection:
+        for _ in range(10):
+            async with connection.transaction():
+                await connection.execute(storage.PLANNING)
+                await storage.nearest(
+                    Explaining(connection),
+                    Scope(OWNER, ["docs"], service.model),
+                    HalfVector(vector_of("x")),
+                    limit=10,
+                    exact=exact,
+                )
+    assert len(plans) == 10
+    for plan in plans:
+        assert ("Scan using vectors_segment_" in plan) is not exact, plan
+        assert ("CTE scope" if exact else "vectors_by_id") in plan, plan
 
 
 async def test_every_search_of_a_connection_is_planned_for_what_it_asks(settings: Settings) -> None:
@@ -103,30 +115,33 @@ async def test_every_search_of_a_connection_is_planned_for_what_it_asks(settings
         await fill(service, 8)
         for limit in (20_000, 0):
             service.settings.EXACT_SEARCH_MAX_ROWS = limit
+            await settle(service)
             for mode in SearchMode:
                 for _ in range(10):
                     await find(service, "text 3 3", mode=mode, filters={"language": "en"})
         plans = await service.pool.fetch(
-            "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements WHERE statement ILIKE '%chunks%'"
+            "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements "
+            "WHERE statement ~ 'chunks|vectors c'"
         )
     searched = [plan for plan in plans if plan["custom_plans"] >= 10]
     assert len(searched) >= 4
     assert [plan["statement"] for plan in searched if plan["generic_plans"]] == []
 
 
-async def test_the_index_finds_a_small_owners_rows_among_a_large_ones(service: Embedding) -> None:
+async def test_the_index_finds_a_small_corpus_rows_among_a_large_ones(service: Embedding) -> None:
     service.settings.EXACT_SEARCH_MAX_ROWS = 0
     for number in range(20):
         await index(
-            service, *(f"big {number} {p}" for p in range(50)), url=f"https://big.example/{number}", owner="big"
+            service, *(f"big {number} {p}" for p in range(50)), url=f"https://big.example/{number}", corpus="big"
         )
     await index(service, *(f"small {p}" for p in range(12)))
+    await settle(service)
     hits = await find(service, "small", mode="vector", top_k=10, max_per_document=None)
     assert len(hits) == 10
     assert all(hit.text.startswith("small") for hit in hits)
 
 
-async def test_rows_behind_more_of_a_strangers_than_an_index_scan_passes_are_found_all_the_same(
+async def test_rows_behind_more_of_another_corpus_than_an_index_scan_passes_are_found_all_the_same(
     service: Embedding, endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage, "MAX_SCAN_TUPLES", 200)
@@ -136,10 +151,11 @@ async def test_rows_behind_more_of_a_strangers_than_an_index_scan_passes_are_fou
         texts = [f"near {number} {part}" for part in range(50)]
         for part, text in enumerate(texts):
             endpoint.pin(text, [component + 0.0001 * (50 * number + part) for component in near])
-        await index(service, *texts, url=f"https://big.example/{number}", owner="big")
+        await index(service, *texts, url=f"https://big.example/{number}", corpus="big")
     for part in range(12):
         endpoint.pin(f"far {part}", [-component - 0.001 * part for component in near])
     await index(service, *(f"far {part}" for part in range(12)))
+    await settle(service)
     for per_document, top_k, found in [(None, 10, 10), (None, 100, 12), (3, 100, 3)]:
         hits = await find(service, "query", mode="vector", top_k=top_k, max_per_document=per_document)
         assert len(hits) == found
@@ -386,17 +402,18 @@ async def test_min_score_cuts_what_is_below_it(service: Embedding) -> None:
     assert await find(service, "exactly this", mode="vector", min_score=1.1) == []
 
 
-async def test_only_the_current_models_rows_answer(service: Embedding) -> None:
+async def test_only_the_current_models_vectors_answer(service: Embedding) -> None:
     await index(service, "old words")
     async with service.pool.acquire() as connection:
         other = await prepare_model(connection, "another-model", DEFAULT_DIMENSIONS)
-    await service.pool.execute("UPDATE chunks SET model_id = $1", other.id)
-    for mode in SearchMode:
-        assert await find(service, "old words", mode=mode) == []
+    await service.pool.execute("UPDATE vectors SET model_id = $1", other.id)
+    await service.pool.execute("UPDATE corpora SET model_id = $1", other.id)
+    assert await find(service, "old words", mode="vector") == []
+    assert len(await find(service, "old words", mode="text")) == 1
     again = await index(service, "old words", as_of=datetime.now(UTC))
     assert (again.embedded, again.reused) == (1, 0)
-    assert len(await find(service, "old words")) == 1
-    assert await service.pool.fetchval("SELECT count(*) FROM chunks") == 1
+    assert len(await find(service, "old words", mode="vector")) == 1
+    assert await service.pool.fetch("SELECT model_id FROM vectors") == [(service.model.id,)]
 
 
 async def test_a_models_dimensions_never_change_under_its_name(service: Embedding) -> None:
@@ -413,6 +430,17 @@ async def test_models_of_other_dimensions_live_side_by_side(service: Embedding) 
     await index(service, "words")
     async with service.pool.acquire() as connection:
         model = await prepare_model(connection, "long-model", 1024)
-        await prepare_model(connection, "long-model", 1024)
-        rows = await connection.fetch("SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'chunks_embedding_%'")
-    assert any(f"halfvec({model.dimensions})" in row[0] for row in rows)
+        assert await prepare_model(connection, "long-model", 1024) == model
+        await connection.execute(
+            "INSERT INTO vectors SELECT owner, corpus, document_id, id, $1, array_fill(0.1, ARRAY[1024])::vector::halfvec "
+            "FROM vectors",
+            model.id,
+        )
+    mover = settling_of(service)
+    for one in (model, service.model):
+        await mover.settle(OWNER, one)
+    rows = await service.pool.fetch("SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'vectors_segment_%'")
+    assert sorted(f"halfvec({one.dimensions})" in row[0] for row in rows for one in (model, service.model)) == [
+        *(False, False, True, True)
+    ]
+    assert len(await find(service, "words", mode="vector")) == 1

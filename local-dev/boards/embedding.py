@@ -50,9 +50,21 @@ BOARD = Board(
             [
                 Panel("Search", quantiles("ml_search_query_seconds", "mode"), "s", width=6),
                 Panel("Searches", [rate("ml_search_query_seconds_count", "mode")], "ops", width=6),
+                Panel("Waiting for the reranker", quantiles("ml_search_rerank_seconds", "operation"), "s", width=6),
+                Panel("Reranks, by outcome", [rate("ml_search_reranks_total", "operation", "outcome")], "ops", width=6),
                 Panel("Writing a document", quantiles("ml_vectors_write_seconds", "operation"), "s", width=6),
                 Panel("Vectors", [latest("ml_vectors_stored", "model")], width=6),
                 Panel("Size of the vectors", [latest("ml_vectors_bytes", "model")], "bytes", width=6),
+                Panel(
+                    "Vectors without an index",
+                    [latest("ml_vectors_tail", "model")],
+                    about="Of the large owner that has most: its searches compare them one by one.",
+                    width=6,
+                ),
+                Panel("Vector indexes", [latest("ml_vectors_segments", "model")], width=6),
+                Panel("Vectors built into an index", [rate("ml_vectors_settled_total")], "ops", width=6),
+                Panel("Building one", quantiles("ml_vectors_settle_seconds"), "s", width=6),
+                Panel("Tables and their indexes", [latest("ml_store_bytes", "relation", "part")], "bytes", width=6),
             ],
         ),
         Row(

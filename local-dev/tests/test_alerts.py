@@ -20,7 +20,7 @@ WANTED = {
     *("SubmitToSearchableSlow", "ErrorBudgetBurnsFast", "ErrorBudgetBurnsSlowly", "OldestJobWaits", "LeasesExpire"),
     *("MembershipBreakerOpen", "QueueSaturated", "RedisMemoryHigh", "TextsTruncated", "CertificateExpires"),
     *("QueueStands", "RecoveryStopped", "StoreDown", "GatewayDown", "CertificateUnseen"),
-    *("TargetDown", "NoData", "GaugesUnread"),
+    *("TargetDown", "NoData", "GaugesUnread", "VectorTailLong"),
 }
 
 

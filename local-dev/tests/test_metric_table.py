@@ -19,6 +19,8 @@ BOUNDED = {
         "model",
         "database",
         "place",
+        "relation",
+        "part",
     ),
 }
 """Labels whose values are of enums, of the code, or of the operator's settings: none is a caller's choice."""

@@ -21,13 +21,22 @@ from app.core.difference import Piece
 from app.core.endpoint import REQUESTS_AT_ONCE, Embedded, EmbeddingEndpoint
 from app.core.errors import InputTooLongError, RerankerMissingError, TokenIdsError
 from app.core.indexing import Indexer
-from app.core.metrics import VECTORS_BYTES, VECTORS_STORED
+from app.core.metrics import (
+    INDEXES,
+    ROWS,
+    STORE_BYTES,
+    VECTORS_BYTES,
+    VECTORS_SEGMENTS,
+    VECTORS_STORED,
+    VECTORS_TAIL,
+)
 from app.core.storage.claims import DocumentWrite
 from app.core.storage.corpora import get_corpora
 from app.core.storage.models import Model, read_model, read_stored_vectors
 from app.core.storage.pool import open_store
 from app.core.storage.reading import read_content, read_document
 from app.core.storage.search import Scope
+from app.core.storage.segments import read_relations, read_tails
 from app.core.tokens import ModelTokenizer
 from ml_shared.contracts.answers import Took
 from ml_shared.contracts.base import Timestamp
@@ -279,9 +288,19 @@ async def execute_read_content(
 async def read_gauges(service: Embedding) -> Values:
     """Return what a scrape reads from the database."""
     stored = await read_stored_vectors(service.pool)
+    tails = await read_tails(service.pool, service.settings.EXACT_SEARCH_MAX_ROWS)
+    relations = await read_relations(service.pool)
+    none: dict[tuple[str, ...], float] = {(of.model,): 0.0 for of in stored}
     return {
         VECTORS_STORED: {(of.model,): float(of.vectors) for of in stored},
         VECTORS_BYTES: {(of.model,): float(of.bytes) for of in stored},
+        VECTORS_TAIL: none | {(model,): float(tail) for model, tail, _ in tails},
+        VECTORS_SEGMENTS: none | {(model,): float(count) for model, _, count in tails},
+        STORE_BYTES: {
+            (name, part): float(size)
+            for name, rows, indexes in relations
+            for part, size in ((ROWS, rows), (INDEXES, indexes))
+        },
     }
 
 

@@ -65,9 +65,11 @@ _search_seconds = Histogram(
     "ml_search_query_seconds", "Time of one search in the database.", ["operation", "mode"], buckets=_SECONDS_BUCKETS
 )
 
-_reranks = Counter("ml_search_reranks", "Searches whose order a reranker was asked for, by outcome.", ["outcome"])
-RERANK_SECONDS: Final = Histogram(
-    "ml_search_rerank_seconds", "Time that a search waits for the reranker.", buckets=_SECONDS_BUCKETS
+_reranks = Counter(
+    "ml_search_reranks", "Searches that asked the reranker, by what became of that.", ["operation", "outcome"]
+)
+_rerank_seconds = Histogram(
+    "ml_search_rerank_seconds", "Time of one search's wait for the reranker.", ["operation"], buckets=_SECONDS_BUCKETS
 )
 
 # what has not happened yet is 0, and no gap
@@ -80,7 +82,8 @@ BATCHES: Final = {
 }
 WRITE_SECONDS: Final = _write_seconds.labels(Operation.WRITE)
 SEARCH_SECONDS: Final = {mode: _search_seconds.labels(Operation.READ, mode) for mode in SearchMode}
-RERANKS: Final = {outcome: _reranks.labels(outcome) for outcome in (SUCCESS, FAILED)}
+RERANK_SECONDS: Final = _rerank_seconds.labels(Operation.READ)
+RERANKS: Final = {outcome: _reranks.labels(Operation.READ, outcome) for outcome in (SUCCESS, FAILED)}
 REUSED: Final = Counter(
     "ml_embedding_reused", "Chunks that were not sent to the endpoint, since their vector was there."
 )
@@ -97,8 +100,22 @@ IN_FLIGHT_LIMIT: Final = Gauge(
     "ml_embedding_in_flight_limit", "Batches that may be at the endpoint at once.", multiprocess_mode="livesum"
 )
 
+SETTLED_ROWS: Final = Counter("ml_vectors_settled", "Vectors that a vector index was built with, by this process.")
+SETTLE_SECONDS: Final = Histogram(
+    "ml_vectors_settle_seconds",
+    "Time of building one vector index.",
+    buckets=(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
+)
+
 VECTORS_STORED: Final = Reading("ml_vectors_stored", "Vectors stored, by the model that made them.", ("model",))
 VECTORS_BYTES: Final = Reading("ml_vectors_bytes", "Bytes of the vectors stored, without their index.", ("model",))
+VECTORS_TAIL: Final = Reading(
+    "ml_vectors_tail", "Vectors of a large owner that no index has yet: of the owner with most.", ("model",)
+)
+VECTORS_SEGMENTS: Final = Reading("ml_vectors_segments", "Vector indexes of large owners.", ("model",))
+ROWS: Final = "rows"
+INDEXES: Final = "indexes"
+STORE_BYTES: Final = Reading("ml_store_bytes", "Bytes of the large tables and their indexes.", ("relation", "part"))
 VECTORS_KEPT_SECONDS: Final = 60.0
 # a row a corpus is read for them
 

@@ -25,7 +25,7 @@ CHUNKS_AT_ONCE: Final = 500
 # it known which row to update. unnest() flattens nested arrays, so headings travel as JSON, and the terms' numbers as one
 # array with the places in it where a chunk's begin and end.
 ADD_DOCUMENT: Final = f"""
-WITH corpus AS MATERIALIZED ({OPEN_CORPUS}), claimed AS (
+WITH corpus AS MATERIALIZED ({OPEN_CORPUS.format(others="$35")}), claimed AS (
     INSERT INTO documents ({CLAIM_VALUES.columns}, chunk_count, token_count, indexed_at, terms_version)
     SELECT owner, name, {CLAIM_VALUES.placeholders}, $19, $20, now(), {VERSION} FROM corpus
     ON CONFLICT (owner, corpus, url) DO NOTHING
@@ -37,13 +37,16 @@ WITH corpus AS MATERIALIZED ({OPEN_CORPUS}), claimed AS (
     ) AS given (chunk_index, start_offset, end_offset, token_count, text_hash, text, heading_path, embedding,
                 length, digest, first, last)
 ), added AS (
-    INSERT INTO chunks (owner, corpus, document_id, id, chunk_index, start_offset, end_offset, token_count, model_id,
-                        text_hash, text, heading_path, trace_id, embedding)
+    INSERT INTO chunks (owner, corpus, document_id, id, chunk_index, start_offset, end_offset, token_count,
+                        text_hash, text, heading_path, trace_id)
     OVERRIDING SYSTEM VALUE
-    SELECT $1, $2, claimed.id, new.id, new.chunk_index, new.start_offset, new.end_offset, new.token_count, $6,
-           new.text_hash, new.text, ARRAY(SELECT jsonb_array_elements_text(new.heading_path::jsonb)), $18, new.embedding
+    SELECT $1, $2, claimed.id, new.id, new.chunk_index, new.start_offset, new.end_offset, new.token_count,
+           new.text_hash, new.text, ARRAY(SELECT jsonb_array_elements_text(new.heading_path::jsonb)), $18
     FROM claimed, new
     RETURNING chunk_index
+), meant AS (
+    INSERT INTO vectors (owner, corpus, document_id, id, model_id, embedding)
+    SELECT $1, $2, claimed.id, new.id, $6, new.embedding FROM claimed, new
 ), said AS (
     INSERT INTO chunk_terms (owner, corpus, document_id, id, length, digest, numbers)
     SELECT $1, $2, claimed.id, new.id, new.length, new.digest, ($33::bigint[])[new.first : new.last] FROM claimed, new
@@ -93,5 +96,6 @@ async def add_document(
         ends,
         [number for one in made for number in one.numbers],
         terms.language,
+        write.other_models,
     )
     return added

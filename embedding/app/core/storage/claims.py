@@ -1,6 +1,6 @@
 """What a document is when it is written, and the part of writing it that every way of doing so begins with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -9,11 +9,12 @@ from app.core.storage.models import Model
 
 ENSURE_CORPUS: Final = "INSERT INTO corpora (owner, name) VALUES ($1, $2) ON CONFLICT (owner, name) DO NOTHING"
 
-# The key-share lock on the corpus keeps a deletion of the corpus out until this transaction ends, and lets other writers
-# in.
+# The key-share lock on the corpus keeps a deletion of the corpus, and its change to another model, out until this transaction
+# ends, and lets other writers in.
 OPEN_CORPUS: Final = """
     SELECT owner, name FROM corpora
     WHERE owner = $1 AND name = $2 AND (deleted_at IS NULL OR deleted_at < $5)
+      AND (model_id IS NULL OR NOT model_id = ANY({others}::smallint[]))
     FOR KEY SHARE
 """
 
@@ -41,7 +42,7 @@ CLAIM_VALUES: Final = _ClaimValues(
 
 # The row that it takes or makes is the lock that orders concurrent replaces of one document.
 CLAIM_DOCUMENT: Final = f"""
-WITH corpus AS MATERIALIZED ({OPEN_CORPUS})
+WITH corpus AS MATERIALIZED ({OPEN_CORPUS.format(others="$19")})
 INSERT INTO documents ({CLAIM_VALUES.columns})
 SELECT owner, name, {CLAIM_VALUES.placeholders} FROM corpus
 ON CONFLICT (owner, corpus, url) DO UPDATE SET {", ".join(f"{name} = EXCLUDED.{name}" for name in _RENEWED)}
@@ -53,7 +54,10 @@ RETURNING id, chunk_count, token_count, indexed_at IS NOT NULL AS was_live
 
 @dataclass(frozen=True, slots=True)
 class DocumentWrite:
-    """A version of a document that is to stand, if none newer does. `url` is the normal form."""
+    """A version of a document that is to stand, if none newer does. `url` is the normal form.
+
+    A corpus that answers from one of `other_models` takes no vectors of this write's model.
+    """
 
     owner: str
     corpus: str
@@ -64,6 +68,7 @@ class DocumentWrite:
     metadata: Mapping[str, Any]
     job_id: str | None
     trace_id: str | None
+    other_models: Sequence[int] = ()
 
     def claim_values(self, model: Model) -> tuple[Any, ...]:
         """The values of `CLAIM_VALUES`."""

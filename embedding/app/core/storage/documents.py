@@ -15,12 +15,16 @@ from app.core.storage.claims import CLAIM_DOCUMENT, ENSURE_CORPUS, LANGUAGES, Do
 from app.core.storage.models import Model
 from app.core.storage.pool import store_errors
 from app.core.storage.terms import write_terms
+from app.core.storage.vectors import FORGET_VECTORS, write_vectors
 from app.core.terms import VERSION, DocumentTerms
 
 STORED_CHUNKS = """
-SELECT chunks.id, chunk_index, start_offset, end_offset, token_count, text_hash, heading_path, model_id, digest
+SELECT chunks.id, chunk_index, start_offset, end_offset, token_count, text_hash, heading_path, digest,
+       vectors.id IS NOT NULL AS has_vector
 FROM chunks LEFT JOIN chunk_terms USING (owner, corpus, document_id, id)
-WHERE owner = $1 AND corpus = $2 AND document_id = $3
+LEFT JOIN vectors ON (vectors.owner, vectors.corpus, vectors.document_id, vectors.id, vectors.model_id)
+                   = (chunks.owner, chunks.corpus, chunks.document_id, chunks.id, $4)
+WHERE chunks.owner = $1 AND chunks.corpus = $2 AND chunks.document_id = $3
 """
 
 DELETE_CHUNKS = "DELETE FROM chunks WHERE owner = $1 AND corpus = $2 AND document_id = $3 AND id = ANY($4::bigint[])"
@@ -36,8 +40,8 @@ WHERE chunks.owner = $1 AND chunks.corpus = $2 AND chunks.document_id = $3 AND c
 """
 
 CHUNK_COLUMNS = (
-    "owner", "corpus", "document_id", "id", "chunk_index", "start_offset", "end_offset", "token_count", "model_id",
-    "text_hash", "text", "heading_path", "trace_id", "embedding",
+    "owner", "corpus", "document_id", "id", "chunk_index", "start_offset", "end_offset", "token_count",
+    "text_hash", "text", "heading_path", "trace_id",
 )  # fmt: skip
 
 RESERVE_IDS = "SELECT nextval('chunks_id_seq') FROM generate_series(1, $1::int)"
@@ -58,8 +62,9 @@ KNOWN_VECTORS = """
 SELECT known.text_hash, known.embedding, standing.it_does
 FROM (SELECT EXISTS (SELECT FROM documents WHERE owner = $1 AND corpus = $2 AND url = $5) AS it_does) AS standing
 LEFT JOIN (
-    SELECT DISTINCT ON (text_hash) text_hash, embedding FROM chunks
-    WHERE owner = $1 AND corpus = $2 AND model_id = $3 AND text_hash = ANY($4::bytea[])
+    SELECT DISTINCT ON (text_hash) text_hash, embedding
+    FROM chunks JOIN vectors USING (owner, corpus, document_id, id)
+    WHERE chunks.owner = $1 AND chunks.corpus = $2 AND vectors.model_id = $3 AND text_hash = ANY($4::bytea[])
 ) AS known ON true
 """
 
@@ -137,11 +142,11 @@ async def _replaced(
     terms: DocumentTerms,
 ) -> Written:
     async with connection.transaction():
-        claimed = await connection.fetchrow(CLAIM_DOCUMENT, *write.claim_values(model))
+        claimed = await connection.fetchrow(CLAIM_DOCUMENT, *write.claim_values(model), write.other_models)
         if claimed is None:
             return Written(None, Difference())
         key = (write.owner, write.corpus, claimed["id"])
-        rows = await connection.fetch(STORED_CHUNKS, *key) if claimed["chunk_count"] else []
+        rows = await connection.fetch(STORED_CHUNKS, *key, model.id) if claimed["chunk_count"] else []
         change = await _replace_chunks(connection, write, key, rows, model, chunks, vectors, terms)
         tokens = sum(chunk.token_count for chunk in chunks)
         await connection.execute(
@@ -168,10 +173,9 @@ async def _replace_chunks(
     vectors: Mapping[bytes, HalfVector],
     terms: DocumentTerms,
 ) -> Difference:
-    change = difference([_stored(row) for row in rows if row["model_id"] == model.id], chunks)
-    removed = change.removed + [row["id"] for row in rows if row["model_id"] != model.id]
-    if removed:
-        await connection.execute(DELETE_CHUNKS, *key, removed)
+    change = difference([_stored(row) for row in rows], chunks)
+    if change.removed:
+        await connection.execute(DELETE_CHUNKS, *key, change.removed)
     if change.moved:
         await connection.execute(
             MOVE_CHUNKS,
@@ -190,12 +194,17 @@ async def _replace_chunks(
             columns=CHUNK_COLUMNS,
             records=[
                 (
-                    *key, chunk_id, chunk.index, chunk.start, chunk.end, chunk.token_count, model.id,
-                    chunk.text_hash, chunk.text, chunk.heading_path, write.trace_id, vectors[chunk.text_hash],
+                    *key, chunk_id, chunk.index, chunk.start, chunk.end, chunk.token_count,
+                    chunk.text_hash, chunk.text, chunk.heading_path, write.trace_id,
                 )
                 for chunk_id, chunk in zip(ids, change.added, strict=True)
             ],
         )  # fmt: skip
+    without = {row["id"] for row in rows if not row["has_vector"]}
+    meant = [*zip(ids, change.added, strict=True), *((kept, chunk) for kept, chunk in change.kept if kept in without)]
+    await write_vectors(connection, key, model, [(chunk_id, vectors[chunk.text_hash]) for chunk_id, chunk in meant])
+    if without:
+        await connection.execute(FORGET_VECTORS, *key, [model.id, *write.other_models])
     had = {row["id"]: row["digest"] for row in rows}
     said = [*zip(ids, change.added, strict=True), *change.kept]
     await write_terms(

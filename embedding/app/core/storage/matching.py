@@ -25,7 +25,7 @@ MAX_READ: Final = 400
 MAX_TERMS: Final = 16
 # that weigh the most are looked for; an error's text has more, and is found by these
 MAX_RANKED: Final = 1_000
-# of these are looked at for their model and phrases
+# of these are looked at for their phrases
 MIN_SAMPLED: Final = 32
 # matches in a sample, from which on it tells how many there are: to a fifth or so
 MAX_REQUIRED: Final = 4
@@ -96,7 +96,7 @@ best AS MATERIALIZED (
 SELECT best.document_id, best.id, best.score
 FROM best JOIN chunks c
   ON c.owner = $1 AND c.corpus = best.corpus AND c.document_id = best.document_id AND c.id = best.id
-WHERE c.model_id = {model_id} {phrases}
+WHERE true {phrases}
 ORDER BY best.score DESC, best.id
 LIMIT $7
 """
@@ -264,7 +264,6 @@ async def _found(
         phrases=phrases,
         max_ranked=2 * MAX_CANDIDATES if patterns else MAX_RANKED,
         left_out=LEFT_OUT,
-        model_id=scope.model.id,
         saturation=SATURATION,
         length_share=LENGTH_SHARE,
     )

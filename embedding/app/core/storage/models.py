@@ -1,4 +1,4 @@
-"""The models whose vectors the database holds, each with its dimensions and an index of its own."""
+"""The models whose vectors the database holds, each with its dimensions."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,6 @@ import asyncpg
 from app.core.errors import DimensionMismatchError, ModelNotPreparedError
 
 _ADVISORY_LOCK = 0x6D6C_6D6F  # "mlmo": one preparation at a time
-
-HNSW_M = 16
-HNSW_EF_CONSTRUCTION = 128
-# recall@10 of 0.94 at ef_search 100, and 98 s to build for 200,000 rows of 1,024 dimensions on two cores
 
 HALF_FLOAT_BYTES = 2
 VECTOR_HEADER_BYTES = 8
@@ -34,7 +30,7 @@ class Model:
 
     @property
     def distance(self) -> str:
-        """SQL of the cosine distance between a chunk `c` and the vector `$1`, spelled as the model's index has it."""
+        """SQL of the cosine distance between a row `c` of `vectors` and the vector `$1`, spelled as the indexes have it."""
         return f"(c.embedding::halfvec({self.dimensions}) <=> $1::halfvec({self.dimensions}))"
 
 
@@ -48,7 +44,7 @@ def _checked(row: asyncpg.Record, dimensions: int) -> Model:
 
 
 async def prepare_model(connection: asyncpg.Connection, name: str, dimensions: int) -> Model:
-    """Record a model and make its vector index; do nothing if that was done.
+    """Record a model; do nothing if that was done.
 
     Raises
     ------
@@ -61,13 +57,7 @@ async def prepare_model(connection: asyncpg.Connection, name: str, dimensions: i
             "INSERT INTO models (name, dimensions) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", name, dimensions
         )
         row = await connection.fetchrow("SELECT id, name, dimensions FROM models WHERE name = $1", name)
-        model = _checked(row, dimensions)
-        await connection.execute(
-            f"CREATE INDEX IF NOT EXISTS chunks_embedding_model_{model.id} ON chunks "
-            f"USING hnsw ((embedding::halfvec({model.dimensions})) halfvec_cosine_ops) "
-            f"WITH (m = {HNSW_M}, ef_construction = {HNSW_EF_CONSTRUCTION}) WHERE model_id = {model.id}"
-        )
-    return model
+        return _checked(row, dimensions)
 
 
 async def read_model(pool: asyncpg.Pool, name: str, dimensions: int) -> Model:
@@ -98,10 +88,11 @@ class StoredVectors:
 async def read_stored_vectors(pool: asyncpg.Pool) -> list[StoredVectors]:
     """Return how much of each model is stored. A corpus counts whole as its latest document's model."""
     return [
-        StoredVectors(row["name"], row["vectors"], row["vectors"] * _vector_bytes(row["dimensions"]))
+        StoredVectors(row["name"], row["vectors"], row["vectors"] * vector_bytes(row["dimensions"]))
         for row in await pool.fetch(STORED_VECTORS)
     ]
 
 
-def _vector_bytes(dimensions: int) -> int:
+def vector_bytes(dimensions: int) -> int:
+    """Return what a stored vector takes, without an index."""
     return HALF_FLOAT_BYTES * dimensions + VECTOR_HEADER_BYTES

@@ -25,7 +25,7 @@ MATCHES: Final = """
 WITH found AS MATERIALIZED (
     SELECT c.document_id, c.id, c.search
     FROM chunks c {join}
-    WHERE c.owner = $1 AND c.corpus = ANY($2::text[]) AND c.model_id = {model_id} AND documents.terms_version = 0
+    WHERE c.owner = $1 AND c.corpus = ANY($2::text[]) AND documents.terms_version = 0
       AND c.search @@ $3::tsquery AND NOT c.search @@ ANY($5::tsquery[]) AND c.text ~ ALL($6::text[]) {where}
     LIMIT {looked_at}
 )
@@ -47,7 +47,6 @@ async def older_matching(connection: Any, scope: Scope, query: ParsedQuery, *, l
         MATCHES.format(
             join=JOIN_DOCUMENTS,
             where=conditions.where,
-            model_id=scope.model.id,
             looked_at=MAX_LOOKED_AT,
             once=WORD_ONCE,
         ),

@@ -12,6 +12,7 @@ from pgvector import HalfVector
 from app.core.ranking import Candidate
 from app.core.storage.models import Model
 from app.core.storage.pool import store_errors
+from app.core.storage.segments import ready_segments
 from ml_shared.contracts.embedding import SearchFilters
 from ml_shared.contracts.values import storable
 from ml_shared.web.urls import normalise_prefix
@@ -28,25 +29,23 @@ SCAN_MEMORY_IN_WORK_MEM = 8
 # does from a connection's sixth search on, reads all that an owner has where a corpus was asked for: 33 ms where this is 4
 PLANNING = "SELECT set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)"
 
-# The distances are computed before anything is sorted by them, so that no plan asks the vector index.
-NEAREST_EXACT = """
-WITH scope AS MATERIALIZED (
+# The distances are computed before anything is sorted by them, so that no plan asks a vector index.
+EXACT = """
     SELECT c.corpus, c.document_id, c.id, {distance} AS distance
-    FROM chunks c {join}
-    WHERE c.owner = $2 AND c.corpus = ANY($3::text[]) AND c.model_id = {model_id} {where}
-)
-SELECT corpus, document_id, id, 1 - distance AS score FROM scope ORDER BY distance, id LIMIT $4
+    FROM vectors c {join}
+    WHERE c.owner = $2 AND c.corpus = ANY($3::text[]) AND c.model_id = {model_id} {stretch} {where}
 """
+BY_INDEX = EXACT + "ORDER BY {distance} LIMIT $4"
 
-# relaxed_order hands rows out almost in order: they are sorted once more outside.
+NEAREST_EXACT = f"""
+WITH scope AS MATERIALIZED ({EXACT})
+SELECT corpus, document_id, id, 1 - distance AS score FROM scope ORDER BY distance, id LIMIT $4
+"""  # noqa: S608 - a statement of our own
+
+# Each segment's index is asked, and the tail compared. relaxed_order hands rows out almost in order: all are sorted once more.
 NEAREST_BY_INDEX = """
-WITH nearest AS MATERIALIZED (
-    SELECT c.corpus, c.document_id, c.id, {distance} AS distance
-    FROM chunks c {join}
-    WHERE c.owner = $2 AND c.corpus = ANY($3::text[]) AND c.model_id = {model_id} {where}
-    ORDER BY {distance} LIMIT $4
-)
-SELECT corpus, document_id, id, 1 - distance AS score FROM nearest ORDER BY distance, id
+WITH {parts}
+SELECT corpus, document_id, id, 1 - distance AS score FROM ({every}) AS found ORDER BY distance, id LIMIT $4
 """
 
 PASSAGES = """
@@ -163,11 +162,18 @@ async def nearest(connection: Any, scope: Scope, vector: HalfVector, *, limit: i
     Parameters
     ----------
     exact
-        Compare every row; else ask the vector index, which may miss some, and answers fewer than there are when more
-        of other owners' rows lie nearer than it passes.
+        Compare every row; else ask the owner's vector indexes, which may miss some, and answer fewer than there are when more
+        rows outside the scope lie nearer than they pass, and compare the rows that no index has yet.
     """
     conditions = scope.conditions(5)
-    if not exact:
+    segments = [] if exact else await ready_segments(connection, scope.owner, scope.model)
+    spelled = {
+        "distance": scope.model.distance,
+        "model_id": scope.model.id,
+        "join": conditions.join,
+        "where": conditions.where,
+    }
+    if segments:
         await connection.execute(
             "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', $1, true), "
             "set_config('hnsw.max_scan_tuples', $2, true), set_config('hnsw.scan_mem_multiplier', $3, true), "
@@ -177,13 +183,26 @@ async def nearest(connection: Any, scope: Scope, vector: HalfVector, *, limit: i
             str(MAX_SCAN_TUPLES),
             str(SCAN_MEMORY_IN_WORK_MEM),
         )
-    statement = (NEAREST_EXACT if exact else NEAREST_BY_INDEX).format(
-        distance=scope.model.distance, model_id=scope.model.id, join=conditions.join, where=conditions.where
-    )
+        statement = _by_index(segments, spelled)
+    else:
+        statement = NEAREST_EXACT.format(stretch="", **spelled)
     rows = await connection.fetch(statement, vector, scope.owner, scope.corpora, limit, *conditions.parameters)
-    if not exact:
+    if segments:
         await connection.execute("SET LOCAL enable_sort = on")
     return [candidate_of(row) for row in rows]
+
+
+def _by_index(segments: Sequence[tuple[int, int]], spelled: dict[str, Any]) -> str:
+    """Return a statement that asks each segment's index, spelled as the index' own predicate has it, and compares the tail."""
+    parts = {
+        f"segment_{number}": BY_INDEX.format(stretch=f"AND c.id > {after} AND c.id <= {up_to}", **spelled)
+        for number, (after, up_to) in enumerate(segments)
+    }
+    parts["tail"] = EXACT.format(stretch=f"AND c.id > {segments[-1][1]}", **spelled)
+    return NEAREST_BY_INDEX.format(
+        parts=", ".join(f"{name} AS MATERIALIZED ({part})" for name, part in parts.items()),
+        every=" UNION ALL ".join(f"SELECT * FROM {name}" for name in parts),  # noqa: S608 - names of our own
+    )
 
 
 async def passages(connection: Any, scope: Scope, candidates: Sequence[Candidate]) -> dict[int, dict[str, Any]]:
