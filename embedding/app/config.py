@@ -1,8 +1,10 @@
 """The settings of the embedding service."""
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr, field_validator
 
-from ml_shared.settings import ServiceSettings, postgres_dsn
+from ml_shared.settings import HEX_SHA256, ServiceSettings, postgres_dsn
 
 MAX_DIMENSIONS = 3072
 # a row holds its vector in line, and a page of PostgreSQL holds 8 KiB: 3,072 half-floats leave room for the rest
@@ -34,6 +36,24 @@ class Settings(ServiceSettings):
         default="", description="put before a search's query, for models trained with an instruction there"
     )
 
+    TOKENIZER_FILE: Path | None = Field(
+        default=None, description="the model's own tokenizer.json, as chunking has it: cuts queries that are too long"
+    )
+    TOKENIZER_SHA256: str = Field(
+        default="", pattern=f"^$|{HEX_SHA256}", description="of that file; another file is refused at start"
+    )
+
+    RERANK_API_BASE_URL: str = Field(
+        default="", description="a reranker, up to what stands before /rerank; empty for none"
+    )
+    RERANK_MODEL: str = Field(default="", max_length=200, description="the model that it serves")
+    RERANK_API_KEY: SecretStr | None = Field(default=None, description="its key, sent as a bearer token, if it has one")
+    RERANK_TOP: int = Field(default=50, gt=0, le=200, description="how many of the best passages it orders")
+    RERANK_BATCH_SIZE: int = Field(default=32, gt=0, description="most passages in one call to it")
+    RERANK_TIMEOUT_SECONDS: float = Field(
+        default=2, gt=0, description="longest that a search waits for it, before it answers in the order without it"
+    )
+
     EXACT_SEARCH_MAX_ROWS: int = Field(
         default=20_000, ge=0, description="up to this many candidate chunks are compared one by one, not by the index"
     )
@@ -47,7 +67,7 @@ class Settings(ServiceSettings):
     def _as_asyncpg_takes_it(cls, value: str) -> str:
         return postgres_dsn(value)
 
-    @field_validator("EMBEDDING_API_BASE_URL")
+    @field_validator("EMBEDDING_API_BASE_URL", "RERANK_API_BASE_URL")
     @classmethod
     def _without_trailing_slash(cls, value: str) -> str:
         return value.rstrip("/")

@@ -1,12 +1,16 @@
 """One PostgreSQL and one embedding endpoint for the run; emptied before each test."""
 
 import asyncio
+import hashlib
 import os
+import string
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from types import ModuleType
 
 import asyncpg
 import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from ml_shared.auth.context import hash_key
 from ml_shared.testing.endpoint import DEFAULT_DIMENSIONS, DEFAULT_KEY, DEFAULT_MODEL, FakeEndpoint
@@ -136,6 +140,30 @@ async def client(configured: Settings, monkeypatch: pytest.MonkeyPatch) -> Async
         httpx.AsyncClient(transport=transport, base_url="http://embedding", headers=ALICE) as opened,
     ):
         yield opened
+
+
+@pytest.fixture(scope="session")
+def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a small tokenizer as BERT's are: words of letters, or their letters, between two special tokens."""
+    letters = [*string.ascii_lowercase, *(f"##{letter}" for letter in string.ascii_lowercase)]
+    words = ["[UNK]", "[CLS]", "[SEP]", *letters, "hello", "world", "word", "words", "."]
+    encoder = Tokenizer(models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))  # noqa: S106
+    encoder.normalizer = normalizers.BertNormalizer()
+    encoder.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    encoder.decoder = decoders.WordPiece()
+    encoder.add_special_tokens(["[UNK]", "[CLS]", "[SEP]"])
+    encoder.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    encoder.save(str(path))
+    return path
+
+
+@pytest.fixture
+def with_tokenizer(configured: Settings, tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of the process, with a tokenizer."""
+    monkeypatch.setattr(configured, "TOKENIZER_FILE", tokenizer_file)
+    monkeypatch.setattr(configured, "TOKENIZER_SHA256", hashlib.sha256(tokenizer_file.read_bytes()).hexdigest())
+    return configured
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ async def test_the_index_finds_a_small_corpus_rows_among_a_large_ones(service: E
         )
     await index(service, *(f"small {p}" for p in range(12)))
     await settle(service)
-    hits = await find(service, "small", mode="vector", top_k=10)
+    hits = await find(service, "small", mode="vector", top_k=10, max_per_document=None)
     assert len(hits) == 10
     assert all(hit.text.startswith("small") for hit in hits)
 
@@ -152,8 +152,9 @@ async def test_rows_behind_more_of_another_corpus_than_an_index_scan_passes_are_
         endpoint.pin(f"far {part}", [-component - 0.001 * part for component in near])
     await index(service, *(f"far {part}" for part in range(12)))
     await settle(service)
-    assert len(await find(service, "query", mode="vector", top_k=10)) == 10
-    assert len(await find(service, "query", mode="vector", top_k=100)) == 12
+    for per_document, top_k, found in [(None, 10, 10), (None, 100, 12), (3, 100, 3)]:
+        hits = await find(service, "query", mode="vector", top_k=top_k, max_per_document=per_document)
+        assert len(hits) == found
 
 
 async def test_hybrid_finds_an_exact_rare_word_that_vectors_miss(

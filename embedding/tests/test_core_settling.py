@@ -178,7 +178,7 @@ async def test_a_mover_that_is_ended_while_it_builds_leaves_nothing_and_another_
     await transaction.rollback()
     await blocker.close()
     assert [state for _, state in await segments(service)] == ["building"]
-    assert len(await find(service, "text 1 1", mode="vector")) == 10
+    assert len(await find(service, "text 1 1", mode="vector", max_per_document=None)) == 10
     assert await settling_of(service).look() is True
     assert await segments(service) == [(30, "ready")]
     assert await indexes(service) == 1
@@ -196,7 +196,7 @@ async def test_a_vector_whose_id_lies_within_a_segment_is_found_by_its_index(ser
     await settle(service)
     await service.pool.execute("INSERT INTO vectors VALUES ($1, $2, $3, $4, $5, $6)", *late.values())
     assert (await find(service, "late", mode="vector", top_k=1))[0].text == "late"
-    assert len(await find(service, "late", mode="vector", top_k=50)) == 21
+    assert len(await find(service, "late", mode="vector", top_k=50, max_per_document=None)) == 21
 
 
 async def test_the_service_looks_by_itself(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:

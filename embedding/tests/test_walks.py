@@ -25,6 +25,7 @@ def test_every_error_keeps_the_promises_of_the_tree() -> None:
         package,
         made={CorpusNotFoundError: lambda: CorpusNotFoundError("a", "b")},
         against_its_kind={InvalidVectorError},
+        outside={"TokenizerFileError"},
     )
 
 
@@ -35,7 +36,10 @@ def test_every_route_answers_what_is_wrong_with_a_problem(
 
     # the tests of one process share its telemetry, which a service that stops would end
     monkeypatch.setattr("ml_shared.service.shutdown_telemetry", lambda: None)
-    with ThreadedServer(app) as server, RouteWalk(app, server.url, ALICE["X-API-Key"], [ORCHESTRATOR_KEY]) as walk:
+    with (
+        ThreadedServer(app) as server,
+        RouteWalk(app, server.url, ALICE["X-API-Key"], [ORCHESTRATOR_KEY], openai_prefix="/v1/") as walk,
+    ):
         walk.everything()
 
 
@@ -81,6 +85,15 @@ BODIES = {
             "metadata": {"a": ["b"]},
         },
         "min_score": 0.5,
+        "queries": None,
+        "like": None,
+        "offset": 1,
+        "max_per_document": 3,
+        "context": 1,
+        "highlights": True,
+        "explain": True,
+        "facets": ["a"],
+        "rerank": None,
         "job_id": "mine",
     },
     "POST /v1/embeddings": {
@@ -105,7 +118,13 @@ async def test_no_value_anywhere_is_a_fault_of_ours(
         with (
             ThreadedServer(app) as server,
             ValuesWalk(
-                app, server.url, ALICE["X-API-Key"], [ORCHESTRATOR_KEY], bodies=BODIES, known={"name": "docs"}
+                app,
+                server.url,
+                ALICE["X-API-Key"],
+                [ORCHESTRATOR_KEY],
+                "/v1/",
+                bodies=BODIES,
+                known={"name": "docs"},
             ) as walk,
         ):
             return walk.every_value()

@@ -1,9 +1,10 @@
 """Requests and answers that are shaped by HTTP alone; what services share is in `ml_shared.contracts`."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ml_shared.contracts.base import Identifier, PeerModel, RequestModel
 from ml_shared.contracts.embedding import (
@@ -20,7 +21,12 @@ from ml_shared.contracts.embedding import (
 )
 from ml_shared.contracts.values import Count, PeerTimestamp
 
+MAX_TOKEN_IDS = 65_536
+# of one text: as many as the longest text has characters
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)]
+
+
+TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1, max_length=MAX_TOKEN_IDS)]
 
 
 class EmbedBody(EmbedRequest):
@@ -71,19 +77,64 @@ class DocumentPage(Page):
     items: list[DocumentView]
 
 
-class OpenAiEmbeddingRequest(RequestModel):
-    """`POST /v1/embeddings`, as OpenAI has it; texts only, since token ids would be another tokenizer's."""
+class ChunkView(PeerModel):
+    """A chunk of a document."""
 
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+    chunk_index: int
+    text: str
+    start: int
+    end: int
+    token_count: int
+    heading_path: list[str]
+
+
+class DocumentRead(DocumentView, Page):
+    """`GET /corpora/{name}/documents/{id}`: the document, and one page of its chunks."""
+
+    final_url: str | None
+    canonical_url: str | None
+    content_type: str | None
+    author: str | None
+    published_at: str | None
+    items: list[ChunkView] = Field(description="its chunks, by their index")
+
+
+class DocumentContent(PeerModel):
+    """`GET /corpora/{name}/documents/{id}/content`."""
+
+    document_id: UUID
+    url: str
+    title: str | None
+    text: str = Field(description="put together from its chunks; blanks between two of them are line breaks here")
+    start: int | None = Field(
+        description="where it begins in the document that was chunked; null if its chunks do not follow one another there"
+    )
+
+
+class OpenAiEmbeddingRequest(RequestModel):
+    """`POST /v1/embeddings`, as OpenAI has it. What else is sent is ignored, as OpenAI's clients expect of a server."""
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(additionalProperties=True))
+
+    input: (
+        Text
+        | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+        | TokenIds
+        | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_TEXTS)]
+    ) = Field(description="texts, or token ids of this model's own tokenizer, one list of either")
     model: Line
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Count | None = Field(default=None, description="the model's own, if given")
     user: Line | None = Field(default=None, description="taken and ignored")
 
     @property
-    def texts(self) -> list[str]:
-        """The texts, one or many."""
-        return [self.input] if isinstance(self.input, str) else self.input
+    def inputs(self) -> Sequence[str | list[int]]:
+        """The texts, or the token ids of each, one or many."""
+        given = self.input
+        if isinstance(given, str):
+            return [given]
+        ids = [number for number in given if isinstance(number, int)]
+        return [ids] if ids else [one for one in given if not isinstance(one, int)]
 
 
 class OpenAiEmbeddingAnswer(PeerModel):
@@ -109,3 +160,18 @@ class OpenAiModels(PeerModel):
 
     object: Literal["list"] = "list"
     data: list[OpenAiModel]
+
+
+class OpenAiProblem(PeerModel):
+    """What went wrong, in OpenAI's words."""
+
+    message: str
+    type: str
+    param: str | None = Field(description="the field that it is about")
+    code: str | None
+
+
+class OpenAiError(PeerModel):
+    """An error of `/v1`, as OpenAI has it."""
+
+    error: OpenAiProblem

@@ -2,7 +2,9 @@
 
 ServiceError
 ├── InvalidError
-│   ├── InputTooLongError          longer than the model takes; nothing is ever truncated
+│   ├── InputTooLongError          longer than the model takes; no document's text is ever truncated
+│   ├── TokenIdsError              not the model's token ids, or no tokenizer here to read them
+│   ├── RerankerMissingError       asked for a reranker, and there is none
 │   └── ModelMismatchError         asked for by another model's name
 ├── NotFoundError
 │   ├── CorpusNotFoundError        not there, or another owner's
@@ -15,6 +17,7 @@ ServiceError
 │   └── ModelNotPreparedError      the migration step has not met this model
 └── UpstreamError
     ├── EndpointAnswerError        not the answer that was asked for
+    ├── RerankError                no usable answer of the reranker; a search then answers without it
     ├── DimensionMismatchError     vectors of another length than EMBEDDING_DIMENSIONS
     └── InvalidVectorError         not finite, or of no length
 """
@@ -32,6 +35,18 @@ class ModelMismatchError(InvalidError):
     """The request names a model that is not the one served here."""
 
     code = "model_mismatch"
+
+
+class RerankerMissingError(InvalidError):
+    """The request asks for a reranker, and none is configured."""
+
+    code = "no_reranker"
+
+
+class TokenIdsError(InvalidError):
+    """Token ids that are not the model's, or that nobody here can read."""
+
+    code = "unknown_tokens"
 
 
 class CorpusNotFoundError(NotFoundError):
@@ -77,6 +92,12 @@ class EndpointAnswerError(UpstreamError):
     """The embedding endpoint answered something else than what it was asked for."""
 
     code = "upstream_error"
+
+
+class RerankError(UpstreamError):
+    """The reranker gave no usable answer in time; it never fails a search."""
+
+    code = "rerank_failed"
 
 
 class DimensionMismatchError(UpstreamError):

@@ -1,17 +1,25 @@
 """What the embedding service does, without HTTP and without Celery: the same calls serve routes and tasks."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
 
 import asyncpg
 from opentelemetry import trace
-from pgvector import HalfVector
 
 from app.config import Settings
+from app.core.answers.answering import Answering
+from app.core.answers.look import Look
+from app.core.answers.pieces import Joined, join
+from app.core.answers.questions import Asker
+from app.core.answers.reranker import Reranker
 from app.core.difference import Piece
 from app.core.endpoint import REQUESTS_AT_ONCE, Embedded, EmbeddingEndpoint
+from app.core.errors import InputTooLongError, RerankerMissingError, TokenIdsError
 from app.core.indexing import Indexer
 from app.core.metrics import (
     INDEXES,
@@ -22,16 +30,17 @@ from app.core.metrics import (
     VECTORS_STORED,
     VECTORS_TAIL,
 )
-from app.core.queries import parse_query
-from app.core.searching import Query, search
 from app.core.storage.claims import DocumentWrite
 from app.core.storage.corpora import get_corpora
 from app.core.storage.models import Model, read_model, read_stored_vectors
 from app.core.storage.pool import open_store
+from app.core.storage.reading import read_content, read_document
 from app.core.storage.search import Scope
 from app.core.storage.segments import read_relations, read_tails
+from app.core.tokens import ModelTokenizer
+from ml_shared.contracts.answers import Took
 from ml_shared.contracts.base import Timestamp
-from ml_shared.contracts.embedding import Document, IndexResult, SearchMode, SearchRequest, SearchResult
+from ml_shared.contracts.embedding import Document, IndexResult, SearchRequest, SearchResult
 from ml_shared.contracts.values import storable
 from ml_shared.names import Operation, RequestMode
 from ml_shared.telemetry import attributes
@@ -52,6 +61,8 @@ class Embedding:
     pool: asyncpg.Pool
     endpoint: EmbeddingEndpoint
     model: Model
+    tokenizer: ModelTokenizer | None = None
+    reranker: Reranker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +79,11 @@ class Order:
 
 @asynccontextmanager
 async def open_embedding(
-    settings: Settings, *, command_timeout_seconds: float, requests_at_once: int = REQUESTS_AT_ONCE
+    settings: Settings,
+    *,
+    command_timeout_seconds: float,
+    requests_at_once: int = REQUESTS_AT_ONCE,
+    searches: bool = True,
 ) -> AsyncIterator[Embedding]:
     """Open the database and the endpoint's client on the running loop.
 
@@ -76,6 +91,8 @@ async def open_embedding(
     ----------
     requests_at_once
         How many requests, or documents, may have all their calls to the endpoint in flight.
+    searches
+        Whether there will be any: they need the tokenizer and the reranker.
 
     Raises
     ------
@@ -83,25 +100,67 @@ async def open_embedding(
         If `python -m app.migrate` has to run first.
     DimensionMismatchError
         If the database and the settings disagree on the model's dimensions.
+    TokenizerFileError
+        If the tokenizer that the settings name can't be used.
     """
-    async with (
-        open_store(
-            settings.DATABASE_URL,
-            max_size=settings.DATABASE_POOL_SIZE,
-            command_timeout_seconds=command_timeout_seconds,
-        ) as pool,
-        EmbeddingEndpoint.open(settings, requests_at_once=requests_at_once) as endpoint,
-    ):
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(
+            open_store(
+                settings.DATABASE_URL,
+                max_size=settings.DATABASE_POOL_SIZE,
+                command_timeout_seconds=command_timeout_seconds,
+            )
+        )
+        endpoint = await stack.enter_async_context(EmbeddingEndpoint.open(settings, requests_at_once=requests_at_once))
         model = await read_model(pool, settings.EMBEDDING_MODEL, settings.EMBEDDING_DIMENSIONS)
-        yield Embedding(settings, pool, endpoint, model)
+        service = Embedding(settings, pool, endpoint, model)
+        if searches:
+            reranker = await stack.enter_async_context(Reranker.open(settings))
+            service = replace(service, tokenizer=ModelTokenizer.of(settings), reranker=reranker)
+        yield service
 
 
 async def execute_embed(service: Embedding, texts: Sequence[str]) -> Embedded:
-    """Turn texts into vectors, in their order; nothing is kept."""
+    """Turn texts into vectors, in their order; nothing is kept.
+
+    Raises
+    ------
+    InputTooLongError
+        Naming the first text that has too many tokens, if the tokenizer is here.
+    """
     with _read_span(TEXTS_SPAN, service) as span:
-        embedded = await service.endpoint.embed(texts, operation=Operation.READ)
+        try:
+            embedded = await service.endpoint.embed(texts, operation=Operation.READ)
+        except InputTooLongError as error:
+            raise await _which_is_too_long(service, texts, error) from error
         span.set_attribute(attributes.EMBEDDING_TOKENS, embedded.tokens)
         return embedded
+
+
+def execute_read_tokens(service: Embedding, inputs: Sequence[str | list[int]]) -> list[str]:
+    """Return texts as they are, and token ids as the text that the model's tokenizer writes so.
+
+    Raises
+    ------
+    TokenIdsError
+        If they are not the model's, or its tokenizer is not here.
+    """
+    texts = []
+    for place, given in enumerate(inputs):
+        if isinstance(given, str):
+            texts.append(given)
+            continue
+        if service.tokenizer is None:
+            raise TokenIdsError(
+                "token ids can't be read here; send texts (langchain: check_embedding_ctx_length=False)"
+            )
+        try:
+            texts.append(service.tokenizer.text_of(given))
+        except TokenIdsError as error:
+            raise TokenIdsError(
+                f"input {place} (the first is 0): {error.detail}; send texts (langchain: check_embedding_ctx_length=False)"
+            ) from error
+    return texts
 
 
 async def execute_index(
@@ -139,35 +198,88 @@ async def execute_search(service: Embedding, owner: str, request: SearchRequest)
 
     Raises
     ------
-    CorpusNotFoundError
-        If one of the corpora is not there, or another owner's.
+    CorpusNotFoundError, DocumentNotFoundError
+        If one of the corpora, or the chunk whose like is looked for, is not there, or another owner's.
+    RerankerMissingError
+        If the request asks for a reranker, and there is none.
     """
-    started = time.perf_counter()
+    began = time.perf_counter()
+    reranker = _reranker_for(service, request)
     names = list(dict.fromkeys(request.corpora or [request.corpus_name or DEFAULT_CORPUS]))
     corpora = await get_corpora(service.pool, owner, names)
-    query = parse_query(storable(request.query))
-    vector = None
-    if request.mode is not SearchMode.TEXT:
-        text = service.settings.EMBEDDING_QUERY_PREFIX + query.meaning
-        with _read_span(QUERY_SPAN, service):
-            embedded = await service.endpoint.embed([text], operation=Operation.READ)
-        vector = HalfVector(embedded.vectors[0])
-    results = await search(
+    languages = sorted({language for corpus in corpora for language in corpus["languages"]})
+    seconds: dict[str, float] = defaultdict(float)
+    asker = Asker(
+        service.settings,
         service.pool,
-        Scope(owner, names, service.model, request.filters),
-        Query(
-            query,
-            vector,
-            request.mode,
-            request.top_k,
-            request.min_score,
-            languages=sorted({language for corpus in corpora for language in corpus["languages"]}),
-        ),
-        rows=sum(corpus["chunks"] for corpus in corpora),
-        exact_max_rows=service.settings.EXACT_SEARCH_MAX_ROWS,
+        service.endpoint,
+        service.tokenizer,
+        embedding=lambda: _embedding(service, seconds),
     )
-    took_ms = round((time.perf_counter() - started) * 1000, 3)
-    return SearchResult(results=results, model=service.model.name, mode=request.mode, took_ms=took_ms)
+    questions = await asker.asked(request, Scope(owner, names, service.model, request.filters), languages)
+    answer = await Answering(
+        service.pool,
+        request,
+        questions,
+        rows=sum(corpus["chunks"] for corpus in corpora),
+        languages=languages,
+        exact_max_rows=service.settings.EXACT_SEARCH_MAX_ROWS,
+        seconds=seconds,
+        reranker=reranker,
+        rerank_top=service.settings.RERANK_TOP,
+    ).answer()
+    asked: dict[str, Any] = {} if answer.facets is None else {"facets": answer.facets}
+    return SearchResult(
+        results=answer.results,
+        model=service.model.name,
+        mode=questions.mode,
+        took_ms=round((time.perf_counter() - began) * 1000, 3),
+        took=Took.of(seconds),
+        next_offset=answer.next_offset,
+        warnings=questions.warnings,
+        **asked,
+    )
+
+
+@contextmanager
+def _embedding(service: Embedding, seconds: dict[str, float]) -> Iterator[None]:
+    with Look(seconds).timed("embed"), _read_span(QUERY_SPAN, service):
+        yield
+
+
+def _reranker_for(service: Embedding, request: SearchRequest) -> Reranker | None:
+    if request.rerank and service.reranker is None:
+        raise RerankerMissingError("no reranker is configured here; leave out rerank")
+    return None if request.rerank is False or request.like is not None else service.reranker
+
+
+async def execute_read_document(
+    service: Embedding, owner: str, corpus: str, document_id: UUID, *, after: int, limit: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a document, and its chunks after one, by their index.
+
+    Raises
+    ------
+    CorpusNotFoundError, DocumentNotFoundError
+        If it is not there, or another owner's.
+    """
+    return await read_document(service.pool, owner, corpus, document_id, after=after, limit=limit)
+
+
+async def execute_read_content(
+    service: Embedding, owner: str, corpus: str, document_id: UUID
+) -> tuple[dict[str, Any], Joined]:
+    """Return a document, and its text, put together from its chunks.
+
+    Raises
+    ------
+    CorpusNotFoundError, DocumentNotFoundError
+        If it is not there, or another owner's.
+    TooLargeError
+        If the text is longer than is put together at once.
+    """
+    document, pieces = await read_content(service.pool, owner, corpus, document_id)
+    return document, join(pieces)
 
 
 async def read_gauges(service: Embedding) -> Values:
@@ -187,6 +299,18 @@ async def read_gauges(service: Embedding) -> Values:
             for part, size in ((ROWS, rows), (INDEXES, indexes))
         },
     }
+
+
+async def _which_is_too_long(service: Embedding, texts: Sequence[str], error: InputTooLongError) -> InputTooLongError:
+    most = service.settings.EMBEDDING_MAX_TOKENS
+    found = await service.tokenizer.first_too_long(texts, most) if service.tokenizer is not None else None
+    if found is None:
+        return error
+    place, tokens = found
+    return InputTooLongError(
+        f"text {place} (the first is 0) has {tokens} tokens, and the model takes {most}; split it with POST /chunk first",
+        extra={"index": place},
+    )
 
 
 def _read_span(name: str, service: Embedding) -> AbstractContextManager[trace.Span]:

@@ -23,6 +23,7 @@ from ml_shared.telemetry.spans import CANCELLED, failure_code
 
 SUCCESS: Final = "success"
 OTHER: Final = "other"
+FAILED: Final = "failed"
 OUTCOMES: Final = (
     SUCCESS,
     CANCELLED,
@@ -64,6 +65,11 @@ _search_seconds = Histogram(
     "ml_search_query_seconds", "Time of one search in the database.", ["operation", "mode"], buckets=_SECONDS_BUCKETS
 )
 
+_reranks = Counter("ml_search_reranks", "Searches whose order a reranker was asked for, by outcome.", ["outcome"])
+RERANK_SECONDS: Final = Histogram(
+    "ml_search_rerank_seconds", "Time that a search waits for the reranker.", buckets=_SECONDS_BUCKETS
+)
+
 # what has not happened yet is 0, and no gap
 ENDPOINT_SECONDS: Final = {operation: _endpoint_seconds.labels(operation) for operation in Operation}
 ENDPOINT_TEXTS: Final = {operation: _texts.labels(operation) for operation in Operation}
@@ -74,6 +80,7 @@ BATCHES: Final = {
 }
 WRITE_SECONDS: Final = _write_seconds.labels(Operation.WRITE)
 SEARCH_SECONDS: Final = {mode: _search_seconds.labels(Operation.READ, mode) for mode in SearchMode}
+RERANKS: Final = {outcome: _reranks.labels(outcome) for outcome in (SUCCESS, FAILED)}
 REUSED: Final = Counter(
     "ml_embedding_reused", "Chunks that were not sent to the endpoint, since their vector was there."
 )

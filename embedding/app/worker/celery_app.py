@@ -34,7 +34,9 @@ async def open_resources() -> AsyncIterator[Resources]:
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(open_redis(settings.REDIS_URL))
         # a child has one task at a time
-        opened = open_embedding(settings, command_timeout_seconds=SOFT_TIME_LIMIT_SECONDS, requests_at_once=1)
+        opened = open_embedding(
+            settings, command_timeout_seconds=SOFT_TIME_LIMIT_SECONDS, requests_at_once=1, searches=False
+        )
         yield Resources(
             embedding=await stack.enter_async_context(opened),
             orchestrator=await stack.enter_async_context(open_orchestrator(settings)),

@@ -31,10 +31,13 @@ class AuditEvent(StrEnum):
     CONTENT_READ = "content_read"
     RESULT_READ = "result_read"
     MODELS_LISTED = "models_listed"
+    MODEL_READ = "model_read"
     CORPORA_LISTED = "corpora_listed"
     CORPUS_READ = "corpus_read"
     CORPUS_DELETED = "corpus_deleted"
     DOCUMENTS_LISTED = "documents_listed"
+    DOCUMENT_READ = "document_read"
+    DOCUMENT_CONTENT_READ = "document_content_read"
     DOCUMENT_DELETED = "document_deleted"
 
 
@@ -52,6 +55,7 @@ _JOB: Final[Fields] = {"job_id": str}
 _BATCH: Final[Fields] = {"batch_id": str, "jobs": int}
 _CONTENT: Final[Fields] = {"job_id": str, "stage": str, "content_ref": str, "bytes": int}
 _CORPUS: Final[Fields] = {"corpus_name": str}
+_DOCUMENT: Final[Fields] = {**_CORPUS, "document_id": str | UUID}
 _EMBEDDED: Final[Fields] = {"job_id": str, "texts": int, "tokens": int}
 
 FIELDS: Final[Mapping[AuditEvent, Fields]] = {
@@ -76,10 +80,13 @@ FIELDS: Final[Mapping[AuditEvent, Fields]] = {
     AuditEvent.CONTENT_READ: _CONTENT,
     AuditEvent.RESULT_READ: {**_TASK, "status": int},
     AuditEvent.MODELS_LISTED: {},
+    AuditEvent.MODEL_READ: {"model": str},
     AuditEvent.CORPORA_LISTED: {},
     AuditEvent.CORPUS_READ: _CORPUS,
     AuditEvent.CORPUS_DELETED: _CORPUS,
     AuditEvent.DOCUMENTS_LISTED: _CORPUS,
-    AuditEvent.DOCUMENT_DELETED: {**_CORPUS, "document_id": str | UUID},
+    AuditEvent.DOCUMENT_READ: _DOCUMENT,
+    AuditEvent.DOCUMENT_CONTENT_READ: _DOCUMENT,
+    AuditEvent.DOCUMENT_DELETED: _DOCUMENT,
 }
 # by event: what a line may say beyond who did it, when, where and with what outcome; any of them may be left out

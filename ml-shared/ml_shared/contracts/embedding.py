@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from ml_shared.contracts.answers import Facet, LikeChunk, Place, SearchWarning, Surroundings, Took, Why
 from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
 from ml_shared.contracts.queueing import StageFields
 from ml_shared.contracts.values import Choice, Count, PeerTimestamp, Told
@@ -14,6 +15,13 @@ MAX_TEXTS = 2_048
 MAX_CHUNKS = 20_000
 # a text of 10 million characters in chunks of 512 tokens is about 5,000
 MAX_QUERY_CHARACTERS = 8_000
+MAX_QUERIES = 8
+MAX_RESULTS = 500
+# that pages reach: what comes later is not what was looked for
+MAX_CONTEXT = 5
+MAX_RESULTS_WITH_CONTEXT = 50
+MAX_FACETS = 5
+DEFAULT_PER_DOCUMENT = 3
 MAX_TEXT_CHARACTERS = 65_536
 MAX_HEADINGS = 32
 MAX_HEADING_CHARACTERS = 2_000
@@ -128,16 +136,47 @@ def _check_query(query: str) -> str:
     return query
 
 
-class SearchRequest(RequestModel):
-    """`POST /search` in one corpus (`corpus_name`) or several (`corpora`); `default` when neither is given."""
+QueryText = Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS), AfterValidator(_check_query)]
+"""What is looked for, in words."""
 
-    query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS), AfterValidator(_check_query)]
+
+class SearchRequest(RequestModel):
+    """`POST /search` in one corpus (`corpus_name`) or several (`corpora`); `default` when neither is given.
+
+    What is looked for is a `query`, several `queries` whose answers are fused, or what is `like` a chunk.
+    """
+
+    query: QueryText | None = None
+    queries: Annotated[list[QueryText], Field(min_length=1, max_length=MAX_QUERIES)] | None = Field(
+        default=None, description="several ways to ask, or several questions: one answer out of all"
+    )
+    like: LikeChunk | None = Field(default=None, description="a chunk: what is near to it in meaning, itself left out")
     corpus_name: CorpusName | None = None
     corpora: Annotated[list[CorpusName], Field(min_length=1, max_length=20)] | None = None
     top_k: Annotated[int, Field(ge=1, le=100)] = 10
+    offset: Annotated[int, Field(ge=0, le=MAX_RESULTS)] = Field(
+        default=0, description=f"results to pass over; with top_k at most {MAX_RESULTS}"
+    )
     mode: Choice[SearchMode] = SearchMode.HYBRID
     filters: SearchFilters | None = None
     min_score: float | None = None
+    max_per_document: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=DEFAULT_PER_DOCUMENT, description="most results of one document; null for any number"
+    )
+    context: Annotated[int, Field(ge=0, le=MAX_CONTEXT)] = Field(
+        default=0, description=f"chunks to show before and after each; top_k is at most {MAX_RESULTS_WITH_CONTEXT} then"
+    )
+    highlights: bool = Field(default=False, description="tell where the query's words stand in each passage")
+    explain: bool = Field(default=False, description="tell each passage's rank and score by meaning and by words")
+    facets: (
+        Annotated[
+            list[Annotated[Told, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=MAX_FACETS)
+        ]
+        | None
+    ) = Field(default=None, description="metadata keys whose values are counted among the documents found")
+    rerank: bool | None = Field(
+        default=None, description="whether a reranker orders the best ones; null: if this service has one"
+    )
 
     @model_validator(mode="after")
     def _one_way_to_name_corpora(self) -> Self:
@@ -145,9 +184,27 @@ class SearchRequest(RequestModel):
             raise ValueError("give corpus_name or corpora, not both")
         return self
 
+    @model_validator(mode="after")
+    def _one_thing_to_look_for(self) -> Self:
+        if [self.query, self.queries, self.like].count(None) != 2:
+            raise ValueError("give one of query, queries and like")
+        if self.like is not None and "mode" in self.model_fields_set and self.mode is not SearchMode.VECTOR:
+            raise ValueError("like goes by meaning alone: leave out mode, or give vector")
+        if self.like is not None and self.rerank:
+            raise ValueError("like has no query that a reranker could read: leave out rerank")
+        return self
+
+    @model_validator(mode="after")
+    def _within_bounds(self) -> Self:
+        if self.offset + self.top_k > MAX_RESULTS:
+            raise ValueError(f"offset and top_k together reach beyond {MAX_RESULTS} results")
+        if self.context and self.top_k > MAX_RESULTS_WITH_CONTEXT:
+            raise ValueError(f"with context, top_k is at most {MAX_RESULTS_WITH_CONTEXT}")
+        return self
+
 
 class SearchHit(PeerModel):
-    """A passage that answers."""
+    """A passage that answers. What was not asked for is left out, not null."""
 
     score: float
     text: str
@@ -161,6 +218,13 @@ class SearchHit(PeerModel):
     corpus_name: str
     trace_id: str | None = Field(default=None, description="of the job that indexed it")
     metadata: dict[str, Any]
+    rerank_score: float | None = Field(default=None, description="what ordered it, if a reranker did")
+    highlights: list[Place] | None = Field(default=None, description="in `text`")
+    context: Surroundings | None = Field(default=None, description="with `context`: it, and what is around it")
+    context_of: int | None = Field(
+        default=None, description="which result of this page, from 0, shows this one in its context"
+    )
+    why: Why | None = Field(default=None, description="with `explain`")
 
 
 class SearchResult(PeerModel):
@@ -170,6 +234,10 @@ class SearchResult(PeerModel):
     model: str
     mode: SearchMode
     took_ms: float
+    took: Took | None = None
+    next_offset: int | None = Field(default=None, description="of the next page; null after the last one")
+    facets: dict[str, Facet] | None = Field(default=None, description="by key, of the best passages' documents")
+    warnings: list[SearchWarning] = Field(default_factory=list)
 
 
 class Corpus(PeerModel):

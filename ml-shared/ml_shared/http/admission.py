@@ -11,7 +11,9 @@ from ml_shared.http.problems import FieldError, invalid_fields
 from ml_shared.names import Service
 
 
-def admit(payload: RequestModel, ctx: CallerContext, *, echo_job_id: bool = False) -> None:
+def admit(
+    payload: RequestModel, ctx: CallerContext, *, echo_job_id: bool = False, ignore_unknown: bool = False
+) -> None:
     """Refuse fields that this caller may not send.
 
     The orchestrator may send everything. Another service may not send the orchestrator's fields; what it sends beyond
@@ -25,6 +27,8 @@ def admit(payload: RequestModel, ctx: CallerContext, *, echo_job_id: bool = Fals
         Who sent it.
     echo_job_id
         Whether anyone may send `job_id`: on sync routes it is echoed and nothing more.
+    ignore_unknown
+        Whether fields that the contract does not have are nobody's fault: on a route whose contract is another's.
 
     Raises
     ------
@@ -40,7 +44,7 @@ def admit(payload: RequestModel, ctx: CallerContext, *, echo_job_id: bool = Fals
         raise ForbiddenError(
             f"only the orchestrator may send {', '.join(sorted(refused))}; leave it out", code="internal_field"
         )
-    if ctx.is_internal:
+    if ctx.is_internal or ignore_unknown:
         return
     unknown = list(_unknown_fields(payload, "body"))
     if unknown:

@@ -95,6 +95,8 @@ def _declare_problems(document: dict[str, Any]) -> None:
         own = responses.get("422", {}).get("content", {}).get("application/json", {})
         if own.get("schema", {}).get("$ref", "").endswith(f"/{_FASTAPIS_OWN[0]}"):
             del responses["422"]
+        if "default" in responses:  # a route with errors of another shape than ours declares them all
+            continue
         for status, description in _failures(operation).items():
             responses.setdefault(status, {"description": description})
         for status, response in responses.items():

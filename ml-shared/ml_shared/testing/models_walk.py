@@ -110,8 +110,9 @@ class _Field:
 
 def _check_field(one: _Field) -> None:
     kinds = _check_value(one, one.schema, lambda value: value)
-    for item in (alternative["items"] for alternative in alternatives(one.schema, one.root) if "items" in alternative):
-        _check_value(one, item, lambda value: [value])
+    items = [alternative["items"] for alternative in alternatives(one.schema, one.root) if "items" in alternative]
+    if items:
+        _check_value(one, {"anyOf": items}, lambda value: [value])
     assert kinds, f"{one.place} takes anything"
 
 

@@ -16,6 +16,7 @@ from fastapi.routing import iter_route_contexts
 from ml_shared.http.problem_documents import PROBLEM_MEDIA_TYPE
 from ml_shared.testing.errors_walk import MEMBERS
 
+OPENAI_MEDIA_TYPE: Final = "application/json"
 PUBLIC: Final = frozenset({"/health", "/health/live", "/metrics"})
 HAND_OUTS: Final = frozenset({"/enqueue", "/chunk"})
 # routes of users that the orchestrator calls, too
@@ -75,7 +76,7 @@ def operations(app: FastAPI) -> list[Operation]:
     paths: dict[str, dict[str, Any]] = app.openapi()["paths"]
     shown = {(method.upper(), path) for path, methods in paths.items() for method in methods}
     served = {
-        (method, route.path)
+        (method, route.path_format)
         for route in iter_route_contexts(app.routes)
         for method in route.methods or ()
         if method != "HEAD" and route.path not in {app.openapi_url, app.docs_url, app.redoc_url}
@@ -99,12 +100,15 @@ class RouteWalk:
         A key that Membership knows.
     internal_keys
         Keys of the services that this one admits; an internal route is asked with each until one may.
+    openai_prefix
+        Where errors have OpenAI's shape instead: `400` for `422`, and no list of fields.
     """
 
     app: FastAPI
     url: str
     user_key: str
     internal_keys: Collection[str] = ()
+    openai_prefix: str | None = None
     client: httpx.Client = field(init=False)
 
     def __enter__(self) -> Self:
@@ -196,12 +200,14 @@ class RouteWalk:
             ):
                 answer = self._as_somebody_who_may(operation, content)
                 self._problem(answer, 422, None, f"{operation} with {content!r}")
-                [error] = answer.json()["errors"]
-                assert error["type"] in {"duplicate_name", "json_refused"}, f"{operation} with {content!r}: {error}"
+                if not self._as_openai(operation):
+                    [error] = answer.json()["errors"]
+                    assert error["type"] in {"duplicate_name", "json_refused"}, f"{operation} with {content!r}: {error}"
         if not operation.public:
             answer = self._as_somebody_who_may(operation, b"{}", query="?limit=1&limit=2")
             self._problem(answer, 422, None, f"{operation} with a parameter twice")
-            assert [error["type"] for error in answer.json()["errors"]] == ["repeated"], operation
+            if not self._as_openai(operation):
+                assert [error["type"] for error in answer.json()["errors"]] == ["repeated"], operation
 
     def _too_long(self, operation: Operation) -> None:
         """By its declared length: the body itself need never be sent."""
@@ -214,9 +220,10 @@ class RouteWalk:
         for content in (b"{", b'"text"', b'{"a": 1}') if operation.takes_body else (b"",):
             answer = self._as_somebody_who_may(operation, content)
             self._problem(answer, 422, None, operation)
-            errors = answer.json()["errors"]
-            assert errors, f"{operation}: a 422 without a word on any field"
-            assert all(item.keys() == {"field", "message", "type"} for item in errors), operation
+            if not self._as_openai(operation):
+                errors = answer.json()["errors"]
+                assert errors, f"{operation}: a 422 without a word on any field"
+                assert all(item.keys() == {"field", "message", "type"} for item in errors), operation
             limited = "ratelimit" in answer.headers and "ratelimit-policy" in answer.headers
             assert limited is not operation.internal, f"{operation}: rate limit headers"
 
@@ -244,10 +251,12 @@ class RouteWalk:
         responses = operation.declared["responses"]
         wanted = {"default"}
         wanted |= set() if operation.public else {"401", "403", "429", "503"}
-        wanted |= {"413", "422"} if operation.takes_body else {"422"} if operation.needs_query else set()
+        invalid = "400" if self._as_openai(operation) else "422"
+        wanted |= {"413", invalid} if operation.takes_body else {invalid} if operation.needs_query else set()
         assert responses.keys() >= wanted, f"{operation} does not declare {wanted - responses.keys()}"
+        media_type = OPENAI_MEDIA_TYPE if self._as_openai(operation) else PROBLEM_MEDIA_TYPE
         for status in wanted:
-            assert PROBLEM_MEDIA_TYPE in responses[status]["content"], f"{operation}: {status}"
+            assert media_type in responses[status]["content"], f"{operation}: {status}"
 
     def _problem(self, answer: httpx.Response, status: int, code: str | None, place: object) -> None:
         self._document(answer.status_code, answer.headers, answer.content, status, code, place)
@@ -255,8 +264,11 @@ class RouteWalk:
     def _document(
         self, got: int, headers: Mapping[str, str], content: bytes, status: int, code: str | None, place: object
     ) -> None:
-        assert got == status, f"{place}: {got} where {status} was due: {content[:500]!r}"
         named = httpx.Headers(dict(headers))
+        if self._as_openai(place):
+            _check_openai_error(got, named, content, status, place)
+            return
+        assert got == status, f"{place}: {got} where {status} was due: {content[:500]!r}"
         assert named["content-type"] == PROBLEM_MEDIA_TYPE, place
         body = json.loads(content)
         assert body.keys() >= set(MEMBERS), f"{place} lacks {set(MEMBERS) - body.keys()}"
@@ -266,6 +278,20 @@ class RouteWalk:
         assert body["trace_id"] == named["x-trace-id"], place
         assert _TRACE_ID.fullmatch(body["trace_id"]), place
 
+    def _as_openai(self, place: object) -> bool:
+        return self.openai_prefix is not None and self.openai_prefix in str(place).split(" with ")[0]
+
     def _ids(self, answer: httpx.Response, place: str) -> None:
         assert answer.headers["x-request-id"], place
         assert _TRACE_ID.fullmatch(answer.headers["x-trace-id"]), place
+
+
+def _check_openai_error(got: int, headers: httpx.Headers, content: bytes, status: int, place: object) -> None:
+    assert got == (400 if status == 422 else status), f"{place}: {got} where {status} was due: {content[:500]!r}"
+    assert headers["content-type"] == OPENAI_MEDIA_TYPE, place
+    body = json.loads(content)
+    assert body.keys() == {"error"}, place
+    assert body["error"].keys() == {"message", "type", "param", "code"}, place
+    assert body["error"]["message"], place
+    assert headers["x-request-id"], place
+    assert _TRACE_ID.fullmatch(headers["x-trace-id"]), place

@@ -7,7 +7,9 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import StringConstraints
 
 from app.api.dependencies import Service
-from app.api.schemas import DocumentPage, DocumentView
+from app.api.schemas import ChunkView, DocumentContent, DocumentPage, DocumentRead, DocumentView
+from app.config import settings
+from app.core.logic import execute_read_content, execute_read_document
 from app.core.storage import corpora as storage
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
@@ -15,8 +17,10 @@ from ml_shared.auth.guards import users_and
 from ml_shared.contracts.base import CorpusName
 from ml_shared.contracts.cursors import Cursors
 from ml_shared.contracts.embedding import Corpus, CorpusPage
+from ml_shared.contracts.values import Count
 from ml_shared.http.paging import Cursor, Limit, link_next
 from ml_shared.http.routing import GuardedRoute
+from ml_shared.http.sync import within_deadline
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.web.urls import URL_MAX_CHARACTERS
 
@@ -25,6 +29,7 @@ Name = Annotated[CorpusName, Path()]
 _StoredUrl = Annotated[str, StringConstraints(max_length=URL_MAX_CHARACTERS, pattern="^[ -~]+$")]
 _CORPORA: Cursors[str] = Cursors("corpora", CorpusName)
 _DOCUMENTS: Cursors[str] = Cursors("documents", _StoredUrl)
+_CHUNKS: Cursors[int] = Cursors("chunks", Count)
 
 
 @router.get("", summary="The corpora that you have, by name")
@@ -83,6 +88,49 @@ async def list_documents(
     emit(AuditEvent.DOCUMENTS_LISTED, ctx, corpus_name=name)
     items = [DocumentView(**row) for row in rows[:limit]]
     return DocumentPage(items=items, next_cursor=link_next(following, request, response))
+
+
+@router.get("/{name}/documents/{document_id}", summary="A document, and its chunks")
+async def get_document(
+    name: Name,
+    document_id: UUID,
+    service: Service,
+    request: Request,
+    response: Response,
+    ctx: CallerContext = Depends(users_and()),
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> DocumentRead:
+    await enforcer.check(ctx)
+    filters = {"corpus_name": name, "document_id": document_id}
+    after = _CHUNKS.read(cursor, filters)
+    document, chunks = await execute_read_document(
+        service, ctx.owner, name, document_id, after=-1 if after is None else after, limit=limit + 1
+    )
+    following = _CHUNKS.write(chunks[limit - 1]["chunk_index"], filters) if len(chunks) > limit else None
+    emit(AuditEvent.DOCUMENT_READ, ctx, corpus_name=name, document_id=document_id)
+    items = [
+        ChunkView(start=chunk.pop("start_offset"), end=chunk.pop("end_offset"), **chunk) for chunk in chunks[:limit]
+    ]
+    return DocumentRead(**document, items=items, next_cursor=link_next(following, request, response))
+
+
+@router.get(
+    "/{name}/documents/{document_id}/content",
+    summary="A document's text",
+    description="Put together from its chunks. What they share is there once; blanks between them are line breaks.",
+)
+async def get_document_content(
+    name: Name, document_id: UUID, service: Service, ctx: CallerContext = Depends(users_and())
+) -> DocumentContent:
+    await enforcer.check(ctx)
+    document, joined = await within_deadline(
+        execute_read_content(service, ctx.owner, name, document_id),
+        settings.SYNC_TIMEOUT_SECONDS,
+        "the document's own address, which has its chunks in pages",
+    )
+    emit(AuditEvent.DOCUMENT_CONTENT_READ, ctx, corpus_name=name, document_id=document_id)
+    return DocumentContent(text=joined.text, start=joined.start, **document)
 
 
 @router.delete(

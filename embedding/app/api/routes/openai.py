@@ -1,15 +1,22 @@
 """OpenAI's shape of the same vectors, so that its clients work with this service's address and a platform key."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Path, Response
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from app.api.dependencies import Service
-from app.api.schemas import OpenAiEmbeddingAnswer, OpenAiEmbeddingRequest, OpenAiModel, OpenAiModels
+from app.api.schemas import (
+    OpenAiEmbeddingAnswer,
+    OpenAiEmbeddingRequest,
+    OpenAiError,
+    OpenAiModel,
+    OpenAiModels,
+)
 from app.config import settings
 from app.core.errors import DimensionMismatchError, ModelMismatchError
-from app.core.logic import Embedding, execute_embed
+from app.core.logic import Embedding, execute_embed, execute_read_tokens
 from app.core.vectors import encode_base64
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
@@ -20,7 +27,31 @@ from ml_shared.http.sync import within_deadline
 from ml_shared.names import Operation
 from ml_shared.ratelimit.enforcer import enforcer
 
-router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["sync", "openai"])
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": OpenAiError, "description": description}
+    for status, description in {
+        "400": "A field is wrong, or a text has too many tokens; param says which",
+        "401": "No API key, or not a valid one",
+        "403": "A valid key that may not do this",
+        "404": "There is no such model",
+        "413": "The body is longer than this service takes",
+        "429": "Over a limit; Retry-After says when to come back",
+        "503": "Something that the service needs does not answer",
+        "default": "Any other error",
+    }.items()
+}
+
+
+class _ModelName(StringConvertor):
+    """A model's name in a path, with the slashes within it: `BAAI/bge-m3`."""
+
+    regex = "[^/]+(?:/[^/]+)*"
+
+
+register_url_convertor("model", _ModelName())
+ModelId = Annotated[str, Path(max_length=200, description="with its slashes, if it has any")]
+
+router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["sync", "openai"], responses=PROBLEMS)
 
 
 @router.post(
@@ -28,17 +59,20 @@ router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["sync", "openai
     response_model=OpenAiEmbeddingAnswer,
     tags=[Operation.READ],
     summary="Turn texts into vectors, as OpenAI has it",
+    description="Token ids are taken if they are this model's own, and the service has its tokenizer. Errors have OpenAI's "
+    "shape; fields that are not known are ignored.",
 )
 async def embed_openai(
     payload: OpenAiEmbeddingRequest, service: Service, ctx: CallerContext = Depends(users_and())
 ) -> Response:
     await enforcer.check(ctx)
-    admit(payload, ctx)
+    admit(payload, ctx, ignore_unknown=True)
     _check_model(payload, service)
+    texts = execute_read_tokens(service, payload.inputs)
     embedded = await within_deadline(
-        execute_embed(service, payload.texts), settings.SYNC_TIMEOUT_SECONDS, "fewer texts in one request"
+        execute_embed(service, texts), settings.SYNC_TIMEOUT_SECONDS, "fewer texts in one request"
     )
-    emit(AuditEvent.OPENAI_EMBED_COMPLETE, ctx, texts=len(payload.texts), tokens=embedded.tokens)
+    emit(AuditEvent.OPENAI_EMBED_COMPLETE, ctx, texts=len(texts), tokens=embedded.tokens)
     vectors: list[Any] = list(embedded.vectors)
     if payload.encoding_format == "base64":
         vectors = [encode_base64(vector) for vector in vectors]
@@ -53,12 +87,16 @@ async def embed_openai(
 
 def _check_model(payload: OpenAiEmbeddingRequest, service: Embedding) -> None:
     model = service.model
-    if payload.model != model.name:
-        raise ModelMismatchError(f"the model here is {model.name!r}; send that, or ask GET /v1/models")
+    _check_name(payload.model, service)
     if payload.dimensions not in (None, model.dimensions):
         raise ModelMismatchError(
             f"{model.name!r} has {model.dimensions} dimensions, and they are not cut", code=DimensionMismatchError.code
         )
+
+
+def _check_name(name: str, service: Embedding) -> None:
+    if name != service.model.name:
+        raise ModelMismatchError(f"the model here is {service.model.name!r}; send that, or ask GET /v1/models")
 
 
 @router.get("/models", summary="The model that is served", tags=[Operation.READ])
@@ -66,3 +104,11 @@ async def list_models(service: Service, ctx: CallerContext = Depends(users_and()
     await enforcer.check(ctx)
     emit(AuditEvent.MODELS_LISTED, ctx)
     return OpenAiModels(data=[OpenAiModel(id=service.model.name)])
+
+
+@router.get("/models/{model_id:model}", summary="A model that is served", tags=[Operation.READ])
+async def get_model(model_id: ModelId, service: Service, ctx: CallerContext = Depends(users_and())) -> OpenAiModel:
+    await enforcer.check(ctx)
+    _check_name(model_id, service)
+    emit(AuditEvent.MODEL_READ, ctx, model=model_id)
+    return OpenAiModel(id=service.model.name)

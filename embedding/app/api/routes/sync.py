@@ -17,6 +17,15 @@ from ml_shared.names import Operation
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.telemetry.logs import job_context
 
+SEARCH_DESCRIPTION = (
+    "`vector` goes by meaning, `text` by words, `hybrid` by both. `score` is what orders the results, and what `min_score` "
+    "is compared with: the cosine similarity (`vector`), BM25 as a share of its limit (`text`), or the sum of both, "
+    "weighed (`hybrid`). With several `queries` it is their fused rank as a share of the highest possible, and "
+    "`min_score` is compared with each query's own score. A `rerank_score`, where there is one, orders instead. At most "
+    "`max_per_document` results are of one document. A query that is longer than the model reads is cut, with a warning. "
+    "What was not asked for is left out of a result."
+)
+
 router = APIRouter(route_class=GuardedRoute, tags=["sync"])
 
 
@@ -50,11 +59,10 @@ async def embed_sync(payload: EmbedBody, service: Service, ctx: CallerContext = 
 @router.post(
     "/search",
     response_model=SearchAnswer,
+    response_model_exclude_unset=True,
     tags=[Operation.READ],
     summary="Find the passages that answer a query best",
-    description="`vector` goes by meaning, `text` by words, `hybrid` by both. `score` is what orders the results, and "
-    "what `min_score` is compared with: the cosine similarity (`vector`), the share of the query's words, weighed by "
-    "their rarity, that the passage has (`text`), or the fused rank as a share of the highest possible (`hybrid`).",
+    description=SEARCH_DESCRIPTION,
 )
 async def search_sync(payload: SearchBody, service: Service, ctx: CallerContext = Depends(users_and())) -> SearchAnswer:
     await enforcer.check(ctx)
@@ -69,8 +77,8 @@ async def search_sync(payload: SearchBody, service: Service, ctx: CallerContext 
         AuditEvent.SEARCH_COMPLETE,
         ctx,
         job_id=payload.job_id,
-        mode=payload.mode,
+        mode=result.mode,
         top_k=payload.top_k,
         results=len(result.results),
     )
-    return SearchAnswer(**dict(result), job_id=payload.job_id)
+    return SearchAnswer(**{name: getattr(result, name) for name in result.model_fields_set}, job_id=payload.job_id)

@@ -70,6 +70,11 @@ def _span(name: str, operation: Operation, corpus: str | None = None) -> Abstrac
     return work_span(name, attributes=known)
 
 
+def read_span(name: str, corpus: str) -> AbstractContextManager[Span]:
+    """Return a span of reading from a corpus."""
+    return _span(name, Operation.READ, corpus)
+
+
 async def list_corpora(pool: asyncpg.Pool, owner: str, *, after: str, limit: int) -> list[dict[str, Any]]:
     """Return an owner's corpora by name, those after `after`."""
     with _span("corpora.list", Operation.READ), store_errors():

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from pgvector import HalfVector
@@ -72,10 +73,21 @@ class Scope:
     corpora: Sequence[str]
     model: Model
     filters: SearchFilters | None = None
+    passed: "Passed" = field(default_factory=lambda: Passed())
 
     def conditions(self, first: int) -> "Conditions":
-        """SQL of the filters, its parameters numbered from `first`."""
-        return Conditions(self.filters, first)
+        """SQL of the filters, and of what is passed over, for chunks `c`; its parameters numbered from `first`."""
+        conditions = Conditions(self.filters, first)
+        conditions.pass_over(self.passed, document="c.document_id", chunk="c.id")
+        return conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a search that looks further leaves aside: documents of which it has enough, and chunks that it has seen."""
+
+    documents: frozenset[UUID] = frozenset()
+    chunks: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -86,6 +98,8 @@ class Conditions:
     first: int
     parameters: list[Any] = field(default_factory=list)
     where: str = ""
+    join: str = field(default="", init=False)
+    """What the filters need beside a table `c`."""
 
     def __post_init__(self) -> None:
         if self.filters is None:
@@ -104,16 +118,20 @@ class Conditions:
             self._add("documents.fetched_at < {0}", self.filters.fetched_before)
         if self.filters.metadata:
             self._add("documents.metadata @> {0}::jsonb", self.filters.metadata)
+        if self.where:
+            self.join = JOIN_DOCUMENTS
 
     def _add(self, condition: str, value: Any) -> None:
         placeholder = f"${self.first + len(self.parameters)}"
         self.where += f" AND {condition.format(placeholder)}"
         self.parameters.append(value)
 
-    @property
-    def join(self) -> str:
-        """What the conditions need beside a table `c`."""
-        return JOIN_DOCUMENTS if self.where else ""
+    def pass_over(self, passed: "Passed", *, document: str, chunk: str | None) -> None:
+        """Leave aside what is passed over; `document` and `chunk` are SQL of their ids."""
+        if passed.documents:
+            self._add(f"{document} <> ALL({{0}}::uuid[])", sorted(passed.documents))
+        if passed.chunks and chunk is not None:
+            self._add(f"{chunk} <> ALL({{0}}::bigint[])", sorted(passed.chunks))
 
 
 @asynccontextmanager
@@ -128,13 +146,14 @@ async def snapshot(pool: asyncpg.Pool) -> AsyncIterator[Any]:
 
 async def count_rows(connection: Any, scope: Scope, total: int) -> int:
     """Return how many chunks a search has to look at, `total` where nothing is filtered."""
-    conditions = scope.conditions(3)
+    conditions = Conditions(scope.filters, 3)
+    conditions.pass_over(scope.passed, document="documents.id", chunk=None)
     if not conditions.where:
-        return total
+        return max(0, total - len(scope.passed.chunks))
     rows: int = await connection.fetchval(
         FILTERED_ROWS.format(where=conditions.where), scope.owner, scope.corpora, *conditions.parameters
     )
-    return rows
+    return max(0, rows - len(scope.passed.chunks))
 
 
 async def nearest(connection: Any, scope: Scope, vector: HalfVector, *, limit: int, exact: bool) -> list[Candidate]:
