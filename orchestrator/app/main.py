@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api.routes import async_, health, internal, sync
+from app.api.routes import async_, batches, health, internal, jobs, sync
 from app.config import settings
 from app.core.jobs.standing import KEPT_SECONDS, read_gauges
 from app.core.logic import open_orchestrator
@@ -23,6 +23,8 @@ from ml_shared.service import open_shared
 
 JOB_MAX_BYTES = 2**20
 # of a body: a URL and 16 KiB of metadata, however they are escaped, or what a worker reports
+BATCH_MAX_BYTES = 2**23
+# 1,000 URLs of 2,048 characters of four bytes, and the rest
 
 
 @asynccontextmanager
@@ -44,11 +46,20 @@ app = FastAPI(
 )
 app.add_middleware(
     BodyMiddleware,
-    limits=BodyLimits.of(settings, routes={"/content": settings.MAX_CONTENT_BYTES, "/jobs": JOB_MAX_BYTES}),
+    limits=BodyLimits.of(
+        settings,
+        routes={
+            "/content": settings.MAX_CONTENT_BYTES,
+            "/jobs/batch": BATCH_MAX_BYTES,
+            "/jobs": JOB_MAX_BYTES,
+        },
+    ),
 )
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
 app.include_router(health.router)
 app.include_router(sync.router)
 app.include_router(async_.router)
+app.include_router(jobs.router)
+app.include_router(batches.router)
 app.include_router(internal.router)

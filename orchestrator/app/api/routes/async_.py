@@ -1,9 +1,9 @@
 """Submitting jobs."""
 
 from fastapi import APIRouter, Depends, Request
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from app.api.schemas import IdempotencyHeader
+from app.api.tracing import own_traceparent
 from app.core.dispatch.pipeline import FIRST
 from app.core.logic import Orchestrator
 from ml_shared.audit.logger import AuditEvent, emit
@@ -16,11 +16,13 @@ from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.telemetry.urls import told_url
 
 router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
-_propagator = TraceContextTextMapPropagator()
 
 
 @router.post(
-    "/jobs", status_code=202, response_model=JobAccepted, summary="Make a page searchable: fetch, chunk, embed, index"
+    "/jobs",
+    status_code=202,
+    response_model=JobAccepted,
+    summary="Make a page searchable: fetch, chunk, embed, index",
 )
 async def submit_job(
     payload: JobRequest,
@@ -31,10 +33,11 @@ async def submit_job(
     await enforcer.check(ctx)
     admit(payload, ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
     accepted = await orchestrator.submit(
-        ctx.owner, payload, traceparent=carrier.get("traceparent"), idempotency_key=idempotency_key
+        ctx.owner,
+        payload,
+        traceparent=own_traceparent(),
+        idempotency_key=idempotency_key,
     )
     await request.app.state.nudger.nudge(FIRST.stage)
     emit(
