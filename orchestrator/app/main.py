@@ -4,6 +4,7 @@ from instrumentation import init_telemetry
 
 init_telemetry()  # first: what it instruments has to be imported after it
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -11,9 +12,10 @@ from fastapi import FastAPI
 
 from app.api.routes import async_, batches, health, internal, jobs, sync
 from app.config import settings
+from app.core.jobs.endings import Endings
 from app.core.jobs.standing import KEPT_SECONDS, read_gauges
 from app.core.logic import open_orchestrator
-from app.worker.nudging import open_nudger
+from app.worker.nudging import hear_endings, open_nudger
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
@@ -34,6 +36,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         orchestrator = app.state.orchestrator = await stack.enter_async_context(open_orchestrator(settings))
         app.state.readings.add(lambda: read_gauges(orchestrator.pool), kept_seconds=KEPT_SECONDS)
         app.state.nudger = await stack.enter_async_context(open_nudger(shared.redis))
+        endings = app.state.endings = await stack.enter_async_context(Endings(orchestrator.pool).opened())
+        stack.callback(asyncio.create_task(hear_endings(shared.redis, endings), name="hear-endings").cancel)
         yield
 
 

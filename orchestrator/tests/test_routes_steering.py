@@ -1,5 +1,6 @@
 """Batches, cancelling and trying again, by HTTP."""
 
+import asyncio
 import time
 from typing import Any
 from uuid import uuid4
@@ -156,3 +157,52 @@ async def test_a_batch_of_a_thousand_takes_less_than_ten_times_one_job(
     many = sorted([await seconds("/jobs/batch", {"urls": some}) for some in urls])[2]
     print(f"one job: {one * 1000:.1f} ms, a batch of 1,000: {many * 1000:.1f} ms of this process")
     assert many < 100 * one, "as one statement; one by one it would be a thousand times"
+
+
+@pytest.mark.parametrize(
+    ("sent", "applied"),
+    [("wait=1", "wait=1"), ('respond-async, Wait="1"; x=y', "wait=1"), ("wait=0", None), ("wait=x", None), ("", None)],
+)
+async def test_a_submission_waits_as_long_as_its_client_prefers(
+    api: httpx.AsyncClient, sent: str, applied: str | None
+) -> None:
+    answer = await post(api, "/jobs", {"url": "http://site.test/"}, Prefer=sent)
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    assert answer.headers.get("Preference-Applied") == applied
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_a_submission_that_waits_is_answered_when_its_job_ends(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, heard: bool
+) -> None:
+    from app.core.jobs import endings
+    from app.main import app
+
+    if heard:
+        monkeypatch.setattr(endings, "POLL_SECONDS", 1000)
+    waiting = asyncio.create_task(post(api, "/jobs", {"url": "http://site.test/"}, Prefer="wait=600"))
+    pool = app.state.orchestrator.pool
+    async with asyncio.timeout(20):
+        while not await pool.fetchval("SELECT count(*) FROM jobs"):
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)
+        job_id = str(await pool.fetchval("SELECT id FROM jobs"))
+        if heard:
+            assert (await post(api, f"/jobs/{job_id}/cancel")).status_code == 200
+        else:
+            await pool.execute("SELECT cancel_job(owner, id, stage) FROM jobs")
+        answer = await waiting
+    assert (answer.status_code, answer.json()) == (202, {"job_id": job_id, "status": "cancelled"})
+    assert answer.headers["Preference-Applied"] == "wait=60"
+
+
+async def test_a_client_that_waits_is_told_of_its_job_when_the_server_stops(api: httpx.AsyncClient) -> None:
+    from app.main import app
+
+    waiting = asyncio.create_task(post(api, "/jobs", {"url": "http://site.test/"}, Prefer="wait=60"))
+    async with asyncio.timeout(20):
+        while not app.state.endings.anybody:
+            await asyncio.sleep(0.02)
+        waiting.cancel()
+        answer = await waiting
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")

@@ -54,6 +54,12 @@ BatchLimit = Annotated[
     DECIMAL_DIGITS,
     Query(description="most items of the page; each is counted"),
 ]
+PreferHeader = Annotated[
+    str | None,
+    Header(
+        description="`wait=N`: answer once the job has ended, or after N seconds (60 at most), if there is room to wait"
+    ),
+]
 StatusFilter = Annotated[JobStatus | None, Query(description="jobs in this state")]
 CorpusFilter = Annotated[CorpusName | None, Query(description="jobs of this corpus")]
 BatchFilter = Annotated[UUID | None, Query(description="jobs of this batch")]
@@ -113,6 +119,7 @@ __all__ = [
     "HostFilter",
     "IdempotencyHeader",
     "JobId",
+    "PreferHeader",
     "StatusFilter",
     "UrlPrefixFilter",
     "read_report",

@@ -37,6 +37,7 @@ from ml_shared.contracts.jobs import (
     JobAccepted,
     JobPage,
     JobRequest,
+    JobStatus,
     JobView,
     ProgressAnswer,
     ProgressReport,
@@ -112,6 +113,16 @@ class Orchestrator:
             If there is none, or it is another owner's.
         """
         return await reading.find(self.pool, owner, _uuid(job_id))
+
+    async def status(self, owner: str, job_id: str) -> JobStatus:
+        """Return where an owner's job stands.
+
+        Raises
+        ------
+        JobNotFoundError
+            If there is none, or it is another owner's.
+        """
+        return await reading.find_status(self.pool, owner, _uuid(job_id))
 
     async def jobs(self, owner: str, wanted: JobFilter, *, limit: int, cursor: str | None) -> JobPage:
         """Return a page of an owner's jobs, newest first."""

@@ -27,7 +27,9 @@ async def cancel_job(job_id: JobId, request: Request, ctx: CallerContext = Depen
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
     cancelled = await orchestrator.steering.cancel(ctx.owner, job_id)
-    await request.app.state.nudger.nudge(*(definition.stage for definition in PIPELINE))  # its slot is free again
+    # its slot is free again
+    stages = (definition.stage for definition in PIPELINE)
+    await request.app.state.nudger.nudge(*stages, ended=[cancelled.job_id])
     emit(AuditEvent.JOB_CANCELLED, ctx, job_id=cancelled.job_id)
     return cancelled
 

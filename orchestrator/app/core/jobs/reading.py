@@ -58,6 +58,20 @@ async def find(pool: asyncpg.Pool, owner: str, job_id: UUID) -> JobView:
     return _view(row)
 
 
+async def find_status(pool: asyncpg.Pool, owner: str, job_id: UUID) -> JobStatus:
+    """Return where one job of an owner stands.
+
+    Raises
+    ------
+    JobNotFoundError
+        If there is none, or it is another owner's.
+    """
+    status = await pool.fetchval("SELECT status FROM jobs WHERE owner = $1 AND id = $2", owner, job_id)
+    if status is None:
+        raise JobNotFoundError
+    return JobStatus(status)
+
+
 async def find_page(pool: asyncpg.Pool, owner: str, wanted: JobFilter, *, limit: int, cursor: str | None) -> JobPage:
     """Return a page of an owner's jobs, newest first.
 
