@@ -6,7 +6,6 @@ import pytest
 
 from app.core.queries import MAX_WORDS, parse_query
 from app.core.ranking import (
-    LAST_NEARNESS,
     MEANING_BESIDE_NAME,
     MEANING_OF_NAME,
     MEANING_OF_QUESTION,
@@ -79,12 +78,9 @@ def test_fusion_weighs_how_much_each_leg_found() -> None:
     nearest = candidates(c1=0.9, c2=0.8, c3=0.5)
     named = fuse(nearest, candidates(c3=0.45, c4=0.1), meaning=0.25)
     assert [one.id for one in named] == [3, 1, 2, 4]
-    assert named[0].score == pytest.approx(0.75 * 0.45 + 0.25 * LAST_NEARNESS)
+    assert named[0].score == pytest.approx(0.75 * 0.45)
     vague = fuse(nearest, candidates(c3=0.1, c4=0.05), meaning=0.25)
     assert [one.id for one in vague] == [1, 2, 3, 4]
-    assert [one.score for one in vague[1:]] == pytest.approx(
-        [0.25 * (1 / 3 + 2 / 3 * 0.75), 0.75 * 0.1 + 0.25 / 3, 0.75 * 0.05]
-    )
 
 
 def test_each_candidate_tells_its_place_in_either_leg() -> None:

@@ -2,8 +2,8 @@
 
 A passage's score is a convex combination of what both legs say of it. The text leg's is BM25 as a share of its limit, so that it says by
 itself how much of the query was found: a name that stands there outweighs nearness, a sentence whose words are spread over many passages
-does not. The vector leg's is relative, 1 for the nearest and a third for the last that was looked at, because cosine has another range
-with each model; what is not among these has nothing of it. README.md has what was measured, and what else was tried.
+does not. The vector leg's is relative, 1 for the nearest and 0 for the last that was looked at, because cosine has another range with
+each model. README.md has what was measured, and what else was tried.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,6 @@ from uuid import UUID
 
 DEPTH: Final = 100
 # of each leg, whatever the answer's size: the order does not change with it
-LAST_NEARNESS: Final = 1 / 3
-# of the last that was looked at: to be among the nearest hundred is something by itself
 MEANING_OF_QUESTION: Final = 0.31
 MEANING_BESIDE_NAME: Final = 0.16
 MEANING_OF_NAME: Final = 0.1
@@ -54,7 +52,7 @@ def fuse(nearest: Sequence[Candidate], matching: Sequence[Candidate], *, meaning
     lowest = nearest[-1].score if nearest else 0.0
     span = nearest[0].score - lowest if nearest else 0.0
     for rank, candidate in enumerate(nearest, start=1):
-        near = LAST_NEARNESS + (1 - LAST_NEARNESS) * (candidate.score - lowest) / span if span > 0 else 1.0
+        near = (candidate.score - lowest) / span if span > 0 else 1.0
         there = fused[candidate.id]
         fused[candidate.id] = replace(there, score=meaning * near, vector=Leg(rank, candidate.score))
     for rank, candidate in enumerate(matching, start=1):
