@@ -36,6 +36,10 @@ class Settings(ServiceSettings):
         default="", description="put before a search's query, for models trained with an instruction there"
     )
 
+    EMBEDDING_PASSAGE_PREFIX: str = Field(
+        default="",
+        description="put before each passage, for models trained with one; chunking has the same, and counts it",
+    )
     TOKENIZER_FILE: Path | None = Field(
         default=None, description="the model's own tokenizer.json, as chunking has it: cuts queries that are too long"
     )

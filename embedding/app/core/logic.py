@@ -177,7 +177,10 @@ async def execute_index(
     before_write
         Awaited just before the one transaction that writes.
     """
-    indexer = Indexer(service.pool, service.endpoint, service.model, service.settings.EMBEDDING_MAX_TOKENS)
+    settings = service.settings
+    indexer = Indexer(
+        service.pool, service.endpoint, service.model, settings.EMBEDDING_MAX_TOKENS, settings.EMBEDDING_PASSAGE_PREFIX
+    )
     fields = order.document.model_dump(exclude={"url", "metadata"})
     write = DocumentWrite(
         owner=order.owner,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-import Stemmer
+import Stemmer  # type: ignore[import-not-found]  # a compiled module without stubs
 
 from app.core.languages import STEMMERS
 
@@ -38,6 +38,7 @@ _PARTS: Final = re.compile(
     r"[-_]+|(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])"
 )
 _RELEASE: Final = re.compile(r"v?(\d+(?:\.\d+)+)", re.IGNORECASE)
+_CODE: Final = re.compile(r"\d|[_./:@#$\\=]|[a-z][A-Z]")
 _ACCENTS: Final = re.compile(r"[\u0300-\u036f]+")
 _JOINTS: Final = re.compile(r"[-._/:@+#$&\\=~]+")
 
@@ -52,10 +53,13 @@ class Name:
         The forms in which it is one word: without joints, and each path's segment so.
     parts
         The words that it is made of; those of a word alone are itself.
+    code
+        Whether no sentence has it by itself: `E0040`, `a_b`, `getItem`, but not `self-signed`.
     """
 
     wholes: tuple[str, ...]
     parts: tuple[str, ...]
+    code: bool = False
 
 
 def runs(text: str) -> Iterator[str]:
@@ -115,7 +119,8 @@ def _name(run: str) -> Name | None:
         wholes[_joined(run)] = None
     if not parts and not wholes:
         return None
-    return Name(tuple(wholes), tuple(parts[:MAX_PARTS]))
+    code = bool(wholes) and _CODE.search(run) is not None
+    return Name(tuple(wholes), tuple(parts[:MAX_PARTS]), code)
 
 
 def _releases(number: str) -> Iterator[str]:
