@@ -147,7 +147,7 @@ def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a small tokenizer as BERT's are: words of letters, or their letters, between two special tokens."""
     letters = [*string.ascii_lowercase, *(f"##{letter}" for letter in string.ascii_lowercase)]
     words = ["[UNK]", "[CLS]", "[SEP]", *letters, "hello", "world", "word", "words", "."]
-    encoder = Tokenizer(models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))  # noqa: S106
+    encoder = Tokenizer(models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
     encoder.normalizer = normalizers.BertNormalizer()
     encoder.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     encoder.decoder = decoders.WordPiece()
