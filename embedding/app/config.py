@@ -68,7 +68,7 @@ class Settings(ServiceSettings):
     EMBEDDING_NEXT_QUERY_PREFIX: str = Field(default="", description="put before a search's query for it")
 
     EXACT_SEARCH_MAX_ROWS: int = Field(
-        default=20_000, ge=0, description="up to this many candidate chunks are compared one by one, not by the index"
+        default=10_000, ge=0, description="up to this many candidate chunks are compared one by one, not by the index"
     )
 
     VECTOR_INDEX_WORKERS: int = Field(

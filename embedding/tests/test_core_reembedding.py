@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -24,6 +27,7 @@ from ml_shared.testing.endpoint import DEFAULT_MODEL, EndpointMode, FakeEndpoint
 from tests.documents import OWNER, chunks_of, index, settle
 from tests.test_core_searching import find
 
+FOLDER = Path(__file__).parent.parent
 NEW, NEW_DIMENSIONS, NEW_KEY = "new-model", 24, "key-of-the-new-model"
 
 
@@ -379,6 +383,51 @@ async def test_the_pace_follows_how_long_searches_take() -> None:
     for _ in range(PROBES):
         await pacer.rest()
     assert pacer.rest_seconds < 0.1
+
+
+async def test_the_command_is_killed_and_run_again(
+    both: Embedding, new_endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(both, documents=60, chunks=10)
+    values = both.settings.model_dump(mode="json", exclude={"EMBEDDING_API_KEY", "EMBEDDING_NEXT_API_KEY"})
+    environment = {
+        **os.environ,
+        **{name: str(values[name]) for name in values if name.startswith(("DATABASE_", "EMBEDDING_")) and values[name]},
+        "EMBEDDING_API_KEY": both.settings.EMBEDDING_API_KEY.get_secret_value(),
+        "EMBEDDING_NEXT_API_KEY": NEW_KEY,
+    }
+
+    async def run(*arguments: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "app.reembed", "--model", *arguments),
+            cwd=FOLDER,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    told, _ = await (await run(NEW, "--dry-run")).communicate()
+    assert b"1 corpora to change, 600 chunks and 1800 tokens to embed" in told
+    assert await vectors(both) == {DEFAULT_MODEL: 600}
+    new_endpoint.behave(EndpointMode.SLOW)
+    new_endpoint.delay_seconds = 0.05
+    killed = await run(NEW)
+    while NEW not in await vectors(both):
+        assert killed.returncode is None
+        await asyncio.sleep(0.01)
+    killed.kill()
+    await killed.communicate()
+    new_endpoint.behave(EndpointMode.SERVE)
+    assert await models(both) == {"docs": DEFAULT_MODEL}, "it was killed before its end"
+    done = await run(NEW)
+    told, errors = await done.communicate()
+    assert done.returncode == 0, errors
+    assert b"docs: answers from new-model" in told
+    assert await models(both) == {"docs": NEW}
+    assert await vectors(both) == {DEFAULT_MODEL: 600, NEW: 600}
+    refused = await run("unheard-of")
+    _, errors = await refused.communicate()
+    assert (refused.returncode, b"EMBEDDING_NEXT_MODEL" in errors) == (1, True)
 
 
 def test_vectors_of_the_tests_models_differ() -> None:
