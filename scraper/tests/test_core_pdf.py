@@ -201,3 +201,12 @@ def test_a_title_that_its_program_made_up_is_none() -> None:
     found = read(bytes(made.output()))
     assert found.title is None
     assert "Microsoft" not in found.content
+
+
+def test_dots_that_lead_to_a_page_are_no_text() -> None:
+    titles = ["On boats", "On ropes and their knots", "On people"]
+    lines = [(11.0, 50.0, 700.0 - 14 * index, f"{title} {'. ' * 40}{index + 3}") for index, title in enumerate(titles)]
+    lines = [*lines, (11.0, 50.0, 600.0, "Here the text of the rules begins.")]
+    content = read(page_of(shown(*lines), FONT)).content
+    assert ". ." not in content
+    assert [title in content for title in titles] == [True] * 3
