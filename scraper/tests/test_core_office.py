@@ -2,6 +2,7 @@
 
 import datetime as dt
 import io
+import zipfile
 
 import docx
 import openpyxl
@@ -9,7 +10,7 @@ import pptx
 import pytest
 from documents import DOCUMENTS
 from hostile import with_body, with_part, with_sheet
-from producers import PRODUCERS, make_odt, make_pptx
+from producers import PRODUCERS, make_odp, make_odt, make_pptx
 
 from app.core.extraction import kinds
 from app.core.extraction.extract import extract
@@ -165,3 +166,18 @@ def test_sphinx_is_read_for_its_text() -> None:
     assert content == (
         "# Port\n\nSee the mole and port.moor.\n\n3.2\n\nMooring at night.\n\nRopes burn.\n\n**berth**\n\nwhere a boat lies"
     )
+
+
+def test_a_hidden_slide_of_an_open_document_is_not_read() -> None:
+    body = make_odp(DOCUMENTS[1])
+    style = (
+        '<style:style style:name="dp2"><style:drawing-page-properties presentation:visibility="hidden"/></style:style>'
+    )
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        content = archive.read("content.xml").decode()
+    changed = content.replace("<office:automatic-styles>", f"<office:automatic-styles>{style}")
+    changed = changed.replace("<draw:page>", '<draw:page draw:style-name="dp2">', 1)
+    assert "What to bring along" in read(body, kinds.ODP).content
+    found = read(with_part(body, "content.xml", changed.encode()), kinds.ODP)
+    assert "What to bring along" not in found.content
+    assert [number for number, _ in found.pages] == [2]
