@@ -49,7 +49,7 @@ class Package:
             self._parts: dict[str, ZipInfo] = {}
             for info in archive.infolist():
                 self._parts.setdefault(info.filename.lstrip("/"), info)
-        except (BadZipFile, struct.error, ValueError, OSError) as error:
+        except (BadZipFile, struct.error, ValueError, OSError, NotImplementedError) as error:
             raise ExtractionError("the document is damaged: it is an archive that cannot be opened") from error
         if len(self._parts) > ENTRIES_MAX:
             raise PageTooLargeError(f"the document has more than {ENTRIES_MAX} parts")

@@ -57,12 +57,17 @@ class Writer:
         self._length = 0
         self._page: int | None = None
         self._starts: list[tuple[int, int]] = []
+        self._within: list[tuple[int, int]] = []
         self.first_heading: str | None = None
         self.headings = 0
 
     def page(self, number: int) -> None:
         """Say that what follows is on another page."""
         self._page = number
+
+    def page_within(self, number: int, offset: int) -> None:
+        """Say that another page begins so many letters after the next block does."""
+        self._within.append((number, offset))
 
     def heading(self, level: int, text: str) -> None:
         """Add a heading; levels beyond six are as the sixth."""
@@ -120,6 +125,8 @@ class Writer:
         if self._page is not None:
             self._starts.append((self._page, start))
             self._page = None
+        self._starts += [(number, start + min(offset, len(block))) for number, offset in self._within]
+        self._within = []
         self._blocks.append(("\n" * gap + block, tight))
 
     def finished(

@@ -1,7 +1,7 @@
 """OpenDocument: texts, sheets and presentations, which are one vocabulary.
 
 Lost: pictures, charts, comments, headers and footers, what was deleted while changes were tracked, lists of contents,
-hidden sheets.
+hidden sheets and slides.
 """
 
 from collections.abc import Iterator
@@ -206,6 +206,9 @@ class _Reading:
     def slides(self, presentation: Any) -> None:
         """Write slides: each is a section under its title, its notes after it."""
         for number, slide in enumerate((each for each in presentation if local(each) == "page"), start=1):
+            style = self._styles.get(attribute(slide, "style-name") or "")
+            if style is not None and any(attribute(each, "visibility") == "hidden" for each in style):
+                continue
             self.writer.page(number)
             frames = [each for each in slide if local(each) not in ("notes", "forms")]
             titles = [each for each in frames if attribute(each, "class") == "title"]

@@ -58,11 +58,10 @@ def _extract(document: Any, source: Source) -> Extract:
     ]
     writer = Writer()
     Composer(texts, {0: _outline(document)}, writer).write()
-    said = document.get_metadata_dict(skip_empty=True)
     return writer.finished(
         source,
-        title=said.get("Title"),
-        author=said.get("Author", "")[:500] or None,
+        title=_said(document, "Title"),
+        author=_said(document, "Author")[:500] or None,
     )
 
 
@@ -82,6 +81,13 @@ def _items(sheet: Sheet) -> list[Item]:
     return [*tables, *fragments(words)]
 
 
+def _said(document: Any, name: str) -> str:
+    try:
+        return str(document.get_metadata_value(name))
+    except UnicodeDecodeError:  # half a letter: of a damaged file, or of a program that cannot count
+        return ""
+
+
 def _outline(document: Any) -> dict[str, int]:
     """Return what the list of contents that comes with a document calls its headings."""
     found: dict[str, int] = {}
@@ -91,7 +97,7 @@ def _outline(document: Any) -> dict[str, int]:
                 break
             title = entry.get_title() if hasattr(entry, "get_title") else entry.title
             found.setdefault(fold(title or ""), entry.level)
-    except pypdfium2.PdfiumError:
-        pass
+    except (pypdfium2.PdfiumError, UnicodeDecodeError):
+        pass  # it only helps
     found.pop("", None)
     return found

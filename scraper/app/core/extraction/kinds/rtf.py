@@ -3,6 +3,7 @@
 Lost: pictures, embedded objects, headers, footers, comments, colours and fonts.
 """
 
+import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -281,7 +282,7 @@ def _lines(text: str) -> Iterator[str]:
 
 def _codec(name: str) -> str:
     try:
-        b"".decode(name)
+        codecs.lookup(name)
     except LookupError:
         return ""
     return name

@@ -9,6 +9,8 @@ from app.core.extraction.pdf.words import Word
 
 _SAME_LINE: Final = 0.45
 # of the size: centres of words of a line, one of which may be raised, are closer
+_LEADERS_MIN: Final = 4
+# dots in a line that lead from a title to its page
 _GAP: Final = 0.85
 # of the size: blanks in a line are seldom wider, columns seldom closer
 _STEP: Final = 2.0
@@ -87,6 +89,9 @@ def fragments(words: Sequence[Word]) -> list[Line]:
 
 def _parted(row: list[Word]) -> list[Line]:
     row.sort(key=lambda word: word.x0)
+    leaders = [word for word in row if not word.text.strip(".·…")]
+    if len(leaders) >= _LEADERS_MIN and len(leaders) < len(row):  # a list of contents
+        return [Line([word for word in row if word not in leaders])]
     parts = [[row[0]]]
     for word in row[1:]:
         before = parts[-1][-1]

@@ -42,6 +42,8 @@ class _Open:
     number: int | None = None
     depth: int = 0
     page: int = 0
+    turns: list[tuple[int, int]] = field(default_factory=list)
+    # after so many of its lines comes another page
 
 
 class Composer:
@@ -77,6 +79,7 @@ class Composer:
         }
         self._open: _Open | None = None
         self._table: Table | None = None
+        self._table_turns: list[tuple[int, int]] = []
         self._told = 0
         self._margins: list[float] = []
 
@@ -101,6 +104,7 @@ class Composer:
         before = self._table
         if before is not None and _goes_on(before, table):
             rows = table.rows[1:] if table.rows[0] == before.rows[0] else table.rows
+            self._table_turns.append((len(before.rows), number))
             before.rows = [*before.rows, *rows]
             return
         self._close_table()
@@ -110,6 +114,11 @@ class Composer:
     def _close_table(self) -> None:
         if self._table is not None:
             table, self._table = self._table, None
+            for rows, page in self._table_turns:  # as long as they are when they are written, more or less
+                lengths = (sum(len(cell) + 3 for cell in row) + 2 for row in table.rows[:rows])
+                self._writer.page_within(page, sum(lengths) + 6 * len(table.rows[0]) + 2)
+                self._told = page
+            self._table_turns = []
             self._writer.table(table.rows)
 
     # Lines
@@ -121,6 +130,8 @@ class Composer:
             self._margins = []
         text = line.text
         if self._open is not None and self._joins(self._open, kind, line, last, text):
+            if number != (self._open.turns[-1][1] if self._open.turns else self._open.page):
+                self._open.turns.append((len(self._open.lines), number))
             self._open.lines.append(line)
             return
         self._close()
@@ -172,6 +183,9 @@ class Composer:
             return
         block, self._open = self._open, None
         self._on_page(block.page)
+        for lines, page in block.turns:
+            self._writer.page_within(page, len(self._text(block.lines[:lines])) + 1)
+            self._told = page
         if block.kind == "code" and (len(block.lines) >= _CODE_LINES_MIN or len(block.lines[0].words) > 2):
             self._writer.code("\n".join(_indented(block.lines)))
             return

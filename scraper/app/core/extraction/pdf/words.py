@@ -24,6 +24,7 @@ _FORMS_DEPTH_MAX: Final = 4
 _THIN: Final = 3.0
 _SHORTEST: Final = 6.0
 _STRAIGHT: Final = 0.6
+_EDGE: Final = 2.0
 _TURNED_MIN: Final = 0.087
 # 5 degrees, as a sine
 _FIXED_PITCH, _FORCE_BOLD = 1 << 0, 1 << 18
@@ -119,20 +120,19 @@ def sheet_of(page: Any, number: int) -> Sheet:
         found = list(_words(text.raw))
     finally:
         text.close()
-    left, bottom, right, top = page.get_bbox()
     turn = Counter(quarter for _, quarter in found if quarter is not None).most_common(1)
-    turned = _Turning(turn[0][0] if turn else 0, (left, bottom, right, top))
-    inside = [
-        turned.word(word)
-        for word, quarter in found
-        if quarter == turned.quarters and left - 2 <= word.x0 <= right + 2 and bottom - 2 <= word.y <= top + 2
-    ]
+    turned = _Turning(turn[0][0] if turn else 0, page.get_bbox())
+    words = [turned.word(word) for word, quarter in found if quarter == turned.quarters]
+    width, height = turned.size
+    # printers' marks lie outside
+    inside = [word for word in words if -_EDGE <= word.x0 <= width + _EDGE and -_EDGE <= word.y <= height + _EDGE]
     drawing = _Drawing(turned)
     drawing.look(page.raw, (1.0, 0.0, 0.0, 1.0, 0.0, 0.0), 0)
     many = len(drawing.across) + len(drawing.down) > _LINES_MAX
     return Sheet(
         number,
-        *turned.size,
+        width,
+        height,
         inside,
         [] if many else drawing.across,
         [] if many else drawing.down,
