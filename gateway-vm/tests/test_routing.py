@@ -44,6 +44,28 @@ def test_an_internal_route_is_not_there_for_outsiders(outside: Gateway, method: 
 
 
 @pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/jobs"),
+        ("POST", "/jobs/batch"),
+        ("POST", "/jobs/a1/cancel"),
+        ("POST", "/jobs/a1/retry"),
+        ("GET", "/batches"),
+        ("GET", "/batches/b1"),
+        ("POST", "/batches/b1/cancel"),
+        ("POST", "/batches/b1/retry"),
+    ],
+)
+def test_a_users_route_reaches_the_orchestrator_with_what_its_client_prefers(
+    outside: Gateway, method: str, path: str
+) -> None:
+    answer = outside.client.request(method, f"/api/orchestrator{path}", headers={"Prefer": "wait=30"})
+    assert answer.status_code == 200
+    received = outside.last("orchestrator")
+    assert (received.path, received.headers["prefer"]) == (path, "wait=30")
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/api/orchestrator/jobs/a1/complete/",

@@ -28,54 +28,52 @@ CREATE INDEX IF NOT EXISTS jobs_by_end ON jobs (owner, ended_at) WHERE ended_at 
 
 -- Cancels the given jobs, of one owner, whose rows the caller has locked. Rows are locked in the order that everybody keeps
 -- (jobs, leases, owners, lanes), and an owner's turns at the very end: a pass waits for these while it holds lanes. What
--- was never worked on gives its tag back, and its turn if it had got one.
-CREATE OR REPLACE FUNCTION cancel_locked(
-    p_owner text, p_first_stage text, p_jobs uuid[], p_hosts text[], p_tags bigint, p_turns bigint
-) RETURNS void LANGUAGE plpgsql AS $$
+-- nobody has worked on, nor is about to, gives its tag back, and its turn if it had got one.
+CREATE OR REPLACE FUNCTION cancel_locked(p_owner text, p_first_stage text, p_jobs uuid[]) RETURNS void
+LANGUAGE plpgsql AS $$
 DECLARE
+    v_hosts text[];
+    v_tags bigint;
+    v_turns bigint;
     v_weight double precision;
 BEGIN
+    WITH cancelled AS (
+        SELECT host, placement, stage = p_first_stage AND placement <> 'leased' AND NOT EXISTS (
+            SELECT 1 FROM job_stages WHERE owner = p_owner AND job_id = jobs.id AND attempts > 0) AS unused
+        FROM jobs WHERE owner = p_owner AND id = ANY(p_jobs)
+    )
+    SELECT array_agg(DISTINCT host), count(*) FILTER (WHERE unused), count(*) FILTER (WHERE unused AND placement = 'ready')
+    INTO v_hosts, v_tags, v_turns FROM cancelled;
     UPDATE jobs SET
         status = 'cancelled', placement = 'ended', not_before = NULL, attempt_open = false, committing = false,
         ended_at = now(), waiting_since = now()
     WHERE owner = p_owner AND id = ANY(p_jobs);
     PERFORM 1 FROM leases WHERE owner = p_owner AND job_id = ANY(p_jobs) ORDER BY job_id FOR UPDATE;
     DELETE FROM leases WHERE owner = p_owner AND job_id = ANY(p_jobs);
-    UPDATE owners SET open_jobs = open_jobs - cardinality(p_jobs), last_tag = GREATEST(last_tag - p_tags / weight, 0)
+    UPDATE owners SET open_jobs = open_jobs - cardinality(p_jobs), last_tag = GREATEST(last_tag - v_tags / weight, 0)
     WHERE owner = p_owner RETURNING weight INTO v_weight;
     -- Two statements: a job that was parked while the first one waited is seen by the second, one that is parked later
     -- marks the lane as occupied again. A lane that nobody waits in must not look occupied, or passes open it for nothing.
-    PERFORM 1 FROM lanes WHERE host = ANY(p_hosts) ORDER BY host FOR UPDATE;
+    PERFORM 1 FROM lanes WHERE host = ANY(v_hosts) ORDER BY host FOR UPDATE;
     UPDATE lanes SET
         holder = CASE WHEN holder = ANY(p_jobs) THEN NULL ELSE holder END,
         occupied = occupied AND EXISTS (SELECT 1 FROM jobs WHERE placement = 'parked' AND jobs.host = lanes.host)
-    WHERE host = ANY(p_hosts);
-    IF p_turns > 0 THEN
-        UPDATE owner_turns SET last_turn = last_turn - p_turns / v_weight WHERE owner = p_owner AND stage = p_first_stage;
+    WHERE host = ANY(v_hosts);
+    IF v_turns > 0 THEN
+        UPDATE owner_turns SET last_turn = last_turn - v_turns / v_weight WHERE owner = p_owner AND stage = p_first_stage;
     END IF;
 END $$;
 
--- Whether a job's tag was never used: nobody has started to work on it, nor is about to.
-CREATE OR REPLACE FUNCTION tag_is_unused(p_job jobs, p_first_stage text) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT p_job.stage = p_first_stage AND p_job.placement <> 'leased' AND NOT EXISTS (
-        SELECT 1 FROM job_stages WHERE owner = p_job.owner AND job_id = p_job.id AND attempts > 0)
-$$;
-
 -- Cancels a job, unless its result is just being written; waits for whoever moves it. Whether that was done.
 CREATE OR REPLACE FUNCTION cancel_job(p_owner text, p_job uuid, p_first_stage text) RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE
-    v_job jobs;
-    v_unused boolean;
 BEGIN
-    SELECT * INTO v_job FROM jobs
+    PERFORM 1 FROM jobs
     WHERE owner = p_owner AND id = p_job AND placement <> 'ended' AND NOT (committing AND attempt_open)
     FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    v_unused := tag_is_unused(v_job, p_first_stage);
-    PERFORM cancel_locked(p_owner, p_first_stage, ARRAY[p_job], ARRAY[v_job.host],
-        v_unused::integer, (v_unused AND v_job.placement = 'ready')::integer);
+    PERFORM cancel_locked(p_owner, p_first_stage, ARRAY[p_job]);
     RETURN true;
 END $$;
 
@@ -84,23 +82,15 @@ CREATE OR REPLACE FUNCTION cancel_some(p_owner text, p_batch uuid, p_first_stage
 RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     v_jobs uuid[];
-    v_hosts text[];
-    v_tags bigint;
-    v_turns bigint;
 BEGIN
-    WITH picked AS MATERIALIZED (
-        SELECT jobs AS job, id, host, placement FROM jobs
+    SELECT array_agg(id) INTO v_jobs FROM (
+        SELECT id FROM jobs
         WHERE owner = p_owner AND batch_id = p_batch AND placement <> 'ended' AND NOT (committing AND attempt_open)
         LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
-    ), judged AS (
-        SELECT id, host, placement, tag_is_unused(job, p_first_stage) AS unused FROM picked
-    )
-    SELECT array_agg(id), array_agg(DISTINCT host), count(*) FILTER (WHERE unused),
-        count(*) FILTER (WHERE unused AND placement = 'ready')
-    INTO v_jobs, v_hosts, v_tags, v_turns FROM judged;
+    ) picked;
     IF v_jobs IS NULL THEN
         RETURN 0;
     END IF;
-    PERFORM cancel_locked(p_owner, p_first_stage, v_jobs, v_hosts, v_tags, v_turns);
+    PERFORM cancel_locked(p_owner, p_first_stage, v_jobs);
     RETURN cardinality(v_jobs);
 END $$;

@@ -9,6 +9,7 @@ import pytest
 from conftest import Core
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from test_core_locks import held, waits_for_a_lock
 
 from app.core.errors import BatchNotFoundError, IdempotencyKeyReusedError, TooManyOpenJobsError
 from app.core.jobs import batches
@@ -90,6 +91,19 @@ async def test_batches_at_once_are_never_more_than_an_owner_may_have_and_lock_la
     assert sum(isinstance(one, TooManyOpenJobsError) for one in made) == 6
     assert [row[0] for row in await core.pool.fetch("SELECT open_jobs FROM owners")] == [40, 40, 40]
     assert await core.pool.fetchval("SELECT count(DISTINCT (owner, tag)) FROM jobs") == 120
+
+
+async def test_a_batch_locks_lanes_in_the_order_that_everybody_keeps(core: Core) -> None:
+    """Waiting for the first of them it holds no other: whoever has that one may go on to the rest."""
+    hosts = [f"h{number:02}.test" for number in range(30)]
+    urls = [f"http://{host}/" for host in hosts]
+    await submit(core, *urls, owner="key:b")
+    async with held(core.pool) as other:
+        await other.execute("SELECT 1 FROM lanes WHERE host = $1 FOR UPDATE", hosts[0])
+        submitting = asyncio.create_task(submit(core, *urls[15:], *urls[:15]))
+        await waits_for_a_lock(core.pool)
+        await other.execute("SELECT 1 FROM lanes WHERE host = ANY($1) FOR UPDATE", hosts)
+    assert len((await submitting).jobs) == 30
 
 
 async def test_a_repeated_key_gets_the_same_batch_and_another_body_is_refused(core: Core) -> None:

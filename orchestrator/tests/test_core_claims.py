@@ -8,6 +8,7 @@ from conftest import Core
 
 from app.core.dispatch import claims
 from app.core.dispatch.hand_outs import HandOut
+from app.core.jobs.filters import JobFilter
 from app.core.jobs.reading import find, find_page
 from ml_shared.contracts.jobs import CallbackStatus, JobStatus, WaitingReason
 from ml_shared.names import Stage
@@ -28,7 +29,7 @@ async def test_a_host_has_one_hand_out_at_a_time(core: Core) -> None:
     first = await core.claim(Stage.SCRAPING)
     assert sorted(job.host for job in first) == ["one.test", "other.test"]
     assert await core.claim(Stage.SCRAPING) == []
-    view = (await find_page(core.pool, "key:a", limit=10, cursor=None, status=JobStatus.QUEUED)).items[0]
+    view = (await find_page(core.pool, "key:a", JobFilter(status=JobStatus.QUEUED), limit=10, cursor=None)).items[0]
     assert view.waiting is not None
     assert view.waiting.reason is WaitingReason.HOST_DELAY
     (on_one,) = [job for job in first if job.host == "one.test"]

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from conftest import Core
 from test_core_batches import pages, submit
+from test_core_locks import held, waits_for_a_lock
 
 from app.core.errors import BatchNotFoundError, JobNotFoundError, NotRetryableError, TooManyOpenJobsError
 from app.core.jobs import batches, cancelling, retrying
@@ -109,6 +110,23 @@ async def test_retries_of_a_batch_and_of_its_jobs_at_once_make_each_once(core: C
         )
     assert await core.pool.fetchval("SELECT count(*) FROM jobs WHERE retry_of IS NOT NULL") == 12
     assert await core.pool.fetchval("SELECT open_jobs FROM owners") == 12
+
+
+async def test_a_retry_of_a_batch_waits_for_that_of_its_job_and_leaves_it_out(core: Core) -> None:
+    core.in_flight = 40
+    batch = await submit(core, "http://a.test/", "http://b.test/")
+    await fail_all(core)
+    failed = UUID(batch.jobs[0].job_id)
+    async with held(core.pool) as one:
+        await one.execute("SELECT 1 FROM jobs WHERE id = $1 FOR NO KEY UPDATE", failed)
+        whole = asyncio.create_task(retry_batch(core, batch.batch_id))
+        await waits_for_a_lock(core.pool)
+        await one.execute(
+            """INSERT INTO jobs (owner, id, url, host, corpus_name, retry_of, stage, placement, tag) VALUES
+               ('key:a', gen_random_uuid(), 'http://a.test/', 'a.test', 'default', $1, 'scraping', 'parked', 7)""",
+            failed,
+        )
+    assert [job.url for job in (await whole).jobs] == ["http://b.test/"]
 
 
 async def test_a_batch_that_would_be_too_much_is_not_tried_again_in_part(core: Core) -> None:

@@ -34,10 +34,14 @@ async def open_roots(jobs: Sequence[tuple[UUID, str]], corpus_name: str) -> Asyn
             span = _tracer.start_span(SUBMIT_SPAN, context=Context(), kind=SpanKind.INTERNAL, links=links)
             spans.append(span)
             if span.is_recording():
-                span.set_attribute(attributes.JOB_ID, str(job_id))
-                span.set_attribute(attributes.JOB_URL, told_url(url))
-                span.set_attribute(attributes.CORPUS_NAME, corpus_name)
-                span.set_attribute(attributes.OPERATION, Operation.WRITE.value)
+                span.set_attributes(
+                    {
+                        attributes.JOB_ID: str(job_id),
+                        attributes.JOB_URL: told_url(url),
+                        attributes.CORPUS_NAME: corpus_name,
+                        attributes.OPERATION: Operation.WRITE.value,
+                    }
+                )
         yield [_traceparent(span) for span in spans]
     except (asyncio.CancelledError, Exception) as error:
         for span in spans:
