@@ -1,7 +1,7 @@
 """A search: which legs run, whether the vector index is asked, and how their orders become one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import asyncpg
@@ -73,6 +73,10 @@ async def candidates(connection: Any, scope: Scope, query: Query, *, rows: int, 
     found = await matching(connection, scope, query.parsed, query.languages, rows=rows, limit=DEPTH)
     if query.mode is SearchMode.TEXT:
         return by_words(found)
+    if query.parsed.phrases and not found:
+        # people quote the label of a button, too: an answer to its words is better than none
+        query = replace(query, parsed=query.parsed.without_phrases())
+        found = await matching(connection, scope, query.parsed, query.languages, rows=rows, limit=DEPTH)
     nearest = await _allowed(connection, scope, query, nearest, found)
     return fuse(nearest, found, meaning=query.parsed.meaning_share)
 
