@@ -236,7 +236,8 @@ async def test_a_phrase_is_found_as_it_stands(service: Embedding, mode: str, pat
         service, "it fails to connect", "to connect failed", wanted, "failed to connecting", "connect to failed"
     )
     assert [hit.text for hit in await find(service, '"failed to connect"', mode=mode)] == [wanted]
-    assert await find(service, '"failed to be"', mode=mode) == []
+    # which nobody says: words alone find nothing then, and both together what comes near
+    assert bool(await find(service, '"failed to be"', mode=mode)) is (mode == "hybrid")
 
 
 @pytest.mark.parametrize("mode", ["text", "hybrid"])

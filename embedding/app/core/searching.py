@@ -62,6 +62,12 @@ async def candidates(
     look.saw(found, DEPTH)
     if query.mode is SearchMode.TEXT:
         return by_words(found)
+    if query.parsed.phrases and not found:
+        # people quote the label of a button, too: an answer to its words is better than none
+        query = replace(query, parsed=query.parsed.without_phrases())
+        with look.timed("text"):
+            found = await matching(connection, scope, query.parsed, query.languages, rows=rows, limit=DEPTH)
+        look.saw(found, DEPTH)
     with look.timed("fuse"):
         nearest = await _allowed(connection, scope, query, nearest, found)
         return fuse(nearest, found, meaning=query.parsed.meaning_share)
