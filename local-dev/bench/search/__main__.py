@@ -18,7 +18,7 @@ from typing import Any
 from chores.folders import LOCAL_DEV
 
 from bench.search.asking import CLIENTS, asked, exact_ms, rows, scopes
-from bench.search.data import DOCUMENT_CHUNKS, Maker, MadeDocument, Part, owner_of, parts
+from bench.search.data import DOCUMENT_CHUNKS, MadeDocument, Maker, Part, owner_of, parts
 from bench.search.report import show
 from bench.search.service import Bench, opened
 from ml_shared.contracts.embedding import SearchMode

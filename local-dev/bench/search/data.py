@@ -99,9 +99,7 @@ class Maker:
     def document(self, part: Part, number: int) -> MadeDocument:
         """Return a corpus' document."""
         url = f"https://{part.corpus}.example/{number}"
-        return MadeDocument(
-            url, number % GROUPS, self.texts(DOCUMENT_CHUNKS), self.vectors(DOCUMENT_CHUNKS)
-        )
+        return MadeDocument(url, number % GROUPS, self.texts(DOCUMENT_CHUNKS), self.vectors(DOCUMENT_CHUNKS))
 
     def documents(self, part: Part) -> Iterator[MadeDocument]:
         """Return all documents of a corpus."""
@@ -122,4 +120,6 @@ class Maker:
 
     def common_words(self, count: int, words: int = 6) -> list[str]:
         """Return queries of nothing but the commonest words."""
-        return [" ".join(self.words[word] for word in self._random.choice(20, words, replace=False)) for _ in range(count)]
+        return [
+            " ".join(self.words[word] for word in self._random.choice(20, words, replace=False)) for _ in range(count)
+        ]
