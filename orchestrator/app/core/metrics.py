@@ -21,59 +21,14 @@ PHASES: Final = ("dispatch", "queue", "run")
 OTHER: Final = "other"
 FAILURE_CODES: Final = frozenset(
     {
-        *(
-            "blocked_address",
-            "blocked_scheme",
-            "blocked_port",
-            "dns_failed",
-            "tls_failed",
-            "fetch_timeout",
-        ),
-        *(
-            "robots_disallowed",
-            "robots_unreachable",
-            "host_busy",
-            "http_status",
-            "too_many_redirects",
-            "too_large",
-        ),
-        *(
-            "unsupported_content_type",
-            "empty_content",
-            "extraction_failed",
-            "pacing_unavailable",
-        ),
-        *("challenge_page", "login_required"),
-        *(
-            "content_missing",
-            "content_corrupt",
-            "max_tokens_too_large",
-            "max_tokens_too_small",
-            "stage_unavailable",
-        ),
-        *(
-            "input_too_long",
-            "invalid_vector",
-            "dimension_mismatch",
-            "endpoint_unavailable",
-            "endpoint_rate_limited",
-        ),
-        *(
-            "model_mismatch",
-            "store_unavailable",
-            "invalid_request",
-            "internal_error",
-            "upstream_error",
-        ),
-        *(
-            "task_timeout",
-            "stage_timeout",
-            "worker_lost",
-            "timeout",
-            "unknown_error",
-            "forbidden",
-            "not_found",
-        ),
+        *("blocked_address", "blocked_scheme", "blocked_port", "dns_failed", "tls_failed", "fetch_timeout"),
+        *("robots_disallowed", "robots_unreachable", "host_busy", "http_status", "too_many_redirects", "too_large"),
+        *("unsupported_content_type", "empty_content", "extraction_failed", "pacing_unavailable"),
+        *("challenge_page", "login_required", "noindex", "no_text_layer", "encrypted"),
+        *("content_missing", "content_corrupt", "max_tokens_too_large", "max_tokens_too_small", "stage_unavailable"),
+        *("input_too_long", "invalid_vector", "dimension_mismatch", "endpoint_unavailable", "endpoint_rate_limited"),
+        *("model_mismatch", "store_unavailable", "invalid_request", "internal_error", "upstream_error"),
+        *("task_timeout", "stage_timeout", "worker_lost", "timeout", "unknown_error", "forbidden", "not_found"),
     }
 )
 """What a job may fail with, as documented; anything else that a stage says counts as `other`."""
