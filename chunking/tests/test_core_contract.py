@@ -1,9 +1,11 @@
 """What every answer keeps, whatever the text: exact counts, exact slices, nothing lost, order kept."""
 
 import itertools
+import os
 import time
 import tracemalloc
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +56,18 @@ def assert_contract(tokenizer: Tokenizer, text: str, options: dict[str, Any]) ->
 def test_the_contract_holds_for_text_that_breaks_splitters(tokenizer: Tokenizer, name: str) -> None:
     for options in OPTIONS:
         assert_contract(tokenizer, NASTY[name], options)
+
+
+def test_what_the_embedding_service_puts_before_each_chunk_is_part_of_every_count(tokenizer: Tokenizer) -> None:
+    file, label = Path(os.environ["TOKENIZER_FILE"]), tokenizer.name.partition("@")[0]
+    prefixed = Tokenizer.load(file, os.environ["TOKENIZER_SHA256"], label)
+    prefixed.put_before("search_document: ")
+    for name in ("markdown", *NASTY):
+        text = NASTY.get(name, "# Head\n\n" + "Some words of a sentence. " * 400)
+        assert_contract(prefixed, text, {"max_tokens": 40, "overlap_tokens": 8, "strategy": ChunkStrategy.MARKDOWN})
+        for chunk in chunked(prefixed, text, max_tokens=40, overlap_tokens=8).chunks:
+            [read] = tokenizer.counts([f"search_document: {chunk.text}"], Cancellation())
+            assert read == chunk.token_count <= 40
 
 
 @pytest.mark.parametrize(

@@ -151,3 +151,17 @@ def test_a_header_of_very_many_columns_is_not_repeated(tokenizer: Tokenizer) -> 
     wide = f"|{'a very long name of a column|' * 100}\n|{'---|' * 100}\n"
     chunks = chunks_of(tokenizer, f"{wide}{('| 1 ' * 100 + chr(10)) * 9}", repeat_table_header=True)
     assert all(chunk.context is None for chunk in chunks)
+
+
+def test_a_path_ends_with_the_page_that_its_chunk_begins_on(tokenizer: Tokenizer) -> None:
+    first, second = f"# Guide\n\n{PROSE * 12}", f"\n\n## Use\n\n{PROSE * 12}"
+    text = first + second
+    pages = [{"number": 7, "start": len(first) + 2}, {"number": 5, "start": 0}]  # in whatever order
+    chunks = chunks_of(tokenizer, text, pages=pages)
+    for chunk in chunks:
+        page = "Page 7" if chunk.start >= len(first) + 2 else "Page 5"
+        assert chunk.heading_path == ["Guide", *(["Use"] if page == "Page 7" else []), page]
+    assert len({chunk.heading_path[-1] for chunk in chunks}) == 2
+    late = chunks_of(tokenizer, text, pages=pages[:1])
+    assert late[0].heading_path == ["Guide"]
+    assert late[-1].heading_path == ["Guide", "Use", "Page 7"]

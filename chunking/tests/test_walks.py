@@ -27,6 +27,7 @@ CHUNK = {
     "max_tokens": 64,
     "overlap_tokens": 8,
     "repeat_table_header": True,
+    "pages": [{"number": 1, "start": 0}],
     "strategy": "markdown",
     "job_id": "mine",
 }

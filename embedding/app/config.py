@@ -35,11 +35,11 @@ class Settings(ServiceSettings):
     EMBEDDING_QUERY_PREFIX: str = Field(
         default="", description="put before a search's query, for models trained with an instruction there"
     )
-
     EMBEDDING_PASSAGE_PREFIX: str = Field(
         default="",
         description="put before each passage, for models trained with one; chunking has the same, and counts it",
     )
+
     TOKENIZER_FILE: Path | None = Field(
         default=None, description="the model's own tokenizer.json, as chunking has it: cuts queries that are too long"
     )
@@ -58,8 +58,22 @@ class Settings(ServiceSettings):
         default=2, gt=0, description="longest that a search waits for it, before it answers in the order without it"
     )
 
+    EMBEDDING_NEXT_MODEL: str = Field(
+        default="",
+        max_length=200,
+        description="another model that is served too, while corpora change to it or from it",
+    )
+    EMBEDDING_NEXT_API_BASE_URL: str = Field(default="", description="its endpoint; empty: the same")
+    EMBEDDING_NEXT_API_KEY: SecretStr = Field(default=SecretStr(""), description="its key; empty: the same")
+    EMBEDDING_NEXT_DIMENSIONS: int = Field(
+        default=0, ge=0, le=MAX_DIMENSIONS, description="of its vectors; 0: the same"
+    )
+    EMBEDDING_NEXT_MAX_TOKENS: int = Field(default=0, ge=0, description="longest input that it takes; 0: the same")
+    EMBEDDING_NEXT_QUERY_PREFIX: str = Field(default="", description="put before a search's query for it")
+    EMBEDDING_NEXT_PASSAGE_PREFIX: str = Field(default="", description="put before each passage for it")
+
     EXACT_SEARCH_MAX_ROWS: int = Field(
-        default=20_000, ge=0, description="up to this many candidate chunks are compared one by one, not by the index"
+        default=10_000, ge=0, description="up to this many candidate chunks are compared one by one, not by the index"
     )
 
     VECTOR_INDEX_WORKERS: int = Field(
@@ -76,10 +90,29 @@ class Settings(ServiceSettings):
     def _none_if_empty(cls, value: object) -> object:
         return value or None
 
-    @field_validator("EMBEDDING_API_BASE_URL", "RERANK_API_BASE_URL")
+    @field_validator("EMBEDDING_API_BASE_URL", "EMBEDDING_NEXT_API_BASE_URL", "RERANK_API_BASE_URL")
     @classmethod
     def _without_trailing_slash(cls, value: str) -> str:
         return value.rstrip("/")
+
+    def of_next_model(self) -> "Settings | None":
+        """Return these settings with the next model in place of the model, `None` where there is none."""
+        if not self.EMBEDDING_NEXT_MODEL:
+            return None
+        return self.model_copy(
+            update={
+                "EMBEDDING_MODEL": self.EMBEDDING_NEXT_MODEL,
+                "EMBEDDING_API_BASE_URL": self.EMBEDDING_NEXT_API_BASE_URL or self.EMBEDDING_API_BASE_URL,
+                "EMBEDDING_API_KEY": self.EMBEDDING_NEXT_API_KEY
+                if self.EMBEDDING_NEXT_API_KEY.get_secret_value()
+                else self.EMBEDDING_API_KEY,
+                "EMBEDDING_DIMENSIONS": self.EMBEDDING_NEXT_DIMENSIONS or self.EMBEDDING_DIMENSIONS,
+                "EMBEDDING_MAX_TOKENS": self.EMBEDDING_NEXT_MAX_TOKENS or self.EMBEDDING_MAX_TOKENS,
+                "EMBEDDING_QUERY_PREFIX": self.EMBEDDING_NEXT_QUERY_PREFIX,
+                "EMBEDDING_PASSAGE_PREFIX": self.EMBEDDING_NEXT_PASSAGE_PREFIX,
+                "EMBEDDING_NEXT_MODEL": "",
+            }
+        )
 
 
 settings = Settings()

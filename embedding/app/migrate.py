@@ -1,4 +1,4 @@
-"""`python -m app.migrate`: brings the database to this code's schema, and prepares the configured model's index."""
+"""`python -m app.migrate`: brings the database to this code's schema, and records the configured models."""
 
 import sys
 
@@ -14,7 +14,8 @@ async def _run() -> None:
     await migrate(settings.DATABASE_URL, MIGRATIONS)
     connection = await asyncpg.connect(settings.DATABASE_URL, timeout=5.0)
     try:
-        await prepare_model(connection, settings.EMBEDDING_MODEL, settings.EMBEDDING_DIMENSIONS)
+        for one in filter(None, (settings, settings.of_next_model())):
+            await prepare_model(connection, one.EMBEDDING_MODEL, one.EMBEDDING_DIMENSIONS)
     finally:
         await connection.close()
 

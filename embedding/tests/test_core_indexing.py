@@ -288,6 +288,16 @@ async def test_the_migration_prepares_the_configured_model_and_may_run_again(
     assert "EMBEDDING_DIMENSIONS is 8" in lines[-1]["error"]
 
 
+async def test_another_passage_prefix_makes_every_vector_anew(service: Embedding, endpoint: FakeEndpoint) -> None:
+    await index(service, "one", "two")
+    service.settings.EMBEDDING_PASSAGE_PREFIX = "passage: "
+    again = await index(service, "one", "two", as_of=at(1))
+    assert (again.embedded, again.reused) == (2, 0)
+    assert sorted(endpoint.texts[-2:]) == ["passage: one", "passage: two"]
+    assert await stored_texts(service) == ["one", "two"]
+    assert (await index(service, "one", "two", as_of=at(2))).embedded == 0
+
+
 async def _statements_of(service: Embedding, work: Any) -> list[str]:
     """Return the statements that the work sends over the pool's connections, the transaction's own among them."""
     async with service.pool.acquire() as connection:

@@ -236,7 +236,8 @@ async def test_a_phrase_is_found_as_it_stands(service: Embedding, mode: str, pat
         service, "it fails to connect", "to connect failed", wanted, "failed to connecting", "connect to failed"
     )
     assert [hit.text for hit in await find(service, '"failed to connect"', mode=mode)] == [wanted]
-    assert await find(service, '"failed to be"', mode=mode) == []
+    # which nobody says: words alone find nothing then, and both together what comes near
+    assert bool(await find(service, '"failed to be"', mode=mode)) is (mode == "hybrid")
 
 
 @pytest.mark.parametrize("mode", ["text", "hybrid"])
@@ -294,6 +295,7 @@ async def test_the_words_index_is_asked_for_every_word_ten_times_on_one_connecti
     one = settings.model_copy(update={"DATABASE_POOL_SIZE": 1})
     async with open_embedding(one, command_timeout_seconds=20) as service:
         await fill(service, 30)
+        await service.pool.execute("ANALYZE chunk_terms")  # which says that all of it is quickly read
         plans: list[str] = []
 
         class Explaining:
@@ -326,9 +328,6 @@ async def test_the_words_index_is_asked_for_every_word_ten_times_on_one_connecti
     "query",
     [
         "the of and",
-        f'"{"Ab " * 2_600}"',
-        "x." * 3_999,
-        '"it" ' * 1_500,
         "'",
         "\\",
         "a & | ! ( ) :*",
@@ -341,6 +340,12 @@ async def test_the_words_index_is_asked_for_every_word_ten_times_on_one_connecti
 async def test_no_query_breaks_the_search(service: Embedding, query: str, mode: str) -> None:
     await index(service, "it's quoted", "ordinary")
     assert len(await find(service, query, mode=mode)) <= 2
+
+
+@pytest.mark.parametrize("query", [f'"{"Ab " * 2_600}"', "x." * 3_999, '"it" ' * 1_500, "ab " * 2_600, "-abc " * 1_500])
+async def test_a_long_query_is_taken_by_its_beginning(service: Embedding, query: str) -> None:
+    await index(service, "ab " * 30, "ordinary")
+    assert len(await find(service, query, mode="text")) <= 1
 
 
 @pytest.mark.parametrize(

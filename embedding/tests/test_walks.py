@@ -71,6 +71,21 @@ BODIES = {
         "as_of": TIME,
         "submitted_at": TIME,
     },
+    "POST /enqueue/batch": {
+        "hand_outs": [
+            {
+                "corpus_name": "docs",
+                "document": DOCUMENT,
+                "content_ref": "c",
+                "job_id": "j",
+                "attempt_id": "a",
+                "owner": "key:a",
+                "as_of": TIME,
+                "submitted_at": TIME,
+                "traceparent": "t",
+            }
+        ]
+    },
     "POST /search": {
         "query": "words",
         "corpus_name": None,

@@ -44,6 +44,28 @@ def test_an_internal_route_is_not_there_for_outsiders(outside: Gateway, method: 
 
 
 @pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/jobs"),
+        ("POST", "/jobs/batch"),
+        ("POST", "/jobs/a1/cancel"),
+        ("POST", "/jobs/a1/retry"),
+        ("GET", "/batches"),
+        ("GET", "/batches/b1"),
+        ("POST", "/batches/b1/cancel"),
+        ("POST", "/batches/b1/retry"),
+    ],
+)
+def test_a_users_route_reaches_the_orchestrator_with_what_its_client_prefers(
+    outside: Gateway, method: str, path: str
+) -> None:
+    answer = outside.client.request(method, f"/api/orchestrator{path}", headers={"Prefer": "wait=30"})
+    assert answer.status_code == 200
+    received = outside.last("orchestrator")
+    assert (received.path, received.headers["prefer"]) == (path, "wait=30")
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/api/orchestrator/jobs/a1/complete/",
@@ -62,6 +84,16 @@ def test_an_internal_route_in_disguise_is_not_there_for_outsiders(outside: Gatew
     raw = httpx.Request("POST", httpx.URL(str(outside.client.base_url), raw_path=path.encode()), content=b"{}")
     assert outside.client.send(raw).status_code == 404
     assert len(outside.upstreams["orchestrator"].received) == seen
+
+
+@pytest.mark.parametrize("service", ["scraper", "embedding"])
+def test_several_hand_outs_at_once_are_the_fleets_alone(gateway: Gateway, outside: Gateway, service: str) -> None:
+    assert gateway.client.post(f"/api/{service}/enqueue/batch").status_code == 200
+    assert gateway.last(service).path == "/enqueue/batch"
+    seen = len(outside.upstreams[service].received)
+    for path in ("/enqueue/batch", "/enqueue/batch/", "//enqueue//batch", "/%65nqueue/batch", "/x/../enqueue/batch"):
+        assert outside.client.post(f"/api/{service}{path}").status_code == 404
+    assert len(outside.upstreams[service].received) == seen
 
 
 @pytest.mark.parametrize("service", ["orchestrator", "scraper", "chunking", "embedding"])

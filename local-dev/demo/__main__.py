@@ -1,6 +1,6 @@
 """The demo, on the fleet that `make up` started.
 
-    python -m demo                     index this project's documentation and ask five questions
+    python -m demo                     index this project's documentation and ask six questions
     python -m demo --url https://…     index any page and search it
 
 It exits 0 only if everything that it promises holds.

@@ -56,6 +56,6 @@ def site_pages(site_url: str) -> list[ExpectedPage]:
 
 
 def site_questions(site_url: str) -> list[Question]:
-    """Return the five questions, with the pages that answer them on this site."""
+    """Return the six questions, with the pages that answer them on this site."""
     listed = TypeAdapter(dict[str, list[_SiteQuestion]]).validate_json(QUESTIONS_FILE.read_bytes())
     return [Question(query=one.query, url=site_url + one.path) for one in listed["questions"]]

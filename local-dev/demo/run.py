@@ -45,7 +45,7 @@ def run_demo(
     say: Say = print,
     timeout_seconds: float = INDEXING_TIMEOUT_SECONDS,
 ) -> DemoReport:
-    """Index the demo site, ask the five questions, and check everything.
+    """Index the demo site, ask the six questions, and check everything.
 
     Parameters
     ----------

@@ -125,7 +125,7 @@ class Answers(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True)
     EMBEDDING_MODEL: str | None = None
     EMBEDDING_DIMENSIONS: int | None = Field(default=None, gt=0)
     EMBEDDING_MAX_TOKENS: int | None = Field(default=None, gt=0)
-    EMBEDDING_QUERY_PREFIX: str | None = None
+    EMBEDDING_QUERY_PREFIX: str | None = None  # with the blank at its end
     EMBEDDING_PASSAGE_PREFIX: str | None = None
     OWNER_SOURCE: str | None = Field(default=None, pattern="^(account|key)$")
     ENVIRONMENT: str | None = None
@@ -163,7 +163,9 @@ def check(given: Mapping[str, str]) -> Answers:
     AnswersError
         If something is missing or wrong.
     """
-    said = {name: value.strip() for name, value in given.items() if value.strip()}
+    said = {
+        name: value if name.endswith("_PREFIX") else value.strip() for name, value in given.items() if value.strip()
+    }
     missing = [name for name in ENDPOINTS if name not in said]
     if len(missing) < len(ENDPOINTS) or TOKEN in said:
         said = {**dict.fromkeys(missing, ""), **said}

@@ -2,8 +2,8 @@
 
     python -m standins.demo_site --host 127.0.0.1 --port 8095
 
-Beside the pages there are a `robots.txt` with a crawl delay and a forbidden folder, a redirect, a dead link and a file
-of a kind that is not indexed. `GET /pages.json` lists what should become of each.
+Beside the pages there are a brochure in PDF, a `robots.txt` with a crawl delay and a forbidden folder, a redirect, a dead
+link and a file of a kind that is not indexed. `GET /pages.json` lists what should become of each.
 """
 
 import html
@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from standins.brochure import TITLE, brochure
 from standins.documents import REPOSITORY, Document, find_documents, page, render
 from standins.serving import arguments_of, serve
 
@@ -25,11 +26,12 @@ CRAWL_DELAY_SECONDS: Final = 0.2
 REDIRECT, REDIRECT_TARGET = "/docs/start", "/docs/introduction"
 DEAD_LINK: Final = "/docs/retired"
 BROCHURE: Final = "/files/brochure.pdf"
+PICTURE: Final = "/files/picture.png"
 FORBIDDEN: Final = "/private/plans"
 
-_PDF = (
-    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
-    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+_PICTURE = (
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89"
+    b"\x00\x00\x00\nIDATx\x9cc\x00\x01\x00\x00\x05\x00\x01\r\n-\xb4\x00\x00\x00\x00IEND\xaeB`\x82"
 )
 _PLANS = (
     "<h1>Plans</h1>\n<p>A page that robots.txt forbids. If a search finds this sentence, politeness is broken.</p>\n"
@@ -46,10 +48,11 @@ def _expectations(documents: list[Document]) -> list[dict[str, str | None]]:
         if path == REDIRECT_TARGET:
             path, why = REDIRECT, f"redirects to {REDIRECT_TARGET}, a page of documentation"
         rows.append({"path": path, "title": document.title, "outcome": "completed", "error_code": None, "why": why})
+    rows.append({"path": BROCHURE, "title": TITLE, "outcome": "completed", "error_code": None, "why": "a PDF"})
     refused = (
         (FORBIDDEN, "Plans", "robots_disallowed", "robots.txt forbids it"),
         (DEAD_LINK, "Old release notes", "http_status", "answers 404"),
-        (BROCHURE, "Brochure", "unsupported_content_type", "is a PDF"),
+        (PICTURE, "Picture", "unsupported_content_type", "is an image"),
     )
     for path, title, code, why in refused:
         rows.append({"path": path, "title": title, "outcome": "failed", "error_code": code, "why": why})
@@ -86,8 +89,11 @@ def build_site(repository: Path = REPOSITORY, *, crawl_delay_seconds: float = CR
         delay = f"Crawl-delay: {crawl_delay_seconds:g}\n" if crawl_delay_seconds else ""
         return PlainTextResponse(f"User-agent: *\n{delay}Disallow: /private/\n")
 
-    async def brochure(_: Request) -> Response:
-        return Response(_PDF, media_type="application/pdf")
+    async def brochure_file(_: Request) -> Response:
+        return Response(brochure(), media_type="application/pdf")
+
+    async def picture(_: Request) -> Response:
+        return Response(_PICTURE, media_type="image/png")
 
     async def plans(_: Request) -> Response:
         return HTMLResponse(page("Plans", _PLANS, find_documents(repository)))
@@ -109,7 +115,8 @@ def build_site(repository: Path = REPOSITORY, *, crawl_delay_seconds: float = CR
         "/pages.json": pages,
         "/health": health,
         REDIRECT: start,
-        BROCHURE: brochure,
+        BROCHURE: brochure_file,
+        PICTURE: picture,
         FORBIDDEN: plans,
         "/docs/{name}": document_page,
         "/readme/{name}": document_page,

@@ -141,7 +141,7 @@ def page(title: str, body: str, documents: Sequence[Document]) -> str:
 <main>
 {body}</main>
 <footer>
-<p><a href="/files/brochure.pdf">Brochure</a> · <a href="/docs/retired">Old release notes</a> ·
+<p><a href="/files/brochure.pdf">Brochure</a> · <a href="/files/picture.png">Picture</a> · <a href="/docs/retired">Old release notes</a> ·
 <a href="/private/plans">Plans</a> · Served for the demo from this machine only.</p>
 </footer>
 </body>

@@ -14,15 +14,13 @@ import yaml
 from dotenv import dotenv_values
 from stacks.dotenv import DotenvError, fill, read
 
+from ml_shared.testing.nasty import PRINTABLE, PUNCTUATION
 from ml_shared.testing.plugin import require
 from ml_shared.testing.postgres_setup import postgres_account
 from ml_shared.testing.servers import PostgresServer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEEPERS = {"orchestrator": "postgres", "embedding": "postgres-vectors"}
-PRINTABLE = "".join(map(chr, range(32, 127)))
-NAME = "".join(one for one in PRINTABLE if not one.isalnum())
-# all but letters and digits: a role's name has 63 characters at most
 SPECIAL = "\\'\"$#{} =`!&;|*"
 # does what `docker compose exec -T <service>` does, on this machine
 FAKE_DOCKER = """#!/bin/sh
@@ -98,8 +96,7 @@ def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer()
     server.password = PRINTABLE
     with server:
-        name, literal = NAME.replace('"', '""'), PRINTABLE.replace("'", "''")
-        server.sql(f"CREATE ROLE \"{name}\" LOGIN PASSWORD '{literal}'")
+        server.create_role(PUNCTUATION, PRINTABLE)
         yield server
 
 
@@ -121,14 +118,14 @@ def test_a_script_reaches_the_database_as_a_role_of_any_name_and_password(
             "PGHOST": "127.0.0.1",
             "PGPORT": str(postgres.port),
             "DATABASE_SERVICE": "postgres",
-            "POSTGRES_USER": NAME,
+            "POSTGRES_USER": PUNCTUATION,
             "POSTGRES_PASSWORD": PRINTABLE,
         },
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.stdout, done.stderr) == (f"{NAME}\n", "")
+    assert (done.stdout, done.stderr) == (f"{PUNCTUATION}\n", "")
 
 
 @pytest.mark.parametrize("stack", KEEPERS)
@@ -140,12 +137,12 @@ def test_a_health_check_asks_as_a_role_of_any_name(tmp_path: Path, stack: str) -
     (tmp_path / "pg_isready").chmod(0o755)
     done = subprocess.run(
         ["sh", "-c", line.replace("$$", "$")],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "POSTGRES_USER": NAME, "POSTGRES_DB": "ml"},
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "POSTGRES_USER": PUNCTUATION, "POSTGRES_DB": "ml"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout == f"<-h><127.0.0.1><-U><{NAME}><-d><ml>"
+    assert done.stdout == f"<-h><127.0.0.1><-U><{PUNCTUATION}><-d><ml>"
 
 
 @pytest.mark.parametrize("stack", KEEPERS)

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from bench.gpu.encoder import (
     random_weights,
     torch_encoder,
     torch_is_there,
+    warm,
 )
 from bench.gpu.report import capacity_at, chosen_budget, show
 from bench.gpu.room import Room, RoomFullError, Waiting
@@ -77,6 +79,30 @@ def test_only_the_encoder_on_torch_imports_it() -> None:
         for name in ("server", "client", "capacity", "share", "__main__"):
             __import__(f"bench.gpu.{name}")
         NumpyEncoder(SMALL).begin(texts_of(4))()
+
+
+class LoadsFirst:
+    """An encoder that takes long for the first batch of a width, as a card's libraries do."""
+
+    dimensions, described, reads_tokens, loads_late = 4, "loads first", True, True
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.known = seconds, set[int]()
+
+    def begin(self, texts: Sequence[Sequence[int]]) -> Callable[[], Vectors]:
+        width = max(map(len, texts))
+        if width not in self.known:
+            time.sleep(self.seconds)
+            self.known.add(width)
+        return lambda: np.zeros((len(texts), self.dimensions), dtype=np.float32)
+
+
+def test_what_the_first_batch_of_a_width_takes_is_not_measured() -> None:
+    found = measure(LoadsFirst(0.005), SMALL, seconds=0.2)
+    assert {one["tokens"] for one in found["cells"]} == set(LENGTHS)
+    encoder = LoadsFirst(0)
+    warm(encoder, SMALL, 1024)
+    assert encoder.known == set(range(8, SMALL.positions + 1, 8))
 
 
 def test_simulated_batches_take_their_time_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +316,7 @@ def test_what_was_found_before_a_failure_is_kept(
 
     monkeypatch.setattr(bench, "served", fail)
     monkeypatch.setattr(
-        bench, "measured_capacity", lambda *_: measure(SimulatedEncoder(1, 1e-4, 1e-7), 2_000, seconds=0.1)
+        bench, "measured_capacity", lambda *_: measure(SimulatedEncoder(1, 1e-4, 1e-7), SMALL, seconds=0.1)
     )
     monkeypatch.setattr(bench, "check_imports", lambda: None)
     assert bench.main(["--encoder", "simulated", "--out", str(tmp_path / "gpu.json")]) == 1
@@ -322,7 +348,7 @@ def test_the_capacity_of_a_length_is_that_of_the_batches_that_the_server_may_mak
 
 
 def test_the_table_says_that_weights_are_random_and_what_was_missed_and_left_out() -> None:
-    capacity = measure(SimulatedEncoder(1, 1e-4, 1e-7), 2_000, seconds=0.5)
+    capacity = measure(SimulatedEncoder(1, 1e-4, 1e-7), SMALL, seconds=0.5)
     rate_of_row = {
         "tokens_per_second": 1.0,
         "vectors_per_second": 1.0,

@@ -11,7 +11,7 @@ from demo.expectations import site_questions
 from demo.gateway import Gateway, PlatformError
 from demo.report import DemoReport
 from demo.run import run_demo, run_page
-from standins.demo_site import BROCHURE, DEAD_LINK, FORBIDDEN, build_site
+from standins.demo_site import DEAD_LINK, FORBIDDEN, PICTURE, build_site
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -21,7 +21,7 @@ from ml_shared.testing.http_server import ThreadedServer
 
 KEY = "user-key"
 STEPS = ("queued", "scraping", "chunking", "embedding", "completed")
-FAILURES = {FORBIDDEN: "robots_disallowed", DEAD_LINK: "http_status", BROCHURE: "unsupported_content_type"}
+FAILURES = {FORBIDDEN: "robots_disallowed", DEAD_LINK: "http_status", PICTURE: "unsupported_content_type"}
 TIMES = {"submitted_at": "2026-03-01T10:00:00Z", "ended_at": "2026-03-01T10:00:01.25Z"}
 
 
@@ -158,8 +158,8 @@ def test_a_good_run_holds_and_shows_stages_answers_times_and_a_trace(platform: P
     assert failed(report) == []
     assert report.ok
     assert {query["mode"] for query in platform.queries} == {"hybrid"}
-    assert len(report.answers) == 5
-    for part in ("scraping 1", "searchable in 1.25 s", "robots_disallowed", "ab" * 16, "A › B", "0.25 s", "0.0300"):
+    assert len(report.answers) == 6
+    for part in ("scraping 2", "searchable in 1.25 s", "robots_disallowed", "ab" * 16, "A › B", "0.25 s", "0.0300"):
         assert part in shown
     assert KEY not in shown
 

@@ -13,7 +13,7 @@ OUTLIVES = re.compile(
 )
 """What outlives a transaction: session locks and settings, notifications, cursors, prepared statements by name."""
 PARTS = ("ml-shared/ml_shared", "orchestrator/app", "embedding/app", "scraper/app", "chunking/app")
-APART = {"ml_shared/storage/migrations.py", "ml_shared/testing", "embedding/app/core/storage/segments.py"}
+APART = {"ml_shared/storage/migrations.py", "ml_shared/testing", "embedding/app/core/storage/pool.py"}
 # which connect by themselves, once, and end
 
 

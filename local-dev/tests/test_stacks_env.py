@@ -100,6 +100,17 @@ def test_addresses_are_where_they_are_needed(written: dict[str, Path]) -> None:
     assert sorted(allowed) == sorted(f"10.0.0.{number}" for number in range(9, 15))
 
 
+def test_another_model_has_the_prefixes_that_were_given_and_not_the_examples(
+    answered: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBEDDING_MODEL", "another")
+    monkeypatch.setenv("EMBEDDING_PASSAGE_PREFIX", "passage: ")
+    assert main(["--into", str(tmp_path)]) == 0
+    embedding, chunking = (variables(tmp_path / stack / ".env") for stack in ("embedding", "chunking"))
+    assert embedding["EMBEDDING_QUERY_PREFIX"] == ""
+    assert embedding["EMBEDDING_PASSAGE_PREFIX"] == chunking["EMBEDDING_PASSAGE_PREFIX"] == "'passage: '"
+
+
 def test_files_that_are_there_are_kept_unless_they_may_go(
     written: dict[str, Path], answered: Mapping[str, str], tmp_path: Path
 ) -> None:

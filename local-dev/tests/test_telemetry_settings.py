@@ -12,8 +12,9 @@ from stacks.dotenv import read, variables
 from stacks.plan import STACKS
 from stacks.telemetry_values import CHECKS, ENDPOINTS, HEADERS
 
+from ml_shared.testing.nasty import PRINTABLE
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-PRINTABLE = "".join(map(chr, range(32, 127)))
 RIGHT = {
     "TEMPO_REMOTE_ENDPOINT": "https://lgtm.test/tempo",
     "LOKI_REMOTE_ENDPOINT": "https://lgtm.test/loki/api/v1/push",

@@ -195,11 +195,12 @@ def _send(span: ReadableSpan) -> None:
 def _instrument_libraries(*, worker: bool) -> None:
     # the stable names (http.request.method, url.path); the default is still the old ones, and costs 8 µs a request more
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
-    from opentelemetry.instrumentation.asyncpg import AsyncPGInstrumentor
     from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 
+    from ml_shared.telemetry.statements import StatementInstrumentor
+
     _instrument_once(HTTPXClientInstrumentor())
-    _instrument_once(AsyncPGInstrumentor())  # type: ignore[no-untyped-call]
+    _instrument_once(StatementInstrumentor())  # type: ignore[no-untyped-call]
     if not worker:
         from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 

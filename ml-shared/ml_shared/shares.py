@@ -98,6 +98,7 @@ class Places:
         self._instead = instead
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._gauge = _HELD.labels(name)
         start_at_zero(_REFUSED, [name], ["share", "busy"])
 
     @asynccontextmanager
@@ -132,16 +133,26 @@ class Places:
         PlacesTakenError
             If no place came free in time.
         """
-        caller = _present() if caller is None else caller
-        await self._take(caller)
-        _HELD.labels(self.name).inc()
+        caller = await self.take(caller)
         try:
             yield
         finally:
-            _HELD.labels(self.name).dec()
-            self._held[caller] -= 1
-            if not self._held[caller]:
-                del self._held[caller]
+            self.leave(caller)
+
+    async def take(self, caller: str | None = None) -> str:
+        """Take a place, as `taken` does, and return for whom: it is theirs until `leave`."""
+        caller = _present() if caller is None else caller
+        await self._take(caller)
+        self._gauge.inc()
+        return caller
+
+    def leave(self, caller: str) -> None:
+        """Give a place back that was taken for this caller."""
+        self._gauge.dec()
+        self._held[caller] -= 1
+        if not self._held[caller]:
+            del self._held[caller]
+        if self._waiting:
             self._hand_on()
 
     async def _take(self, caller: str) -> None:

@@ -17,13 +17,12 @@ from ml_shared.settings import ServiceSettings, postgres_dsn
 from ml_shared.store_urls import POSTGRES_SCHEMES, REDIS_SCHEMES, StoreUrlError, check_store_url, postgres_url
 from ml_shared.store_urls import redis_url as url_of_redis
 from ml_shared.testing.binaries import find_redis
+from ml_shared.testing.nasty import PRINTABLE, PUNCTUATION
 from ml_shared.testing.plugin import require
 from ml_shared.testing.postgres_setup import postgres_account
 from ml_shared.testing.servers import PostgresServer, RedisServer
 
-PRINTABLE = "".join(map(chr, range(32, 127)))
-NAME = "".join(one for one in PRINTABLE if not one.isalnum() and one != ",")
-# all but letters and digits: a role's name has 63 characters at most
+NAME = PUNCTUATION.replace(",", "")
 EVERY_PLACE = pytest.mark.parametrize("form", ["{}", "{}b", "a{}", "a{}b", "a{0}{0}b", "a{}4"])
 
 
@@ -33,8 +32,7 @@ def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer()
     server.password = PRINTABLE
     with server:
-        name, literal = NAME.replace('"', '""'), PRINTABLE.replace("'", "''")
-        server.sql(f"CREATE ROLE \"{name}\" LOGIN PASSWORD '{literal}'")
+        server.create_role(NAME, PRINTABLE)
         yield server
 
 

@@ -4,16 +4,18 @@ from instrumentation import init_telemetry
 
 init_telemetry()  # first: what it instruments has to be imported after it
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api.routes import async_, health, internal, sync
+from app.api.routes import async_, batches, health, internal, jobs, sync
 from app.config import settings
+from app.core.jobs.endings import Endings
 from app.core.jobs.standing import KEPT_SECONDS, read_gauges
 from app.core.logic import open_orchestrator
-from app.worker.nudging import open_nudger
+from app.worker.nudging import hear_endings, open_nudger
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
@@ -23,6 +25,8 @@ from ml_shared.service import open_shared
 
 JOB_MAX_BYTES = 2**20
 # of a body: a URL and 16 KiB of metadata, however they are escaped, or what a worker reports
+BATCH_MAX_BYTES = 2**23
+# 1,000 URLs of 2,048 characters of four bytes, and the rest
 
 
 @asynccontextmanager
@@ -32,6 +36,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         orchestrator = app.state.orchestrator = await stack.enter_async_context(open_orchestrator(settings))
         app.state.readings.add(lambda: read_gauges(orchestrator.pool), kept_seconds=KEPT_SECONDS)
         app.state.nudger = await stack.enter_async_context(open_nudger(shared.redis))
+        endings = app.state.endings = await stack.enter_async_context(Endings(orchestrator.pool).opened())
+        stack.callback(asyncio.create_task(hear_endings(shared.redis, endings), name="hear-endings").cancel)
         yield
 
 
@@ -44,11 +50,20 @@ app = FastAPI(
 )
 app.add_middleware(
     BodyMiddleware,
-    limits=BodyLimits.of(settings, routes={"/content": settings.MAX_CONTENT_BYTES, "/jobs": JOB_MAX_BYTES}),
+    limits=BodyLimits.of(
+        settings,
+        routes={
+            "/content": settings.MAX_CONTENT_BYTES,
+            "/jobs/batch": BATCH_MAX_BYTES,
+            "/jobs": JOB_MAX_BYTES,
+        },
+    ),
 )
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
 app.include_router(health.router)
 app.include_router(sync.router)
 app.include_router(async_.router)
+app.include_router(jobs.router)
+app.include_router(batches.router)
 app.include_router(internal.router)

@@ -106,6 +106,12 @@ class Core:
             lease_seconds=lease_seconds,
         )
 
+    async def queued(
+        self, job: HandOut, *, queue_epoch: str, lease_seconds: float = 900, traceparent: str | None = None
+    ) -> int:
+        handed = [(job, traceparent)]
+        return await claims.queued(self.pool, job.stage, handed, queue_epoch=queue_epoch, lease_seconds=lease_seconds)
+
     async def claim_one(self, stage: Stage) -> HandOut:
         (job,) = await self.claim(stage)
         return job

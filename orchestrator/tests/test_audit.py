@@ -89,3 +89,28 @@ async def test_the_start_of_an_attempt_is_a_line_and_its_signs_of_life_are_none(
         lines = trail()
         assert [event for event, _ in lines] == expected
         assert all(fields.items() >= {"job_id": job_id, "stage": "scraping"}.items() for _, fields in lines)
+
+
+async def test_what_is_done_to_batches_and_jobs_is_a_line_each(api: httpx.AsyncClient, trail: Any) -> None:
+    body = {"urls": ["http://a.test/", "http://b.test/", "http://a.test/#x"], "corpus_name": "docs"}
+    batch_id = (await api.post("/jobs/batch", json=body, headers=USER)).json()["batch_id"]
+    [(event, fields)] = trail()
+    assert event == AuditEvent.BATCH_SUBMITTED
+    assert fields.items() >= {"batch_id": batch_id, "jobs": 2, "corpus_name": "docs"}.items()
+    for path, event, expected in (
+        ("GET /batches", AuditEvent.BATCHES_LISTED, {"results": 1}),
+        (f"GET /batches/{batch_id}", AuditEvent.BATCH_READ, {"batch_id": batch_id, "jobs": 2}),
+        (f"POST /batches/{batch_id}/cancel", AuditEvent.BATCH_CANCELLED, {"batch_id": batch_id, "jobs": 2}),
+    ):
+        method, _, at = path.partition(" ")
+        assert (await api.request(method, at, headers=USER)).status_code == 200
+        [(told, fields)] = trail()
+        assert told == event
+        assert fields.items() >= expected.items()
+    job_id = await submitted(api)
+    trail()
+    assert (await api.post(f"/jobs/{job_id}/cancel", headers=USER)).json()["status"] == "cancelled"
+    retried = (await api.post(f"/jobs/{job_id}/retry", headers=USER)).json()
+    [(cancelled, of), (again, fields)] = trail()
+    assert (cancelled, of["job_id"]) == (AuditEvent.JOB_CANCELLED, job_id)
+    assert (again, fields["job_id"], fields["retry_of"]) == (AuditEvent.JOB_RETRIED, retried["job_id"], job_id)

@@ -8,6 +8,7 @@ from conftest import Core
 
 from app.core.dispatch import claims
 from app.core.dispatch.hand_outs import HandOut
+from app.core.jobs.filters import JobFilter
 from app.core.jobs.reading import find, find_page
 from ml_shared.contracts.jobs import CallbackStatus, JobStatus, WaitingReason
 from ml_shared.names import Stage
@@ -28,7 +29,7 @@ async def test_a_host_has_one_hand_out_at_a_time(core: Core) -> None:
     first = await core.claim(Stage.SCRAPING)
     assert sorted(job.host for job in first) == ["one.test", "other.test"]
     assert await core.claim(Stage.SCRAPING) == []
-    view = (await find_page(core.pool, "key:a", limit=10, cursor=None, status=JobStatus.QUEUED)).items[0]
+    view = (await find_page(core.pool, "key:a", JobFilter(status=JobStatus.QUEUED), limit=10, cursor=None)).items[0]
     assert view.waiting is not None
     assert view.waiting.reason is WaitingReason.HOST_DELAY
     (on_one,) = [job for job in first if job.host == "one.test"]
@@ -104,7 +105,7 @@ async def test_a_pause_grows_and_an_answer_ends_it(core: Core) -> None:
         pauses.append(await claims.give_back(core.pool, job, reason="x", base_seconds=1, most_seconds=60))
         await core.pool.execute("UPDATE stages SET paused_until = now()")
     assert all(later > earlier for earlier, later in itertools.pairwise(pauses) if earlier and later)
-    await claims.queued(core.pool, await core.claim_one(Stage.SCRAPING), queue_epoch="e", lease_seconds=900)
+    await core.queued(await core.claim_one(Stage.SCRAPING), queue_epoch="e", lease_seconds=900)
     assert await core.pool.fetchval("SELECT pauses FROM stages WHERE stage = 'scraping'") == 0
 
 
@@ -113,10 +114,10 @@ async def test_a_new_queue_epoch_releases_what_the_wiped_queue_held(core: Core) 
     await core.submit("http://b.test/")
     core.in_flight = 1
     lost = await core.claim_one(Stage.SCRAPING)
-    await claims.queued(core.pool, lost, queue_epoch="before", lease_seconds=900)
+    await core.queued(lost, queue_epoch="before", lease_seconds=900)
     core.in_flight = 2
     other = await core.claim_one(Stage.SCRAPING)
-    assert await claims.queued(core.pool, other, queue_epoch="after", lease_seconds=900) == 1
+    assert await core.queued(other, queue_epoch="after", lease_seconds=900) == 1
     assert (await core.claim_one(Stage.SCRAPING)).job_id == lost.job_id
 
 
@@ -126,7 +127,7 @@ async def queued_since(core: Core, seconds: int, *hosts: str) -> list[HandOut]:
         await core.submit(f"http://{host}/")
     jobs = await core.claim(Stage.SCRAPING)
     for job in jobs:
-        await claims.queued(core.pool, job, queue_epoch="before", lease_seconds=900 - seconds)
+        await core.queued(job, queue_epoch="before", lease_seconds=900 - seconds)
     return jobs
 
 
@@ -135,7 +136,7 @@ async def test_a_queue_that_was_wiped_while_nothing_ran_is_found_out_within_a_mi
     released, _ = await core.recover()
     assert [job["id"] for job in released] == [lost[0].job_id], "one is handed out again to see"
     probe = await core.claim_one(Stage.SCRAPING)
-    assert await claims.queued(core.pool, probe, queue_epoch="after", lease_seconds=900) == 2
+    assert await core.queued(probe, queue_epoch="after", lease_seconds=900) == 2
     assert {job.job_id for job in await core.claim(Stage.SCRAPING)} == {job.job_id for job in lost[1:]}
 
 
@@ -143,7 +144,7 @@ async def test_a_queue_that_merely_waits_is_asked_once_a_minute(core: Core) -> N
     await queued_since(core, 40, "a.test", "b.test")
     assert len((await core.recover())[0]) == 1
     probe = await core.claim_one(Stage.SCRAPING)
-    assert await claims.queued(core.pool, probe, queue_epoch="before", lease_seconds=900) == 0
+    assert await core.queued(probe, queue_epoch="before", lease_seconds=900) == 0
     assert (await core.recover())[0] == []
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -158,6 +159,13 @@ async def test_plain_text_is_chunked_as_text(core: Core, stages: StageClient, fl
     assert fleet.chunking.calls[0].body["format"] == "text"
 
 
+async def test_where_a_documents_pages_begin_goes_with_its_text(core: Core, stages: StageClient, fleet: Fleet) -> None:
+    dispatcher, content = build(core, stages)
+    await scraped(core, content, pages=[{"number": 1, "start": 0}, {"number": 2, "start": 9}])
+    await dispatcher.run(Stage.CHUNKING)
+    assert fleet.chunking.calls[0].body["pages"] == [{"number": 1, "start": 0}, {"number": 2, "start": 9}]
+
+
 async def test_embedding_is_asked_with_the_reference_and_what_the_page_says_of_itself(
     core: Core, stages: StageClient, fleet: Fleet
 ) -> None:
@@ -263,23 +271,94 @@ async def test_chunks_that_are_too_long_to_keep_fail_their_job_with_that_reason_
 async def test_one_hand_out_that_breaks_leaves_the_others_of_its_pass_alone(
     core: Core, dispatcher: Dispatcher, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = await core.submit("http://broken.test/")
-    other = await core.submit("http://other.test/")
-    queued = claims.queued
-    has_broken = asyncio.Event()
+    jobs = [await core.submit(f"http://host{number}.test/") for number in range(3)]
+    has_broken, give_back = asyncio.Event(), claims.give_back
 
-    async def breaks(pool: object, job: HandOut, **more: object) -> int:
-        if str(job.job_id) == broken:
+    async def breaks(pool: Any, job: HandOut, **more: Any) -> float | None:
+        if str(job.job_id) == jobs[1]:
             has_broken.set()
             raise OSError("the connection was lost")
         await has_broken.wait()
         await asyncio.sleep(0.05)  # a pass that gave up at the first error would have ended by now
-        return await queued(core.pool, job, **more)  # type: ignore[arg-type]
+        return await give_back(pool, job, **more)
 
-    monkeypatch.setattr("app.core.dispatch.dispatching.queued", breaks)
-    assert (await dispatcher.run(Stage.SCRAPING)).handed_out == 2
+    monkeypatch.setattr("app.core.dispatch.dispatching.give_back", breaks)
+    fleet.scraper.max_depth = 1
+    assert (await dispatcher.run(Stage.SCRAPING)).handed_out == 3
     phases = dict(await core.pool.fetch("SELECT job_id::text, phase FROM leases"))
-    assert phases == {broken: "dispatch", other: "queue"}
+    assert phases == {jobs[0]: "queue", jobs[1]: "dispatch"}
+
+
+async def test_jobs_of_one_pass_travel_together_each_with_its_own_trace(
+    core: Core, dispatcher: Dispatcher, fleet: Fleet, spans: InMemorySpanExporter
+) -> None:
+    traces = {}
+    for number in range(3):
+        trace = f"00-{number + 1:032x}-{'b' * 16}-01"
+        traces[await core.submit(f"http://host{number}.test/", traceparent=trace)] = trace.split("-")[1]
+    assert (await dispatcher.run(Stage.SCRAPING)).handed_out == 3
+    assert dict(fleet.scraper.requests) == {"/enqueue/batch": 1}
+    assert {call.body["job_id"]: call.body["traceparent"].split("-")[1] for call in fleet.scraper.calls} == traces
+    hand_outs = [span for span in spans.get_finished_spans() if span.name == "dispatch.job"]
+    told = {
+        str((span.attributes or {})["job.id"]): f"{span.context.trace_id:032x}" for span in hand_outs if span.context
+    }
+    assert told == traces
+    (batch,) = [span for span in spans.get_finished_spans() if span.name == "dispatch.batch"]
+    assert {link.context.span_id for link in batch.links} == {
+        span.context.span_id for span in hand_outs if span.context
+    }
+    assert {row["phase"] for row in await core.pool.fetch("SELECT phase FROM leases")} == {"queue"}
+
+
+async def test_a_stage_of_a_version_that_takes_no_several_jobs_gets_them_one_by_one(
+    core: Core, dispatcher: Dispatcher, fleet: Fleet
+) -> None:
+    fleet.scraper.takes_several = False
+    for number in range(3):
+        await core.submit(f"http://host{number}.test/")
+    assert (await dispatcher.run(Stage.SCRAPING)).handed_out == 3
+    assert fleet.scraper.requests == {"/enqueue/batch": 1, "/enqueue": 3}
+    assert {row["phase"] for row in await core.pool.fetch("SELECT phase FROM leases")} == {"queue"}
+
+
+async def test_what_a_stage_has_no_room_for_is_given_back_and_the_rest_of_its_pass_is_queued(
+    core: Core, dispatcher: Dispatcher, fleet: Fleet
+) -> None:
+    jobs = [await core.submit(f"http://host{number}.test/") for number in range(3)]
+    fleet.scraper.max_depth = 2
+    await dispatcher.run(Stage.SCRAPING)
+    phases = dict(await core.pool.fetch("SELECT job_id::text, phase FROM leases"))
+    assert phases == dict.fromkeys(jobs[:2], "queue")
+    assert await core.pool.fetchval("SELECT pause_reason FROM stages WHERE stage = 'scraping'") == (
+        "scraper answered 429 queue_full"
+    )
+
+
+async def test_an_answer_about_several_that_is_lost_leaves_them_their_leases(
+    core: Core, dispatcher: Dispatcher, fleet: Fleet
+) -> None:
+    fleet.scraper.loses_answers = True
+    for number in range(2):
+        await core.submit(f"http://host{number}.test/")
+    await dispatcher.run(Stage.SCRAPING)
+    assert [row["phase"] for row in await core.pool.fetch("SELECT phase FROM leases")] == ["dispatch", "dispatch"]
+
+
+async def test_a_stage_run_in_the_pass_that_was_started_too_often_fails_its_job(
+    core: Core, stages: StageClient, fleet: Fleet
+) -> None:
+    dispatcher, content = build(core, stages)
+    job_id = await scraped(core, content)
+    for _ in range(core.limits.max_attempts):
+        await dispatcher.claim(Stage.CHUNKING)  # and its process dies
+        await core.pool.execute("UPDATE leases SET phase = 'queue'")  # which recovery does not count
+        await core.expire_leases()
+        await core.recover()
+    assert (await dispatcher.run(Stage.CHUNKING)).handed_out == 1
+    row = await core.row(job_id)
+    assert (row["status"], row["error_code"], row["failed_stage"]) == ("failed", "stage_timeout", "chunking")
+    assert fleet.chunking.calls == []
 
 
 async def test_content_of_ended_jobs_makes_room_before_it_stops_new_pages(

@@ -8,7 +8,6 @@ from typing import Any
 import asyncpg
 from conftest import Core
 
-from app.core.dispatch import claims
 from ml_shared.names import Stage
 
 
@@ -59,12 +58,12 @@ async def test_a_wiped_queue_is_noticed_without_holding_the_stage_while_waiting_
     """A pass locks lanes and then the stage's row."""
     await core.submit("http://a.test/")
     lost = await core.claim_one(Stage.SCRAPING)
-    await claims.queued(core.pool, lost, queue_epoch="before", lease_seconds=900)
+    await core.queued(lost, queue_epoch="before", lease_seconds=900)
     await core.submit("http://b.test/")
     other = await core.claim_one(Stage.SCRAPING)
     async with held(core.pool) as one_pass:
         await one_pass.execute("SELECT 1 FROM lanes WHERE host = 'a.test' FOR UPDATE")
-        noticing = asyncio.create_task(claims.queued(core.pool, other, queue_epoch="after", lease_seconds=900))
+        noticing = asyncio.create_task(core.queued(other, queue_epoch="after", lease_seconds=900))
         await waits_for_a_lock(core.pool)
         await one_pass.execute("UPDATE stages SET virtual_time = virtual_time WHERE stage = 'scraping'")
     assert await noticing == 1
@@ -77,7 +76,7 @@ async def test_a_hand_out_is_noted_while_a_report_has_its_job_locked(core: Core)
     async with held(core.pool) as report:
         await report.execute("SELECT 1 FROM jobs WHERE id = $1 FOR NO KEY UPDATE", job.job_id)
         async with asyncio.timeout(5):
-            await claims.queued(core.pool, job, queue_epoch="e", lease_seconds=900, traceparent="t")
+            await core.queued(job, queue_epoch="e", lease_seconds=900, traceparent="t")
         await report.execute("UPDATE job_stages SET attempts = attempts WHERE job_id = $1", job.job_id)
     assert await core.pool.fetchval("SELECT phase FROM leases") == "queue"
 
@@ -92,7 +91,7 @@ async def test_hand_outs_are_noted_while_their_workers_start_and_none_is_lost(co
             *(
                 work
                 for job in jobs
-                for work in (core.started(job), claims.queued(core.pool, job, queue_epoch="e", lease_seconds=900))
+                for work in (core.started(job), core.queued(job, queue_epoch="e", lease_seconds=900))
             )
         )
     assert await core.pool.fetchval("SELECT count(*) FROM leases WHERE phase = 'run'") == 20

@@ -12,6 +12,7 @@ from app.core.errors import (
     JobNotFoundError,
     TooManyOpenJobsError,
 )
+from app.core.jobs.filters import JobFilter
 from app.core.jobs.reading import find, find_page
 from app.core.jobs.submission import submit
 from ml_shared.contracts.embedding import Document
@@ -35,7 +36,7 @@ async def test_another_owners_job_is_not_found(core: Core) -> None:
     job_id = await core.submit("http://site.test/", owner="key:a")
     with pytest.raises(JobNotFoundError):
         await find(core.pool, "key:b", UUID(job_id))
-    assert (await find_page(core.pool, "key:b", limit=10, cursor=None)).items == []
+    assert (await find_page(core.pool, "key:b", JobFilter(), limit=10, cursor=None)).items == []
 
 
 async def test_one_job_too_many_is_refused_and_an_ended_one_makes_room(core: Core) -> None:
@@ -101,7 +102,7 @@ async def test_pages_of_jobs_are_complete_and_without_repeats(core: Core) -> Non
     seen: list[str] = []
     cursor = None
     for _ in range(4):
-        page = await find_page(core.pool, "key:a", limit=2, cursor=cursor)
+        page = await find_page(core.pool, "key:a", JobFilter(), limit=2, cursor=cursor)
         seen += [job.job_id for job in page.items]
         cursor = page.next_cursor
     assert cursor is None
@@ -113,7 +114,7 @@ async def test_jobs_are_filtered_by_state(core: Core) -> None:
     job = await core.claim_one(Stage.SCRAPING)
     await core.complete(job, status=CallbackStatus.FAILED, error_code="http_status", error_message="404")
     await core.submit("http://b.test/")
-    failed = await find_page(core.pool, "key:a", limit=10, cursor=None, status=JobStatus.FAILED)
+    failed = await find_page(core.pool, "key:a", JobFilter(status=JobStatus.FAILED), limit=10, cursor=None)
     assert [item.url for item in failed.items] == ["http://a.test/"]
     assert failed.items[0].error is not None
     assert failed.items[0].error.failed_stage is Stage.SCRAPING
@@ -131,4 +132,4 @@ async def test_metadata_at_its_limits_comes_back_and_is_taken_by_the_stages(core
 @pytest.mark.parametrize("cursor", ["", "x", "W10", "eyJhIjoxfQ", "bm90IGpzb24"])
 async def test_a_cursor_that_is_not_ours_is_refused(core: Core, cursor: str) -> None:
     with pytest.raises(InvalidError):
-        await find_page(core.pool, "key:a", limit=10, cursor=cursor)
+        await find_page(core.pool, "key:a", JobFilter(), limit=10, cursor=cursor)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from conftest import Core
 
-from app.core.dispatch import claims
 from app.core.dispatch.pipeline import definition_of
 from app.core.errors import JobNotFoundError
 from app.core.jobs.reading import find
@@ -106,7 +105,7 @@ async def test_a_callback_that_comes_before_the_dispatchers_next_statement_is_no
     await core.submit("http://site.test/a")
     job = await core.claim_one(Stage.SCRAPING)
     await core.complete(job, content_ref="page")
-    await claims.queued(core.pool, job, queue_epoch="e1", lease_seconds=900)
+    await core.queued(job, queue_epoch="e1", lease_seconds=900)
     row = await core.row(job.job_id)
     assert (row["stage"], row["placement"]) == ("chunking", "ready")
     assert await core.pool.fetchval("SELECT count(*) FROM leases") == 0
@@ -116,7 +115,7 @@ async def test_a_start_that_comes_before_the_dispatchers_next_statement_keeps_it
     await core.submit("http://site.test/a")
     job = await core.claim_one(Stage.SCRAPING)
     await core.started(job)
-    await claims.queued(core.pool, job, queue_epoch="e1", lease_seconds=900)
+    await core.queued(job, queue_epoch="e1", lease_seconds=900)
     assert await core.pool.fetchval("SELECT phase FROM leases") == "run"
 
 
@@ -195,7 +194,7 @@ async def test_what_was_lost_before_a_start_counts_nothing(core: Core) -> None:
     await core.submit("http://site.test/a")
     for round_ in range(8):
         job = await core.claim_one(Stage.SCRAPING)
-        await claims.queued(core.pool, job, queue_epoch=f"e{round_}", lease_seconds=900)
+        await core.queued(job, queue_epoch=f"e{round_}", lease_seconds=900)
         await core.expire_leases()
         released, failed = await core.recover()
         assert (len(released), failed) == (1, [])

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -127,10 +127,10 @@ async def test_what_a_hand_out_made_possible_is_done_at_once(core: Core, dispatc
 async def test_a_slow_hand_out_keeps_no_other_waiting(core: Core, dispatcher: Dispatcher, fleet: Fleet) -> None:
     held, hand_out = asyncio.Event(), dispatcher.hand_out
 
-    async def slow(job: HandOut) -> frozenset[Stage]:
-        if job.host == "slow.test":
+    async def slow(jobs: Sequence[HandOut]) -> frozenset[Stage]:
+        if jobs[0].host == "slow.test":
             await held.wait()
-        return await hand_out(job)
+        return await hand_out(jobs)
 
     dispatcher.hand_out = slow  # type: ignore[method-assign, assignment]
     await core.submit("http://slow.test/")

@@ -85,6 +85,24 @@ async def test_a_callback_is_a_span_that_says_with_what_and_where_the_job_failed
     assert found["job.complete"] == known | {"error.code": "http_status", "failed.stage": "scraping"}
 
 
+async def test_what_is_done_to_batches_and_jobs_is_a_span_of_its_own(
+    api: httpx.AsyncClient, spans: InMemorySpanExporter
+) -> None:
+    headers = {"X-API-Key": ALICE}
+    body = {"urls": ["http://site.test/"], "corpus_name": "docs"}
+    batch = (await api.post("/jobs/batch", json=body, headers=headers)).json()
+    job_id = batch["jobs"][0]["job_id"]
+    assert (await api.post(f"/jobs/{job_id}/cancel", headers=headers)).status_code == 200
+    assert (await api.post(f"/batches/{batch['batch_id']}/cancel", headers=headers)).status_code == 200
+    assert (await api.post(f"/batches/{batch['batch_id']}/retry", headers=headers)).status_code == 409
+    found = {span.name: dict(span.attributes or {}) for span in spans.get_finished_spans()}
+    assert found["batch.submit"] == {"corpus.name": "docs", "operation": "write"}
+    assert found["job.submit"]["job.id"] == job_id
+    assert found["job.cancel"] == {"job.id": job_id, "operation": "write"}
+    assert found["batch.cancel"] == {"operation": "write"}
+    assert found["batch.retry"] == {"operation": "write", "error.code": "not_retryable"}
+
+
 async def test_no_span_carries_a_key(api: httpx.AsyncClient, spans: InMemorySpanExporter) -> None:
     await api.post("/jobs", json={"url": "http://site.test/"}, headers={"X-API-Key": ALICE})
     assert ALICE not in "".join(span.to_json() for span in spans.get_finished_spans())

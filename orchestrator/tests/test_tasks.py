@@ -5,6 +5,9 @@ from typing import Any
 
 from conftest import Core, Fleet, heard
 
+from app.core.jobs import batches
+from app.core.metrics import JOBS_ENDED
+from ml_shared.contracts.batches import BatchRequest
 from ml_shared.names import Stage
 from ml_shared.testing.servers import RedisServer
 
@@ -28,6 +31,20 @@ async def test_the_stuck_job_handler_makes_lost_work_runnable_and_asks_for_a_pas
     assert await core.pool.fetchval("SELECT placement FROM jobs") == "parked"
     tasks.dispatch.apply(args=["scraping"]).get()
     assert len(fleet.scraper.calls) == 1
+
+
+async def test_the_stuck_job_handler_finishes_a_cancel_that_was_cut_off(
+    core: Core, tasks: Any, redis_server: RedisServer
+) -> None:
+    request = BatchRequest(urls=["http://a.test/", "http://b.test/"])
+    await batches.submit(core.pool, "key:a", request, idempotency_key=None, max_open_jobs=10)
+    await core.pool.execute("UPDATE batches SET cancel_asked_at = now(), cancel_open = true")  # and then it died
+    before = JOBS_ENDED.labels("cancelled")._value.get()
+    async with heard(redis_server.url) as words:
+        await asyncio.to_thread(tasks.recover_jobs.apply)
+    assert [row["status"] for row in await core.pool.fetch("SELECT status FROM jobs")] == ["cancelled"] * 2
+    assert JOBS_ENDED.labels("cancelled")._value.get() == before + 2
+    assert words == ["chunking embedding scraping"], "their slots are free again"
 
 
 async def test_one_task_makes_a_pass_of_each_stage_and_asks_for_what_its_hand_outs_made_possible(

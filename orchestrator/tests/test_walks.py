@@ -33,6 +33,10 @@ JOB = {
     "metadata": {"a": ["b", 1, 0.5, None]},
     "chunking": {"max_tokens": 512, "overlap_tokens": 64, "strategy": "markdown"},
 }
+BATCH = {
+    **{name: value for name, value in JOB.items() if name != "url"},
+    "urls": ["http://site.test/", "http://b.test/"],
+}
 COMPLETE = {
     "attempt_id": "a",
     "stage": "scraping",
@@ -55,12 +59,16 @@ def test_no_value_anywhere_is_a_fault_of_ours(configured: Any, monkeypatch: pyte
         monkeypatch.setattr(configured, name, 1_000_000)
     bodies = {
         "POST /jobs": JOB,
+        "POST /jobs/batch": BATCH,
         "POST /jobs/{job_id}/complete": COMPLETE,
         "POST /jobs/{job_id}/progress": PROGRESS,
         "POST /content/{ref}/start": {**PROGRESS, "stage": "embedding"},
     }
     with ThreadedServer(app) as server, httpx.Client(base_url=server.url, headers={"X-API-Key": ALICE}) as client:
-        known = {"job_id": client.post("/jobs", json=JOB).json()["job_id"]}
+        known = {
+            "job_id": client.post("/jobs", json=JOB).json()["job_id"],
+            "batch_id": client.post("/jobs/batch", json=BATCH).json()["batch_id"],
+        }
         with ValuesWalk(app, server.url, ALICE, [SCRAPER, EMBEDDING], bodies=bodies, known=known) as walk:
             assert walk.every_value() > 1_000
 

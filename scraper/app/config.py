@@ -44,6 +44,10 @@ class Settings(ServiceSettings):
         default=30, gt=0, description="longest delay that a site's robots.txt can ask for"
     )
     ROBOTS_TTL_SECONDS: int = Field(default=3600, gt=0, description="how long a robots.txt is believed")
+    OBEY_NOINDEX: bool = Field(
+        default=True,
+        description="whether a page is refused that asks robots not to index it (meta element or X-Robots-Tag)",
+    )
     EXTRACT_TIMEOUT_SECONDS: float = Field(
         default=15, gt=0, description="longest time to turn one page into text before that process is killed"
     )

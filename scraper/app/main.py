@@ -14,6 +14,7 @@ from app.config import settings
 from app.core.extraction.seats import Seats
 from app.core.logic import open_scraper
 from ml_shared.auth.middleware import RequestIdMiddleware
+from ml_shared.contracts.queueing import BATCH_MAX
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
@@ -50,7 +51,15 @@ app = FastAPI(
     redirect_slashes=False,  # there is one address for each thing
 )
 app.add_middleware(
-    BodyMiddleware, limits=BodyLimits.of(settings, routes={"/scrape": ADDRESS_MAX_BYTES, "/enqueue": ADDRESS_MAX_BYTES})
+    BodyMiddleware,
+    limits=BodyLimits.of(
+        settings,
+        routes={
+            "/scrape": ADDRESS_MAX_BYTES,
+            "/enqueue/batch": BATCH_MAX * ADDRESS_MAX_BYTES,
+            "/enqueue": ADDRESS_MAX_BYTES,
+        },
+    ),
 )
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)

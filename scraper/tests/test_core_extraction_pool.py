@@ -80,7 +80,8 @@ async def test_an_error_of_a_page_costs_no_process(pool: ExtractionPool) -> None
         (CHALLENGES["blocked"], ChallengePageError),
         (LOGINS["a form alone"], LoginRequiredError),
         (EMPTIES["loading"], EmptyContentError),
-        ("%PDF-1.7 ", UnsupportedContentTypeError),
+        ("%PDF-1.7 ", ExtractionError),
+        ("\x7fELF ", UnsupportedContentTypeError),
         ("word " * 2_000_001, PageTooLargeError),
     ],
 )

@@ -6,8 +6,9 @@ import random
 import pytest
 
 from app.core.errors import UnsupportedContentTypeError
+from app.core.extraction import kinds
 from app.core.extraction.extract import extract
-from app.core.extraction.kinds import READABLE
+from app.core.extraction.kinds import NAMES, READABLE, reader_of
 from app.core.extraction.result import Extract
 from ml_shared.contracts.scraping import ExtractionWarning
 
@@ -15,9 +16,7 @@ URL = "https://harbour.example/file"
 TEXT = "The harbour is closed on Monday from nine to five, and the ferry goes every hour."
 HTML = f"<!DOCTYPE html><html><head><title>Port</title></head><body><h1>Closed</h1><p>{TEXT}</p></body></html>"
 BINARY = {
-    "PDF": b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<</Type/Catalog>>\nendobj\n",
     "PostScript": b"%!PS-Adobe-3.0\n%%Title: harbour\n",
-    "RTF": b"{\\rtf1\\ansi The harbour is closed.}",
     "office": bytes.fromhex("d0cf11e0a1b11ae1") + bytes(500),
     "PNG": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01",
     "JPEG": b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01",
@@ -69,24 +68,35 @@ def test_bytes_that_are_no_text_are_refused_whatever_the_header_says(name: str, 
 @pytest.mark.parametrize(
     ("body", "name"),
     [
-        ('<?xml version="1.0"?><rss version="2.0"><channel><title>News</title></channel></rss>', "a feed (RSS)"),
-        ('<rss version="2.0"><channel><title>News</title></channel></rss>', "a feed (RSS)"),
-        (
-            '<?xml version="1.0"?>\n<feed xmlns="http://www.w3.org/2005/Atom"><title>News</title></feed>',
-            "a feed (Atom)",
-        ),
         ('\ufeff<?xml version="1.0"?><?xml-stylesheet href="a.xsl"?><!-- x --><urlset></urlset>', "a sitemap"),
         ('<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "x"><svg></svg>', "an image (SVG)"),
-        ('<?xml version="1.0"?><soap:Envelope xmlns:soap="x">words</soap:Envelope>', "an XML document"),
-        ('{"message": "<p>The harbour is closed</p>"}', "JSON"),
-        ('  [{"boat": 1}, {"boat": 2}]', "JSON"),
     ],
 )
-def test_data_under_a_pages_header_are_named(body: str, name: str) -> None:
-    for declared in ("text/html", ""):
+def test_what_is_no_text_under_a_pages_header_is_named(body: str, name: str) -> None:
+    for declared in ("text/html", "application/xml", ""):
         with pytest.raises(UnsupportedContentTypeError) as caught:
             read(body.encode(), declared)
         assert f"the page is {name}, told by its bytes" in caught.value.detail
+        assert caught.value.detail.endswith(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        ('<?xml version="1.0"?><rss version="2.0"><channel><title>News</title></channel></rss>', kinds.RSS),
+        ('<rss version="2.0"><channel><title>News</title></channel></rss>', kinds.RSS),
+        ('<?xml version="1.0"?>\n<feed xmlns="http://www.w3.org/2005/Atom"><title>News</title></feed>', kinds.ATOM),
+        ('<?xml version="1.0"?><soap:Envelope xmlns:soap="x">words</soap:Envelope>', kinds.XML),
+        ('{"message": "<p>The harbour is closed</p>"}', kinds.JSON),
+        ('  [{"boat": 1}, {"boat": 2}]', kinds.JSON),
+        ("{\\rtf1\\ansi The harbour is closed.\\par}", kinds.RTF),
+    ],
+)
+def test_data_under_a_pages_header_are_read_as_what_they_are(body: str, media_type: str) -> None:
+    found = read(body.encode(), "text/html")
+    assert found.media_type == media_type
+    assert ExtractionWarning.WRONG_CONTENT_TYPE in found.warnings
+    assert ExtractionWarning.WRONG_CONTENT_TYPE not in read(body.encode(), "").warnings
 
 
 @pytest.mark.parametrize("declared", ["text/plain", "text/markdown"])
@@ -179,6 +189,33 @@ def test_a_manual_in_bold_by_backspaces_is_no_rubbish() -> None:
 
 
 def test_there_is_a_reader_for_every_kind_that_is_fetched() -> None:
-    from app.core.extraction.extract import _READERS
+    assert len(READABLE) > 15
+    assert all(callable(reader_of(media_type)) for media_type in READABLE)
+    assert reader_of("image/png") is None
 
-    assert set(_READERS) == READABLE
+
+@pytest.mark.parametrize(
+    ("declared", "url", "media_type"),
+    [
+        ("text/plain", "https://h.example/a.csv?x=1", "text/csv"),
+        ("text/plain", "https://h.example/a.md", "text/markdown"),
+        ("text/plain", "https://h.example/a.rst", "text/x-rst"),
+        ("", "https://h.example/a.tsv", "text/tab-separated-values"),
+        ("application/octet-stream", "https://h.example/A.CSV", "text/csv"),
+        ("text/markdown", "https://h.example/a.csv", "text/markdown"),
+        ("text/plain", "https://h.example/a.csv/", "text/plain"),
+        ("text/x-markdown", URL, "text/markdown"),
+    ],
+)
+def test_kinds_of_text_are_told_by_the_end_of_the_address_where_the_header_says_no_more(
+    declared: str, url: str, media_type: str
+) -> None:
+    found = extract(b"name,price\nboat,3\n", url=url, media_type=declared, charset=None)
+    assert (found.media_type, ExtractionWarning.WRONG_CONTENT_TYPE in found.warnings) == (media_type, False)
+
+
+def test_a_header_alone_makes_no_document_of_a_text() -> None:
+    for declared in ("application/pdf", "application/epub+zip", "application/rtf"):
+        with pytest.raises(UnsupportedContentTypeError, match="not what its header says"):
+            read(TEXT.encode(), declared)
+        assert read(HTML.encode(), declared).media_type == "text/html"

@@ -61,6 +61,9 @@ async def test_a_page_comes_back_as_markdown_with_what_is_known_of_it(client: ht
         "bytes_fetched": len(DOCUMENTATION.encode()),
         "fetched_at": "",
         "robots": {},
+        "not_modified": False,
+        "nofollow": False,
+        "pages": [],
         "extraction": {"method": ANY, "kept_share": pytest.approx(0.5, abs=0.1), "warnings": []},
     }
     assert result["robots"]["rule"] == "Allow: /docs"
@@ -91,7 +94,7 @@ async def test_nobody_gets_in_without_a_key(api: str) -> None:
         ({"body": "", "status": 403, "headers": {"cf-mitigated": "challenge"}}, (415, "challenge_page")),
         ({"body": CHALLENGES["press and hold"], "status": 403}, (502, "http_status")),
         ({"body": LOGINS["in German"]}, (415, "login_required")),
-        ({"body": BINARY["PDF"]}, (415, "unsupported_content_type")),
+        ({"body": BINARY["PNG"]}, (415, "unsupported_content_type")),
         ({"body": BINARY["ZIP"], "content_type": None}, (415, "unsupported_content_type")),
         ({"body": "x" * 11 * 2**20}, (413, "too_large")),
     ],

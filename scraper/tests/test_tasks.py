@@ -43,6 +43,7 @@ def test_a_jobs_page_is_put_with_the_orchestrator_and_reported(
         "title": "Streaming replication — The manual",
         "status_code": 200,
         "final_url": url,
+        "not_modified": False,
         "extraction": {"method": ANY, "kept_share": ANY, "warnings": []},
     }
     kept = orchestrator.contents[str(callback.content_ref)]

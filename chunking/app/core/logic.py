@@ -14,7 +14,7 @@ from app.core.cancellation import Cancellation
 from app.core.errors import ModelLimitError
 from app.core.fitting import fitted, with_less_overlap
 from app.core.metrics import count_result, counted
-from app.core.paths import heading_paths, table_headers
+from app.core.paths import heading_paths, table_headers, with_pages
 from app.core.pool import WorkPool
 from app.core.splitting import Limits, Splitter
 from app.core.structure import scan_markdown, scan_text, with_plain_line_ends
@@ -137,7 +137,7 @@ def chunk_text(request: ChunkRequest, tokenizer: Tokenizer, cancellation: Cancel
     if limits.overlap:
         spans = with_less_overlap(request.text, spans, tokenizer, tokens, limits.overlap, cancellation)
     counted = fitted(request.text, spans, tokenizer, tokens, request.max_tokens, cancellation)
-    paths = heading_paths(structure, counted)
+    paths = with_pages(heading_paths(structure, counted), counted, request.pages)
     headers = table_headers(request.text, structure, counted) if request.repeat_table_header else repeat(None)
     return _answer(request, tokenizer.name, counted, zip(paths, headers, strict=False), cancellation)
 

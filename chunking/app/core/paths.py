@@ -1,9 +1,10 @@
 """What stands above a chunk and says what it is about: headings, and the header of the table that it goes on with."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from app.core.structure import Block, Structure
+from ml_shared.contracts.chunking import PageStart
 
 HEADER_MAX_CHARACTERS: Final = 2_000
 # a longer one is repeated with no chunk: a table of very many columns would double the text
@@ -26,6 +27,18 @@ def heading_paths(structure: Structure, spans: Iterable[tuple[int, int, int]]) -
             while above + 1 < len(headings) and headings[above + 1].stack == stack and headings[above + 1].start < end:
                 above += 1
         yield structure.path(above)
+
+
+def with_pages(
+    paths: Iterator[list[str]], spans: Iterable[tuple[int, int, int]], pages: Sequence[PageStart]
+) -> Iterator[list[str]]:
+    """Yield, for chunks in the text's order, their paths, which end with the page that each chunk begins on."""
+    starts = sorted((page.start, page.number) for page in pages)
+    current = -1
+    for path, (start, _, _) in zip(paths, spans, strict=True):
+        while current + 1 < len(starts) and starts[current + 1][0] <= start:
+            current += 1
+        yield [*path, f"Page {starts[current][1]}"] if current >= 0 else path
 
 
 def table_headers(text: str, structure: Structure, spans: Iterable[tuple[int, int, int]]) -> Iterator[str | None]:

@@ -8,7 +8,11 @@ ServiceError
 │   └── ModelMismatchError         asked for by another model's name
 ├── NotFoundError
 │   ├── CorpusNotFoundError        not there, or another owner's
-│   └── DocumentNotFoundError
+│   ├── DocumentNotFoundError
+│   └── ModelNotServedError        the settings name no such model
+├── ConflictError
+│   ├── ModelStillAnswersError     whose vectors are not deleted
+│   └── PoorRecallError            a search by the model's index would miss too much
 ├── RateLimitedError
 │   └── EndpointRateLimitedError   429 of the endpoint
 ├── UnavailableError
@@ -22,7 +26,14 @@ ServiceError
     └── InvalidVectorError         not finite, or of no length
 """
 
-from ml_shared.errors import InvalidError, NotFoundError, RateLimitedError, UnavailableError, UpstreamError
+from ml_shared.errors import (
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    RateLimitedError,
+    UnavailableError,
+    UpstreamError,
+)
 
 
 class InputTooLongError(InvalidError):
@@ -113,3 +124,21 @@ class InvalidVectorError(UpstreamError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, retryable=False)
+
+
+class ModelNotServedError(NotFoundError):
+    """The settings name no such model."""
+
+    code = "model_not_served"
+
+
+class ModelStillAnswersError(ConflictError):
+    """Vectors that corpora answer from are not deleted."""
+
+    code = "model_still_answers"
+
+
+class PoorRecallError(ConflictError):
+    """A search by the model's index would miss too much of what is nearest."""
+
+    code = "poor_recall"

@@ -1,6 +1,7 @@
 """What the embedding service does, without HTTP and without Celery: the same calls serve routes and tasks."""
 
 import asyncio
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -16,11 +17,11 @@ from app.config import Settings
 from app.core.answers.answering import Answering
 from app.core.answers.look import Look
 from app.core.answers.pieces import Joined, join
-from app.core.answers.questions import Asker
+from app.core.answers.questions import Asker, Questions
 from app.core.answers.reranker import Reranker
 from app.core.difference import Piece
 from app.core.endpoint import REQUESTS_AT_ONCE, Embedded, EmbeddingEndpoint
-from app.core.errors import InputTooLongError, RerankerMissingError, TokenIdsError
+from app.core.errors import DocumentNotFoundError, InputTooLongError, RerankerMissingError, TokenIdsError
 from app.core.indexing import Indexer
 from app.core.metrics import (
     INDEXES,
@@ -32,7 +33,7 @@ from app.core.metrics import (
     VECTORS_TAIL,
 )
 from app.core.storage.claims import DocumentWrite
-from app.core.storage.corpora import get_corpora
+from app.core.storage.corpora import get_corpora, model_of
 from app.core.storage.models import Model, read_model, read_stored_vectors
 from app.core.storage.pool import open_store
 from app.core.storage.reading import read_content, read_document
@@ -55,6 +56,15 @@ QUERY_SPAN = "embed.query"
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """A model that vectors can be had of, with the settings that are its own."""
+
+    settings: Settings
+    endpoint: EmbeddingEndpoint
+    model: Model
+
+
+@dataclass(frozen=True, slots=True)
 class Embedding:
     """The service's resources, opened once a process."""
 
@@ -62,8 +72,15 @@ class Embedding:
     pool: asyncpg.Pool
     endpoint: EmbeddingEndpoint
     model: Model
+    next: Served | None = None
     tokenizer: ModelTokenizer | None = None
     reranker: Reranker | None = None
+
+    def serving(self, name: str | None) -> Served:
+        """Return the model of a name if it is served, else the one that new corpora get."""
+        if self.next is not None and self.next.model.name == name:
+            return self.next
+        return Served(self.settings, self.endpoint, self.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +132,10 @@ async def open_embedding(
         endpoint = await stack.enter_async_context(EmbeddingEndpoint.open(settings, requests_at_once=requests_at_once))
         model = await read_model(pool, settings.EMBEDDING_MODEL, settings.EMBEDDING_DIMENSIONS)
         service = Embedding(settings, pool, endpoint, model)
+        if (other := settings.of_next_model()) is not None:
+            endpoint = await stack.enter_async_context(EmbeddingEndpoint.open(other, requests_at_once=requests_at_once))
+            model = await read_model(pool, other.EMBEDDING_MODEL, other.EMBEDDING_DIMENSIONS)
+            service = replace(service, next=Served(other, endpoint, model))
         if searches:
             reranker = await stack.enter_async_context(Reranker.open(settings))
             service = replace(service, tokenizer=ModelTokenizer.of(settings), reranker=reranker)
@@ -182,10 +203,6 @@ async def execute_index(
     before_write
         Awaited just before the one transaction that writes.
     """
-    settings = service.settings
-    indexer = Indexer(
-        service.pool, service.endpoint, service.model, settings.EMBEDDING_MAX_TOKENS, settings.EMBEDDING_PASSAGE_PREFIX
-    )
     fields = order.document.model_dump(exclude={"url", "metadata"})
     write = DocumentWrite(
         owner=order.owner,
@@ -197,6 +214,29 @@ async def execute_index(
         metadata=order.document.metadata,
         job_id=order.job_id,
         trace_id=_trace_id(),
+    )
+    if service.next is None:
+        return await _index(service, service.serving(None), write, chunks, before_write)
+    while True:
+        served = service.serving(await model_of(service.pool, write.owner, write.corpus))
+        others = {service.model.id, service.next.model.id} - {served.model.id}
+        result = await _index(service, served, replace(write, other_models=tuple(others)), chunks, before_write)
+        now = service.serving(await model_of(service.pool, write.owner, write.corpus))
+        if not result.superseded or now.model == served.model:
+            return result
+        # the corpus has changed to the other model meanwhile, and takes no more of this one's vectors
+
+
+async def _index(
+    service: Embedding,
+    served: Served,
+    write: DocumentWrite,
+    chunks: Sequence[Piece],
+    before_write: Callable[[], Awaitable[None]] | None,
+) -> IndexResult:
+    own = served.settings
+    indexer = Indexer(
+        service.pool, served.endpoint, served.model, own.EMBEDDING_MAX_TOKENS, own.EMBEDDING_PASSAGE_PREFIX
     )
     return await indexer.index(write, chunks, before_write)
 
@@ -217,14 +257,7 @@ async def execute_search(service: Embedding, owner: str, request: SearchRequest)
     corpora = await get_corpora(service.pool, owner, names)
     languages = sorted({language for corpus in corpora for language in corpus["languages"]})
     seconds: dict[str, float] = defaultdict(float)
-    asker = Asker(
-        service.settings,
-        service.pool,
-        service.endpoint,
-        service.tokenizer,
-        embedding=lambda: _embedding(service, seconds),
-    )
-    questions = await asker.asked(request, Scope(owner, names, service.model, request.filters), languages)
+    questions = await _questions(service, owner, request, corpora, languages, seconds)
     answer = await Answering(
         service.pool,
         request,
@@ -236,16 +269,67 @@ async def execute_search(service: Embedding, owner: str, request: SearchRequest)
         reranker=reranker,
         rerank_top=service.settings.RERANK_TOP,
     ).answer()
-    asked: dict[str, Any] = {} if answer.facets is None else {"facets": answer.facets}
+    facets: dict[str, Any] = {} if answer.facets is None else {"facets": answer.facets}
     return SearchResult(
         results=answer.results,
-        model=service.model.name,
+        model=questions.scope.model.name,
         mode=questions.mode,
         took_ms=round((time.perf_counter() - began) * 1000, 3),
         took=Took.of(seconds),
         next_offset=answer.next_offset,
         warnings=questions.warnings,
-        **asked,
+        **facets,
+    )
+
+
+async def _questions(
+    service: Embedding,
+    owner: str,
+    request: SearchRequest,
+    corpora: Sequence[dict[str, Any]],
+    languages: Sequence[str],
+    seconds: dict[str, float],
+) -> Questions:
+    """Return what is looked for: with the vectors of the model that the corpora answer from, or of both while they change."""
+    by_model: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for corpus in corpora:
+        by_model[service.serving(corpus["model"]).model.name].append(corpus)
+    parts = [(service.serving(name), part) for name, part in sorted(by_model.items(), key=lambda item: -len(item[1]))]
+    scopes = [
+        Scope(owner, [corpus["name"] for corpus in part], served.model, request.filters) for served, part in parts
+    ]
+    if request.like is not None and len(parts) > 1:
+        return await _like(service, request, parts, scopes, languages, seconds)
+    first = scopes[0] if len(scopes) == 1 else replace(scopes[0], corpora=[corpus["name"] for corpus in corpora])
+    questions = await _asker(service, parts[0][0], seconds).asked(request, first, languages)
+    for (served, part), scope in zip(parts[1:], scopes[1:], strict=True):
+        beside = await _asker(service, served, seconds).asked(request, scope, languages)
+        questions.ask_beside(beside, rows=sum(corpus["chunks"] for corpus in part))
+    return questions
+
+
+async def _like(
+    service: Embedding,
+    request: SearchRequest,
+    parts: Sequence[tuple[Served, Any]],
+    scopes: Sequence[Scope],
+    languages: Sequence[str],
+    seconds: dict[str, float],
+) -> Questions:
+    """Return what is like a chunk among the corpora that answer from the chunk's own model."""
+    for (served, _), scope in zip(parts[:-1], scopes[:-1], strict=True):
+        with contextlib.suppress(DocumentNotFoundError):
+            return await _asker(service, served, seconds).asked(request, scope, languages)
+    return await _asker(service, parts[-1][0], seconds).asked(request, scopes[-1], languages)
+
+
+def _asker(service: Embedding, served: Served, seconds: dict[str, float]) -> Asker:
+    return Asker(
+        served.settings,
+        service.pool,
+        served.endpoint,
+        service.tokenizer if served.model == service.model else None,
+        embedding=lambda: _embedding(service, seconds),
     )
 
 

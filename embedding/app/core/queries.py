@@ -92,6 +92,10 @@ class ParsedQuery:
                     made[term.term] = term
         return list(made.values())
 
+    def without_phrases(self) -> "ParsedQuery":
+        """Return the same with its phrases as words."""
+        return ParsedQuery(self.meaning, (), self.excluded)
+
     @property
     def required(self) -> list[Term]:
         """What a passage with its phrases has each of."""

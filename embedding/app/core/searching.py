@@ -1,7 +1,7 @@
 """A search: which legs run, whether the vector index is asked, and how their orders become one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pgvector import HalfVector
@@ -11,8 +11,19 @@ from app.core.queries import ParsedQuery
 from app.core.ranking import DEPTH, Candidate, by_vector, by_words, fuse
 from app.core.storage import search as storage
 from app.core.storage.matching import having, matching
+from app.core.storage.models import Model
 from app.core.storage.search import Scope
 from ml_shared.contracts.embedding import SearchMode
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Corpora that answer from another model than the others, the query's vector of that model, and how many chunks they hold."""
+
+    corpora: Sequence[str]
+    model: Model
+    vector: HalfVector
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,7 @@ class Query:
     vector: HalfVector | None
     mode: SearchMode
     languages: Sequence[str] = ()
+    beside: Sequence[Beside] = ()
 
 
 async def candidates(
@@ -41,7 +53,7 @@ async def candidates(
     nearest: list[Candidate] = []
     if query.vector is not None:
         with look.timed("vector"):
-            nearest = await _nearest(connection, scope, query.vector, rows=rows, exact_max_rows=exact_max_rows)
+            nearest = await _nearest_of_all(connection, scope, query, rows=rows, exact_max_rows=exact_max_rows)
         look.saw(nearest, DEPTH)
     if query.mode is SearchMode.VECTOR:
         return by_vector(nearest)
@@ -50,14 +62,46 @@ async def candidates(
     look.saw(found, DEPTH)
     if query.mode is SearchMode.TEXT:
         return by_words(found)
+    if query.parsed.phrases and not found:
+        # people quote the label of a button, too: an answer to its words is better than none
+        query = replace(query, parsed=query.parsed.without_phrases())
+        with look.timed("text"):
+            found = await matching(connection, scope, query.parsed, query.languages, rows=rows, limit=DEPTH)
+        look.saw(found, DEPTH)
     with look.timed("fuse"):
         nearest = await _allowed(connection, scope, query, nearest, found)
         return fuse(nearest, found, meaning=query.parsed.meaning_share)
 
 
-async def _nearest(
+async def _nearest_of_all(
+    connection: Any, scope: Scope, query: Query, *, rows: int, exact_max_rows: int
+) -> list[Candidate]:
+    """Return the nearest of each model's corpora in one order, each model's similarities brought to the range of the first's."""
+    assert query.vector is not None  # noqa: S101 - else nobody asks
+    apart = {corpus for part in query.beside for corpus in part.corpora}
+    rest = replace(scope, corpora=[corpus for corpus in scope.corpora if corpus not in apart])
+    left = rows - sum(part.rows for part in query.beside)
+    found = await nearest_in(connection, rest, query.vector, rows=left, exact_max_rows=exact_max_rows)
+    for part in query.beside:
+        there = replace(scope, corpora=part.corpora, model=part.model)
+        more = await nearest_in(connection, there, part.vector, rows=part.rows, exact_max_rows=exact_max_rows)
+        found = sorted([*found, *_like(more, found)], key=lambda one: (-one.score, one.id))[:DEPTH]
+    return found
+
+
+def _like(ranking: Sequence[Candidate], other: Sequence[Candidate]) -> list[Candidate]:
+    """Return an order with its scores brought to the range of another's: of two models' cosines neither is comparable."""
+    if not ranking or not other:
+        return list(ranking)
+    lowest, span = ranking[-1].score, ranking[0].score - ranking[-1].score
+    floor, width = other[-1].score, other[0].score - other[-1].score
+    return [replace(one, score=floor + width * ((one.score - lowest) / span if span > 0 else 1.0)) for one in ranking]
+
+
+async def nearest_in(
     connection: Any, scope: Scope, vector: HalfVector, *, rows: int, exact_max_rows: int
 ) -> list[Candidate]:
+    """Return the chunks of a scope that are nearest to a vector of its model."""
     rows = await storage.count_rows(connection, scope, rows)
     exact = rows <= exact_max_rows
     found = await storage.nearest(connection, scope, vector, limit=DEPTH, exact=exact)

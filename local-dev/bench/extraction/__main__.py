@@ -1,6 +1,6 @@
 """How much of a page's text is found, beside other extractors: `python -m bench.extraction`, `make bench-extraction`.
 
-Pages come from three corpora (`corpora.py`), measures are in `measures.py`. Each corpus is split once, by the hash of a
+Pages come from four corpora (`corpora.py`), measures are in `measures.py`. Each corpus is split once, by the hash of a
 page's name: while something is tuned, the tuning half alone is looked at (`--half tuning --worst 15`, `--show NAME`);
 the judging half is what is reported. Times are processor time a page, medians; `×` is the median of a page's time to
 trafilatura's for the same page, in the same process, one after the other. MB is the most memory beyond what was there.
@@ -15,11 +15,12 @@ from pathlib import Path
 from html_to_markdown import convert
 from lxml.html import tostring
 
+from bench.extraction import files
 from bench.extraction.corpora import CORPORA, pages_of
-from bench.extraction.extractors import EXTRACTORS, OURS
+from bench.extraction.extractors import EXTRACTORS, OF_FILES, OURS, there
 from bench.extraction.measures import measure
 from bench.extraction.pages import Half, Page
-from bench.extraction.report import percent, show, show_worst
+from bench.extraction.report import percent, show, show_files, show_worst
 from bench.extraction.running import extracted, load, run
 
 
@@ -76,8 +77,15 @@ def main() -> int:
             sys.exit("no such page in the tuning half; the other one is not looked at")
         show_page(found[0], names if chosen.only else [OURS])
         return 0
-    results = run([page for page in pages if page.half is chosen.half], names, chosen.jobs, chosen.rounds)
+    judged = [page for page in pages if page.half is chosen.half]
+    documents = [page for page in judged if page.group.startswith(f"{files.CORPUS}/")]
+    results = run([page for page in judged if page not in documents], names, chosen.jobs, chosen.rounds)
     show(results, names, chosen.half)
+    if documents:
+        readers = [OURS, *there(list(OF_FILES))]
+        of_files = run(documents, readers, chosen.jobs, chosen.rounds)
+        show_files(of_files, readers, chosen.half)
+        results += of_files
     if chosen.worst:
         show_worst(results, names[0], chosen.worst)
     return 0

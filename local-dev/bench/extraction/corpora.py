@@ -3,7 +3,7 @@
 `articles`: the pages of Mozilla's readability tests (github.com/mozilla/readability, `test/test-pages`, Apache-2.0) with
 their expected text, from an archive or a folder that `READABILITY_PAGES` or `--readability` names. They are not ours to
 pass on: nothing of them is kept. `own`: pages of our own making, in `scraper/tests/extraction_pages`. `documentation` is
-Debian's packages (`documentation.py`).
+Debian's packages (`documentation.py`). `documents` are files that are no HTML (`files.py`).
 """
 
 import re
@@ -13,12 +13,13 @@ from pathlib import Path
 
 from chores.folders import REPOSITORY
 
-from bench.extraction import documentation
+from bench.extraction import documentation, files
 from bench.extraction.pages import DROP, KEEP, Page
 from ml_shared.testing.binaries import BinaryMissingError
 
 ARTICLES, OWN = "articles", "own"
-CORPORA = (ARTICLES, documentation.CORPUS, OWN)
+CORPORA = (ARTICLES, documentation.CORPUS, OWN, files.CORPUS)
+FILES = documentation.CACHE.parent / "documents"
 OWN_PAGES = REPOSITORY / "scraper" / "tests" / "extraction_pages"
 _MARKS = re.compile(rf"\s(?:{KEEP}|{DROP})(?=[\s>])")
 
@@ -36,7 +37,9 @@ def pages_of(wanted: Sequence[str], readability: Path | None) -> list[Page]:
             pages += documentation.documentation()
         except BinaryMissingError as error:
             print(f"No documentation: {error}")
-    return pages + (own() if OWN in wanted else [])
+    if OWN in wanted:
+        pages += own()
+    return pages + (files.pages(FILES) if files.CORPUS in wanted else [])
 
 
 def articles(source: Path) -> list[Page]:

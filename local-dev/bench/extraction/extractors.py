@@ -1,7 +1,7 @@
 """The extractors: each takes a page's bytes and returns Markdown, or plain text where it makes no other."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import trafilatura
@@ -10,6 +10,7 @@ from lxml.html import tostring
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
+from bench.extraction import files
 from bench.extraction.pages import parsed
 from bench.services import import_from
 
@@ -27,7 +28,8 @@ def _ours() -> Extractor:
     extract = import_from("scraper", "app.core.extraction.extract").extract
 
     def run(body: bytes, url: str) -> str:
-        return str(extract(body, url=url, media_type="text/html", charset=None).content)
+        declared = "" if f"/{files.CORPUS}/" in url else "text/html"
+        return str(extract(body, url=url, media_type=declared, charset=None).content)
 
     return run
 
@@ -81,3 +83,22 @@ EXTRACTORS: dict[str, Callable[[], Extractor]] = {
     "landmark, converted": lambda: _landmarks,
 }
 """By name; each is loaded where it is used, since one may not be installed."""
+OF_FILES: dict[str, Callable[[], Extractor]] = {
+    files.MARKITDOWN: files.markitdown,
+    files.PDFTOTEXT: files.pdftotext,
+    files.DOCLING: files.docling,
+}
+"""Who reads documents that are no HTML, beside ours."""
+
+
+def there(names: Sequence[str]) -> list[str]:
+    """Return which of the extractors of documents can be had, and say of the others why not."""
+    found = []
+    for name in names:
+        try:
+            OF_FILES[name]()
+        except ImportError as error:
+            print(f"Not compared with {name}: {error}")
+        else:
+            found.append(name)
+    return found

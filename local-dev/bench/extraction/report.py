@@ -37,18 +37,18 @@ def _row(results: Sequence[Result], reference: dict[str, float]) -> list[str]:
     ]
 
 
-def _print(heading: str, first: str, rows: Iterable[tuple[str, Sequence[str]]]) -> None:
+def _print(heading: str, first: str, rows: Iterable[tuple[str, Sequence[str]]], first_width: int = 34) -> None:
     print(f"\n{heading}")
     columns = (*COLUMNS, "ms", "× traf.", "MB", "failed")
-    print(f"{first:34}" + "".join(f"{column:>{COLUMN_WIDTH}}" for column in columns))
+    print(f"{first:{first_width}}" + "".join(f"{column:>{COLUMN_WIDTH}}" for column in columns))
     for name, cells in rows:
-        print(f"{name:34}" + "".join(f"{cell:>{COLUMN_WIDTH}}" for cell in cells))
+        print(f"{name:{first_width}}" + "".join(f"{cell:>{COLUMN_WIDTH}}" for cell in cells))
 
 
 def show(results: Sequence[Result], names: Sequence[str], half: Half) -> None:
     """Print a table a corpus; of the half that may be looked at also one of its packages."""
     reference = {each.page: each.reading.seconds for each in results if each.extractor == REFERENCE}
-    for corpus in CORPORA:
+    for corpus in CORPORA[:-1]:
         there = [result for result in results if result.group.split("/")[0] == corpus]
         by_name = {name: [each for each in there if each.extractor == name] for name in names}
         if there:
@@ -70,6 +70,17 @@ def show(results: Sequence[Result], names: Sequence[str], half: Half) -> None:
                     for group in groups
                 ],
             )
+
+
+def show_files(results: Sequence[Result], names: Sequence[str], half: Half) -> None:
+    """Print a table of documents that are no HTML: a row for each maker and each who reads its kind at all."""
+    rows = []
+    for group in sorted({result.group for result in results}):
+        for name in names:
+            found = [each for each in results if each.group == group and each.extractor == name]
+            if not all(each.error for each in found):
+                rows.append((f"{group.partition('/')[2]}, {len(found)}: {name}"[-48:], _row(found, {})))
+    _print(f"documents, {half}", "% (what, how many, who)", rows, first_width=50)
 
 
 def show_worst(results: Sequence[Result], name: str, count: int) -> None:

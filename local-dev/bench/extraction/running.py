@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 
-from bench.extraction.extractors import EXTRACTORS, Extractor
+from bench.extraction.extractors import EXTRACTORS, OF_FILES, Extractor
 from bench.extraction.measures import Measured, measure
 from bench.extraction.pages import Page
 from bench.extraction.readings import Reading, read
@@ -33,7 +33,7 @@ _loaded: dict[str, Extractor] = {}
 def load(names: Sequence[str]) -> dict[str, Extractor]:
     """Load the extractors into a process, and let each run once: what it imports later is not the first page's."""
     for name in names:
-        _loaded[name] = EXTRACTORS[name]()
+        _loaded[name] = (EXTRACTORS.get(name) or OF_FILES[name])()
         extracted(_loaded[name], Page("warming", _WARMING, _WARMING, ("//main",)))
     return _loaded
 

@@ -19,6 +19,7 @@ SEED: Final = 20_261_128
 NORM_EPSILON: Final = 1e-12
 SPREAD: Final = 0.02
 # BERT's own at the start of its training: activations keep a size that bf16 holds
+WARM_WIDTHS: Final = 8
 GET_TORCH: Final = (
     "torch is not installed here, and this project does not depend on it: `.venv/bin/python -m pip install torch` where "
     "the card is, or run this with the Python that has it (bench/gpu/wheels.py says how). Without torch, --encoder numpy "
@@ -59,6 +60,8 @@ class Encoder(Protocol):
     described: str
     reads_tokens: bool
     """Whether it looks at what the tokens are, and not only at how many."""
+    loads_late: bool
+    """Whether the first batch of a kind takes longer than those after it."""
 
     def begin(self, texts: Sequence[Sequence[int]]) -> Callable[[], Vectors]:
         """Start on a batch of texts' tokens, and return what waits for its vectors: one a text, in their order.
@@ -107,6 +110,7 @@ class NumpyEncoder:
     """The same arithmetic without torch: for tests, and to rehearse."""
 
     reads_tokens = True
+    loads_late = False
 
     def __init__(self, shape: Shape, seed: int = SEED) -> None:
         self._shape = shape
@@ -149,6 +153,7 @@ class SimulatedEncoder:
     """Takes the time of a card and computes nothing: so much a batch, and so much for each of its padded tokens."""
 
     reads_tokens = False
+    loads_late = False
 
     def __init__(self, dimensions: int, batch_seconds: float, token_seconds: float) -> None:
         self.dimensions = dimensions
@@ -172,6 +177,16 @@ class SimulatedEncoder:
             return vectors
 
         return wait
+
+
+def warm(encoder: Encoder, shape: Shape, batch_tokens: int) -> None:
+    """Run a batch of each width once: libraries load and choose kernels at the first of a kind, which is nobody's speed."""
+    if not encoder.loads_late:
+        return
+    for width in range(WARM_WIDTHS, shape.positions + 1, WARM_WIDTHS):
+        rows = max(1, batch_tokens // width)
+        encoder.begin([[0] * width] * rows)()
+        encoder.begin([[0] * width] * rows + [[0] * (width - 1)])()  # one that is shorter takes other kernels
 
 
 def torch_is_there() -> bool:

@@ -31,7 +31,7 @@ from tokenizers import Tokenizer
 
 from bench.gpu import tied
 from bench.gpu.choices import add_arguments, chosen_encoder, chosen_shape
-from bench.gpu.encoder import Encoder, Shape, TorchMissingError, Vectors
+from bench.gpu.encoder import Encoder, Shape, TorchMissingError, Vectors, warm
 from bench.gpu.room import BATCH_TEXTS, BATCH_TOKENS, LONGEST_WAIT_SECONDS, MOST_WAITING, Room, RoomFullError, Waiting
 from bench.gpu.runner import Runner
 from bench.gpu.words import count, tokenize, tokenizer
@@ -233,7 +233,9 @@ def main() -> int:
     except TorchMissingError as error:
         print(error, file=sys.stderr)
         return 1
-    app = build_app(encoder, chosen_shape(arguments), key, chosen_room(arguments), arguments.model)
+    shape = chosen_shape(arguments)
+    warm(encoder, shape, arguments.batch_tokens)
+    app = build_app(encoder, shape, key, chosen_room(arguments), arguments.model)
     return serve(app, f"embedding endpoint, random weights ({encoder.described})", arguments.host, arguments.port)
 
 

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from bench.gpu.encoder import NORM_EPSILON, Shape, Vectors, padded, random_weights
+from bench.gpu.encoder import NORM_EPSILON, WARM_WIDTHS, Shape, Vectors, padded, random_weights
 
-WIDTHS = 8
+WIDTHS = WARM_WIDTHS
 # a batch is as wide as a multiple of this: what tensor cores take, and fewer sizes for the allocator to keep
 
 
@@ -20,8 +20,9 @@ class TorchEncoder:
 
     def __init__(self, shape: Shape, device: str | None, seed: int) -> None:
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        on_card = self._device.type == "cuda"
+        self.loads_late = on_card = self._device.type == "cuda"
         self._type = torch.bfloat16 if on_card else torch.float32
+        torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for each shape, and batches have any
         self._shape = shape
         self._weights = {
             name: torch.from_numpy(matrix).to(self._device, self._type)

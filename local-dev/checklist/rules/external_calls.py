@@ -9,7 +9,7 @@ from checklist.fleet import Fleet, spans_around
 INSTRUMENTED = {
     "httpx": "HTTPXClientInstrumentor",
     "redis": "RedisInstrumentor",
-    "asyncpg": "AsyncPGInstrumentor",
+    "asyncpg": "StatementInstrumentor",
     "celery": "CeleryInstrumentor",
 }
 RAW = (

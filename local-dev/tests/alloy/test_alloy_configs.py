@@ -10,8 +10,9 @@ from alloy_files import CONFIGS, REPOSITORY, SERVICES, STACKS, asked, blocks, co
 from alloy_syntax import AlloySyntaxError, Block, Call, Reference, expressions, parse
 from alloy_values import value_of
 
+from ml_shared.testing.nasty import PRINTABLE
+
 FUNCTIONS = {"sys.env", "coalesce", "encoding.from_json", "encoding.to_json", "string.replace", "array.concat"}
-PRINTABLE = "".join(map(chr, range(32, 127)))
 TRACES = [
     *("otelcol.receiver.otlp", "otelcol.processor.memory_limiter", "otelcol.processor.probabilistic_sampler"),
     *("otelcol.processor.batch", "otelcol.exporter.otlphttp"),

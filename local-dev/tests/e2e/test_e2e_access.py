@@ -15,6 +15,7 @@ OPEN = {"/health", "/health/live", "/metrics"}
 INTERNAL = {"/jobs/{job_id}/complete", "/jobs/{job_id}/progress", "/content", "/content/{ref}"}
 BODIES: dict[str, dict[str, Any]] = {
     "/jobs": {"url": "http://site.test/"},
+    "/jobs/batch": {"urls": ["http://site.test/"]},
     "/scrape": {"url": "http://site.test/"},
     "/chunk": {"text": "words"},
     "/embed": {"texts": ["words"]},
@@ -39,7 +40,7 @@ def routes(stage: Stage, service: str) -> list[tuple[str, str]]:
 
 
 def filled(path: str) -> str:
-    for name in ("job_id", "task_id", "ref", "name", "id", "document_id"):
+    for name in ("job_id", "batch_id", "task_id", "ref", "name", "id", "document_id"):
         path = path.replace(f"{{{name}}}", str(uuid.uuid4()))
     return path
 
@@ -118,7 +119,7 @@ def test_another_owner_sees_no_job_no_corpus_and_no_document(stage: Stage, calle
 def test_a_users_internal_field_is_refused_on_every_route_that_takes_a_body(
     stage: Stage, caller: Caller, field: str
 ) -> None:
-    asked = [("orchestrator", "/jobs", BODIES["/jobs"])]
+    asked = [("orchestrator", path, BODIES[path]) for path in ("/jobs", "/jobs/batch")]
     asked += [(service, "/enqueue", body) for service, body in ENQUEUE.items()]
     if field != "job_id":  # there it is echoed and nothing more
         asked += [

@@ -6,13 +6,10 @@ import httpx
 import pytest
 from e2e_outside import Outside, free_address, running
 
+from ml_shared.testing.nasty import PRINTABLE, PUNCTUATION
 from ml_shared.testing.plugin import require
 from ml_shared.testing.postgres_setup import postgres_account
 from ml_shared.testing.servers import PostgresServer
-
-PRINTABLE = "".join(map(chr, range(32, 127)))
-NAME = "".join(one for one in PRINTABLE if not one.isalnum())
-# all but letters and digits: a role's name has 63 characters at most
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +18,8 @@ def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer()
     server.password = PRINTABLE
     with server:
-        name, literal = NAME.replace('"', '""'), PRINTABLE.replace("'", "''")
-        server.sql(
-            # the driver refuses the one iteration that a throw-away server makes do with
-            f'SET scram_iterations = 4096; CREATE ROLE "{name}" LOGIN PASSWORD \'{literal}\'; GRANT pg_monitor TO "{name}"'
-        )
+        server.create_role(PUNCTUATION, PRINTABLE, scram_iterations=4096)  # its driver refuses fewer
+        server.sql('GRANT pg_monitor TO "{}"'.format(PUNCTUATION.replace('"', '""')))
         yield server
 
 
@@ -39,6 +33,6 @@ def test_the_exporter_takes_name_and_password_from_the_environment(
     dsn = f"postgresql://127.0.0.1:{postgres.port}/postgres?sslmode=disable"
     at = free_address()
     url = f"http://{at}/metrics"
-    environment = {"DATA_SOURCE_NAME": dsn, "PGUSER": NAME, "PGPASSWORD": password}
+    environment = {"DATA_SOURCE_NAME": dsn, "PGUSER": PUNCTUATION, "PGPASSWORD": password}
     with running(Outside("prometheus-postgres-exporter", [f"--web.listen-address={at}"], url, environment)):
         assert up in httpx.get(url, timeout=20).text.splitlines()

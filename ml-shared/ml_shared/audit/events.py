@@ -22,6 +22,9 @@ class AuditEvent(StrEnum):
     JOB_READ = "job_read"
     JOBS_LISTED = "jobs_listed"
     BATCH_READ = "batch_read"
+    BATCHES_LISTED = "batches_listed"
+    BATCH_CANCELLED = "batch_cancelled"
+    BATCH_RETRIED = "batch_retried"
     JOB_CANCELLED = "job_cancelled"
     JOB_RETRIED = "job_retried"
     JOB_ENDED = "job_ended"
@@ -71,6 +74,9 @@ FIELDS: Final[Mapping[AuditEvent, Fields]] = {
     AuditEvent.JOB_READ: _JOB,
     AuditEvent.JOBS_LISTED: {"results": int},
     AuditEvent.BATCH_READ: _BATCH,
+    AuditEvent.BATCHES_LISTED: {"results": int},
+    AuditEvent.BATCH_CANCELLED: _BATCH,
+    AuditEvent.BATCH_RETRIED: {**_BATCH, "retry_of": str},
     AuditEvent.JOB_CANCELLED: _JOB,
     AuditEvent.JOB_RETRIED: {**_JOB, "retry_of": str},
     AuditEvent.JOB_ENDED: {**_JOB, "stage": str, "status": str, "error_code": str},

@@ -9,7 +9,7 @@ A request that may have arrived is not sent again: what is repeated is a connect
 changes nothing, one that was lost.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
@@ -30,9 +30,9 @@ from ml_shared.clients.peer import (
     open_peer,
 )
 from ml_shared.contracts.chunking import ChunkRequest, ChunkResult
-from ml_shared.contracts.embedding import EnqueueEmbed
-from ml_shared.contracts.queueing import EnqueueAnswer
-from ml_shared.contracts.scraping import EnqueueScrape
+from ml_shared.contracts.embedding import EnqueueEmbed, EnqueueEmbeds
+from ml_shared.contracts.queueing import EnqueueAnswer, EnqueueAnswers, Refusal
+from ml_shared.contracts.scraping import EnqueueScrape, EnqueueScrapes
 from ml_shared.errors import InvalidError, TooLargeError, UnavailableError, UpstreamError
 from ml_shared.names import Service
 
@@ -42,6 +42,8 @@ CHUNKS_MAX_BYTES: Final = 64 * 2**20
 UNAVAILABLE_STATUSES: Final = frozenset({401, 403, 404, 408, 429})
 # the service would refuse any request like this: it is set up wrongly, or busy
 DETAIL_MAX_CHARACTERS: Final = 1_000
+ONE_BY_ONE_STATUSES: Final = frozenset({404, 405})
+# of a route that takes several jobs: the service may be of a version without it
 
 
 class StageUnavailableError(UnavailableError):
@@ -60,6 +62,9 @@ class StageUnansweredError(UpstreamError):
     """It was sent, and no answer tells what became of it: it may be under way."""
 
     code = "stage_unanswered"
+
+
+StageError = StageUnavailableError | StageRejectedError | StageUnansweredError
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +112,14 @@ class _StageClient:
         async with open_peer(url, key, max_connections=max_connections) as peer:
             yield cls(peer, timeouts, max_answer_bytes)
 
-    async def _ask(self, path: str, request: BaseModel, *, pure: bool) -> PeerAnswer:
-        """Return the answer to a request that was taken. A pure one changes nothing: its answer is all of it."""
+    async def _ask(self, path: str, request: BaseModel, *, pure: bool, one_by_one: Collection[int] = ()) -> PeerAnswer:
+        """Return the answer to a request that was taken. A pure one changes nothing: its answer is all of it.
+
+        Parameters
+        ----------
+        one_by_one
+            Statuses that speak of this request where they would speak of the service otherwise.
+        """
         call = Call(
             "POST",
             path,
@@ -131,11 +142,30 @@ class _StageClient:
         code, detail = answer.problem(otherwise=StageRejectedError.code)
         if answer.status == 504 and pure:
             raise StageUnansweredError(f"{self.service} ran out of time")  # of this request's, not of any
-        if answer.status in UNAVAILABLE_STATUSES or not 400 <= answer.status < 500:
-            raise StageUnavailableError(
-                f"{self.service} answered {answer.status} {code}", retry_after_seconds=answer.retry_after_seconds
+        if answer.status in one_by_one:
+            raise StageRejectedError(detail[:DETAIL_MAX_CHARACTERS], code=code)
+        raise self._refusal(answer.status, code, detail, answer.retry_after_seconds)
+
+    def _refusal(self, status: int, code: str, detail: str, retry_after_seconds: float | None) -> "StageError":
+        if status in UNAVAILABLE_STATUSES or not 400 <= status < 500:
+            return StageUnavailableError(
+                f"{self.service} answered {status} {code}", retry_after_seconds=retry_after_seconds
             )
-        raise StageRejectedError(detail[:DETAIL_MAX_CHARACTERS], code=code)
+        return StageRejectedError(detail[:DETAIL_MAX_CHARACTERS], code=code)
+
+    async def _enqueue_several(self, request: BaseModel, count: int) -> "list[EnqueueAnswer | StageError] | None":
+        """Hand out several jobs with one call; `None` if the service does not take several: an earlier version, or one is wrong."""
+        try:
+            answer = await self._ask("/enqueue/batch", request, pure=False, one_by_one=ONE_BY_ONE_STATUSES)
+        except StageRejectedError:
+            return None
+        told = answer.parse(EnqueueAnswers)
+        if told is None or len(told.answers) != count:
+            raise StageUnansweredError(f"{self.service} answered {answer.status} with something else than its contract")
+        return [each if isinstance(each, EnqueueAnswer) else self._refused(each) for each in told.answers]
+
+    def _refused(self, refusal: Refusal) -> "StageError":
+        return self._refusal(refusal.status, refusal.code, refusal.detail, refusal.retry_after_seconds)
 
     async def _enqueue(self, request: BaseModel) -> EnqueueAnswer:
         answer = await self._ask("/enqueue", request, pure=False)
@@ -148,6 +178,21 @@ class ScraperClient(_StageClient):
     """The scraper, as the orchestrator calls it. Make it with `open`."""
 
     service = Service.SCRAPER
+
+    async def enqueue_several(self, request: EnqueueScrapes) -> list[EnqueueAnswer | StageError] | None:
+        """Hand out several jobs with one call.
+
+        Returns
+        -------
+        list or None
+            Of each what became of it; `None` if none was taken because they have to be handed out one by one.
+
+        Raises
+        ------
+        StageUnavailableError, StageUnansweredError
+            See the module.
+        """
+        return await self._enqueue_several(request, len(request.hand_outs))
 
     async def enqueue(self, request: EnqueueScrape) -> EnqueueAnswer:
         """Queue a fetch.
@@ -164,6 +209,21 @@ class EmbeddingClient(_StageClient):
     """The embedding service, as the orchestrator calls it. Make it with `open`."""
 
     service = Service.EMBEDDING
+
+    async def enqueue_several(self, request: EnqueueEmbeds) -> list[EnqueueAnswer | StageError] | None:
+        """Hand out several jobs with one call.
+
+        Returns
+        -------
+        list or None
+            Of each what became of it; `None` if none was taken because they have to be handed out one by one.
+
+        Raises
+        ------
+        StageUnavailableError, StageUnansweredError
+            See the module.
+        """
+        return await self._enqueue_several(request, len(request.hand_outs))
 
     async def enqueue(self, request: EnqueueEmbed) -> EnqueueAnswer:
         """Queue the embedding of a document.
@@ -203,6 +263,7 @@ __all__ = [
     "ChunkingClient",
     "EmbeddingClient",
     "ScraperClient",
+    "StageError",
     "StageRejectedError",
     "StageUnansweredError",
     "StageUnavailableError",

@@ -9,6 +9,7 @@ from ml_shared.contracts.base import Identifier, PeerModel, RequestModel
 from ml_shared.contracts.values import Choice
 
 MAX_TEXT_CHARACTERS = 10_000_000
+MAX_PAGES = 5_000
 # ten megabytes of text are about 2.5 million tokens, some seconds of one core
 
 
@@ -41,14 +42,28 @@ class ChunkingOptions(RequestModel):
         return self
 
 
+class PageStart(RequestModel):
+    """Where a page of a document begins in its text, or a slide."""
+
+    number: Annotated[int, Field(ge=1, le=MAX_PAGES)]
+    start: Annotated[int, Field(ge=0, le=MAX_TEXT_CHARACTERS)] = Field(
+        description="code points from the beginning of the text"
+    )
+
+
 class ChunkRequest(ChunkingOptions):
     """`POST /chunk`. A `job_id` is echoed and nothing more."""
 
     text: Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS)]
     format: Choice[TextFormat] = TextFormat.MARKDOWN
     repeat_table_header: Annotated[
-        bool, Field(description="whether a chunk that goes on with a table says the table's header in `context`")
+        bool,
+        Field(description="whether a chunk that goes on with a table says the table's header in `context`"),
     ] = False
+    pages: Annotated[list[PageStart], Field(max_length=MAX_PAGES)] = Field(
+        default_factory=list,
+        description="where the text's pages begin, in its order: a chunk's `heading_path` ends with the page it begins on",
+    )
     job_id: Identifier | None = None
 
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ml_shared.contracts.answers import Facet, LikeChunk, Place, SearchWarning, Surroundings, Took, Why
 from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
-from ml_shared.contracts.queueing import StageFields
+from ml_shared.contracts.queueing import BATCH_MAX, HandOutFields, StageFields
 from ml_shared.contracts.values import Choice, Count, PeerTimestamp, Told
 from ml_shared.web.urls import URL_MAX_CHARACTERS
 
@@ -79,7 +79,8 @@ class ChunkIn(RequestModel):
     end: Count = 0
     token_count: Count = 0
     heading_path: Annotated[
-        list[Annotated[Told, Field(max_length=MAX_HEADING_CHARACTERS)]], Field(max_length=MAX_HEADINGS)
+        list[Annotated[Told, Field(max_length=MAX_HEADING_CHARACTERS)]],
+        Field(max_length=MAX_HEADINGS),
     ] = Field(default_factory=list)
 
 
@@ -98,6 +99,20 @@ class EnqueueEmbed(StageFields):
         if self.chunks is None and self.content_ref is None:
             raise ValueError("give the document's chunks, as POST /chunk answers them")
         return self
+
+
+class EmbedHandOut(HandOutFields):
+    """One of several hand-outs: the orchestrator keeps the chunks."""
+
+    corpus_name: CorpusName = "default"
+    document: Document
+    content_ref: Identifier
+
+
+class EnqueueEmbeds(RequestModel):
+    """`POST /enqueue/batch` on embedding."""
+
+    hand_outs: Annotated[list[EmbedHandOut], Field(min_length=1, max_length=BATCH_MAX)]
 
 
 class IndexResult(PeerModel):

@@ -5,7 +5,15 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
+from ml_shared.contracts.base import (
+    CorpusName,
+    Identifier,
+    Metadata,
+    PeerModel,
+    RequestModel,
+    Timestamp,
+    Url,
+)
 from ml_shared.contracts.chunking import ChunkingOptions
 from ml_shared.contracts.scraping import Extraction
 from ml_shared.contracts.values import BigCount, Choice, PeerTimestamp, Stats, Told
@@ -29,20 +37,31 @@ class JobStatus(StrEnum):
 ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
-class JobRequest(RequestModel):
-    """`POST /jobs`: one URL to make searchable."""
+class JobOptions(RequestModel):
+    """What is asked of a page, and of each page of a batch alike."""
 
-    url: Url
     corpus_name: CorpusName = "default"
     metadata: Metadata = Field(default_factory=dict)
     chunking: ChunkingOptions = Field(default_factory=ChunkingOptions)
 
 
+class JobRequest(JobOptions):
+    """`POST /jobs`: one URL to make searchable."""
+
+    url: Url
+
+
 class JobAccepted(PeerModel):
-    """`202` of `POST /jobs`."""
+    """`202` of `POST /jobs`, and `200` of `POST /jobs/{id}/cancel`."""
 
     job_id: str
     status: JobStatus
+
+
+class JobRetried(JobAccepted):
+    """`202` of `POST /jobs/{id}/retry`: an ended job never moves, so this is a new one."""
+
+    retry_of: str
 
 
 class WaitingReason(StrEnum):
@@ -103,6 +122,8 @@ class JobView(PeerModel):
     error: JobFailure | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     trace_id: str | None = None
+    batch_id: str | None = None
+    retry_of: str | None = Field(default=None, description="the ended job that this one is tried again for")
     submitted_at: PeerTimestamp
     ended_at: PeerTimestamp | None = None
 
@@ -158,7 +179,8 @@ class ProgressReport(RequestModel):
     stage: Choice[Stage]
     phase: Choice[ProgressPhase]
     start_id: Identifier | None = Field(
-        default=None, description="of `started`, one a delivery of the task: the same again is the same start"
+        default=None,
+        description="of `started`, one a delivery of the task: the same again is the same start",
     )
     done: BigCount | None = None
     total: BigCount | None = None

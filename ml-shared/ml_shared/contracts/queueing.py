@@ -1,11 +1,14 @@
 """What every `POST /enqueue` takes beside its own fields, and what it answers."""
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from ml_shared.contracts.base import Identifier, PeerModel, RequestModel, Timestamp
 from ml_shared.contracts.values import OwnerName
+
+BATCH_MAX: Final = 64
+# hand-outs in one call
 
 
 class StageFields(RequestModel):
@@ -21,6 +24,15 @@ class StageFields(RequestModel):
     submitted_at: Timestamp | None = Field(default=None, description="internal: when the job was submitted")
 
 
+class HandOutFields(StageFields):
+    """What one of several hand-outs in one call can't be without, and what its trace goes on from: there is but one header."""
+
+    job_id: Identifier
+    attempt_id: Identifier
+    owner: OwnerName
+    traceparent: Annotated[str, StringConstraints(max_length=64)] | None = None
+
+
 class EnqueueAnswer(PeerModel):
     """`202` of a `POST /enqueue`."""
 
@@ -28,8 +40,24 @@ class EnqueueAnswer(PeerModel):
     task_id: str
     status: Literal["queued"] = "queued"
     queue_epoch: str | None = Field(
-        default=None, description="names this life of the queue's Redis; another value means that it was wiped"
+        default=None,
+        description="names this life of the queue's Redis; another value means that it was wiped",
     )
+
+
+class Refusal(PeerModel):
+    """Why one of several hand-outs was not queued: what `POST /enqueue` would have answered."""
+
+    status: int
+    code: str
+    detail: str
+    retry_after_seconds: float | None = None
+
+
+class EnqueueAnswers(PeerModel):
+    """`200` of `POST /enqueue/batch`: of each hand-out what became of it, in their order."""
+
+    answers: list[EnqueueAnswer | Refusal]
 
 
 class PendingResult(PeerModel):

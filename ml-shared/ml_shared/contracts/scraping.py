@@ -6,10 +6,13 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, Field
 
 from ml_shared.contracts.base import Identifier, PeerModel, RequestModel, Url
-from ml_shared.contracts.queueing import StageFields
+from ml_shared.contracts.chunking import MAX_PAGES, PageStart
+from ml_shared.contracts.queueing import BATCH_MAX, HandOutFields, StageFields
 from ml_shared.contracts.values import PeerTimestamp
 
 METHOD_MAX_CHARACTERS: Final = 60
+_HEADER_VALUE: Final = r"^[!-~\u0080-\u00ff](?:[ -~\u0080-\u00ff]*[!-~\u0080-\u00ff])?$"
+VALIDATOR_MAX_CHARACTERS: Final = 500
 
 
 class ExtractionWarning(StrEnum):
@@ -32,17 +35,42 @@ def _known_once(warnings: Any) -> Any:
     )
 
 
+Validator = Annotated[str, Field(min_length=1, max_length=VALIDATOR_MAX_CHARACTERS, pattern=_HEADER_VALUE)]
+"""What a site gave to recognise a page's state by: sent back to it as it came, in a header."""
+
+IfNoneMatch = Annotated[
+    Validator | None, Field(description="the page's `etag` of last time: if it is still that, `not_modified`")
+]
+IfModifiedSince = Annotated[
+    Validator | None, Field(description="the page's `last_modified` of last time, where it has no `etag`")
+]
+
+
 class ScrapeRequest(RequestModel):
     """`POST /scrape`. A `job_id` is echoed and nothing more."""
 
     url: Url
     job_id: Identifier | None = None
+    if_none_match: IfNoneMatch = None
+    if_modified_since: IfModifiedSince = None
 
 
 class EnqueueScrape(StageFields):
     """`POST /enqueue` on the scraper."""
 
     url: Url
+    if_none_match: IfNoneMatch = None
+    if_modified_since: IfModifiedSince = None
+
+
+class ScrapeHandOut(HandOutFields, EnqueueScrape):
+    """One of several hand-outs."""
+
+
+class EnqueueScrapes(RequestModel):
+    """`POST /enqueue/batch` on the scraper."""
+
+    hand_outs: Annotated[list[ScrapeHandOut], Field(min_length=1, max_length=BATCH_MAX)]
 
 
 class RobotsVerdict(PeerModel):
@@ -59,10 +87,13 @@ class Extraction(PeerModel):
 
     method: Annotated[str, Field(max_length=METHOD_MAX_CHARACTERS)] = Field(description="how the text was found")
     kept_share: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        default=None, description="share of the words that the page shows which the text has, roughly"
+        default=None,
+        description="share of the words that the page shows which the text has, roughly",
     )
     warnings: Annotated[
-        list[ExtractionWarning], BeforeValidator(_known_once), Field(max_length=len(ExtractionWarning))
+        list[ExtractionWarning],
+        BeforeValidator(_known_once),
+        Field(max_length=len(ExtractionWarning)),
     ] = Field(
         default_factory=list,
         description=(
@@ -80,7 +111,7 @@ class ScrapeResult(PeerModel):
     final_url: str = Field(description="after redirects")
     status_code: int
     title: str | None = None
-    content: str = Field(description="Markdown; for text/plain the text itself")
+    content: str = Field(description="Markdown; for text/plain the text itself; empty if `not_modified`")
     content_type: str = Field(description="media type that it was read as, without parameters")
     language: str | None = None
     author: str | None = None
@@ -93,4 +124,12 @@ class ScrapeResult(PeerModel):
     bytes_fetched: int = Field(description="bytes of the decoded body")
     fetched_at: PeerTimestamp
     robots: RobotsVerdict
+    not_modified: bool = Field(
+        default=False,
+        description="the page is what the request's validators say; it was not sent, and nothing was read",
+    )
+    nofollow: bool = Field(default=False, description="the page asks robots not to follow its links")
+    pages: Annotated[list[PageStart], Field(max_length=MAX_PAGES)] = Field(
+        default_factory=list, description="of a document with pages or slides: where each that has text begins"
+    )
     extraction: Extraction | None = Field(default=None, description="null from versions that did not tell")

@@ -3,18 +3,21 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from kombu.exceptions import OperationalError
+from opentelemetry import context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ml_shared.auth.context import CallerContext
 from ml_shared.contracts.queueing import EnqueueAnswer
-from ml_shared.errors import RateLimitedError, UnavailableError
+from ml_shared.errors import RateLimitedError, ServiceError, UnavailableError
 from ml_shared.names import Operation, Queue, RequestMode
 from ml_shared.queues.lists import PRIORITY_STEPS, queue_lists
 from ml_shared.queues.messages import WrittenMessage
@@ -50,7 +53,25 @@ _BY_BYTES: Final = frozenset({Verdict.QUEUE_BYTES, Verdict.DIRECT_BYTES, Verdict
 _BEYOND_ASCII: Final = bytes(range(0x80, 0x100))
 _ESCAPED: Final = 3
 # characters of an escape a byte of UTF-8: é is two bytes and six characters, an emoji four and twelve; € takes less
+_propagator: Final = TraceContextTextMapPropagator()
 _oldest: Final = LuaScript("ml_shared.queues", "queue_oldest.lua")
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOut:
+    """A stage of a job, as the orchestrator hands it out.
+
+    Attributes
+    ----------
+    kwargs
+        The task's: plain JSON; never a key.
+    traceparent
+        What the task's trace goes on from, where that is not the request's.
+    """
+
+    job_id: str
+    kwargs: Mapping[str, Any]
+    traceparent: str | None = None
 
 
 class TaskQueue:
@@ -89,23 +110,45 @@ class TaskQueue:
         UnavailableError
             `queue_unavailable`, when Redis does not take it.
         """
+        if job_id is not None:
+            (answer,) = await self.hand_out(task, ctx, [HandedOut(job_id, kwargs)])
+            if isinstance(answer, ServiceError):
+                raise answer
+            return answer
         task_id = str(uuid.uuid4())
         try:
-            if job_id is not None:
-                room = await self._hand_out(task, task_id, ctx, kwargs)
-            else:
-                room = await self._take_in(task, task_id, ctx, kwargs)
+            room = await self._take_in(task, task_id, ctx, kwargs)
         except RedisError as error:
             raise self._unavailable() from error
-        return EnqueueAnswer(job_id=job_id, task_id=task_id, queue_epoch=room.epoch)
+        return EnqueueAnswer(task_id=task_id, queue_epoch=room.epoch)
 
-    async def _hand_out(self, task: "Task", task_id: str, ctx: CallerContext, kwargs: Mapping[str, Any]) -> Room:
-        written = WrittenMessage()
-        task.apply_async(producer=written, **self._options(task_id, ctx, kwargs, PRIORITY_STEPS[0]))
-        room = await self._room.hand_out(task_id, written.message)
-        if room.verdict is not Verdict.TAKEN:
-            raise self._refusal(room)
-        return room
+    async def hand_out(
+        self, task: "Task", ctx: CallerContext, handed: Sequence[HandedOut]
+    ) -> list[EnqueueAnswer | RateLimitedError]:
+        """Queue stages of jobs with one word to Redis; return of each what became of it, in their order.
+
+        Raises
+        ------
+        UnavailableError
+            `queue_unavailable`, when Redis does not take them. Some may be queued all the same.
+        """
+        messages = []
+        for each in handed:
+            task_id, written = str(uuid.uuid4()), WrittenMessage()
+            options = self._options(task_id, ctx, each.kwargs, PRIORITY_STEPS[0])
+            with _within(each.traceparent):
+                task.apply_async(producer=written, **options)
+            messages.append((task_id, written.message))
+        try:
+            rooms = await self._room.hand_out(messages)
+        except RedisError as error:
+            raise self._unavailable() from error
+        return [
+            EnqueueAnswer(job_id=each.job_id, task_id=task_id, queue_epoch=room.epoch)
+            if room.verdict is Verdict.TAKEN
+            else self._refusal(room)
+            for each, (task_id, _), room in zip(handed, messages, rooms, strict=True)
+        ]
 
     async def _take_in(self, task: "Task", task_id: str, ctx: CallerContext, kwargs: Mapping[str, Any]) -> Room:
         size = _message_bytes(kwargs)
@@ -207,6 +250,19 @@ class TaskQueue:
             code="queue_unavailable",
             retry_after_seconds=UNAVAILABLE_RETRY_SECONDS,
         )
+
+
+@contextmanager
+def _within(traceparent: str | None) -> Iterator[None]:
+    """Be in a trace that goes on from elsewhere than the request's."""
+    if traceparent is None:
+        yield
+        return
+    token = context.attach(_propagator.extract({"traceparent": traceparent}, context.Context()))
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 def _message_bytes(kwargs: Mapping[str, Any]) -> int:

@@ -5,6 +5,7 @@ it ends; hand-outs of the orchestrator's are bounded by the whole queue alone, a
 """
 
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
@@ -76,7 +77,7 @@ class QueueRoom:
 
     def __init__(self, redis: Redis, queue: Queue, *, max_tasks: int, max_bytes: int) -> None:
         self._redis = redis
-        self._lists = queue_lists(queue)
+        self._keys = [UNACKED_KEY, EPOCH_KEY, _ARRIVING, *_DIRECT, _HAND_OUTS, *queue_lists(queue)]
         self._max_tasks = max_tasks
         self._max_bytes = max_bytes
 
@@ -90,16 +91,23 @@ class QueueRoom:
         owner
             Who asks.
         """
-        return await self._decide(task_id, size, owner, b"")
+        return _room(await _reserve(self._redis, self._keys, *self._question(task_id, size, owner, b"")))
 
-    async def hand_out(self, task_id: str, message: bytes) -> Room:
-        """Queue a hand-out of the orchestrator's, if there is room, in the same step."""
-        return await self._decide(task_id, len(message), "", message)
+    async def hand_out(self, messages: Sequence[tuple[str, bytes]]) -> list[Room]:
+        """Queue hand-outs of the orchestrator's, each if there is room, in the same step.
 
-    async def _decide(self, task_id: str, size: int, owner: str, message: bytes) -> Room:
-        verdict, counted, epoch, place = await _reserve(
-            self._redis,
-            [UNACKED_KEY, EPOCH_KEY, _ARRIVING, *_DIRECT, _HAND_OUTS, *self._lists],
+        Parameters
+        ----------
+        messages
+            Each with its task's id before it.
+        """
+        asked = [self._question(task_id, len(message), "", message) for task_id, message in messages]
+        if len(asked) == 1:
+            return [_room(await _reserve(self._redis, self._keys, *asked[0]))]
+        return [_room(answer) for answer in await _reserve.several(self._redis, self._keys, asked)]
+
+    def _question(self, task_id: str, size: int, owner: str, message: bytes) -> list[str | int | bytes]:
+        return [
             task_id,
             size,
             owner,
@@ -113,14 +121,17 @@ class QueueRoom:
             HAND_OUTS_A_DIRECT_TASK,
             message,
             *FIRST_TASKS,
-        )
-        priority = PRIORITY_STEPS[place - 1] if place else 0
-        return Room(Verdict(verdict), int(counted), epoch.decode(), priority)
+        ]
 
     async def arrived(self, task_id: str, size: int) -> None:
         """Say that a task is in the queue and counted there, or will not be. If that is lost, it is soon forgotten."""
         with suppress(RedisError):
             await self._redis.zrem(_ARRIVING, f"{size}:{task_id}")
+
+
+def _room(answer: tuple[int, int, bytes, int]) -> Room:
+    verdict, counted, epoch, place = answer
+    return Room(Verdict(verdict), int(counted), epoch.decode(), PRIORITY_STEPS[place - 1] if place else 0)
 
 
 async def release(redis: Redis, task_id: str) -> None:

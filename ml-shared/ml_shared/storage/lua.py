@@ -33,3 +33,28 @@ class LuaScript:
             return await redis.evalsha(self._digest, len(keys), *keys, *arguments)
         except NoScriptError:
             return await redis.eval(self._source.decode(), len(keys), *keys, *arguments)
+
+    async def several(
+        self, redis: Redis, keys: list[str], calls: Sequence[Sequence[str | bytes | int | float]]
+    ) -> list[Any]:
+        """Run it several times, one after the other, with one round trip; return what each answered.
+
+        Raises
+        ------
+        redis.exceptions.RedisError
+            What the first of them that failed said; those before it, and after it, have run.
+        """
+        async with redis.pipeline(transaction=False) as pipeline:
+            for arguments in calls:
+                pipeline.evalsha(self._digest, len(keys), *keys, *arguments)
+            answers = await pipeline.execute(raise_on_error=False)
+        return [
+            await self(redis, keys, *arguments) if isinstance(answer, NoScriptError) else _unless_error(answer)
+            for answer, arguments in zip(answers, calls, strict=True)
+        ]
+
+
+def _unless_error(answer: Any) -> Any:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

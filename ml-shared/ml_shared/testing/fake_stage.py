@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ml_shared.contracts.base import INTERNAL_FIELDS, RequestModel
 from ml_shared.names import Service
-from ml_shared.testing.fake_peer import USER, FakePeer, problem
+from ml_shared.testing.fake_peer import USER, FakePeer, Handler, problem
 
 Body = TypeVar("Body", bound=RequestModel)
 
@@ -40,7 +40,10 @@ class FakeStage(FakePeer, ABC, Generic[Body]):
     echoes_job_id: ClassVar[bool] = False
 
     def __init__(self, *, callers: Mapping[str, str] | None = None) -> None:
-        super().__init__([("POST", self.path, self._take)], callers=callers)
+        super().__init__([("POST", self.path, self._take), *self._more_routes()], callers=callers)
+
+    def _more_routes(self) -> list[tuple[str, str, Handler]]:
+        return []
 
     def reset(self) -> None:
         """Forget what was taken, and serve."""

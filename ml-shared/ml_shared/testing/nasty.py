@@ -6,6 +6,11 @@ from typing import Any, Final
 _NESTED_LEVELS: Final = 200
 # a parser takes it, and not everything behind
 
+PRINTABLE: Final = "".join(map(chr, range(32, 127)))
+# every printable character of ASCII, for what takes any: a password
+PUNCTUATION: Final = "".join(one for one in PRINTABLE if not one.isalnum())
+# all but letters and digits, for what takes fewer characters: a role's name has 63 at most
+
 TIMES_REFUSED: Final = (
     "0001-01-01T00:00:00+23:59",
     "9999-12-31T23:59:59-23:59",

@@ -86,6 +86,12 @@ def operations(app: FastAPI) -> list[Operation]:
     return [Operation(method, path, paths[path][method.lower()]) for method, path in sorted(shown)]
 
 
+def _methods_of(url: str, by_path: Mapping[str, set[str]]) -> set[str]:
+    """Return the methods of every declared path that a URL matches: `/jobs/batch` is a `/jobs/{job_id}`, too."""
+    matching = (methods for path, methods in by_path.items() if re.fullmatch(_PARAMETER.sub("[^/]+", path), url))
+    return set().union(*matching)
+
+
 @dataclass
 class RouteWalk:
     """A walk over the routes of a running service; `everything()` is what a service's test calls.
@@ -138,8 +144,8 @@ class RouteWalk:
         by_path: dict[str, set[str]] = {}
         for operation in found:
             by_path.setdefault(operation.path, set()).add(operation.method)
-        for path, methods in by_path.items():
-            self._wrong_method(path, methods)
+        for path in by_path:
+            self._wrong_method(path, _methods_of(Operation("GET", path, {}).url, by_path))
             slashed = f"{Operation('GET', path, {}).url}/"
             self._problem(self.client.get(slashed, follow_redirects=False), 404, "not_found", slashed)
         self._problem(self.client.get(f"/no/such/{uuid.uuid4()}"), 404, "not_found", "a path that is not there")
@@ -240,6 +246,7 @@ class RouteWalk:
         raise AssertionError(f"{operation}: no key of the walk's is admitted: {[answer.text for answer in answers]}")
 
     def _wrong_method(self, path: str, methods: set[str]) -> None:
+        """With each method that is not one of the path's; `methods` are those of other paths, too, that match it."""
         for method in set(_METHODS) - methods:
             answer = self.client.request(method, Operation(method, path, {}).url)
             self._problem(answer, 405, "method_not_allowed", f"{method} {path}")

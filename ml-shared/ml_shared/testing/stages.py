@@ -1,5 +1,6 @@
 """Stand-ins for the services that run the stages: they take what the orchestrator hands out, and work when told to."""
 
+import json
 import re
 import secrets
 import uuid
@@ -8,12 +9,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ml_shared.clients.orchestrator import OrchestratorClient
+from ml_shared.contracts.base import RequestModel
 from ml_shared.contracts.chunking import Chunk, ChunkRequest, ChunkResult
-from ml_shared.contracts.embedding import EnqueueEmbed
+from ml_shared.contracts.embedding import EnqueueEmbed, EnqueueEmbeds
 from ml_shared.contracts.jobs import (
     CallbackAnswer,
     CallbackStatus,
@@ -22,12 +25,13 @@ from ml_shared.contracts.jobs import (
     StageCallback,
 )
 from ml_shared.contracts.queueing import EnqueueAnswer, StageFields
-from ml_shared.contracts.scraping import EnqueueScrape, RobotsVerdict, ScrapeResult
+from ml_shared.contracts.scraping import EnqueueScrape, EnqueueScrapes, RobotsVerdict, ScrapeResult
 from ml_shared.names import Service, Stage
-from ml_shared.testing.fake_peer import problem
-from ml_shared.testing.fake_stage import FakeStage
+from ml_shared.testing.fake_peer import Handler, problem
+from ml_shared.testing.fake_stage import FakeStage, ReceivedRequest
 
 MAX_QUEUE_DEPTH: Final = 1_000
+FULL_RETRY_SECONDS: Final = 30
 SPECIAL_TOKENS: Final = 2
 FETCHED_AT: Final = "2026-01-01T00:00:00Z"
 _WORD: Final = re.compile(r"\S+")
@@ -54,9 +58,13 @@ class _FakeQueue(FakeStage[Handed]):
         With so many tasks waiting, the next is answered `429 queue_full`.
     queue_epoch
         Answered with each task. `wipe` makes a new one.
+    takes_several
+        Whether there is a route for several jobs at once; an earlier version had none.
     """
 
     path = "/enqueue"
+    several_path: ClassVar = "/enqueue/batch"
+    hand_outs: ClassVar[type[RequestModel]]
     service: ClassVar[Service]
     stage: ClassVar[Stage]
     _reports_to: tuple[str, SecretStr] | None = None
@@ -65,7 +73,30 @@ class _FakeQueue(FakeStage[Handed]):
         """Forget what was taken, and serve, with an empty queue of a new life."""
         super().reset()
         self.max_depth = MAX_QUEUE_DEPTH
+        self.takes_several = True
         self.wipe()
+
+    def _more_routes(self) -> list[tuple[str, str, Handler]]:
+        return [("POST", self.several_path, self._take_several)]
+
+    def _take_several(self, request: Request, body: bytes, caller: str) -> Response:
+        if not self.takes_several:
+            return problem(404, "not_found", "there is no such route")
+        if caller not in ("", Service.ORCHESTRATOR):
+            return problem(403, "internal_only", "only the orchestrator may call this")
+        try:
+            asked: Any = self.hand_outs.model_validate_json(body)
+        except ValidationError:
+            return problem(422, "invalid_request", "one of them is wrong")
+        return JSONResponse({"answers": [self._take_one(request, each) for each in asked.hand_outs]})
+
+    def _take_one(self, request: Request, asked: Any) -> Any:
+        answer = json.loads(bytes(self._answer(asked).body))
+        if answer["status"] == "queued":
+            raw = asked.model_dump(mode="json", exclude_unset=True)
+            self.calls.append(ReceivedRequest(self.several_path, dict(request.headers), raw, asked))
+            return answer
+        return answer | {"retry_after_seconds": FULL_RETRY_SECONDS}
 
     def wipe(self) -> None:
         """Lose the queue, as a Redis that is emptied does."""
@@ -126,7 +157,7 @@ class _FakeQueue(FakeStage[Handed]):
         if handed_out and missing:
             return problem(422, "incomplete_hand_out", f"a hand-out lacks {', '.join(missing)}")
         if len(self.tasks) >= self.max_depth:
-            return problem(429, "queue_full", "the queue is full", headers={"Retry-After": "30"})
+            return problem(429, "queue_full", "the queue is full", headers={"Retry-After": str(FULL_RETRY_SECONDS)})
         task = FakeTask(str(uuid.uuid4()), asked)
         self.tasks.append(task)
         answer = EnqueueAnswer(job_id=asked.job_id, task_id=task.task_id, queue_epoch=self.queue_epoch)
@@ -137,6 +168,7 @@ class FakeScraper(_FakeQueue[EnqueueScrape]):
     """The scraper's `POST /enqueue`, and its worker: `await fake.finish(job_id, content="# Title")`."""
 
     contract = EnqueueScrape
+    hand_outs = EnqueueScrapes
     service = Service.SCRAPER
     stage = Stage.SCRAPING
 
@@ -160,6 +192,7 @@ class FakeEmbedding(_FakeQueue[EnqueueEmbed]):
     """
 
     contract = EnqueueEmbed
+    hand_outs = EnqueueEmbeds
     service = Service.EMBEDDING
     stage = Stage.EMBEDDING
 

@@ -22,8 +22,8 @@ from ml_shared.clients.stages import (
     StageUnavailableError,
 )
 from ml_shared.contracts.chunking import ChunkRequest
-from ml_shared.contracts.embedding import Document, EnqueueEmbed
-from ml_shared.contracts.scraping import EnqueueScrape
+from ml_shared.contracts.embedding import Document, EmbedHandOut, EnqueueEmbed, EnqueueEmbeds
+from ml_shared.contracts.scraping import EnqueueScrape, EnqueueScrapes, ScrapeHandOut
 from ml_shared.names import Header
 
 URL = "http://site.test/page"
@@ -83,6 +83,10 @@ class _QueueContract(ABC):
         """Return a hand-out of this stage."""
 
     @abstractmethod
+    def several(self, hand_outs: list[dict[str, Any]]) -> Any:
+        """Return several hand-outs of this stage."""
+
+    @abstractmethod
     def users_body(self) -> dict[str, Any]:
         """Return what a user may send to the same route."""
 
@@ -99,6 +103,35 @@ class _QueueContract(ABC):
         assert {answer.status for answer in answers} == {"queued"}
         assert answers[0].task_id != answers[1].task_id
         assert answers[0].queue_epoch == answers[1].queue_epoch is not None
+
+    async def test_several_hand_outs_are_queued_each_under_its_job(self, peer: QueueUnderTest, stage: Any) -> None:
+        asked = self.several([stage_fields(), stage_fields(traceparent=f"00-{'a' * 32}-{'b' * 16}-01")])
+        answers = await stage.enqueue_several(asked)
+        assert [answer.job_id for answer in answers] == [each.job_id for each in asked.hand_outs]
+        assert len({answer.task_id for answer in answers}) == 2
+        assert {answer.queue_epoch for answer in answers} == {
+            (await stage.enqueue(self.request(**stage_fields()))).queue_epoch
+        }
+
+    async def test_a_full_queue_says_so_of_each_of_several(self, peer: QueueUnderTest, stage: Any) -> None:
+        asked = self.several([stage_fields(), stage_fields()])
+        async with peer.full():
+            refused = await stage.enqueue_several(asked)
+        assert [type(each) for each in refused] == [StageUnavailableError] * 2
+        assert {each.retry_after_seconds for each in refused} == {30}
+        assert [answer.status for answer in await stage.enqueue_several(asked)] == ["queued"] * 2
+
+    async def test_several_of_which_one_is_wrong_are_to_be_handed_out_one_by_one(self, stage: Any) -> None:
+        right, wrong = self.several([stage_fields(), stage_fields()]).hand_outs
+        wrong = wrong.model_copy(update={"job_id": "no id at all"})
+        several = type(self.several([stage_fields()])).model_construct(hand_outs=[right, wrong])
+        assert await stage.enqueue_several(several) is None
+
+    async def test_nobody_but_the_orchestrator_hands_out_several(self, peer: QueueUnderTest) -> None:
+        body = self.several([stage_fields()]).model_dump(mode="json")
+        async with raw(peer, peer.user_key) as http:
+            answer = await http.post("/enqueue/batch", json=body)
+            assert problem(answer) == (403, "internal_only")
 
     async def test_a_queue_that_was_lost_has_another_epoch(self, peer: QueueUnderTest, stage: Any) -> None:
         before = await stage.enqueue(self.request(**stage_fields()))
@@ -161,6 +194,10 @@ class ScraperContract(_QueueContract):
         """Return a hand-out of a page."""
         return EnqueueScrape(url=URL, **fields)
 
+    def several(self, hand_outs: list[dict[str, Any]]) -> EnqueueScrapes:
+        """Return several hand-outs of a page."""
+        return EnqueueScrapes(hand_outs=[ScrapeHandOut(url=URL, **fields) for fields in hand_outs])
+
     def users_body(self) -> dict[str, Any]:
         """Return a user's page."""
         return {"url": URL}
@@ -174,6 +211,13 @@ class EmbeddingContract(_QueueContract):
     def request(self, **fields: Any) -> EnqueueEmbed:
         """Return a hand-out of chunks that the orchestrator keeps."""
         return EnqueueEmbed(document=Document(url=URL), content_ref="0" * 40, **fields)
+
+    def several(self, hand_outs: list[dict[str, Any]]) -> EnqueueEmbeds:
+        """Return several hand-outs of chunks that the orchestrator keeps."""
+        document = Document(url=URL)
+        return EnqueueEmbeds(
+            hand_outs=[EmbedHandOut(document=document, content_ref="0" * 40, **fields) for fields in hand_outs]
+        )
 
     def users_body(self) -> dict[str, Any]:
         """Return a user's document, with its chunks."""

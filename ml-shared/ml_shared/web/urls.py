@@ -1,6 +1,7 @@
 """What a URL is to the fleet: one normal form, and the host that it belongs to."""
 
 import re
+from functools import lru_cache
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from ml_shared.web.hosts import InvalidUrlError as InvalidUrlError
@@ -10,6 +11,9 @@ URL_MAX_CHARACTERS = 2_048
 # longer ones fit neither a B-tree index row beside owner and corpus nor what browsers and proxies pass on
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _KEPT_IN_URL = "%/:?#[]@!$&'()*+,;=~-._"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_KEPT_IN_MEMORY = 2_048
+# normal forms: that of a request's URL is asked for when its body is read, and again when it is worked with
 _BEGINNING = re.compile(r"(https?)://([^/?#:@\[\]]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -56,6 +60,7 @@ def _without_dots(path: str) -> str:
     return "/" + "/".join(kept)
 
 
+@lru_cache(maxsize=_KEPT_IN_MEMORY)
 def normalise_url(url: str) -> str:
     """Return the form in which a URL names a document.
 
@@ -71,7 +76,7 @@ def normalise_url(url: str) -> str:
     url = url.strip()
     if len(url) > URL_MAX_CHARACTERS:
         raise InvalidUrlError(f"the URL has {len(url)} characters; {URL_MAX_CHARACTERS} is the most")
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in url):
+    if _CONTROLS.search(url):
         raise InvalidUrlError("the URL contains a control character")
     parts, host, port = _split(url)
     scheme = parts.scheme.lower()

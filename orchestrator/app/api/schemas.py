@@ -6,20 +6,87 @@ from uuid import UUID
 
 from fastapi import Header, Path, Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic.types import Strict
 
 from ml_shared.contracts.base import CorpusName, Identifier, Timestamp
 from ml_shared.contracts.jobs import JobStatus, StageCallback
-from ml_shared.contracts.values import IdempotencyKey
+from ml_shared.contracts.values import DECIMAL_DIGITS, IdempotencyKey
 from ml_shared.errors import InvalidError
 from ml_shared.http.strict_json import parse
+from ml_shared.web.urls import (
+    URL_MAX_CHARACTERS,
+    InvalidUrlError,
+    host_of,
+    normalise_url,
+)
+
+HOST_MAX_CHARACTERS = 260
+# a name of 253, a colon, a port
+
+
+def _read_host(text: str) -> str:
+    if not set(text).isdisjoint("/?#@\\ "):
+        raise ValueError("not a host; give it as site.test, or site.test:8080")
+    try:
+        return host_of(normalise_url(f"http://{text}/"))
+    except InvalidUrlError as error:
+        raise ValueError(error.detail) from error
+
+
+def _check_text(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("contains a NUL character, which no URL has")
+    return text
+
 
 JobId = Annotated[Identifier, Path(description="what `POST /jobs` answered")]
 IdempotencyHeader = Annotated[IdempotencyKey | None, Header(description="a repeat within 24 h gets the same job")]
+BatchId = Annotated[Identifier, Path(description="what `POST /jobs/batch` answered")]
+BatchIdempotencyHeader = Annotated[
+    IdempotencyKey | None,
+    Header(alias="Idempotency-Key", description="a repeat within 24 h gets the same batch"),
+]
+BatchLimit = Annotated[
+    int,
+    Field(ge=1, le=50),
+    Strict(),
+    DECIMAL_DIGITS,
+    Query(description="most items of the page; each is counted"),
+]
+PreferHeader = Annotated[
+    str | None,
+    Header(
+        description="`wait=N`: answer once the job has ended, or after N seconds (60 at most), if there is room to wait"
+    ),
+]
 StatusFilter = Annotated[JobStatus | None, Query(description="jobs in this state")]
 CorpusFilter = Annotated[CorpusName | None, Query(description="jobs of this corpus")]
 BatchFilter = Annotated[UUID | None, Query(description="jobs of this batch")]
 CreatedAfter = Annotated[Timestamp | None, Query(description="jobs submitted after this time (RFC 3339)")]
+HostFilter = Annotated[
+    Annotated[
+        str,
+        StringConstraints(max_length=HOST_MAX_CHARACTERS),
+        AfterValidator(_read_host),
+    ]
+    | None,
+    Query(description="jobs of this host, with its port where the URL has one: `site.test`"),
+]
+UrlPrefixFilter = Annotated[
+    Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=URL_MAX_CHARACTERS),
+        AfterValidator(_check_text),
+    ]
+    | None,
+    Query(description="jobs whose URL, as submitted, begins with this"),
+]
+ErrorCodeFilter = Annotated[
+    Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None,
+    Query(description="jobs that failed with this code"),
+]
+EndedAfter = Annotated[Timestamp | None, Query(description="jobs that ended after this time (RFC 3339)")]
 
 
 def read_report(body: bytes, sha256: str | None) -> tuple[StageCallback, bytes]:
@@ -40,4 +107,20 @@ def read_report(body: bytes, sha256: str | None) -> tuple[StageCallback, bytes]:
     return callback, content
 
 
-__all__ = ["BatchFilter", "CorpusFilter", "CreatedAfter", "IdempotencyHeader", "JobId", "StatusFilter", "read_report"]
+__all__ = [
+    "BatchFilter",
+    "BatchId",
+    "BatchIdempotencyHeader",
+    "BatchLimit",
+    "CorpusFilter",
+    "CreatedAfter",
+    "EndedAfter",
+    "ErrorCodeFilter",
+    "HostFilter",
+    "IdempotencyHeader",
+    "JobId",
+    "PreferHeader",
+    "StatusFilter",
+    "UrlPrefixFilter",
+    "read_report",
+]

@@ -1,6 +1,12 @@
 """Errors of the orchestrator's own."""
 
-from ml_shared.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, RateLimitedError
+from ml_shared.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    RateLimitedError,
+)
 
 
 class JobNotFoundError(NotFoundError):
@@ -10,6 +16,36 @@ class JobNotFoundError(NotFoundError):
 
     def __init__(self) -> None:
         super().__init__("there is no such job; GET /jobs lists yours")
+
+
+class BatchNotFoundError(NotFoundError):
+    """No such batch, or another owner's."""
+
+    code = "batch_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such batch; GET /batches lists yours")
+
+
+class CommittingError(ConflictError):
+    """The job's result is just being written: it can't be cancelled until that has ended."""
+
+    code = "committing"
+
+    def __init__(self) -> None:
+        super().__init__("the page is just being written to its corpus; the job ends in a moment")
+
+
+class AlreadyEndedError(ConflictError):
+    """A job that has completed or failed can't be cancelled."""
+
+    code = "already_ended"
+
+
+class NotRetryableError(ConflictError):
+    """There is nothing that has failed, or was cancelled, to be tried again."""
+
+    code = "not_retryable"
 
 
 class AbandonError(ConflictError):

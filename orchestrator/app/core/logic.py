@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -22,9 +21,17 @@ from app.core.dispatch.hand_outs import attempt_of
 from app.core.dispatch.pipeline import FIRST, PIPELINE, StageDefinition, definition_of
 from app.core.dispatch.stage_calls import open_stages
 from app.core.dispatch.watching import Watch
-from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
+from app.core.errors import (
+    AbandonError,
+    ContentNotFoundError,
+    JobNotFoundError,
+    WrongStageError,
+)
 from app.core.jobs import reading, submission, transitions
+from app.core.jobs.filters import JobFilter
+from app.core.jobs.roots import SUBMIT_SPAN
 from app.core.jobs.transitions import Limits, Transition
+from app.core.steering import Steering
 from ml_shared.contracts.jobs import (
     ContentStored,
     JobAccepted,
@@ -43,35 +50,41 @@ from ml_shared.telemetry.spans import Value, work_span
 from ml_shared.telemetry.urls import told_url
 
 IDEMPOTENCY_HOURS: Final = 24
-SUBMIT_SPAN: Final = "job.submit"
 COMPLETE_SPAN: Final = "job.complete"
 WRITE_CONTENT_SPAN: Final = "content.write"
 
 
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """Which jobs to list; `None` means any."""
-
-    status: JobStatus | None = None
-    corpus_name: str | None = None
-    batch_id: UUID | None = None
-    created_after: datetime | None = None
-
-
 class Orchestrator:
-    """The use cases. One a process, made by `open_orchestrator`."""
+    """The use cases. One a process, made by `open_orchestrator`.
+
+    Attributes
+    ----------
+    steering
+        Those of batches, cancelling and trying again.
+    """
 
     def __init__(
-        self, pool: asyncpg.Pool, content: ContentStore, dispatcher: Dispatcher, limits: Limits, settings: Settings
+        self,
+        pool: asyncpg.Pool,
+        content: ContentStore,
+        dispatcher: Dispatcher,
+        limits: Limits,
+        settings: Settings,
     ) -> None:
         self.pool = pool
         self._content = content
         self._dispatcher = dispatcher
         self._limits = limits
         self._settings = settings
+        self.steering = Steering(pool, max_open_jobs=settings.MAX_OPEN_JOBS_PER_OWNER)
 
     async def submit(
-        self, owner: str, request: JobRequest, *, traceparent: str | None, idempotency_key: str | None = None
+        self,
+        owner: str,
+        request: JobRequest,
+        *,
+        traceparent: str | None,
+        idempotency_key: str | None = None,
     ) -> JobAccepted:
         """Take in a job. See `app.core.jobs.submission.submit`."""
         known: dict[str, Value] = {
@@ -101,21 +114,26 @@ class Orchestrator:
         """
         return await reading.find(self.pool, owner, _uuid(job_id))
 
+    async def status(self, owner: str, job_id: str) -> JobStatus:
+        """Return where an owner's job stands.
+
+        Raises
+        ------
+        JobNotFoundError
+            If there is none, or it is another owner's.
+        """
+        return await reading.find_status(self.pool, owner, _uuid(job_id))
+
     async def jobs(self, owner: str, wanted: JobFilter, *, limit: int, cursor: str | None) -> JobPage:
         """Return a page of an owner's jobs, newest first."""
-        return await reading.find_page(
-            self.pool,
-            owner,
-            limit=limit,
-            cursor=cursor,
-            status=wanted.status,
-            corpus_name=wanted.corpus_name,
-            batch_id=wanted.batch_id,
-            created_after=wanted.created_after,
-        )
+        return await reading.find_page(self.pool, owner, wanted, limit=limit, cursor=cursor)
 
     async def complete(
-        self, service: str | None, job_id: str, callback: StageCallback, content: bytes | None = None
+        self,
+        service: str | None,
+        job_id: str,
+        callback: StageCallback,
+        content: bytes | None = None,
     ) -> Transition:
         """Take a stage's result.
 
@@ -165,7 +183,12 @@ class Orchestrator:
         return answer
 
     async def put_content(
-        self, service: str | None, job_id: str, attempt_id: str, stage: Stage, body: bytes
+        self,
+        service: str | None,
+        job_id: str,
+        attempt_id: str,
+        stage: Stage,
+        body: bytes,
     ) -> ContentStored:
         """Keep what a stage's current attempt produced.
 
@@ -229,19 +252,27 @@ class Orchestrator:
 
     def watch(self, *, interval_seconds: float) -> Watch:
         """Return what makes passes of every stage as soon as they are asked for."""
-        return Watch(self._dispatcher, self.seconds_to_next_lane, interval_seconds=interval_seconds)
+        return Watch(
+            self._dispatcher,
+            self.seconds_to_next_lane,
+            interval_seconds=interval_seconds,
+        )
 
     async def recover(self) -> frozenset[Stage]:
-        """Take back leases that ran out; return the stages that have work again."""
+        """Take back leases that ran out, and finish what is to be cancelled; return the stages that have work again."""
+        cancelled = await self.steering.go_on_cancelling()
         released, failed = await recovery.recover(
-            self.pool, self._limits, queue_lease_seconds=self._settings.QUEUE_LEASE_SECONDS
+            self.pool,
+            self._limits,
+            queue_lease_seconds=self._settings.QUEUE_LEASE_SECONDS,
         )
         for job in [*released, *(job for job, _ in failed)]:
             metrics.LEASES_EXPIRED.labels(job["stage"], job["phase"]).inc()
         for _, ended in failed:
             metrics.count_ended(ended)
         recovery.log_recovered(released, failed)
-        return frozenset(Stage(job["stage"]) for job in released)
+        freed = [definition.stage for definition in PIPELINE] if cancelled else []
+        return frozenset([*(Stage(job["stage"]) for job in released), *freed])
 
     async def seconds_to_next_lane(self) -> float | None:
         """Return in how many seconds the next host may be asked, or `None` if no job waits for one."""
@@ -280,7 +311,10 @@ async def open_orchestrator(settings: Settings) -> AsyncIterator[Orchestrator]:
     }
     key = settings.SERVICE_API_KEY or SecretStr("")
     async with (
-        open_databases(settings.DATABASE_URL, settings.CONTENT_STORE_URL) as (pool, content_pool),
+        open_databases(settings.DATABASE_URL, settings.CONTENT_STORE_URL) as (
+            pool,
+            content_pool,
+        ),
         open_stages(
             addresses,
             key,

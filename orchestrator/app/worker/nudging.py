@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.core.jobs.endings import Endings
+from ml_shared.contracts.values import uuid_of
 from ml_shared.names import Stage
 from ml_shared.storage.redis_client import open_sibling
 
 CHANNEL: Final = "ml:passes"
 SEND_TIMEOUT_SECONDS: Final = 2.0
+RECONNECT_SECONDS: Final = 1.0
 CONNECTIONS: Final = 16
 # of a process; with more requests at once than that some words are not said, of many that say the same
 
@@ -29,15 +32,18 @@ class Nudger:
     def __init__(self, redis: Redis | None) -> None:
         self._redis = redis
 
-    async def nudge(self, *stages: Stage) -> None:
-        """Ask for a pass of these stages."""
-        if self._redis is None or not stages:
+    async def nudge(self, *stages: Stage, ended: Collection[str] = ()) -> None:
+        """Ask for a pass of these stages, and name jobs that have ended."""
+        if self._redis is None or not (stages or ended):
             return
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                await self._redis.publish(CHANNEL, " ".join(sorted(stages)))
+                await self._redis.publish(CHANNEL, " ".join([*sorted(stages), *ended]))
         except (RedisError, TimeoutError, OSError) as error:
-            logger.warning("nudge_not_sent", extra={"failed_stage": stages[0], "reason": type(error).__name__})
+            logger.warning(
+                "nudge_not_sent",
+                extra={"failed_stage": stages[0], "reason": type(error).__name__},
+            )
 
 
 @asynccontextmanager
@@ -58,9 +64,37 @@ async def nudges(redis: Redis) -> AsyncIterator[Stage]:
     redis.exceptions.RedisError, OSError
         When it is not.
     """
+    async for word in _words(redis):
+        if word in set(Stage):  # the others name jobs that have ended, or are another version's
+            yield Stage(word)
+
+
+async def hear_endings(redis: Redis | None, endings: Endings) -> None:
+    """Tell who waits for jobs that they have ended, for as long as somebody waits; until cancelled.
+
+    Nobody waits: nothing is listened to, for each word costs as much to hear as it did to say.
+    """
+    if redis is None:
+        return
+    async with open_sibling(redis, max_connections=1) as own:
+        while True:
+            await endings.until_anybody_waits()
+            try:
+                async with aclosing(_words(own)) as words:
+                    async for word in words:
+                        if not endings.anybody:
+                            break
+                        job_id = uuid_of(word)
+                        if job_id is not None:
+                            endings.hear(job_id)
+            except (RedisError, OSError) as error:
+                logger.warning("nudges_not_heard", extra={"reason": type(error).__name__})
+                await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def _words(redis: Redis) -> AsyncGenerator[str, None]:
     async with redis.pubsub(ignore_subscribe_messages=True) as channel:
         await channel.subscribe(CHANNEL)
         async for message in channel.listen():
             for word in message["data"].decode().split():
-                if word in set(Stage):  # of another version there may be others
-                    yield Stage(word)
+                yield word

@@ -21,7 +21,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from app.config import settings
 from app.core.dispatch.watching import Watch
 from app.core.logic import open_orchestrator
-from app.worker.nudging import nudges
+from app.worker.nudging import RECONNECT_SECONDS, nudges
 from ml_shared.instrumentation import init_telemetry, shutdown_telemetry
 from ml_shared.storage.pools import sample_pools_regularly
 from ml_shared.storage.redis_client import open_redis, open_sibling
@@ -29,7 +29,6 @@ from ml_shared.telemetry.metrics import forget_process
 
 LOOK_SECONDS: Final = 1.0
 # between looks whether it is alive, and the least between two starts
-RECONNECT_SECONDS: Final = 1.0
 END_SECONDS: Final = 3.0
 # what it is handing out gets this long to be handed out when the worker stops
 
@@ -38,7 +37,10 @@ logger = logging.getLogger(__name__)
 
 async def stand_watch() -> None:
     """Make passes until cancelled, or until what it needs is gone."""
-    async with open_redis(settings.REDIS_URL or "") as redis, open_orchestrator(settings) as orchestrator:
+    async with (
+        open_redis(settings.REDIS_URL or "") as redis,
+        open_orchestrator(settings) as orchestrator,
+    ):
         watch = orchestrator.watch(interval_seconds=settings.DISPATCH_INTERVAL_SECONDS)
         with _beside(_listen(redis, watch), sample_pools_regularly()):
             await watch.stand()
@@ -125,7 +127,11 @@ def _run() -> None:
 async def _until_told() -> None:
     loop = asyncio.get_running_loop()
     standing = loop.create_task(stand_watch())
-    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):  # the main process' handlers stop a worker
+    for number in (
+        signal.SIGTERM,
+        signal.SIGQUIT,
+        signal.SIGHUP,
+    ):  # the main process' handlers stop a worker
         loop.add_signal_handler(number, standing.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await standing

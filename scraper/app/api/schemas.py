@@ -1,6 +1,14 @@
 """The bodies of the scraper's routes. Both sides of the fleet read them, so they are contracts of `ml_shared`."""
 
-from ml_shared.contracts.queueing import EnqueueAnswer, PendingResult
-from ml_shared.contracts.scraping import EnqueueScrape, ScrapeRequest, ScrapeResult
+from ml_shared.contracts.queueing import EnqueueAnswer, EnqueueAnswers, PendingResult
+from ml_shared.contracts.scraping import EnqueueScrape, EnqueueScrapes, ScrapeRequest, ScrapeResult
 
-__all__ = ["EnqueueAnswer", "EnqueueScrape", "PendingResult", "ScrapeRequest", "ScrapeResult"]
+__all__ = [
+    "EnqueueAnswer",
+    "EnqueueAnswers",
+    "EnqueueScrape",
+    "EnqueueScrapes",
+    "PendingResult",
+    "ScrapeRequest",
+    "ScrapeResult",
+]

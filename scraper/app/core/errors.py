@@ -66,7 +66,7 @@ class PageTooLargeError(TooLargeError):
 
 
 class UnsupportedContentTypeError(UnsupportedError):
-    """Not HTML, XHTML, plain text or Markdown: by its header, or by its bytes whatever the header says."""
+    """Of a kind that there is no reader for: by its header, or by its bytes whatever the header says."""
 
     code = "unsupported_content_type"
 
@@ -120,6 +120,24 @@ class EmptyContentError(UnsupportedError):
     """The page holds no text, or none but that it needs JavaScript or is loading."""
 
     code = "empty_content"
+
+
+class NoTextLayerError(UnsupportedError):
+    """The document is made of pictures of its pages, such as a scanned one; they are not read."""
+
+    code = "no_text_layer"
+
+
+class EncryptedError(UnsupportedError):
+    """It takes a password to read the document, or a licence."""
+
+    code = "encrypted"
+
+
+class NoIndexError(ForbiddenError):
+    """The page asks robots not to index it."""
+
+    code = "noindex"
 
 
 class ExtractionError(UnsupportedError):

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -15,9 +15,12 @@ from app.core.extraction.result import Extract
 from app.core.fetching.addresses import AddressGuard, Resolver, SystemResolver
 from app.core.fetching.pacing import Pacer
 from app.core.fetching.requests import Fetcher
-from app.core.fetching.visiting import Page, Visit, Visitor
+from app.core.fetching.visiting import NOT_MODIFIED, Page, Visit, Visitor
+from app.core.robots.directives import forbids_following, refuse_noindex, rules_of
 from app.core.robots.store import RobotsStore
+from app.core.telemetry import NOT_MODIFIED as NOT_MODIFIED_OUTCOME
 from app.core.telemetry import counted, extracting, fetched, fetching
+from ml_shared.contracts.chunking import PageStart
 from ml_shared.contracts.scraping import Extraction, ExtractionWarning, ScrapeResult
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ class Scraper:
 
     visitor: Visitor
     extraction: ExtractionPool
+    agent: str
+    obeys_noindex: bool
 
 
 @asynccontextmanager
@@ -78,7 +83,7 @@ async def open_scraper(
     )
     try:
         async with ExtractionPool.open(size=processes, timeout_seconds=settings.EXTRACT_TIMEOUT_SECONDS) as extraction:
-            yield Scraper(visitor, extraction)
+            yield Scraper(visitor, extraction, agent, settings.OBEY_NOINDEX)
     finally:
         system.close()
 
@@ -96,16 +101,19 @@ async def execute_scrape(scraper: Scraper, visit: Visit) -> ScrapeResult:
     ServiceError
         With the codes of the scraper's contract.
     """
-    with counted(visit.mode):
+    with counted(visit.mode) as ending:
         await scraper.extraction.expect()
         page = await _fetched(scraper.visitor.read(visit), visit)
-        fetched_at = datetime.now(UTC)
-        extract = await _extracted(scraper, visit, page)
-        while extract.refresh is not None:  # each is a redirect more, and the visitor counts them
-            page = await _fetched(scraper.visitor.read_on(page, extract.refresh), visit)
+        while True:
             fetched_at = datetime.now(UTC)
+            if page.answer.status == NOT_MODIFIED:
+                ending.outcome = NOT_MODIFIED_OUTCOME
+                return _result(visit, page, Extract(""), fetched_at)
             extract = await _extracted(scraper, visit, page)
-        return _result(visit, page, extract, fetched_at)
+            if extract.refresh is None:
+                return _result(visit, page, extract, fetched_at)
+            # each is a redirect more, and the visitor counts them
+            page = await _fetched(scraper.visitor.read_on(page, extract.refresh), visit)
 
 
 async def _fetched(reading: Awaitable[Page], visit: Visit) -> Page:
@@ -117,15 +125,22 @@ async def _fetched(reading: Awaitable[Page], visit: Visit) -> Page:
 
 async def _extracted(scraper: Scraper, visit: Visit, page: Page) -> Extract:
     answer = page.answer
+    asked = rules_of(answer.headers.get("x-robots-tag", ""), scraper.agent)
+    if scraper.obeys_noindex:
+        refuse_noindex(asked)
     with extracting(visit):
-        return await scraper.extraction.extract(
+        extract = await scraper.extraction.extract(
             answer.body,
             url=answer.url,
             media_type=answer.media_type,
             charset=answer.charset,
             refresh=answer.headers.get("refresh"),
+            agent=scraper.agent,
             caller=visit.caller,
         )
+    if scraper.obeys_noindex:
+        refuse_noindex(extract.robots)
+    return replace(extract, robots=[*asked, *extract.robots])
 
 
 def _result(visit: Visit, page: Page, extract: Extract, fetched_at: datetime) -> ScrapeResult:
@@ -149,6 +164,9 @@ def _result(visit: Visit, page: Page, extract: Extract, fetched_at: datetime) ->
         bytes_fetched=len(answer.body),
         fetched_at=fetched_at,
         robots=page.robots,
+        not_modified=answer.status == NOT_MODIFIED,
+        nofollow=forbids_following(extract.robots),
+        pages=[PageStart(number=number, start=start) for number, start in extract.pages],
         extraction=Extraction(
             method=extract.method, kept_share=extract.kept_share, warnings=[*map(ExtractionWarning, extract.warnings)]
         ),

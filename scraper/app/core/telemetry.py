@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -31,9 +32,11 @@ EXTRACT_SPAN: Final = "scrape.extract"
 # a fetch is made of the three before the last: leave, a turn and a request for each hop
 
 SUCCESS: Final = "success"
+NOT_MODIFIED: Final = "not_modified"
 OTHER: Final = "other"
 OUTCOMES: Final = (
     SUCCESS,
+    NOT_MODIFIED,
     CANCELLED,
     OTHER,
     "blocked_scheme",
@@ -126,16 +129,23 @@ def extracting(visit: "Visit") -> Iterator[None]:
         yield
 
 
+@dataclass
+class Ending:
+    """How a page ended."""
+
+    outcome: str = SUCCESS
+
+
 @contextmanager
-def counted(mode: RequestMode) -> Iterator[None]:
-    """Count a page by how it ended."""
-    outcome = SUCCESS
+def counted(mode: RequestMode) -> Iterator[Ending]:
+    """Count a page by how it ended: well, unless it is said otherwise or an error is raised."""
+    ending = Ending()
     try:
-        yield
+        yield ending
     except BaseException as error:
-        outcome = failure_code(error)
+        ending.outcome = failure_code(error)
         if isinstance(error, RobotsDisallowedError):
             _of(ROBOTS_DENIALS, mode).inc()
         raise
     finally:
-        _pages(outcome, mode).inc()
+        _pages(ending.outcome, mode).inc()

@@ -1,6 +1,6 @@
 """The scraper's Celery task."""
 
-from app.core.fetching.visiting import Visit
+from app.core.fetching.visiting import Visit, validators_of
 from app.core.logic import execute_scrape
 from app.worker.callbacks import deliver
 from app.worker.celery_app import app
@@ -19,11 +19,14 @@ def scrape_task(
     owner: str | None = None,
     as_of: str | None = None,
     submitted_at: str | None = None,
+    if_none_match: str | None = None,
+    if_modified_since: str | None = None,
 ) -> None:
     """Scrape one page. `owner`, `as_of` and `submitted_at` are what every stage is sent; a page needs none of them."""
 
     async def body(run: StageRun) -> StageOutcome:
-        visit = Visit(url, job_id, RequestMode.ASYNC, queue_name=Queue.SCRAPER.value)
+        validators = validators_of(if_none_match, if_modified_since)
+        visit = Visit(url, job_id, RequestMode.ASYNC, queue_name=Queue.SCRAPER.value, validators=validators)
         try:
             result = await execute_scrape(run.resources.scraper, visit)
         finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
@@ -10,18 +10,22 @@ from app.core.packing import pack_chunks
 from app.worker.tasks import embed_document_task
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
-from ml_shared.auth.guards import users_and
+from ml_shared.auth.guards import internal_only, users_and
 from ml_shared.contracts.base import Identifier
-from ml_shared.contracts.embedding import EnqueueEmbed, IndexResult
-from ml_shared.contracts.queueing import EnqueueAnswer, PendingResult
+from ml_shared.contracts.embedding import EmbedHandOut, EnqueueEmbed, EnqueueEmbeds, IndexResult
+from ml_shared.contracts.queueing import EnqueueAnswer, EnqueueAnswers, PendingResult
 from ml_shared.http.admission import admit, check_hand_out
+from ml_shared.http.hand_outs import answers_of
 from ml_shared.http.routing import GuardedRoute
 from ml_shared.names import Operation, Service
-from ml_shared.queues.queueing import TaskQueue
+from ml_shared.queues.queueing import HandedOut, TaskQueue
 from ml_shared.queues.results import ResultStore, result_response
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.telemetry.urls import told_url
 from ml_shared.web.urls import normalise_url
+
+ARGUMENTS = EnqueueEmbed.model_fields.keys() - {"chunks"}
+# of the task: chunks go packed
 
 router = APIRouter(route_class=GuardedRoute, tags=["async"])
 
@@ -40,16 +44,45 @@ async def embed_async(
     admit(payload, ctx)
     check_hand_out(payload)
     normalise_url(payload.document.url)  # another scheme than http is refused now, not in an hour
-    now = datetime.now(UTC)
-    kwargs = payload.model_dump(mode="json", include=EnqueueEmbed.model_fields.keys() - {"chunks"}) | {
-        "owner": payload.owner or ctx.owner,
-        "as_of": (payload.as_of or now).isoformat(),
-        "submitted_at": (payload.submitted_at or payload.as_of or now).isoformat(),
-    }
+    kwargs = _arguments(payload, ctx)
     if payload.chunks is not None:
         kwargs["packed_chunks"] = await asyncio.to_thread(pack_chunks, payload.chunks)
     tasks: TaskQueue = request.app.state.tasks
     answer = await tasks.enqueue(embed_document_task, ctx, kwargs=kwargs, job_id=payload.job_id)
+    _tell(ctx, payload, answer)
+    return answer
+
+
+@router.post(
+    "/enqueue/batch",
+    tags=["internal"],
+    summary="Internal: several hand-outs of the orchestrator's at once",
+)
+async def embed_several(
+    payload: EnqueueEmbeds, request: Request, ctx: CallerContext = Depends(internal_only(Service.ORCHESTRATOR))
+) -> EnqueueAnswers:
+    await enforcer.check(ctx)
+    for each in payload.hand_outs:
+        normalise_url(each.document.url)
+    tasks: TaskQueue = request.app.state.tasks
+    handed = [HandedOut(each.job_id, _arguments(each, ctx), each.traceparent) for each in payload.hand_outs]
+    answers = await tasks.hand_out(embed_document_task, ctx, handed)
+    for each, answer in zip(payload.hand_outs, answers, strict=True):
+        if isinstance(answer, EnqueueAnswer):
+            _tell(ctx, each, answer)
+    return answers_of(answers)
+
+
+def _arguments(payload: EnqueueEmbed | EmbedHandOut, ctx: CallerContext) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    return payload.model_dump(mode="json", include=ARGUMENTS) | {
+        "owner": payload.owner or ctx.owner,
+        "as_of": (payload.as_of or now).isoformat(),
+        "submitted_at": (payload.submitted_at or payload.as_of or now).isoformat(),
+    }
+
+
+def _tell(ctx: CallerContext, payload: EnqueueEmbed | EmbedHandOut, answer: EnqueueAnswer) -> None:
     emit(
         AuditEvent.EMBED_ENQUEUED,
         ctx,
@@ -58,7 +91,6 @@ async def embed_async(
         url=told_url(payload.document.url),
         corpus_name=payload.corpus_name,
     )
-    return answer
 
 
 @router.get(

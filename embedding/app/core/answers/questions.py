@@ -13,7 +13,7 @@ from app.config import Settings
 from app.core.endpoint import Embedded, EmbeddingEndpoint
 from app.core.errors import InputTooLongError
 from app.core.queries import ParsedQuery, parse_query
-from app.core.searching import Query
+from app.core.searching import Beside, Query
 from app.core.storage.reading import read_vector
 from app.core.storage.search import Passed, Scope
 from app.core.tokens import ModelTokenizer
@@ -44,6 +44,26 @@ class Questions:
     texts: list[str] = field(default_factory=list)
     parsed: list[ParsedQuery] = field(default_factory=list)
     warnings: list[SearchWarning] = field(default_factory=list)
+
+    def ask_beside(self, other: "Questions", rows: int) -> None:
+        """Look for the same in corpora that answer from another model.
+
+        Parameters
+        ----------
+        other
+            What is looked for there: the same queries, with that model's vectors.
+        rows
+            How many chunks these corpora hold.
+        """
+        self.queries = [
+            one
+            if beside.vector is None
+            else replace(
+                one,
+                beside=(*one.beside, Beside(other.scope.corpora, other.scope.model, beside.vector, rows)),
+            )
+            for one, beside in zip(self.queries, other.queries, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

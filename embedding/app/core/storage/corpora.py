@@ -23,6 +23,10 @@ WHERE owner = $1 AND live
 LIST_CORPORA = f"{_CORPUS} AND corpora.name > $2 ORDER BY corpora.name LIMIT $3"
 GET_CORPORA = f"{_CORPUS} AND corpora.name = ANY($2::text[])"
 
+MODEL_OF = """
+SELECT models.name FROM corpora JOIN models ON models.id = corpora.model_id WHERE owner = $1 AND corpora.name = $2 AND live
+"""
+
 LIST_DOCUMENTS = """
 SELECT documents.id AS document_id, url, title, language, chunk_count AS chunks, token_count AS tokens,
        models.name AS model, metadata, as_of, fetched_at, indexed_at, job_id, trace_id
@@ -95,6 +99,13 @@ async def get_corpora(pool: asyncpg.Pool, owner: str, names: Sequence[str]) -> l
         if missing:
             raise CorpusNotFoundError(*missing)
     return [dict(row) for row in rows]
+
+
+async def model_of(pool: asyncpg.Pool, owner: str, corpus: str) -> str | None:
+    """Return the model that a corpus answers from, `None` where it is new."""
+    with store_errors():
+        name: str | None = await pool.fetchval(MODEL_OF, owner, corpus)
+    return name
 
 
 async def list_documents(

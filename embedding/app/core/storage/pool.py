@@ -1,6 +1,6 @@
 """Connections to the vector database, and what goes wrong with them."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from ml_shared.storage.migrations import check_schema
 from ml_shared.storage.postgres import open_pool
 
 MIGRATIONS = Path(__file__).parents[3] / "migrations"
+
+CONNECT_SECONDS = 5.0
 
 _GONE = (
     OSError,  # a TimeoutError is one: connecting, or a statement, took too long
@@ -63,3 +65,24 @@ async def open_store(dsn: str, *, max_size: int, command_timeout_seconds: float)
         yield pool
     finally:
         await opening.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def alone(dsn: str, lock: int, settings: Mapping[str, str]) -> AsyncIterator[Any]:
+    """Yield a connection that holds a lock which one process has at a time, or `None` while another has it.
+
+    It is no pool's: the lock is the session's, so that it ends with whoever holds it, however that ends; and an index that is
+    built concurrently is no part of a transaction.
+
+    Parameters
+    ----------
+    settings
+        Of the session.
+    """
+    with store_errors():
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=dict(settings))
+        try:
+            held = await connection.fetchval("SELECT pg_try_advisory_lock($1)", lock)
+            yield connection if held else None
+        finally:
+            await connection.close(timeout=CONNECT_SECONDS)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import asyncpg
 
 from app.core.storage.models import Model, vector_bytes
-from app.core.storage.pool import store_errors
+from app.core.storage.pool import alone
 
 HNSW_M: Final = 16
 HNSW_EF_CONSTRUCTION: Final = 128
@@ -22,7 +22,6 @@ MEMORY_SHARE: Final = 0.9
 # of maintenance_work_mem that a segment may fill: a graph that outgrows it is built many times slower
 
 _MOVING: Final = 0x6D6C_7365  # "mlse": one mover at a time on a database
-CONNECT_SECONDS: Final = 5.0
 
 OWNERS: Final = """
 SELECT owner, models.id, models.name, models.dimensions, sum(chunk_count)::bigint AS rows
@@ -215,26 +214,14 @@ def _index(segment: int) -> str:
 async def moving(dsn: str, *, workers: int) -> AsyncIterator[Mover | None]:
     """Yield a mover, or `None` while another process has one.
 
-    It is a connection of its own: the lock is the session's, so that it ends with whoever holds it, and an index that is built
-    concurrently is no part of a transaction.
-
     Parameters
     ----------
     workers
         Processes that PostgreSQL may build an index with, beside the connection's own.
     """
-    with store_errors():
-        connection = await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_SECONDS,
-            server_settings={"max_parallel_maintenance_workers": str(workers), "application_name": "vector-mover"},
-        )
-        try:
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _MOVING):
-                yield None
-                return
-            memory = await connection.fetchval("SELECT pg_size_bytes(current_setting('maintenance_work_mem'))")
-            yield Mover(connection, memory)
-        finally:
-            # an index that is being built is of no use to anybody when nobody waits for it
-            await connection.close(timeout=CONNECT_SECONDS)
+    async with alone(dsn, _MOVING, {"max_parallel_maintenance_workers": str(workers)}) as connection:
+        if connection is None:
+            yield None
+            return
+        memory = await connection.fetchval("SELECT pg_size_bytes(current_setting('maintenance_work_mem'))")
+        yield Mover(connection, memory)

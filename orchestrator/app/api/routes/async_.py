@@ -1,10 +1,15 @@
 """Submitting jobs."""
 
-from fastapi import APIRouter, Depends, Request
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+import asyncio
+from uuid import UUID
 
-from app.api.schemas import IdempotencyHeader
+from fastapi import APIRouter, Depends, Request, Response
+
+from app.api.preferences import wait_seconds
+from app.api.schemas import IdempotencyHeader, PreferHeader
+from app.api.tracing import own_traceparent
 from app.core.dispatch.pipeline import FIRST
+from app.core.jobs.endings import Endings
 from app.core.logic import Orchestrator
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
@@ -16,25 +21,30 @@ from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.telemetry.urls import told_url
 
 router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
-_propagator = TraceContextTextMapPropagator()
 
 
 @router.post(
-    "/jobs", status_code=202, response_model=JobAccepted, summary="Make a page searchable: fetch, chunk, embed, index"
+    "/jobs",
+    status_code=202,
+    response_model=JobAccepted,
+    summary="Make a page searchable: fetch, chunk, embed, index",
 )
 async def submit_job(
     payload: JobRequest,
     request: Request,
+    response: Response,
     idempotency_key: IdempotencyHeader = None,
+    prefer: PreferHeader = None,
     ctx: CallerContext = Depends(users_and()),
 ) -> JobAccepted:
     await enforcer.check(ctx)
     admit(payload, ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
     accepted = await orchestrator.submit(
-        ctx.owner, payload, traceparent=carrier.get("traceparent"), idempotency_key=idempotency_key
+        ctx.owner,
+        payload,
+        traceparent=own_traceparent(),
+        idempotency_key=idempotency_key,
     )
     await request.app.state.nudger.nudge(FIRST.stage)
     emit(
@@ -44,4 +54,23 @@ async def submit_job(
         url=told_url(payload.url),
         corpus_name=payload.corpus_name,
     )
-    return accepted
+    seconds = wait_seconds(request.headers.getlist("prefer")) if prefer is not None else None
+    if seconds is None:
+        return accepted
+    return await _waited(request, response, ctx, accepted, seconds)
+
+
+async def _waited(
+    request: Request, response: Response, ctx: CallerContext, accepted: JobAccepted, seconds: int
+) -> JobAccepted:
+    """Hold the answer until the job has ended, where there is room to wait."""
+    orchestrator: Orchestrator = request.app.state.orchestrator
+    endings: Endings = request.app.state.endings
+    try:
+        waited = await endings.wait(ctx.owner, UUID(accepted.job_id), seconds)
+    except asyncio.CancelledError:  # the server stops: the job is taken in all the same, and the client has to know it
+        return accepted
+    if waited is None:
+        return accepted
+    response.headers["Preference-Applied"] = f"wait={seconds}"
+    return JobAccepted(job_id=accepted.job_id, status=await orchestrator.status(ctx.owner, accepted.job_id))

@@ -2,7 +2,17 @@
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from app.api.schemas import BatchFilter, CorpusFilter, CreatedAfter, JobId, StatusFilter
+from app.api.schemas import (
+    BatchFilter,
+    CorpusFilter,
+    CreatedAfter,
+    EndedAfter,
+    ErrorCodeFilter,
+    HostFilter,
+    JobId,
+    StatusFilter,
+    UrlPrefixFilter,
+)
 from app.core.logic import JobFilter, Orchestrator
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
@@ -15,7 +25,11 @@ from ml_shared.ratelimit.enforcer import enforcer
 router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
 
 
-@router.get("/jobs/{job_id}", response_model=JobView, summary="A job: where it stands, why it waits, what it came to")
+@router.get(
+    "/jobs/{job_id}",
+    response_model=JobView,
+    summary="A job: where it stands, why it waits, what it came to",
+)
 async def get_job(job_id: JobId, request: Request, ctx: CallerContext = Depends(users_and())) -> JobView:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
@@ -34,11 +48,24 @@ async def list_jobs(
     corpus_name: CorpusFilter = None,
     batch_id: BatchFilter = None,
     created_after: CreatedAfter = None,
+    host: HostFilter = None,
+    url_prefix: UrlPrefixFilter = None,
+    error_code: ErrorCodeFilter = None,
+    ended_after: EndedAfter = None,
     ctx: CallerContext = Depends(users_and()),
 ) -> JobPage:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
-    wanted = JobFilter(status=status, corpus_name=corpus_name, batch_id=batch_id, created_after=created_after)
+    wanted = JobFilter(
+        status,
+        corpus_name,
+        batch_id,
+        created_after,
+        host,
+        url_prefix,
+        error_code,
+        ended_after,
+    )
     page = await orchestrator.jobs(ctx.owner, wanted, limit=limit, cursor=cursor)
     link_next(page.next_cursor, request, response)
     emit(AuditEvent.JOBS_LISTED, ctx, results=len(page.items))

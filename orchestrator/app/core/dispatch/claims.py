@@ -11,7 +11,14 @@ import asyncpg
 
 from app.core.dispatch.hand_outs import HandOut
 from app.core.dispatch.pipeline import StageDefinition, behind
-from app.core.dispatch.placement import Ended, by_lane, drop_lease, end, make_runnable, waiting_status
+from app.core.dispatch.placement import (
+    Ended,
+    by_lane,
+    drop_lease,
+    end,
+    make_runnable,
+    waiting_status,
+)
 from ml_shared.contracts.jobs import JobStatus
 from ml_shared.names import Stage
 
@@ -20,7 +27,7 @@ MATURE_BATCH = 500
 LANE_BATCH = 500
 # how many hosts' lanes one pass opens at most
 
-_CLAIM = "SELECT * FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+_CLAIM = "SELECT * FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 # The first span of a hand-out is noted once it is under way: a later attempt's links to it.
 _QUEUED = """
 WITH handed AS (
@@ -67,22 +74,41 @@ ON CONFLICT (owner, job_id, stage) DO UPDATE SET trace_parent = excluded.trace_p
 async def ensure_stages(connection: Any, stages: Sequence[Stage]) -> None:
     """Give each stage of the pipeline its row."""
     await connection.executemany(
-        "INSERT INTO stages (stage) VALUES ($1) ON CONFLICT DO NOTHING", [(stage,) for stage in stages]
+        "INSERT INTO stages (stage) VALUES ($1) ON CONFLICT DO NOTHING",
+        [(stage,) for stage in stages],
     )
 
 
 async def claim(
-    pool: asyncpg.Pool, definition: StageDefinition, *, in_flight: int, high_water: int, lease_seconds: float
+    pool: asyncpg.Pool,
+    definition: StageDefinition,
+    *,
+    in_flight: int,
+    high_water: int,
+    lease_seconds: float,
+    deadline_seconds: float | None = None,
 ) -> list[HandOut]:
     """Claim as many jobs of a stage as it has free slots, in fair order, each under a new attempt.
 
     Nothing is claimed while the stage is paused, or while `high_water` jobs or more are behind it.
+
+    Parameters
+    ----------
+    deadline_seconds
+        Of a stage that whoever claims its jobs runs itself: they are started at once, under a lease of that phase.
     """
     stage = definition.stage
     rows = await pool.fetch(
         _CLAIM,
-        *(stage, definition.status, definition.by_host, waiting_status(definition), behind(stage), high_water),
-        *(in_flight, lease_seconds, MATURE_BATCH, LANE_BATCH),
+        *(
+            stage,
+            definition.status,
+            definition.by_host,
+            waiting_status(definition),
+            behind(stage),
+            high_water,
+        ),
+        *(in_flight, lease_seconds, MATURE_BATCH, LANE_BATCH, deadline_seconds),
     )
     return [
         HandOut(
@@ -101,6 +127,7 @@ async def claim(
             submitted_at=row["submitted_at"],
             traceparent=row["traceparent"],
             earlier_traceparent=row["earlier_traceparent"],
+            attempts=row["attempts"],
         )
         for row in rows
     ]
@@ -113,34 +140,43 @@ async def note_dispatch(pool: asyncpg.Pool, hand_out: HandOut, traceparent: str 
 
 async def queued(
     pool: asyncpg.Pool,
-    hand_out: HandOut,
+    stage: Stage,
+    handed: Sequence[tuple[HandOut, str | None]],
     *,
     queue_epoch: str | None,
     lease_seconds: float,
-    traceparent: str | None = None,
 ) -> int:
-    """Turn the dispatch lease into a queue lease, unless a report came first, and keep the hand-out's own span.
+    """Turn dispatch leases into queue leases, unless a report came first, and keep the hand-outs' own spans.
 
     An epoch that was not seen before means that the queue was wiped: what was queued under another one is made runnable
     at once.
+
+    Parameters
+    ----------
+    handed
+        Jobs of the stage that its queue took in that life of its, each with its hand-out's `traceparent`.
 
     Returns
     -------
     int
         How many jobs a wipe had taken.
     """
-    of_this = ([hand_out.owner], [hand_out.job_id], [hand_out.attempt_id], [traceparent])
-    stage = await pool.fetchrow(_QUEUED, hand_out.stage, lease_seconds, queue_epoch, *of_this)
-    if stage is None or not (stage["wiped"] or stage["paused"]):
+    in_order = sorted(handed, key=lambda each: (each[0].owner, each[0].job_id))  # as everybody locks several
+    columns = zip(
+        *((job.owner, job.job_id, job.attempt_id, told) for job, told in in_order),
+        strict=True,
+    )
+    told = await pool.fetchrow(_QUEUED, stage, lease_seconds, queue_epoch, *map(list, columns))
+    if told is None or not (told["wiped"] or told["paused"]):
         return 0
     lost = []
     async with pool.acquire() as connection, connection.transaction():
-        if stage["wiped"]:
-            lost = by_lane(await connection.fetch(_OF_ANOTHER_EPOCH, hand_out.stage, queue_epoch))
+        if told["wiped"]:
+            lost = by_lane(await connection.fetch(_OF_ANOTHER_EPOCH, stage, queue_epoch))
             for job in lost:
-                await release(connection, job, hand_out.stage)
-            await connection.execute(_KEEP_EPOCH, hand_out.stage, queue_epoch)
-        await connection.execute(_END_PAUSE, hand_out.stage)
+                await release(connection, job, stage)
+            await connection.execute(_KEEP_EPOCH, stage, queue_epoch)
+        await connection.execute(_END_PAUSE, stage)
     return len(lost)
 
 
@@ -149,11 +185,20 @@ async def release(connection: Any, job: Any, stage: Stage) -> None:
     await drop_lease(connection, job)
     await make_runnable(connection, job, stage)
     # its lane is left as well, or it would wait for itself
-    await connection.execute("UPDATE lanes SET holder = NULL WHERE host = $1 AND holder = $2", job["host"], job["id"])
+    await connection.execute(
+        "UPDATE lanes SET holder = NULL WHERE host = $1 AND holder = $2",
+        job["host"],
+        job["id"],
+    )
 
 
 async def give_back(
-    pool: asyncpg.Pool, hand_out: HandOut, *, reason: str, base_seconds: float, most_seconds: float
+    pool: asyncpg.Pool,
+    hand_out: HandOut,
+    *,
+    reason: str,
+    base_seconds: float,
+    most_seconds: float,
 ) -> float | None:
     """Undo a claim that reached nobody, and pause the stage: one outage does not walk through the backlog.
 
@@ -176,4 +221,11 @@ async def reject(pool: asyncpg.Pool, hand_out: HandOut, *, code: str, message: s
         job = await connection.fetchrow(_STILL_DISPATCHING, hand_out.owner, hand_out.job_id, hand_out.attempt_id)
         if job is None:
             return None
-        return await end(connection, job, JobStatus.FAILED, code=code, message=message, failed_stage=hand_out.stage)
+        return await end(
+            connection,
+            job,
+            JobStatus.FAILED,
+            code=code,
+            message=message,
+            failed_stage=hand_out.stage,
+        )

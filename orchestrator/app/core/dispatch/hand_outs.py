@@ -1,5 +1,6 @@
 """A job on its way to a stage, and what is sent there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -7,8 +8,20 @@ from typing import Any, Final
 from uuid import UUID
 
 from ml_shared.contracts.chunking import ChunkRequest, ChunkResult, TextFormat
-from ml_shared.contracts.embedding import LINE_MAX_CHARACTERS, TITLE_MAX_CHARACTERS, Document, EnqueueEmbed
-from ml_shared.contracts.scraping import EnqueueScrape, ScrapeResult
+from ml_shared.contracts.embedding import (
+    LINE_MAX_CHARACTERS,
+    TITLE_MAX_CHARACTERS,
+    Document,
+    EmbedHandOut,
+    EnqueueEmbed,
+    EnqueueEmbeds,
+)
+from ml_shared.contracts.scraping import (
+    EnqueueScrape,
+    EnqueueScrapes,
+    ScrapeHandOut,
+    ScrapeResult,
+)
 from ml_shared.contracts.values import storable, uuid_of
 from ml_shared.names import Stage
 from ml_shared.web.urls import URL_MAX_CHARACTERS
@@ -27,7 +40,13 @@ _NO_ATTEMPT: Final = UUID(int=0)
 
 @dataclass(frozen=True, slots=True)
 class HandOut:
-    """A job that this pass has claimed for a stage, under a new attempt."""
+    """A job that this pass has claimed for a stage, under a new attempt.
+
+    Attributes
+    ----------
+    attempts
+        The number of this attempt, where the claim has started it.
+    """
 
     owner: str
     job_id: UUID
@@ -44,6 +63,7 @@ class HandOut:
     submitted_at: datetime
     traceparent: str | None
     earlier_traceparent: str | None
+    attempts: int | None = None
 
 
 class Page:
@@ -78,6 +98,13 @@ def scrape_request(job: HandOut, _page: Page) -> EnqueueScrape:
     return EnqueueScrape(url=job.url, **_stage_fields(job))
 
 
+def scrape_requests(handed: Sequence[tuple[HandOut, str | None]]) -> EnqueueScrapes:
+    """Queue several fetches, each with what its trace goes on from."""
+    return EnqueueScrapes(
+        hand_outs=[ScrapeHandOut(url=job.url, traceparent=told, **_stage_fields(job)) for job, told in handed]
+    )
+
+
 def chunk_request(job: HandOut, page: Page) -> ChunkRequest:
     """Cut a page's text, here and now.
 
@@ -91,6 +118,7 @@ def chunk_request(job: HandOut, page: Page) -> ChunkRequest:
     return ChunkRequest(
         text=scraped.content,
         format=TextFormat.TEXT if plain else TextFormat.MARKDOWN,
+        pages=scraped.pages,
         job_id=str(job.job_id),
         **job.chunking,
     )
@@ -105,7 +133,11 @@ def chunk_stats(result: ChunkResult, page: Page) -> dict[str, Any]:
         If the kept page is not a `ScrapeResult`.
     """
     document = page.scraped.model_dump(mode="json", include=_DOCUMENT_FIELDS)
-    return {"chunks": len(result.chunks), "tokens": result.token_total, "document": _kept(document)}
+    return {
+        "chunks": len(result.chunks),
+        "tokens": result.token_total,
+        "document": _kept(document),
+    }
 
 
 def _kept(document: dict[str, Any]) -> dict[str, Any]:
@@ -127,12 +159,27 @@ def embed_request(job: HandOut, _page: Page) -> EnqueueEmbed:
     pydantic.ValidationError
         If what the page says of itself is more than a corpus keeps of a document.
     """
-    return EnqueueEmbed(
-        corpus_name=job.corpus_name,
-        document=Document.model_validate({**_kept(job.document), "url": job.url, "metadata": job.metadata}),
-        content_ref=job.content_ref,
+    return EnqueueEmbed(**_embed_fields(job))
+
+
+def embed_requests(handed: Sequence[tuple[HandOut, str | None]]) -> EnqueueEmbeds:
+    """Queue the embedding of several jobs' chunks, each with what its trace goes on from.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        As `embed_request` does, of any of them.
+    """
+    return EnqueueEmbeds(hand_outs=[EmbedHandOut(traceparent=told, **_embed_fields(job)) for job, told in handed])
+
+
+def _embed_fields(job: HandOut) -> dict[str, Any]:
+    return {
+        "corpus_name": job.corpus_name,
+        "document": Document.model_validate({**_kept(job.document), "url": job.url, "metadata": job.metadata}),
+        "content_ref": job.content_ref,
         **_stage_fields(job),
-    )
+    }
 
 
 def _stage_fields(job: HandOut) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The pipeline: which stages there are, in which order, and how each is reached. Nothing else knows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,10 +11,14 @@ from app.core.dispatch.hand_outs import (
     chunk_request,
     chunk_stats,
     embed_request,
+    embed_requests,
     scrape_request,
+    scrape_requests,
 )
 from ml_shared.contracts.chunking import ChunkResult
+from ml_shared.contracts.embedding import EnqueueEmbeds
 from ml_shared.contracts.jobs import JobStatus
+from ml_shared.contracts.scraping import EnqueueScrapes
 from ml_shared.names import Service, Stage
 
 
@@ -30,6 +34,8 @@ class StageDefinition:
         Who runs it, and alone may report of it.
     request
         Makes what the service is asked, of a hand-out and (in a synchronous stage) of the content before it.
+    several
+        Makes what a service with a queue is asked, of several hand-outs, each with what its trace goes on from.
     by_host
         Whether its jobs wait in lanes, one hand-out a host at a time.
     read_answer
@@ -40,6 +46,7 @@ class StageDefinition:
     stage: Stage
     service: Service
     request: Callable[[HandOut, Page], StageRequest]
+    several: Callable[[Sequence[tuple[HandOut, str | None]]], EnqueueScrapes | EnqueueEmbeds] | None = None
     by_host: bool = False
     read_answer: Callable[[ChunkResult, Page], dict[str, Any]] | None = None
 
@@ -50,9 +57,9 @@ class StageDefinition:
 
 
 PIPELINE: Final = (
-    StageDefinition(Stage.SCRAPING, Service.SCRAPER, scrape_request, by_host=True),
+    StageDefinition(Stage.SCRAPING, Service.SCRAPER, scrape_request, scrape_requests, by_host=True),
     StageDefinition(Stage.CHUNKING, Service.CHUNKING, chunk_request, read_answer=chunk_stats),
-    StageDefinition(Stage.EMBEDDING, Service.EMBEDDING, embed_request),
+    StageDefinition(Stage.EMBEDDING, Service.EMBEDDING, embed_request, embed_requests),
 )
 FIRST: Final = PIPELINE[0]
 _BY_STAGE: Final = {definition.stage: definition for definition in PIPELINE}

@@ -1,6 +1,6 @@
 """Calling a stage, and what its answer means for the job and for the stage."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from ml_shared.clients.stages import (
     ChunkingClient,
     EmbeddingClient,
     ScraperClient,
+    StageError,
     StageRejectedError,
     StageUnansweredError,
     StageUnavailableError,
@@ -64,6 +65,7 @@ Outcome = Accepted | Answered | Unavailable | Rejected | Unknown
 
 
 StageCall = Callable[[Any], Awaitable[EnqueueAnswer | ChunkAnswer]]
+SeveralCall = Callable[[Any], Awaitable[list[EnqueueAnswer | StageError] | None]]
 
 
 class StageClient:
@@ -73,10 +75,44 @@ class StageClient:
     ----------
     calls
         How each stage's service is asked.
+    several
+        How a service is asked that takes several jobs at once.
     """
 
-    def __init__(self, calls: Mapping[Service, StageCall]) -> None:
+    def __init__(
+        self,
+        calls: Mapping[Service, StageCall],
+        several: Mapping[Service, SeveralCall] | None = None,
+    ) -> None:
         self._calls = calls
+        self._several = several or {}
+
+    async def hand_out_several(
+        self, definition: StageDefinition, handed: Sequence[tuple[HandOut, str | None]]
+    ) -> list[Outcome] | None:
+        """Send jobs to their stage's queue with one call, each with what its trace goes on from.
+
+        Returns
+        -------
+        list or None
+            Of each what became of it; `None` if none was sent, since these have to be sent one by one.
+        """
+        call = self._several.get(definition.service)
+        if call is None or definition.several is None:
+            return None
+        try:
+            request = definition.several(handed)
+        except ValidationError:
+            return None
+        try:
+            answers = await call(request)
+        except (StageUnavailableError, StageUnansweredError) as error:
+            return [_outcome_of(error)] * len(handed)
+        if answers is None:
+            return None
+        return [
+            Accepted(each.queue_epoch) if isinstance(each, EnqueueAnswer) else _outcome_of(each) for each in answers
+        ]
 
     async def hand_out(self, definition: StageDefinition, job: HandOut, page: Page | None = None) -> Outcome:
         """Send a job to its stage.
@@ -95,24 +131,41 @@ class StageClient:
         try:
             request = definition.request(job, page)
         except ValidationError:
-            return Rejected("content_corrupt", "what was kept of the page does not fit the next stage's contract")
+            return Rejected(
+                "content_corrupt",
+                "what was kept of the page does not fit the next stage's contract",
+            )
         try:
             answer = await self._calls[definition.service](request)
-        except StageUnavailableError as error:
-            return Unavailable(error.detail, error.retry_after_seconds)
-        except StageRejectedError as error:
-            return Rejected(error.code, error.detail)
-        except StageUnansweredError as error:
-            return Unknown(error.detail)
+        except (
+            StageUnavailableError,
+            StageRejectedError,
+            StageUnansweredError,
+        ) as error:
+            return _outcome_of(error)
         if isinstance(answer, EnqueueAnswer):
             return Accepted(answer.queue_epoch)
         stats = definition.read_answer(answer.result, page) if definition.read_answer is not None else {}
         return Answered(answer.body, stats)
 
 
+def _outcome_of(error: StageError) -> Outcome:
+    match error:
+        case StageUnavailableError():
+            return Unavailable(error.detail, error.retry_after_seconds)
+        case StageRejectedError():
+            return Rejected(error.code, error.detail)
+        case StageUnansweredError():
+            return Unknown(error.detail)
+
+
 @asynccontextmanager
 async def open_stages(
-    addresses: Mapping[Service, str], key: SecretStr, *, timeout_seconds: float, max_answer_bytes: int
+    addresses: Mapping[Service, str],
+    key: SecretStr,
+    *,
+    timeout_seconds: float,
+    max_answer_bytes: int,
 ) -> AsyncIterator[StageClient]:
     """Open a client of every stage's service.
 
@@ -131,7 +184,10 @@ async def open_stages(
         )
         chunking = await stack.enter_async_context(
             ChunkingClient.open(
-                addresses[Service.CHUNKING], key, timeout_seconds=timeout_seconds, max_answer_bytes=max_answer_bytes
+                addresses[Service.CHUNKING],
+                key,
+                timeout_seconds=timeout_seconds,
+                max_answer_bytes=max_answer_bytes,
             )
         )
         embedding = await stack.enter_async_context(
@@ -142,5 +198,9 @@ async def open_stages(
                 Service.SCRAPER: scraper.enqueue,
                 Service.CHUNKING: chunking.chunk,
                 Service.EMBEDDING: embedding.enqueue,
-            }
+            },
+            {
+                Service.SCRAPER: scraper.enqueue_several,
+                Service.EMBEDDING: embedding.enqueue_several,
+            },
         )

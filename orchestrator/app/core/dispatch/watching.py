@@ -1,7 +1,8 @@
 """Standing watch: passes of every stage as soon as one is asked for, one after the other, for as long as a process lives.
 
 A pass is one statement, and what it hands out is not waited for. What a nudge asks for while a pass claims is one more
-pass, however many ask.
+pass, however many ask. Under load they ask all the time: then passes of a stage keep a little distance, and each finds
+several jobs, which travel together.
 """
 
 import asyncio
@@ -19,6 +20,11 @@ from app.core.dispatch.pipeline import PIPELINE, StageDefinition
 from ml_shared.errors import ServiceError
 from ml_shared.names import Stage
 
+REST_SECONDS: Final = 0.04
+# From one pass of a stage to the next, if that one found little. A page that comes alone meets no pass before its own; while
+# workers have twice as much as they work on, none of them waits for this
+PLENTY: Final = 4
+# jobs of one pass after which the next may come at once
 LEAST_SECONDS: Final = 0.02
 # before a lane that opens just now is looked at: PostgreSQL's clock has to have come that far
 
@@ -39,7 +45,11 @@ class Watch:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, seconds_to_next_lane: SecondsToNextLane, *, interval_seconds: float
+        self,
+        dispatcher: Dispatcher,
+        seconds_to_next_lane: SecondsToNextLane,
+        *,
+        interval_seconds: float,
     ) -> None:
         self._dispatcher = dispatcher
         self._seconds_to_next_lane = seconds_to_next_lane
@@ -63,43 +73,61 @@ class Watch:
 
     async def _keep(self, definition: StageDefinition) -> None:
         asked = self._asked[definition.stage]
+        now = asyncio.get_running_loop().time
         while True:
             asked.clear()
-            seconds = self._interval_seconds
+            seconds, began, found = self._interval_seconds, now(), 0
             try:
-                for job in await self._claim(definition.stage):
-                    self._start(job)
-                if definition.by_host and not asked.is_set():  # or the next pass comes at once, and looks itself
+                jobs = await self._claim(definition)
+                found = len(jobs)
+                if definition.by_host and not asked.is_set():  # or the next pass comes soon, and looks itself
                     seconds = min(seconds, await self._seconds_to_lane())
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ServiceError) as error:
-                logger.warning("pass_failed", extra={"failed_stage": definition.stage, "reason": type(error).__name__})
+            except (
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                OSError,
+                ServiceError,
+            ) as error:
+                logger.warning(
+                    "pass_failed",
+                    extra={
+                        "failed_stage": definition.stage,
+                        "reason": type(error).__name__,
+                    },
+                )
                 asked.clear()  # the database is away: it is asked again in a while, not by whoever nudges
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await asked.wait()
+            if found < PLENTY and (rest := began + REST_SECONDS - now()) > 0:
+                await asyncio.sleep(rest)
 
-    async def _claim(self, stage: Stage) -> list[HandOut]:
+    async def _claim(self, definition: StageDefinition) -> list[HandOut]:
         # Nobody reads the trace of a pass: what it hands out has a span in the job's own. Shielded, for a claim that is
         # cut off may have been made, and then waits for its leases to run out.
         with suppress_instrumentation():
-            claiming = asyncio.ensure_future(self._dispatcher.claim(stage))
+            claiming = asyncio.ensure_future(self._dispatcher.claim(definition.stage))
         try:
-            return await asyncio.shield(claiming)
+            jobs = await asyncio.shield(claiming)
         except asyncio.CancelledError:
-            for job in await claiming:
-                self._start(job)
+            self._start(definition, await claiming)
             raise
+        self._start(definition, jobs)
+        return jobs
 
     async def _seconds_to_lane(self) -> float:
         with suppress_instrumentation():
             seconds = await self._seconds_to_next_lane()
         return self._interval_seconds if seconds is None else max(seconds, LEAST_SECONDS)
 
-    def _start(self, job: HandOut) -> None:
-        handing = asyncio.create_task(self._hand_out(job))
-        self._under_way.add(handing)
-        handing.add_done_callback(self._under_way.discard)
+    def _start(self, definition: StageDefinition, jobs: list[HandOut]) -> None:
+        # one that is worked on here is waited for by itself, those for a queue travel together
+        together = [[job] for job in jobs] if definition.read_answer is not None else [jobs] if jobs else []
+        for each in together:
+            handing = asyncio.create_task(self._hand_out(each))
+            self._under_way.add(handing)
+            handing.add_done_callback(self._under_way.discard)
 
-    async def _hand_out(self, job: HandOut) -> None:
-        for following in await self._dispatcher.hand_out(job):
+    async def _hand_out(self, jobs: list[HandOut]) -> None:
+        for following in await self._dispatcher.hand_out(jobs):
             self.ask(following)

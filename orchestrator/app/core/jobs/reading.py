@@ -8,6 +8,7 @@ import asyncpg
 
 from app.core.dispatch.pipeline import PIPELINE
 from app.core.errors import JobNotFoundError
+from app.core.jobs.filters import JobFilter, conditions
 from ml_shared.contracts.cursors import Cursors
 from ml_shared.contracts.jobs import (
     ENDED,
@@ -33,7 +34,7 @@ CASE WHEN jobs.placement = 'ready' THEN
         AND earlier.placement = 'ready' AND earlier.turn < jobs.turn LIMIT 1000) few) END AS position,
 ARRAY(SELECT ROW(stage, attempts, started_at, ended_at) FROM job_stages
       WHERE job_stages.owner = jobs.owner AND job_stages.job_id = jobs.id) AS stages
-FROM jobs LEFT JOIN leases ON leases.owner = jobs.owner AND leases.job_id = jobs.id
+FROM {} AS jobs LEFT JOIN leases ON leases.owner = jobs.owner AND leases.job_id = jobs.id
 """
 _CURSORS: Cursors[tuple[datetime, UUID]] = Cursors("jobs", tuple[Timestamp, UUID])
 _ORDER = {definition.stage: position for position, definition in enumerate(PIPELINE)}
@@ -47,23 +48,31 @@ async def find(pool: asyncpg.Pool, owner: str, job_id: UUID) -> JobView:
     JobNotFoundError
         If there is none, or it is another owner's.
     """
-    row = await pool.fetchrow(f"SELECT {_COLUMNS} WHERE jobs.owner = $1 AND jobs.id = $2", owner, job_id)
+    row = await pool.fetchrow(
+        f"SELECT {_COLUMNS.format('jobs')} WHERE jobs.owner = $1 AND jobs.id = $2",
+        owner,
+        job_id,
+    )
     if row is None:
         raise JobNotFoundError
     return _view(row)
 
 
-async def find_page(
-    pool: asyncpg.Pool,
-    owner: str,
-    *,
-    limit: int,
-    cursor: str | None,
-    status: JobStatus | None = None,
-    corpus_name: str | None = None,
-    batch_id: UUID | None = None,
-    created_after: datetime | None = None,
-) -> JobPage:
+async def find_status(pool: asyncpg.Pool, owner: str, job_id: UUID) -> JobStatus:
+    """Return where one job of an owner stands.
+
+    Raises
+    ------
+    JobNotFoundError
+        If there is none, or it is another owner's.
+    """
+    status = await pool.fetchval("SELECT status FROM jobs WHERE owner = $1 AND id = $2", owner, job_id)
+    if status is None:
+        raise JobNotFoundError
+    return JobStatus(status)
+
+
+async def find_page(pool: asyncpg.Pool, owner: str, wanted: JobFilter, *, limit: int, cursor: str | None) -> JobPage:
     """Return a page of an owner's jobs, newest first.
 
     Raises
@@ -71,23 +80,31 @@ async def find_page(
     InvalidCursorError
         If the cursor is not one that a page before, with these filters, gave.
     """
-    filters = {"status": status, "corpus_name": corpus_name, "batch_id": batch_id, "created_after": created_after}
-    at, last_id = _CURSORS.read(cursor, filters) or (None, None)
-    rows = await pool.fetch(
-        f"""SELECT {_COLUMNS}
-            WHERE jobs.owner = $1 AND ($2::text IS NULL OR status = $2) AND ($3::text IS NULL OR corpus_name = $3)
-              AND ($4::uuid IS NULL OR batch_id = $4) AND ($5::timestamptz IS NULL OR submitted_at > $5)
-              AND ($6::timestamptz IS NULL OR (submitted_at, jobs.id) < ($6, $7::uuid))
-            ORDER BY submitted_at DESC, jobs.id DESC LIMIT $8""",
-        *(owner, status, corpus_name, batch_id, created_after, at, last_id, limit + 1),
-    )
+    last = _CURSORS.read(cursor, wanted.given())
+    statement, arguments = page_statement(owner, wanted, last, limit + 1)
+    rows = await pool.fetch(statement, *arguments)
     shown = rows[:limit]
     return JobPage(
         items=[_view(row) for row in shown],
-        next_cursor=_CURSORS.write((shown[-1]["submitted_at"], shown[-1]["id"]), filters)
+        next_cursor=_CURSORS.write((shown[-1]["submitted_at"], shown[-1]["id"]), wanted.given())
         if len(rows) > limit
         else None,
     )
+
+
+def page_statement(
+    owner: str, wanted: JobFilter, last: tuple[datetime, UUID] | None, limit: int
+) -> tuple[str, list[Any]]:
+    """Return the statement that reads a page of jobs, and its arguments: a text for each set of filters, so that
+    PostgreSQL plans each by itself."""
+    texts, arguments = conditions(wanted, first=3)
+    after = []
+    if last is not None:
+        after = [f"(submitted_at, id) < (${len(arguments) + 3}, ${len(arguments) + 4}::uuid)"]
+    where = " AND ".join(["owner = $1", *texts, *after])
+    page = f"(SELECT * FROM jobs WHERE {where} ORDER BY submitted_at DESC, id DESC LIMIT $2)"  # noqa: S608
+    statement = f"SELECT {_COLUMNS.format(page)} ORDER BY jobs.submitted_at DESC, jobs.id DESC"
+    return statement, [owner, limit, *arguments, *(last or ())]
 
 
 def _view(row: Any) -> JobView:
@@ -95,7 +112,9 @@ def _view(row: Any) -> JobView:
     failure = None
     if status is JobStatus.FAILED:
         failure = JobFailure(
-            code=row["error_code"], message=row["error_message"], failed_stage=Stage(row["failed_stage"])
+            code=row["error_code"],
+            message=row["error_message"],
+            failed_stage=Stage(row["failed_stage"]),
         )
     return JobView(
         job_id=str(row["id"]),
@@ -103,12 +122,17 @@ def _view(row: Any) -> JobView:
         corpus_name=row["corpus_name"],
         status=status,
         waiting=None if status in ENDED else _waiting(row),
-        stages=sorted((_stage_view(*stage) for stage in row["stages"]), key=lambda view: _ORDER[view.stage]),
+        stages=sorted(
+            (_stage_view(*stage) for stage in row["stages"]),
+            key=lambda view: _ORDER[view.stage],
+        ),
         counts=JobCounts(bytes=row["bytes"], chunks=row["chunks"], tokens=row["tokens"]),
         extraction=row["extraction"],
         error=failure,
         metadata=row["metadata"],
         trace_id=row["traceparent"].split("-")[1] if row["traceparent"] else None,
+        batch_id=str(row["batch_id"]) if row["batch_id"] else None,
+        retry_of=str(row["retry_of"]) if row["retry_of"] else None,
         submitted_at=row["submitted_at"],
         ended_at=row["ended_at"],
     )

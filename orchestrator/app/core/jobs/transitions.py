@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import ValidationError
 
-from app.core.dispatch.hand_outs import attempt_of
+from app.core.dispatch.hand_outs import HandOut, attempt_of
 from app.core.dispatch.pipeline import FIRST, StageDefinition, after
 from app.core.dispatch.placement import (
     Ended,
@@ -65,8 +65,10 @@ LEFT JOIN job_stages ON job_stages.owner = jobs.owner AND job_stages.job_id = jo
 WHERE jobs.id = $1
 """
 _FINISH_STAGE = """
-INSERT INTO job_stages AS s (owner, job_id, stage, ended_at, finished_attempt) VALUES ($1, $2, $3, now(), $4)
-ON CONFLICT (owner, job_id, stage) DO UPDATE SET ended_at = now(), finished_attempt = $4
+INSERT INTO job_stages AS s (owner, job_id, stage, ended_at, finished_attempt, trace_parent)
+VALUES ($1, $2, $3, now(), $4, $5)
+ON CONFLICT (owner, job_id, stage) DO UPDATE SET
+    ended_at = now(), finished_attempt = $4, trace_parent = coalesce($5, s.trace_parent)
 RETURNING attempts, started_at, extract(epoch FROM ended_at - started_at)::float8 AS seconds
 """
 _DEFER_STAGE = """
@@ -77,7 +79,7 @@ RETURNING extract(epoch FROM now() - first_deferred_at)::float8 AS deferred_seco
 _PROGRESS = "SELECT verdict, ended_seconds FROM report_progress($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 _SUCCESS = """
 SELECT attempts, run_seconds, ended_seconds
-FROM take_success($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+FROM take_success($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 """
 _ACCEPTED: Final = "accepted"
 
@@ -142,9 +144,20 @@ async def _answer_late(connection: Any, job_id: UUID, stage: Stage, attempt_id: 
 
 
 async def complete(
-    pool: asyncpg.Pool, job_id: UUID, definition: StageDefinition, callback: StageCallback, limits: Limits
+    pool: asyncpg.Pool,
+    job_id: UUID,
+    definition: StageDefinition,
+    callback: StageCallback,
+    limits: Limits,
+    *,
+    traceparent: str | None = None,
 ) -> Transition:
     """Take a stage's result: the job moves on, waits, or ends.
+
+    Parameters
+    ----------
+    traceparent
+        Of a stage that runs in the pass itself: the hand-out's own span, which `queued` keeps of the others.
 
     Raises
     ------
@@ -153,36 +166,58 @@ async def complete(
     """
     stage, attempt_id = definition.stage, attempt_of(callback.attempt_id)
     if callback.status is CallbackStatus.SUCCESS:
-        return await _succeed(pool, job_id, definition, callback, attempt_id)
+        return await _succeed(pool, job_id, definition, callback, attempt_id, traceparent)
     async with pool.acquire() as connection, connection.transaction():
         job = await connection.fetchrow(_CLOSE_ATTEMPT, job_id, stage, attempt_id)
         if job is None:
             return await _answer_late(connection, job_id, stage, attempt_id)
-        progress = await connection.fetchrow(_FINISH_STAGE, job["owner"], job_id, stage, attempt_id)
+        progress = await connection.fetchrow(_FINISH_STAGE, job["owner"], job_id, stage, attempt_id, traceparent)
         await drop_lease(connection, job)
         if callback.status is CallbackStatus.DEFERRED:
             moved = await _defer(connection, job, definition, callback, limits)
         else:
             moved = await _fail(connection, job, stage, callback)
         return replace(
-            moved, stage_run=StageRun(stage, callback.status, progress["seconds"], max(progress["attempts"], 1))
+            moved,
+            stage_run=StageRun(
+                stage,
+                callback.status,
+                progress["seconds"],
+                max(progress["attempts"], 1),
+            ),
         )
 
 
 async def _succeed(
-    pool: asyncpg.Pool, job_id: UUID, definition: StageDefinition, callback: StageCallback, attempt_id: UUID
+    pool: asyncpg.Pool,
+    job_id: UUID,
+    definition: StageDefinition,
+    callback: StageCallback,
+    attempt_id: UUID,
+    traceparent: str | None,
 ) -> Transition:
     following, stats = after(definition.stage), callback.stats
     first = definition.stage is FIRST.stage
     document = None if first else stats.get("document")
     done = await pool.fetchrow(
         _SUCCESS,
-        *(job_id, definition.stage, attempt_id, first, definition.by_host, definition.read_answer is not None),
+        *(
+            job_id,
+            definition.stage,
+            attempt_id,
+            first,
+            definition.by_host,
+            definition.read_answer is not None,
+        ),
         callback.host_next_at,
         *((following.stage, waiting_status(following), following.by_host) if following else (None, None, False)),
-        *(callback.content_ref, _count(stats, "bytes"), _extraction(stats) if first else None),
+        *(
+            callback.content_ref,
+            _count(stats, "bytes"),
+            _extraction(stats) if first else None,
+        ),
         *((None, None) if first else (_count(stats, "chunks"), _count(stats, "tokens"))),
-        document if isinstance(document, dict) else None,
+        *(document if isinstance(document, dict) else None, traceparent),
     )
     if done is None:
         return await _answer_late(pool, job_id, definition.stage, attempt_id)
@@ -190,7 +225,12 @@ async def _succeed(
         CallbackAnswer(),
         next_stage=following.stage if following else None,
         ended=None if following else Ended(JobStatus.COMPLETED, done["ended_seconds"]),
-        stage_run=StageRun(definition.stage, callback.status, done["run_seconds"], max(done["attempts"], 1)),
+        stage_run=StageRun(
+            definition.stage,
+            callback.status,
+            done["run_seconds"],
+            max(done["attempts"], 1),
+        ),
     )
 
 
@@ -221,7 +261,11 @@ async def _fail(connection: Any, job: Any, stage: Stage, callback: StageCallback
 
 
 async def _defer(
-    connection: Any, job: Any, definition: StageDefinition, callback: StageCallback, limits: Limits
+    connection: Any,
+    job: Any,
+    definition: StageDefinition,
+    callback: StageCallback,
+    limits: Limits,
 ) -> Transition:
     code = callback.error_code or "upstream_error"
     counted = code not in GIVEN_BACK
@@ -255,15 +299,8 @@ async def progress(
     definition: StageDefinition,
     report: ProgressReport,
     limits: Limits,
-    *,
-    traceparent: str | None = None,
 ) -> tuple[ProgressAnswer | None, Transition]:
     """Take a sign of life: start the run lease, renew it, or announce the write.
-
-    Parameters
-    ----------
-    traceparent
-        Of a stage that runs in the pass itself: the hand-out's own span, which `queued` keeps of the others.
 
     Returns
     -------
@@ -272,9 +309,16 @@ async def progress(
     """
     told = await pool.fetchrow(
         _PROGRESS,
-        *(job_id, definition.stage, definition.status, attempt_of(report.attempt_id), report.phase, report.start_id),
+        *(
+            job_id,
+            definition.stage,
+            definition.status,
+            attempt_of(report.attempt_id),
+            report.phase,
+            report.start_id,
+        ),
         *(limits.run_lease_seconds, limits.stage_deadline_seconds, limits.max_attempts),
-        *(STAGE_TIMEOUT, _lost_message(limits), traceparent),
+        *(STAGE_TIMEOUT, _lost_message(limits), None),
     )
     if told["verdict"] == _ACCEPTED:
         return ProgressAnswer(lease_seconds=limits.run_lease_seconds), Transition(CallbackAnswer())
@@ -286,6 +330,13 @@ async def progress(
 
 def _lost_message(limits: Limits) -> str:
     return f"{limits.max_attempts} attempts were started and none reported an end"
+
+
+async def exhausted(pool: asyncpg.Pool, job: HandOut, limits: Limits) -> Ended | None:
+    """End a job that was claimed and started once too often. Returns its end, or `None` if it is another attempt's by now."""
+    async with pool.acquire() as connection, connection.transaction():
+        found = await connection.fetchrow(_CLOSE_ATTEMPT, job.job_id, job.stage, job.attempt_id)
+        return None if found is None else await fail_lost(connection, found, job.stage, limits)
 
 
 async def fail_lost(connection: Any, job: Any, stage: Stage, limits: Limits) -> Ended:

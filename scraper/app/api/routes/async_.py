@@ -1,18 +1,27 @@
 """POST /enqueue and GET /results/{task_id}: the page later."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from app.api.schemas import EnqueueAnswer, EnqueueScrape, PendingResult, ScrapeResult
+from app.api.schemas import (
+    EnqueueAnswer,
+    EnqueueAnswers,
+    EnqueueScrape,
+    EnqueueScrapes,
+    PendingResult,
+    ScrapeResult,
+)
 from app.worker.tasks import scrape_task
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
-from ml_shared.auth.guards import users_and
+from ml_shared.auth.guards import internal_only, users_and
 from ml_shared.contracts.base import Identifier
 from ml_shared.http.admission import admit, check_hand_out
+from ml_shared.http.hand_outs import answers_of
 from ml_shared.http.routing import GuardedRoute
 from ml_shared.names import Service
+from ml_shared.queues.queueing import HandedOut, TaskQueue
 from ml_shared.queues.results import result_response
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.telemetry.urls import told_url
@@ -33,12 +42,37 @@ async def scrape_async(
     await enforcer.check(ctx)
     admit(payload, ctx)
     check_hand_out(payload)
-    kwargs = payload.model_dump(mode="json", include=set(EnqueueScrape.model_fields))
-    answer: EnqueueAnswer = await request.app.state.tasks.enqueue(
-        scrape_task, ctx, kwargs=kwargs, job_id=payload.job_id
-    )
-    emit(AuditEvent.SCRAPE_ENQUEUED, ctx, job_id=payload.job_id, task_id=answer.task_id, url=told_url(payload.url))
+    tasks: TaskQueue = request.app.state.tasks
+    answer = await tasks.enqueue(scrape_task, ctx, kwargs=_arguments(payload), job_id=payload.job_id)
+    _tell(ctx, payload, answer)
     return answer
+
+
+@router.post(
+    "/enqueue/batch",
+    response_model=EnqueueAnswers,
+    tags=["internal"],
+    summary="Internal: several hand-outs of the orchestrator's at once",
+)
+async def scrape_several(
+    payload: EnqueueScrapes, request: Request, ctx: CallerContext = Depends(internal_only(Service.ORCHESTRATOR))
+) -> EnqueueAnswers:
+    await enforcer.check(ctx)
+    tasks: TaskQueue = request.app.state.tasks
+    handed = [HandedOut(each.job_id, _arguments(each), each.traceparent) for each in payload.hand_outs]
+    answers = await tasks.hand_out(scrape_task, ctx, handed)
+    for each, answer in zip(payload.hand_outs, answers, strict=True):
+        if isinstance(answer, EnqueueAnswer):
+            _tell(ctx, each, answer)
+    return answers_of(answers)
+
+
+def _arguments(payload: EnqueueScrape) -> dict[str, Any]:
+    return payload.model_dump(mode="json", include=set(EnqueueScrape.model_fields))
+
+
+def _tell(ctx: CallerContext, payload: EnqueueScrape, answer: EnqueueAnswer) -> None:
+    emit(AuditEvent.SCRAPE_ENQUEUED, ctx, job_id=payload.job_id, task_id=answer.task_id, url=told_url(payload.url))
 
 
 @router.get(

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, Request
 
 from app.api.schemas import ScrapeRequest, ScrapeResult
 from app.config import settings
-from app.core.fetching.visiting import Visit
+from app.core.fetching.visiting import Visit, validators_of
 from app.core.logic import execute_scrape
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
@@ -34,7 +34,8 @@ async def scrape_sync(
 ) -> ScrapeResult:
     await enforcer.check(ctx)
     admit(payload, ctx, echo_job_id=True)
-    visit = Visit(payload.url, payload.job_id, RequestMode.SYNC, caller=ctx.owner)
+    validators = validators_of(payload.if_none_match, payload.if_modified_since)
+    visit = Visit(payload.url, payload.job_id, RequestMode.SYNC, caller=ctx.owner, validators=validators)
     with direct_work(Stage.SCRAPING, payload.job_id):
         async with request.app.state.seats.taken(ctx.owner):
             result = await within_deadline(

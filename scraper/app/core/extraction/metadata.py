@@ -84,6 +84,17 @@ def published_at(tree: HtmlElement) -> str | None:
     return next(filter(None, map(_rfc3339, stated)), None)
 
 
+def robots_rules(tree: HtmlElement, agent: str) -> list[str]:
+    """Return what the page asks of all robots, and of the one with that name."""
+    named = {"robots", agent.lower()}
+    return [
+        rule
+        for element in tree.iterfind(".//meta[@name]")
+        if element.get("name").strip().lower() in named
+        for rule in (element.get("content") or "")[:_TEXT_MAX_CHARACTERS].lower().replace(",", " ").split()
+    ]
+
+
 def base_url(tree: HtmlElement, url: str) -> str:
     """Return what the page's links are relative to."""
     for element in tree.iterfind(".//base[@href]"):

@@ -18,8 +18,10 @@ import orjson
 from app.core.errors import (
     ChallengePageError,
     EmptyContentError,
+    EncryptedError,
     ExtractionError,
     LoginRequiredError,
+    NoTextLayerError,
     PageTooLargeError,
     UnsupportedContentTypeError,
 )
@@ -39,7 +41,7 @@ _HOME: Final = Path(__file__).parents[3]
 _ERRORS: Final = {
     error.code: error
     for error in (
-        *(ChallengePageError, LoginRequiredError, EmptyContentError),
+        *(ChallengePageError, LoginRequiredError, EmptyContentError, NoTextLayerError, EncryptedError),
         *(ExtractionError, PageTooLargeError, UnsupportedContentTypeError),
     )
 }
@@ -104,6 +106,7 @@ class ExtractionPool:
         media_type: str,
         charset: str | None,
         refresh: str | None = None,
+        agent: str = "",
         caller: str = "",
     ) -> Extract:
         """Extract one page, as `extract.extract` does.
@@ -118,7 +121,7 @@ class ExtractionPool:
 
         Raises
         ------
-        ChallengePageError, LoginRequiredError, EmptyContentError, UnsupportedContentTypeError
+        ChallengePageError, LoginRequiredError, EmptyContentError, NoTextLayerError, EncryptedError, UnsupportedContentTypeError
             As `extract.extract` says.
         ExtractionError
             If it took too long or too much memory, or broke the parser. The process is gone, its successor starts.
@@ -134,6 +137,7 @@ class ExtractionPool:
             "media_type": media_type,
             "charset": charset,
             "refresh": refresh,
+            "agent": agent,
             "timeout_seconds": self._timeout + _KILL_MARGIN_SECONDS,
         }
         async with self._places.taken(caller):

@@ -27,6 +27,10 @@ class Extract:
         Values of `ExtractionWarning`.
     refresh
         Where the page sends its reader; then it is not what was asked for, and nothing else of it is told.
+    robots
+        What the page asks robots for, such as `nofollow`.
+    pages
+        Of what has pages or slides: their numbers, and where in the content each begins.
     """
 
     content: str
@@ -41,3 +45,5 @@ class Extract:
     kept_share: float | None = None
     warnings: list[str] = field(default_factory=list)
     refresh: str | None = None
+    robots: list[str] = field(default_factory=list)
+    pages: list[tuple[int, int]] = field(default_factory=list)

@@ -6,7 +6,7 @@ no proxy from the environment, and telemetry does not put our trace context into
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,13 +17,15 @@ from urllib.parse import urlsplit
 import httpcore
 
 from app.core.errors import FetchTimeoutError, PageTooLargeError, TlsError, UnsupportedContentTypeError
-from app.core.extraction import kinds
+from app.core.extraction import kinds, sniffing
 from app.core.fetching.addresses import AddressGuard
 from app.core.fetching.decoding import ACCEPT_ENCODING, Decoder
 from ml_shared.errors import UpstreamError
 
-ACCEPT: Final = "text/html, application/xhtml+xml, text/markdown, text/plain;q=0.9, */*;q=0.1"
+ACCEPT: Final = "text/html, application/xhtml+xml, text/markdown, text/plain;q=0.9, application/pdf;q=0.9, */*;q=0.5"
 _PORTS: Final = {"http": 80, "https": 443}
+_LISTS: Final = frozenset({"content-encoding", "content-type", "x-robots-tag"})
+# of these headers each one counts
 _CIPHERTEXT_SLACK_BYTES: Final = 65_536
 # a body is read encoded; it may be this much longer than the limit on what it decodes to
 
@@ -94,14 +96,19 @@ class Answer:
     body: bytes = b""
 
     @property
+    def _content_type(self) -> str:
+        """The first of those that the header lists, which some servers make of several headers."""
+        return self.headers.get("content-type", "").partition(",")[0]
+
+    @property
     def media_type(self) -> str:
         """The content type, lower-case and without parameters."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return self._content_type.partition(";")[0].strip().lower()
 
     @property
     def charset(self) -> str | None:
         """The character set that the content type names, if it does."""
-        for parameter in self.headers.get("content-type", "").split(";")[1:]:
+        for parameter in self._content_type.split(";")[1:]:
             name, _, value = parameter.partition("=")
             if name.strip().lower() == "charset":
                 return value.strip().strip("\"'") or None
@@ -176,8 +183,15 @@ class Fetcher:
         self._timeouts = {"connect": connect_timeout_seconds}
         self._ssl_context = ssl_context
 
-    async def get(self, url: str, budget: Budget, rule: BodyRule) -> Answer:
+    async def get(
+        self, url: str, budget: Budget, rule: BodyRule, validators: Mapping[str, str] | None = None
+    ) -> Answer:
         """Fetch a normalised URL.
+
+        Parameters
+        ----------
+        validators
+            Headers with which a site is told what we have already.
 
         Raises
         ------
@@ -191,7 +205,7 @@ class Fetcher:
         async with budget.spend():
             addresses = await self._guard.candidates(host, port)
             try:
-                return await self._exchange(url, parts.netloc, addresses, rule, budget)
+                return await self._exchange(url, parts.netloc, addresses, rule, budget, validators or {})
             except httpcore.TimeoutException as error:
                 raise FetchTimeoutError(f"{parts.netloc} did not answer in time") from error
             except httpcore.ConnectError as error:
@@ -200,13 +214,21 @@ class Fetcher:
                 raise UpstreamError(f"the connection to {parts.netloc} broke before the page was complete") from error
 
     async def _exchange(
-        self, url: str, netloc: str, addresses: Sequence[str], rule: BodyRule, budget: Budget
+        self,
+        url: str,
+        netloc: str,
+        addresses: Sequence[str],
+        rule: BodyRule,
+        budget: Budget,
+        validators: Mapping[str, str],
     ) -> Answer:
         target = httpcore.URL(url)
         connection = httpcore.AsyncHTTPConnection(
             origin=target.origin, ssl_context=self._ssl_context, network_backend=_PinnedBackend(addresses)
         )
-        headers = [("Host", netloc), *self._headers.items()]
+        # as bytes: a validator goes back letter by letter
+        sent = {"Host": netloc, **self._headers, **validators}
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
         async with (
             connection,
             connection.stream("GET", target, headers=headers, extensions={"timeout": self._timeouts}) as response,
@@ -235,16 +257,16 @@ def _lower_case(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     for raw_name, raw_value in headers:
         name = raw_name.decode("latin-1").lower()
         value = raw_value.decode("latin-1")
-        merged[name] = f"{merged[name]}, {value}" if name == "content-encoding" and name in merged else value
+        merged[name] = f"{merged[name]}, {value}" if name in _LISTS and name in merged else value
     return merged
 
 
 def _check_headers(answer: Answer, rule: BodyRule) -> None:
     declared = answer.media_type
-    if rule.media_types is not None and not kinds.is_undeclared(declared) and declared not in rule.media_types:
-        raise UnsupportedContentTypeError(
-            f"the page is {declared[:100]}; it can be {', '.join(sorted(rule.media_types))}"
-        )
+    if rule.media_types is None or sniffing.is_undeclared(declared):
+        pass
+    elif kinds.canonical(declared) not in rule.media_types:
+        raise UnsupportedContentTypeError(f"the page is {declared[:100]}; what can be read is {kinds.NAMES}")
     length = answer.headers.get("content-length", "")
     if not rule.cut and length.isdecimal() and int(length) > rule.max_bytes + _CIPHERTEXT_SLACK_BYTES:
         raise _too_large(rule)
@@ -255,9 +277,11 @@ def _too_large(rule: BodyRule) -> PageTooLargeError:
 
 
 def _check_head(head: bytes, answer: Answer, rule: BodyRule) -> None:
-    kind = kinds.signature(head) if rule.media_types is not None else None
-    if kind is not None and kind.media_type not in (rule.media_types or ()):
-        raise kinds.unsupported(kind, answer.media_type)
+    kind = sniffing.signature(head) if rule.media_types is not None else None
+    if kind is None or (kind is sniffing.OLE and kinds.canonical(answer.media_type) in sniffing.PACKAGES):
+        return  # or one that is encrypted, which is told as that
+    if not sniffing.is_one_of(kind, rule.media_types or frozenset()):
+        raise sniffing.unsupported(kind, answer.media_type)
 
 
 async def _read(stream: AsyncIterator[bytes], answer: Answer, rule: BodyRule, budget: Budget) -> bytes:
@@ -273,9 +297,9 @@ async def _read(stream: AsyncIterator[bytes], answer: Answer, rule: BodyRule, bu
             body += part
             if len(body) > rule.max_bytes:
                 break
-        if not judged and len(body) >= kinds.HEAD_BYTES:
+        if not judged and len(body) >= sniffing.HEAD_BYTES:
             judged = True
-            _check_head(bytes(body[: kinds.HEAD_BYTES]), answer, rule)
+            _check_head(bytes(body[: sniffing.HEAD_BYTES]), answer, rule)
         if max(len(body), received - _CIPHERTEXT_SLACK_BYTES) > rule.max_bytes:
             if rule.cut:
                 return bytes(body[: rule.max_bytes])

@@ -1,7 +1,7 @@
 """Reading one page the way a polite visitor does: robots.txt first, no faster than the host likes, hop by hop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -33,6 +33,7 @@ from ml_shared.names import RequestMode
 from ml_shared.web.urls import InvalidUrlError, host_of, normalise_url
 
 PAGE_MEDIA_TYPES: Final = READABLE
+NOT_MODIFIED: Final = 304
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _ROBOTS_REDIRECTS: Final = 5
 _QUICK_ROBOTS_CHARACTERS: Final = 16_384
@@ -62,6 +63,8 @@ class Visit:
         The Celery queue that it came through.
     caller
         Who waits for it.
+    validators
+        Headers that tell the page's host what we have of it: then it may say that the page is still that.
     host_next_at
         When the submitted URL's host may be asked again; it is set whatever becomes of the visit.
     bytes_received
@@ -73,6 +76,7 @@ class Visit:
     mode: RequestMode = RequestMode.SYNC
     queue_name: str | None = None
     caller: str = ""
+    validators: Mapping[str, str] = field(default_factory=dict)
     host_next_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     bytes_received: int = 0
 
@@ -84,6 +88,12 @@ class Page:
     answer: Answer
     robots: RobotsVerdict
     walk: "_Walk"
+
+
+def validators_of(if_none_match: str | None, if_modified_since: str | None) -> dict[str, str]:
+    """Return the headers that ask for a page only if it is another one than last time."""
+    said = {"If-None-Match": if_none_match, "If-Modified-Since": if_modified_since}
+    return {name: value for name, value in said.items() if value}
 
 
 class Visitor:
@@ -159,6 +169,8 @@ class Visitor:
         finally:
             visit.bytes_received = walk.budget.bytes_received
         refuse_challenge(answer.status, answer.headers)
+        if answer.status == NOT_MODIFIED and visit.validators and verdict is not None:
+            return Page(answer, verdict, walk)
         if not 200 <= answer.status < 300 or verdict is None:
             raise HttpStatusError(answer.status, retry_after_seconds=answer.retry_after_seconds)
         return Page(answer, verdict, walk)
@@ -199,7 +211,8 @@ class Visitor:
             asked.add(host)
             with visit_span(REQUEST_SPAN, walk.visit) as span:
                 span.set_attribute(SERVER_ADDRESS, urlsplit(url).hostname or "")
-                answer = await self._fetcher.get(url, walk.budget, rule)
+                validators = walk.visit.validators if ask_leave is not None else None
+                answer = await self._fetcher.get(url, walk.budget, rule, validators)
                 span.set_attribute(HTTP_RESPONSE_STATUS_CODE, answer.status)
             await self._heed(walk, host, answer)
             if answer.status not in _REDIRECTS:

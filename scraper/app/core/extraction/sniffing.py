@@ -1,27 +1,47 @@
 """What a body is, told by its bytes. A header is often a default that nobody chose.
 
 Signatures are those of the WHATWG's MIME Sniffing Standard, and of what else is served by mistake. No parser is needed
-to tell, so that a body can be refused while it arrives. `extract` says which kinds it has a reader for.
+to tell, so that a body can be refused while it arrives. `kinds` says which of them there is a reader for.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 import orjson
 
 from app.core.errors import UnsupportedContentTypeError
+from app.core.extraction import kinds, packages
+from ml_shared.errors import ServiceError
 
 HEAD_BYTES: Final = 1_445
 # the WHATWG's "resource header": what is told is told by so much
-HTML: Final = "text/html"
-XHTML: Final = "application/xhtml+xml"
-PLAIN_TEXT: Final = "text/plain"
-MARKDOWN: Final = frozenset({"text/markdown", "text/x-markdown"})
-READABLE: Final = frozenset({HTML, XHTML, PLAIN_TEXT, *MARKDOWN})
-# what `extract` has a reader for
-_MARKUP: Final = frozenset({HTML, XHTML})
-_UNDECLARED: Final = frozenset({"", "unknown/unknown", "application/unknown", "*/*"})
+PACKAGES: Final = frozenset({kinds.DOCX, kinds.PPTX, kinds.XLSX, kinds.ODT, kinds.ODS, kinds.ODP, kinds.EPUB})
+# archives, each of its own kind
+_MARKUP: Final = frozenset({kinds.HTML, kinds.XHTML})
+_FEEDS: Final = frozenset({kinds.RSS, kinds.ATOM})
+_XML_FAMILY: Final = frozenset({kinds.XML, *_FEEDS})
+_ONLY_BY_BYTES: Final = frozenset({kinds.PDF, kinds.RTF, *PACKAGES})
+# a header alone makes none of them
+_UNDECLARED: Final = frozenset(
+    {
+        *("", "unknown/unknown", "application/unknown", "*/*"),
+        *("application/octet-stream", "binary/octet-stream", "application/download", "application/force-download"),
+        *("application/x-download", "application/zip", "application/x-zip-compressed", "application/x-zip"),
+        *("application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint"),
+    }
+)
+# no type, "some file", "some archive", and what servers of the nineties call every file of an office
+_BY_ENDING: Final = {
+    **dict.fromkeys(("md", "markdown"), kinds.MARKDOWN),
+    **dict.fromkeys(("rst", "rest"), kinds.RST),
+    "csv": kinds.CSV,
+    "tsv": kinds.TSV,
+    **dict.fromkeys(("json", "jsonl", "ndjson", "geojson"), kinds.JSON),
+    "xml": kinds.XML,
+}
+# kinds that are texts, where a header says no more than that
 _RUBBISH_SHARE: Final = 0.02
 _RUBBISH_MIN: Final = 8
 # control characters that no text has; compressed data has a tenth of them, damaged text a few
@@ -43,14 +63,16 @@ class Kind:
     name: str
 
 
-_PDF: Final = Kind("application/pdf", "a PDF document")
-_ZIP: Final = Kind("application/zip", "a ZIP archive, or a document made of one")
+OLE: Final = Kind("application/x-ole-storage", "an office document of a kind before 2007, or one that is encrypted")
+_PDF: Final = Kind(kinds.PDF, "a PDF document")
+_ZIP: Final = Kind("application/zip", "a ZIP archive")
+_PACKAGE: Final = Kind("application/x-zip-package", "a document made of a ZIP archive")
 _GZIP: Final = Kind("application/gzip", "compressed by gzip")
 _SIGNATURES: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, rb"%PDF-\d", _PDF),
     (0, rb"%!PS-Adobe-", Kind("application/postscript", "a PostScript document")),
     (0, rb"\{\\rtf1", Kind("application/rtf", "an RTF document")),
-    (0, rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Kind("application/x-ole-storage", "an office document")),
+    (0, rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", OLE),
     (0, rb"\x89PNG\r\n\x1a\n", Kind("image/png", "an image (PNG)")),
     (0, rb"\xff\xd8\xff", Kind("image/jpeg", "an image (JPEG)")),
     (0, rb"GIF8[79]a(?=.{0,20}?[\x00-\x08])", Kind("image/gif", "an image (GIF)")),
@@ -76,6 +98,7 @@ _SIGNATURES: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, rb"\xff[\xf0\xf1\xf8\xf9][\x40-\xbf]", Kind("audio/aac", "a sound (AAC)")),
     (0, rb"fLaC\x00", Kind("audio/flac", "a sound (FLAC)")),
     (0, rb"\.snd\x00", Kind("audio/basic", "a sound")),
+    (0, rb"PK\x03\x04.{26}" + packages.FIRST_NAMES, _PACKAGE),
     (0, rb"PK(?:\x03\x04|\x05\x06|\x07\x08)", _ZIP),
     (0, rb"\x1f\x8b[\x00-\x08]", _GZIP),
     (0, rb"\x1f[\x9d\xa0]", Kind("application/x-compress", "compressed by compress")),
@@ -107,16 +130,22 @@ _SIGNATURES: Final[tuple[tuple[int, bytes, Kind], ...]] = (
 )  # fmt: skip
 _COMPILED: Final = tuple((at, re.compile(pattern, re.DOTALL), kind) for at, pattern, kind in _SIGNATURES)
 _BINARY: Final = Kind("application/octet-stream", "data that are no text")
-_JSON: Final = Kind("application/json", "JSON")
-_XML: Final = Kind("application/xml", "an XML document")
+_HTML: Final = Kind(kinds.HTML, "HTML")
+_TEXT: Final = Kind(kinds.PLAIN_TEXT, "plain text")
+_JSON: Final = Kind(kinds.JSON, "JSON")
+_XML: Final = Kind(kinds.XML, "an XML document")
+_SITEMAP: Final = Kind("application/x-sitemap", "a sitemap")
+# a list for robots: as a text it says nothing
 _XML_ROOTS: Final = {
-    "rss": Kind("application/rss+xml", "a feed (RSS)"),
-    "rdf": Kind("application/rss+xml", "a feed (RSS)"),
-    "feed": Kind("application/atom+xml", "a feed (Atom)"),
-    "urlset": Kind("application/xml", "a sitemap"),
-    "sitemapindex": Kind("application/xml", "a sitemap"),
+    "rss": Kind(kinds.RSS, "a feed (RSS)"),
+    "rdf": Kind(kinds.RSS, "a feed (RSS)"),
+    "feed": Kind(kinds.ATOM, "a feed (Atom)"),
+    "urlset": _SITEMAP,
+    "sitemapindex": _SITEMAP,
     "svg": Kind("image/svg+xml", "an image (SVG)"),
 }
+_PDF_LATER: Final = re.compile(rb"%PDF-\d")
+# readers of PDF look for it in the first kilobyte
 _NOT_TEXT: Final = bytes(code for code in range(0x20) if code not in b"\x08\t\n\x0c\r\x1b")
 # the WHATWG's binary data bytes, less the backspace that old manuals print in bold with
 _WIDE_CHARSETS: Final = ("utf-16", "utf-32", "utf16", "utf32", "ucs-2", "unicode")
@@ -160,19 +189,34 @@ def is_undeclared(media_type: str) -> bool:
     return media_type in _UNDECLARED or "/" not in media_type
 
 
+def is_one_of(kind: Kind, media_types: frozenset[str]) -> bool:
+    """Return whether a body that begins like that kind may be of one of these: archives are looked into when they are there."""
+    return bool(media_types & PACKAGES) if kind is _PACKAGE else kind.media_type in media_types
+
+
+def agrees(declared: str, kind: Kind) -> bool:
+    """Return whether a header said what a body was found to be, or less."""
+    said = kinds.canonical(declared)
+    if is_undeclared(declared) or said == kind.media_type or (said in _XML_FAMILY and kind.media_type in _XML_FAMILY):
+        return True
+    return (said == kinds.XML and kind.media_type == kinds.XHTML) or (
+        said == kinds.PLAIN_TEXT and kind.media_type in _BY_ENDING.values()
+    )
+
+
 def unsupported(kind: Kind, declared: str) -> UnsupportedContentTypeError:
     """Return the error for a body of a kind that there is no reader for."""
     header = f"its header says {declared[:100]}" if declared else "it has no Content-Type"
     return UnsupportedContentTypeError(
-        f"the page is {kind.name}, told by its bytes ({header}); what can be read is HTML, plain text and Markdown"
+        f"the page is {kind.name}, told by its bytes ({header}); what can be read is {kinds.NAMES}"
     )
 
 
-def kind_of(body: bytes, declared: str, charset: str | None = None) -> Kind:
+def kind_of(body: bytes, declared: str, charset: str | None = None, url: str = "") -> Kind:
     """Return what a body is.
 
-    What is one of many kinds of text is what the header says: Markdown is not told from text, nor text from a text that
-    shows markup.
+    What is one of many kinds of text is what the header says, and where that is nothing or "text" what the address ends
+    in: Markdown is not told from text, nor text from a text that shows markup.
 
     Parameters
     ----------
@@ -180,40 +224,71 @@ def kind_of(body: bytes, declared: str, charset: str | None = None) -> Kind:
         Media type of the header; empty for none.
     charset
         Character set of the header: in some, half of a text's bytes look like no text.
+    url
+        Where it comes from.
     """
-    head = body[:HEAD_BYTES]
-    known = signature(head)
+    said = kinds.canonical(declared)
+    known = signature(body[:HEAD_BYTES])
+    if known is None and said == kinds.PDF and _PDF_LATER.search(body[:HEAD_BYTES]):
+        known = _PDF
     if known is not None:
-        return known
+        return _of_archive(body, known) if known in (_PACKAGE, _ZIP) else known
     if not (charset or "").lower().startswith(_WIDE_CHARSETS) and _is_rubbish(body):
         return _BINARY
     start = _BEFORE_MARKUP.match(body[: 4 * HEAD_BYTES])
     first = _narrow(body[start.end() if start else 0 :][:HEAD_BYTES])
-    if declared in _MARKUP:
-        return _of_markup(body, first, declared)
+    if said in _MARKUP:
+        return _of_markup(body, first, said)
     if is_undeclared(declared):
-        return _of_anything(body, first)
+        return _of_anything(body, first, url)
     # a manual in Markdown may begin with an element, a page begins with the whole's
-    return Kind(HTML, "HTML") if _begins_a_page(first) else Kind(declared, declared)
+    if _begins_a_page(first):
+        return Kind(kinds.XHTML, "XHTML") if said in _XML_FAMILY else _HTML
+    if said in _XML_FAMILY:
+        return _of_xml(first) if first.startswith(b"<") else _TEXT
+    if said in _ONLY_BY_BYTES:
+        return Kind("application/octet-stream", "not what its header says")
+    return _of_text(said, url)
 
 
-def _of_markup(body: bytes, first: bytes, declared: str) -> Kind:
-    markup = Kind(declared, "HTML")
+def _of_archive(body: bytes, known: Kind) -> Kind:
+    try:
+        media_type = packages.media_type_of(body)
+    except ServiceError:
+        if known is _ZIP:
+            return _ZIP  # damaged or endless, and no document by its beginning
+        raise
+    return Kind(media_type, "a document") if media_type is not None else _ZIP
+
+
+def _of_text(said: str, url: str) -> Kind:
+    by_ending = _BY_ENDING.get(urlsplit(url).path.rpartition("/")[2].rpartition(".")[2].lower())
+    media_type = by_ending if by_ending is not None and said == kinds.PLAIN_TEXT else said
+    return Kind(media_type, media_type)
+
+
+def _of_xml(first: bytes) -> Kind:
+    root = _root(first)
+    return _XML_ROOTS.get(root or "", _XML)
+
+
+def _of_markup(body: bytes, first: bytes, said: str) -> Kind:
+    markup = Kind(said, "HTML")
     root = _xml_root(first)
     if root is not None:
         return markup if root in _HTML_ROOTS else _XML_ROOTS.get(root, _XML)
     if _is_json(body, first):
         return _JSON
-    return markup if _TAG.search(body) else Kind(PLAIN_TEXT, "plain text")
+    return markup if _TAG.search(body) else _TEXT
 
 
-def _of_anything(body: bytes, first: bytes) -> Kind:
+def _of_anything(body: bytes, first: bytes, url: str) -> Kind:
     if _begins_a_page(first) or _HTML_LIKE.match(first):
-        return Kind(HTML, "HTML")
+        return _HTML
     root = _xml_root(first)
     if root is not None:
         return _XML_ROOTS.get(root, _XML)
-    return _JSON if _is_json(body, first) else Kind(PLAIN_TEXT, "plain text")
+    return _JSON if _is_json(body, first) else _of_text(kinds.PLAIN_TEXT, url)
 
 
 def _begins_a_page(first: bytes) -> bool:
@@ -225,13 +300,17 @@ def _begins_a_page(first: bytes) -> bool:
 
 def _xml_root(first: bytes) -> str | None:
     """Return the name of an XML document's outermost element; `None` unless it is declared as XML, or known as such."""
+    name = _root(first)
+    return name if _DECLARATION.match(first) is not None or name in _XML_ROOTS else None
+
+
+def _root(first: bytes) -> str | None:
     declaration = _DECLARATION.match(first)
     rest = first[declaration.end() :] if declaration else first
     while (step := _BEFORE_ROOT.match(rest)) and step.end():
         rest = rest[step.end() :]
     root = _DOCTYPE.match(rest) or _ROOT.match(rest)
-    name = root[1].decode("ascii").lower() if root else None
-    return name if declaration is not None or name in _XML_ROOTS else None
+    return root[1].decode("ascii").lower() if root else None
 
 
 def _is_json(body: bytes, first: bytes) -> bool:

@@ -1,0 +1,90 @@
+"""Every list of jobs and batches is read by an index that fits it, however many jobs there are."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from conftest import Core
+
+from app.core.jobs.batches import _COUNTED
+from app.core.jobs.filters import JobFilter
+from app.core.jobs.reading import page_statement
+
+BATCH = uuid4()
+ROWS = 20_000
+
+
+@pytest.fixture
+async def crowded(core: Core) -> Core:
+    """A core with many jobs of one owner, and some of others."""
+    await core.pool.execute(
+        """INSERT INTO jobs (owner, id, url, host, corpus_name, batch_id, stage, placement, status, tag, submitted_at,
+               ended_at, error_code, failed_stage, error_message)
+           SELECT CASE WHEN n % 10 = 0 THEN 'key:b' ELSE 'key:a' END, gen_random_uuid(),
+               'http://h' || n % 500 || '.test/p/' || n, 'h' || n % 500 || '.test', 'default',
+               CASE WHEN n <= 1000 THEN $1::uuid END, 'scraping',
+               CASE WHEN n % 2 = 0 THEN 'ended' ELSE 'parked' END, CASE WHEN n % 2 = 0 THEN 'failed' ELSE 'queued' END, n,
+               now() - n * interval '1 second', CASE WHEN n % 2 = 0 THEN now() - n * interval '1 second' END,
+               CASE WHEN n % 2 = 0 THEN 'code_' || n % 40 END, CASE WHEN n % 2 = 0 THEN 'scraping' END,
+               CASE WHEN n % 2 = 0 THEN 'm' END
+           FROM generate_series(1, $2::integer) n""",
+        *(BATCH, ROWS),
+    )
+    await core.pool.execute("INSERT INTO batches (owner, id, corpus_name) VALUES ('key:a', $1, 'default')", BATCH)
+    await core.pool.execute("ANALYZE")
+    return core
+
+
+def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    if "Relation Name" in plan or "Index Name" in plan:
+        yield plan["Node Type"], plan.get("Relation Name", ""), plan.get("Index Name", "")
+    for below in plan.get("Plans", []):
+        yield from scans(below)
+
+
+async def planned(core: Core, statement: str, *arguments: Any) -> list[tuple[str, str, str]]:
+    told = await core.pool.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", *arguments)
+    return list(scans(json.loads(told)[0]["Plan"]))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (JobFilter(), "jobs_by_owner"),
+        (JobFilter(created_after=datetime.now(UTC) - timedelta(minutes=1)), "jobs_by_owner"),
+        (JobFilter(batch_id=BATCH), "jobs_of_batch"),
+        (JobFilter(host="h7.test"), "jobs_by_host"),
+        (JobFilter(url_prefix="http://h7.test/p/1"), "jobs_by_url"),
+        (JobFilter(error_code="code_6"), "jobs_by_error"),
+        (JobFilter(ended_after=datetime.now(UTC) - timedelta(minutes=1)), "jobs_by_end"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_filter_of_jobs_is_served_by_its_index(crowded: Core, wanted: JobFilter, index: str) -> None:
+    last = (datetime.now(UTC), uuid4())
+    for cursor in (None, last):
+        statement, arguments = page_statement("key:a", wanted, cursor, 50)
+        found = await planned(crowded, statement, *arguments)
+        assert index in {name for _, _, name in found}, found
+        assert ("Seq Scan", "jobs", "") not in found
+
+
+async def test_batches_and_their_counts_are_read_by_index(crowded: Core) -> None:
+    found = await planned(crowded, f"{_COUNTED} WHERE batches.owner = $1 AND batches.id = $2", "key:a", BATCH)
+    assert "jobs_of_batch" in {name for _, _, name in found}
+    assert ("Seq Scan", "jobs", "") not in found
+
+
+async def test_cancelling_some_of_a_batch_reads_no_other_jobs(crowded: Core) -> None:
+    """The statements within a function show in no plan: what was read tells."""
+
+    async def read() -> int:
+        count: int = await connection.fetchval("SELECT pg_stat_get_xact_tuples_returned('jobs'::regclass)")
+        return count
+
+    async with crowded.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT cancel_some('key:a', $1, 'scraping', 100)", BATCH)
+        assert await read() == 0, "no sequential scan"

@@ -1,0 +1,157 @@
+"""Every event in every state, on a real database: what the table says happens, and what it leaves out does not."""
+
+import os
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from conftest import Core
+
+from app.core.dispatch import claims
+from app.core.dispatch.hand_outs import HandOut
+from app.core.errors import AlreadyEndedError, CommittingError
+from app.core.jobs import cancelling
+from app.core.jobs.states import MOVES, Event, Guard, State, markdown, move_of
+from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
+from ml_shared.names import Stage
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- states -->\n", "<!-- end of states -->\n"
+ENDED = {State.COMPLETED, State.FAILED, State.CANCELLED}
+PHASES = {
+    Event.STARTED: ProgressPhase.STARTED,
+    Event.RUNNING: ProgressPhase.RUNNING,
+    Event.COMMITTING: ProgressPhase.COMMITTING,
+}
+REPORTS = {
+    Event.SUCCESS: CallbackStatus.SUCCESS,
+    Event.DEFERRED: CallbackStatus.DEFERRED,
+    Event.FAILED: CallbackStatus.FAILED,
+}
+
+
+async def reached(core: Core, state: State, stage: Stage) -> HandOut:
+    """The only job there is, in a state of a stage, as its last attempt had it."""
+    await core.pool.execute("TRUNCATE jobs, job_stages, leases, lanes, owners, owner_turns, stages CASCADE")
+    async with core.pool.acquire() as connection:
+        await claims.ensure_stages(connection, list(Stage))
+    await core.submit("http://site.test/")
+    for earlier in Stage:
+        if earlier is stage:
+            break
+        await core.complete(await core.claim_one(earlier))
+    job = await core.claim_one(stage)
+    if state is State.WAITING:
+        await claims.give_back(core.pool, job, reason="test", base_seconds=0.001, most_seconds=0.001)
+        await core.pool.execute("UPDATE jobs SET attempt_open = false")
+        await core.pool.execute("UPDATE stages SET paused_until = NULL")
+    elif state is not State.HANDED_OUT:
+        assert await core.started(job)
+    match state:
+        case State.COMMITTING:
+            assert await core.started(job, ProgressPhase.COMMITTING)
+        case State.LOST:
+            await core.expire_leases()
+            await core.recover()
+        case State.COMPLETED | State.FAILED:
+            await core.pool.execute(
+                """UPDATE jobs SET placement = 'ended', status = $1, ended_at = now(), attempt_open = false,
+                   error_code = 'c', error_message = 'm', failed_stage = stage""",
+                state,
+            )
+            await core.pool.execute("DELETE FROM leases")
+        case State.CANCELLED:
+            await cancelling.cancel(core.pool, job.owner, job.job_id)
+    assert await standing(core, job.job_id) == (state, stage)
+    return job
+
+
+async def happens(core: Core, event: Event, job: HandOut) -> None:
+    if event in PHASES:
+        await core.started(job, PHASES[event])
+    elif event in REPORTS:
+        await core.complete(job, status=REPORTS[event], error_code="upstream_error", retry_after_seconds=1)
+    elif event is Event.CLAIMED:
+        await core.claim(job.stage)
+    elif event is Event.UNREACHABLE:
+        await claims.give_back(core.pool, job, reason="test", base_seconds=1, most_seconds=1)
+    elif event is Event.REJECTED:
+        await claims.reject(core.pool, job, code="c", message="m")
+    elif event is Event.EXPIRED:
+        await core.expire_leases()
+        await core.recover()
+    else:
+        with suppress(CommittingError, AlreadyEndedError):
+            await cancelling.cancel(core.pool, job.owner, job.job_id)
+
+
+async def standing(core: Core, job_id: UUID) -> tuple[State, Stage]:
+    row = await core.row(job_id)
+    stage = Stage(row["stage"])
+    if row["placement"] == "ended":
+        return State(row["status"]), stage
+    phase = await core.pool.fetchval("SELECT phase FROM leases WHERE job_id = $1", job_id)
+    assert (phase is not None) == (row["placement"] == "leased")
+    if phase == "run":
+        return (State.COMMITTING if row["committing"] else State.RUNNING), stage
+    if phase is not None:
+        return State.HANDED_OUT, stage
+    return (State.LOST if row["attempt_open"] else State.WAITING), stage
+
+
+@pytest.mark.parametrize("state", State)
+async def test_every_event_does_in_this_state_what_the_table_says(core: Core, state: State) -> None:
+    wrong = []
+    for event in Event:
+        for guards in (frozenset[Guard](), *(frozenset([guard]) for guard in Guard)):
+            stage = Stage.EMBEDDING if Guard.LAST_STAGE in guards else Stage.SCRAPING
+            job = await reached(core, state, stage)
+            move = move_of(state, event, guards)
+            attempts = await core.pool.fetchval(
+                "SELECT coalesce(max(attempts), 0) FROM job_stages WHERE stage = $1", stage
+            )
+            limited = core.with_limits(max_attempts=attempts) if Guard.NO_ATTEMPT_LEFT in guards else core
+            before = await core.row(job.job_id)
+            await happens(limited, event, job)
+            wanted = (move.then, Stage.CHUNKING if move.next_stage else stage)
+            found = await standing(core, job.job_id)
+            if found != wanted:
+                wrong.append(f"{event}, {sorted(guards)}: {found} instead of {wanted}")
+            if state in ENDED and await core.row(job.job_id) != before:
+                wrong.append(f"{event}: an ended job has moved")
+            counted = await core.pool.fetchval("SELECT open_jobs FROM owners")
+            if state not in ENDED - {State.CANCELLED} and counted != (found[0] not in ENDED):
+                wrong.append(f"{event}, {sorted(guards)}: {counted} jobs count as open in {found[0]}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("state", [state for state in State if state not in ENDED])
+async def test_a_report_of_another_attempt_changes_nothing_in_any_state(core: Core, state: State) -> None:
+    for event in (*PHASES, *REPORTS, Event.UNREACHABLE, Event.REJECTED):
+        job = await reached(core, state, Stage.SCRAPING)
+        before = await core.row(job.job_id)
+        await happens(core, event, replace(job, attempt_id=UUID(int=7)))
+        assert await core.row(job.job_id) == before, event
+
+
+def test_no_move_is_there_twice_and_one_with_a_guard_goes_first() -> None:
+    keys = [(move.state, move.event, move.guard) for move in MOVES]
+    assert len(set(keys)) == len(keys)
+    seen = set()
+    for state, event, guard in keys:
+        assert (state, event) not in seen or guard is None, f"{state}, {event}: never reached"
+        if guard is None:
+            seen.add((state, event))
+    assert not {state for state, _, _ in keys} & ENDED, "an ended job never moves"
+
+
+def test_the_readme_shows_the_table() -> None:
+    text = README.read_text()
+    before, _, rest = text.partition(BEGIN)
+    shown, _, after = rest.partition(END)
+    if os.environ.get("WRITE_STATES"):
+        README.write_text(before + BEGIN + markdown() + END + after)
+        shown = markdown()
+    assert shown == markdown(), "WRITE_STATES=1 writes it anew"

@@ -1,0 +1,212 @@
+"""PDF: reading order, headings, tables over pages, what runs along every page, pages that lie on their side."""
+
+import pytest
+from fpdf import FPDF
+from hostile import page_of
+
+from app.core.extraction.extract import extract
+from app.core.extraction.result import Extract
+
+FONT = b"/Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>/F2<</Type/Font/Subtype/Type1/BaseFont/Courier>>>>"
+LEFT = [
+    "The harbour of the town is old",
+    "and its mole was built by monks",
+    "who sold fish to the hills and",
+    "bought wool for their habits.",
+    "Their boats were flat and wide",
+    "and lay on the sand at low tide.",
+]
+RIGHT = [
+    "Later on a railway came and the",
+    "fish went to the city overnight.",
+    "The monks had left by that time",
+    "and the mole fell into the sea.",
+    "Today there is a new one that is",
+    "made of concrete and of steel.",
+]
+
+
+def read(body: bytes) -> Extract:
+    return extract(body, url="https://harbour.example/a.pdf", media_type="application/pdf", charset=None)
+
+
+def shown(*texts: tuple[float, float, float, str]) -> bytes:
+    """Return a page's content: sizes, places from the lower left corner, and texts."""
+    return b"\n".join(
+        b"BT /F1 %g Tf %g %g Td (%s) Tj ET"
+        % (size, x, y, text.replace("(", "\\(").replace(")", "\\)").encode("cp1252"))
+        for size, x, y, text in texts
+    )
+
+
+def test_two_columns_are_read_one_after_the_other_however_they_were_written() -> None:
+    rows = [
+        text
+        for index, (left, right) in enumerate(zip(LEFT, RIGHT, strict=True))
+        for text in ((11.0, 50.0, 650.0 - 14 * index, left), (11.0, 310.0, 650.0 - 14 * index, right))
+    ]
+    found = read(
+        page_of(shown((20, 50, 700, "A town and its harbour"), *rows, (11, 50, 500, "This line is below both.")), FONT)
+    )
+    text = found.content.replace("\n\n", " ")
+    assert text == f"# A town and its harbour {' '.join(LEFT)} {' '.join(RIGHT)} This line is below both."
+
+
+def test_a_word_that_a_lines_end_parts_is_one_word_and_a_compound_keeps_its_hyphen() -> None:
+    lines = [
+        "A well-known captain came to the har-",
+        "bour of the town and was soon well-",
+        "known to its people as a ferry-",
+        "Man of great skill.",
+    ]
+    found = read(page_of(shown(*((11, 50, 700 - 14 * index, line) for index, line in enumerate(lines))), FONT))
+    assert found.content == (
+        "A well-known captain came to the harbour of the town and was soon well-known to its people as a ferry-Man of great skill."
+    )
+
+
+class _Book(FPDF):
+    def header(self) -> None:
+        self.set_font("Helvetica", size=9)
+        self.cell(
+            0, 8, "Rules of the port" if self.page_no() % 2 else f"Edition of {2_000 + self.page_no()}", align="C"
+        )
+        self.ln(12)
+
+    def footer(self) -> None:
+        self.set_y(-15)
+        self.cell(0, 8, f"- {self.page_no()} -", align="C")
+
+
+def book() -> _Book:
+    made = _Book()
+    made.add_page()
+    made.set_font("Helvetica", size=11)
+    return made
+
+
+def test_what_runs_along_every_page_is_no_text_and_a_paragraph_goes_on_over_it() -> None:
+    made = book()
+    for number in range(6):
+        made.set_font("Helvetica", "B", 16)
+        made.cell(0, 10, f"Part {number}", new_x="LMARGIN", new_y="NEXT")
+        made.set_font("Helvetica", size=11)
+        made.multi_cell(0, 6, " ".join(f"word{number}x{index}" for index in range(600)))
+        made.ln(8)
+    found = read(bytes(made.output()))
+    assert "Rules of the port" not in found.content
+    assert "Edition" not in found.content
+    assert [line for line in found.content.split("\n") if line.strip("- ").isdecimal()] == []
+    assert len(found.pages) > 5
+    for number in range(6):
+        assert " ".join(f"word{number}x{index}" for index in range(600)) in found.content
+    assert [page for page, _ in found.pages] == list(range(1, len(found.pages) + 1))
+    assert [start for _, start in found.pages] == sorted(start for _, start in found.pages)
+    for _, start in found.pages[1:]:  # each begins with a word of its own
+        assert found.content[start : start + 4] in ("word", "# Pa")
+        assert found.content[start - 1].isspace()
+
+
+def test_a_table_over_pages_is_one_table_whose_header_stands_there_once() -> None:
+    made = book()
+    with made.table() as table:
+        for row in [("Boat", "Berth"), *((f"Boat {index}", str(index)) for index in range(150))]:
+            line = table.row()
+            for cell in row:
+                line.cell(cell)
+    found = read(bytes(made.output()))
+    lines = found.content.split("\n")
+    assert lines.count("| Boat | Berth |") == 1
+    assert lines.count("| --- | --- |") == 1
+    assert [page for page, _ in found.pages] == list(range(1, len(found.pages) + 1))
+    assert len(found.pages) > 3
+    assert [line for line in lines if line.startswith("| Boat ")][1:] == [f"| Boat {n} | {n} |" for n in range(150)]
+
+
+def test_a_cell_over_columns_and_rows_stands_in_its_first() -> None:
+    made = book()
+    with made.table() as table:
+        header = table.row()
+        header.cell("Boats", colspan=2)
+        header.cell("Price")
+        for row in (("Dinghy", "3 m", "5"), ("Yacht", "12 m", "30")):
+            line = table.row()
+            for cell in row:
+                line.cell(cell)
+    found = read(bytes(made.output()))
+    assert found.content.split("\n")[-4:] == [
+        "| Boats |  | Price |",
+        "| --- | --- | --- |",
+        "| Dinghy | 3 m | 5 |",
+        "| Yacht | 12 m | 30 |",
+    ]
+
+
+def test_columns_that_stand_exactly_below_each_other_are_a_table_without_a_line() -> None:
+    rows = [("Boat", "Length", "Price"), ("Dinghy", "3 m", "5"), ("Yacht", "12 m", "30"), ("Barge", "30 m", "90")]
+    texts = [(11.0, 50.0 + 150 * x, 700.0 - 15 * y, cell) for y, row in enumerate(rows) for x, cell in enumerate(row)]
+    found = read(page_of(shown(*texts, (11, 50, 600, "That was the list of prices of the port.")), FONT))
+    assert found.content.split("\n") == [
+        "| Boat | Length | Price |",
+        "| --- | --- | --- |",
+        "| Dinghy | 3 m | 5 |",
+        "| Yacht | 12 m | 30 |",
+        "| Barge | 30 m | 90 |",
+        "",
+        "That was the list of prices of the port.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "start"), [(b"0 1 -1 0", (100, 100)), (b"0 -1 1 0", (100, 700)), (b"-1 0 0 -1", (500, 700))]
+)
+def test_a_page_that_lies_on_its_side_is_read_as_it_is_written(matrix: bytes, start: tuple[int, int]) -> None:
+    a, b, c, d = map(int, matrix.split())
+    parts = [
+        b"BT /F1 11 Tf %s %d %d Tm (%s) Tj ET" % (matrix, start[0] + c * -14 * n, start[1] + d * -14 * n, line.encode())
+        for n, line in enumerate(LEFT)
+    ]
+    assert (a, b) != (1, 0)
+    assert read(page_of(b"\n".join(parts), FONT)).content == " ".join(LEFT)
+
+
+def test_a_stamp_across_the_page_is_no_text() -> None:
+    stamp = b"BT /F1 60 Tf 0.7 0.7 -0.7 0.7 100 300 Tm (DRAFT) Tj ET\n"
+    lines = shown(*((11, 50, 700 - 14 * index, line) for index, line in enumerate(LEFT)))
+    assert read(page_of(stamp + lines, FONT)).content == " ".join(LEFT)
+
+
+def test_headings_are_as_deep_as_their_letters_are_small_and_bold_lines_are_the_deepest() -> None:
+    made = book()
+    for style, size, text in (
+        ("B", 22, "Title of it all"),
+        ("B", 15, "First part"),
+        ("", 11, LEFT[0] + " and much more is told of it in the rest of this long line of the text."),
+        ("B", 11, "Of monks"),
+        ("", 11, LEFT[1] + " and much more is told of it in the rest of this long line of the text."),
+        ("B", 15, "Second part"),
+        ("", 11, LEFT[2] + " and much more is told of it in the rest of this long line of the text."),
+    ):
+        made.set_font("Helvetica", style, size)
+        made.multi_cell(0, size * 0.6, text, new_x="LMARGIN", new_y="NEXT")
+        made.ln(4)
+    headings = [line for line in read(bytes(made.output())).content.split("\n") if line.startswith("#")]
+    assert headings == ["# Title of it all", "## First part", "### Of monks", "## Second part"]
+
+
+def test_a_title_that_its_program_made_up_is_none() -> None:
+    made = book()
+    made.set_title("Microsoft Word - letter_final(2).docx")
+    made.multi_cell(0, 6, LEFT[0])
+    found = read(bytes(made.output()))
+    assert found.title is None
+    assert "Microsoft" not in found.content
+
+
+def test_dots_that_lead_to_a_page_are_no_text() -> None:
+    titles = ["On boats", "On ropes and their knots", "On people"]
+    lines = [(11.0, 50.0, 700.0 - 14 * index, f"{title} {'. ' * 40}{index + 3}") for index, title in enumerate(titles)]
+    lines = [*lines, (11.0, 50.0, 600.0, "Here the text of the rules begins.")]
+    content = read(page_of(shown(*lines), FONT)).content
+    assert ". ." not in content
+    assert [title in content for title in titles] == [True] * 3
