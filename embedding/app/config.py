@@ -85,6 +85,11 @@ class Settings(ServiceSettings):
     def _as_asyncpg_takes_it(cls, value: str) -> str:
         return postgres_dsn(value)
 
+    @field_validator("TOKENIZER_FILE", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        return value or None
+
     @field_validator("EMBEDDING_API_BASE_URL", "EMBEDDING_NEXT_API_BASE_URL", "RERANK_API_BASE_URL")
     @classmethod
     def _without_trailing_slash(cls, value: str) -> str:
