@@ -17,6 +17,10 @@ class Settings(ServiceSettings):
         default=512, gt=0, description="most tokens that the serving model reads; as the embedding service has it"
     )
 
+    EMBEDDING_PASSAGE_PREFIX: str = Field(
+        default="", description="what the embedding service puts before each chunk; part of every count"
+    )
+
     SYNC_TIMEOUT_SECONDS: float = Field(
         default=12, gt=0, description="longest POST /chunk works before it answers 504; below the gateway's 15"
     )

@@ -36,6 +36,10 @@ class Settings(ServiceSettings):
         default="", description="put before a search's query, for models trained with an instruction there"
     )
 
+    EMBEDDING_PASSAGE_PREFIX: str = Field(
+        default="",
+        description="put before each passage, for models trained with one; chunking has the same, and counts it",
+    )
     TOKENIZER_FILE: Path | None = Field(
         default=None, description="the model's own tokenizer.json, as chunking has it: cuts queries that are too long"
     )
@@ -66,6 +70,7 @@ class Settings(ServiceSettings):
     )
     EMBEDDING_NEXT_MAX_TOKENS: int = Field(default=0, ge=0, description="longest input that it takes; 0: the same")
     EMBEDDING_NEXT_QUERY_PREFIX: str = Field(default="", description="put before a search's query for it")
+    EMBEDDING_NEXT_PASSAGE_PREFIX: str = Field(default="", description="put before each passage for it")
 
     EXACT_SEARCH_MAX_ROWS: int = Field(
         default=10_000, ge=0, description="up to this many candidate chunks are compared one by one, not by the index"
@@ -79,6 +84,11 @@ class Settings(ServiceSettings):
     @classmethod
     def _as_asyncpg_takes_it(cls, value: str) -> str:
         return postgres_dsn(value)
+
+    @field_validator("TOKENIZER_FILE", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        return value or None
 
     @field_validator("EMBEDDING_API_BASE_URL", "EMBEDDING_NEXT_API_BASE_URL", "RERANK_API_BASE_URL")
     @classmethod
@@ -99,6 +109,7 @@ class Settings(ServiceSettings):
                 "EMBEDDING_DIMENSIONS": self.EMBEDDING_NEXT_DIMENSIONS or self.EMBEDDING_DIMENSIONS,
                 "EMBEDDING_MAX_TOKENS": self.EMBEDDING_NEXT_MAX_TOKENS or self.EMBEDDING_MAX_TOKENS,
                 "EMBEDDING_QUERY_PREFIX": self.EMBEDDING_NEXT_QUERY_PREFIX,
+                "EMBEDDING_PASSAGE_PREFIX": self.EMBEDDING_NEXT_PASSAGE_PREFIX,
                 "EMBEDDING_NEXT_MODEL": "",
             }
         )

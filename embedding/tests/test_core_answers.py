@@ -87,11 +87,14 @@ async def test_pages_follow_one_another_without_a_gap_or_a_repeat(
     await fill(service, endpoint, large=DEPTH + 30, small=25)
     asked = {"mode": mode, "max_per_document": per_document}
     paged: list[str] = []
+    scores: list[float] = []
     offset: int | None = 0
     while offset is not None:
         page = await ask(service, top_k=30, offset=offset, **asked)
         paged += texts_of(page)
+        scores += [hit.score for hit in page.results]
         offset = page.next_offset
+    assert scores == sorted(scores, reverse=True)
     assert len(paged) == len(set(paged)) == (DEPTH + 30 + 25 if per_document is None else 3 + 25)
     first = texts_of(await ask(service, top_k=100, **asked))
     assert first == paged[: len(first)]

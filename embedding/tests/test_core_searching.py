@@ -1,13 +1,17 @@
 """Finding passages: by vector, by words, by both; only the owner's, only the model's."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from pgvector import HalfVector
 
 from app.config import Settings
+from app.core import ranking, searching
 from app.core.errors import CorpusNotFoundError, DimensionMismatchError, EndpointUnavailableError, ModelNotPreparedError
 from app.core.logic import Embedding, execute_search, open_embedding
+from app.core.queries import parse_query
+from app.core.storage import matching
 from app.core.storage import search as storage
 from app.core.storage.models import prepare_model, read_model
 from app.core.storage.search import Scope
@@ -185,7 +189,154 @@ async def test_text_search_works_while_the_endpoint_is_down(service: Embedding, 
         await find(service, "foxes", mode="hybrid")
 
 
-@pytest.mark.parametrize("query", ["the of and", "'", "\\", "a & | ! ( ) :*", "\0", "it's \\'quoted\\'", "🦊"])
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("gather", "await asyncio.gather(first, second)"),
+        ("join", "see os.path.join for paths"),
+        ("nginx", "edit /etc/nginx/nginx.conf"),
+        ("1.26.3", "since v1.26.3 of the server"),
+        ("assertEqual", "calls self.assertEqual(a, b)"),
+        ("equal", "calls self.assertEqual(a, b)"),
+        ("snake_case", "a name in snake_case"),
+        ("--long-option", "start it with --long-option=1"),
+        ("HTTP_404", "it answers HTTP_404 then"),
+        ("404", "it answers HTTP_404 then"),
+        ("why do I get E0040 there", "error[E0040]: explicit use"),
+        ("cafe", "un café à Paris"),
+        ("café", "a cafe in town"),
+        ("磁带", "光盘和磁带能保存多少年"),
+    ],
+)
+async def test_a_word_within_a_name_is_found_and_leads(service: Embedding, query: str, text: str, path: str) -> None:
+    await index(service, "something else entirely", text, "words about other things")
+    assert [hit.text for hit in await find(service, query, mode="text")] == [text]
+    assert (await find(service, query, mode="hybrid"))[0].text == text
+
+
+async def test_the_title_and_the_headings_are_found_and_change_with_their_document(service: Embedding) -> None:
+    await index(service, "some text", title="On halyards")
+    assert len(await find(service, "halyard", mode="text")) == 1
+    await index(service, "some text", title="On sheets", as_of=datetime.now(UTC))
+    assert await find(service, "halyard", mode="text") == []
+    assert len(await find(service, "sheets", mode="text")) == 1
+
+
+async def test_words_are_stemmed_by_their_documents_language(service: Embedding) -> None:
+    await index(service, "Die Häuser der Stadt", url="https://example.com/de", language="de")
+    await index(service, "The houses of the town", url="https://example.com/en", language="en")
+    assert [hit.text for hit in await find(service, "Haus Häusern", mode="text")] == ["Die Häuser der Stadt"]
+    assert [hit.text for hit in await find(service, "housing", mode="text")] == ["The houses of the town"]
+
+
+@pytest.mark.parametrize("mode", ["text", "hybrid"])
+async def test_a_phrase_is_found_as_it_stands(service: Embedding, mode: str, path: str) -> None:
+    wanted = "It **Failed\nto connect** over there"
+    await index(
+        service, "it fails to connect", "to connect failed", wanted, "failed to connecting", "connect to failed"
+    )
+    assert [hit.text for hit in await find(service, '"failed to connect"', mode=mode)] == [wanted]
+    assert await find(service, '"failed to be"', mode=mode) == []
+
+
+@pytest.mark.parametrize("mode", ["text", "hybrid"])
+async def test_what_is_left_out_is_not_found(service: Embedding, mode: str, path: str) -> None:
+    await index(service, "a jaguar in the woods", "a jaguar is a car", "the cars, jaguar and all")
+    assert [hit.text for hit in await find(service, "jaguar -car", mode=mode)] == ["a jaguar in the woods"]
+
+
+@pytest.mark.parametrize("mode", list(SearchMode))
+async def test_the_order_does_not_change_with_how_many_are_asked_for(
+    service: Embedding, mode: SearchMode, path: str
+) -> None:
+    await fill(service)
+    most = [hit.text for hit in await find(service, "text 7 of 3", mode=mode, top_k=100)]
+    for few in (1, 5, 17, 60):
+        assert [hit.text for hit in await find(service, "text 7 of 3", mode=mode, top_k=few)] == most[:few]
+
+
+async def test_rarer_words_said_more_often_in_shorter_passages_come_first(service: Embedding) -> None:
+    filler = "words that every passage has " * 8
+    texts = {
+        "rare": f"{filler} halyard",
+        "often": f"{filler} halyard halyard halyard",
+        "common": f"{filler} words words",
+        "short": "halyard halyard halyard",
+    }
+    await index(service, *texts.values())
+    found = [hit.text for hit in await find(service, "halyard words", mode="text", max_per_document=None)]
+    assert [found.index(texts[name]) for name in ("often", "rare", "common")] == [0, 1, 3]
+    assert found[2] == texts["short"]
+
+
+async def test_common_words_are_found_by_what_has_most_of_them(
+    service: Embedding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "MAX_CANDIDATES", 10)
+    monkeypatch.setattr(ranking, "DEPTH", 5)
+    monkeypatch.setattr(searching, "DEPTH", 5)
+    for number in range(8):
+        await index(
+            service,
+            *(f"alpha beta {number} {part}" for part in range(5)),
+            *(f"alpha gamma {number} {part}" for part in range(5)),
+            *(f"beta gamma {number} {part}" for part in range(5)),
+            f"alpha beta gamma {number}",
+            url=f"https://example.com/{number}",
+        )
+    hits = await find(service, "alpha beta gamma", mode="text", top_k=5)
+    assert len(hits) == 5
+    assert all(hit.text.startswith("alpha beta gamma") for hit in hits)
+    assert len(await find(service, "alpha", mode="text", top_k=5)) == 5
+
+
+async def test_the_words_index_is_asked_for_every_word_ten_times_on_one_connection(settings: Settings) -> None:
+    one = settings.model_copy(update={"DATABASE_POOL_SIZE": 1})
+    async with open_embedding(one, command_timeout_seconds=20) as service:
+        await fill(service, 30)
+        plans: list[str] = []
+
+        class Explaining:
+            def __init__(self, connection: Any) -> None:
+                self.connection = connection
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self.connection, name)
+
+            async def fetch(self, statement: str, *parameters: object) -> Any:
+                rows = await self.connection.fetch(f"EXPLAIN {statement}", *parameters)
+                plans.append("\n".join(row[0] for row in rows))
+                return await self.connection.fetch(statement, *parameters)
+
+        for _ in range(10):
+            async with storage.snapshot(service.pool) as connection:
+                scope = Scope(OWNER, ["docs"], service.model)
+                found = await matching.matching(
+                    Explaining(connection), scope, parse_query("text 3 -other"), ["en"], rows=150, limit=100
+                )
+                assert found
+        assert len(plans) >= 20
+        for plan in plans:
+            scans = [line for line in plan.splitlines() if " on chunk_terms" in line]
+            assert scans
+            assert all("chunk_terms_numbers" in line or "Bitmap Heap Scan" in line for line in scans), plan
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "the of and",
+        f'"{"Ab " * 2_600}"',
+        "x." * 3_999,
+        '"it" ' * 1_500,
+        "'",
+        "\\",
+        "a & | ! ( ) :*",
+        "\0",
+        "it's \\'quoted\\'",
+        "🦊",
+    ],
+)
 @pytest.mark.parametrize("mode", ["text", "hybrid"])
 async def test_no_query_breaks_the_search(service: Embedding, query: str, mode: str) -> None:
     await index(service, "it's quoted", "ordinary")

@@ -54,6 +54,7 @@ def test_a_file_that_is_not_the_one_stops_the_start(settings: Settings, tokenize
         with pytest.raises(TokenizerFileError):
             ModelTokenizer.of(given)
     assert ModelTokenizer.of(settings) is None
+    assert Settings(TOKENIZER_FILE="").TOKENIZER_FILE is None
 
 
 async def _search(service: Embedding, query: str | None, **more: object) -> SearchResult:

@@ -1,5 +1,6 @@
 """Spans: what each stands for, and whose trace it is in."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,12 +11,18 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
+from pydantic import SecretStr
 
+from app.config import Settings
+from app.core.answers.reranker import Reranker
+from app.core.logic import Embedding, execute_search
+from ml_shared.contracts.embedding import SearchRequest
 from ml_shared.queues.lists import queue_lists
 from ml_shared.telemetry import attributes
 from ml_shared.testing.endpoint import EndpointMode, FakeEndpoint
 from ml_shared.testing.orchestrator import FakeOrchestrator
-from tests.documents import add
+from ml_shared.testing.reranker import DEFAULT_KEY, FakeReranker
+from tests.documents import OWNER, add, index
 from tests.test_tasks import arguments, hand_out, rows, run
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -145,6 +152,31 @@ async def test_a_search_is_a_read_span_below_its_request(
     assert endpoint.headers[-1]["traceparent"].split("-")[1] == PARENT.split("-")[1]
 
 
+async def test_a_rerank_is_a_span_of_its_search_and_counted(
+    service: Embedding, settings: Settings, spans: InMemorySpanExporter
+) -> None:
+    await index(service, "words", "others")
+    labels = {"operation": "read", "outcome": "success"}
+    before = REGISTRY.get_sample_value("ml_search_reranks_total", labels) or 0
+    with FakeReranker() as server:
+        reranking = settings.model_copy(
+            update={"RERANK_API_BASE_URL": server.url, "RERANK_MODEL": "m", "RERANK_API_KEY": SecretStr(DEFAULT_KEY)}
+        )
+        async with Reranker.open(reranking) as opened:
+            asked = SearchRequest(query="words", corpus_name="docs")
+            await execute_search(replace(service, reranker=opened), OWNER, asked)
+    rerank, search = named(spans, "search.rerank"), named(spans, "search.query")
+    assert dict(rerank.attributes or {}) == {
+        attributes.JOB_STAGE: "read",
+        attributes.OPERATION: "read",
+        attributes.REQUEST_MODE: "sync",
+    }
+    assert rerank.parent is not None
+    assert rerank.parent.span_id == search.context.span_id
+    assert REGISTRY.get_sample_value("ml_search_reranks_total", labels) == before + 1
+    assert REGISTRY.get_sample_value("ml_search_rerank_seconds_count", {"operation": "read"})
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "span", "operation"),
     [
@@ -153,6 +185,8 @@ async def test_a_search_is_a_read_span_below_its_request(
         ("GET", "/corpora", None, "corpora.list", "read"),
         ("GET", "/corpora/docs", None, "corpora.read", "read"),
         ("GET", "/corpora/docs/documents", None, "documents.list", "read"),
+        ("GET", "/corpora/docs/documents/{document}", None, "document.read", "read"),
+        ("GET", "/corpora/docs/documents/{document}/content", None, "document.content", "read"),
         ("DELETE", "/corpora/docs/documents/{document}", None, "document.delete", "write"),
         ("DELETE", "/corpora/docs", None, "corpus.delete", "write"),
     ],

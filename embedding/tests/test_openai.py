@@ -141,7 +141,7 @@ def test_every_error_there_has_openais_shape_and_none_elsewhere(served: str, mon
         async def unforeseen(*_: object) -> None:
             raise RuntimeError("a secret")
 
-        monkeypatch.setattr("app.api.routes.openai.execute_embed", unforeseen)
+        monkeypatch.setattr("app.api.routes.openai.execute_embed_inputs", unforeseen)
         asked.append(plain.post("/v1/embeddings", json={"input": "hello", "model": DEFAULT_MODEL}))
         assert asked[-1].status_code == 500
         for answer in asked:

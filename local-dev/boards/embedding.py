@@ -50,6 +50,8 @@ BOARD = Board(
             [
                 Panel("Search", quantiles("ml_search_query_seconds", "mode"), "s", width=6),
                 Panel("Searches", [rate("ml_search_query_seconds_count", "mode")], "ops", width=6),
+                Panel("Waiting for the reranker", quantiles("ml_search_rerank_seconds", "operation"), "s", width=6),
+                Panel("Reranks, by outcome", [rate("ml_search_reranks_total", "operation", "outcome")], "ops", width=6),
                 Panel("Writing a document", quantiles("ml_vectors_write_seconds", "operation"), "s", width=6),
                 Panel("Vectors", [latest("ml_vectors_stored", "model")], width=6),
                 Panel("Size of the vectors", [latest("ml_vectors_bytes", "model")], "bytes", width=6),

@@ -69,6 +69,7 @@ def service_settings(
         "ORCHESTRATOR_URL": at.url("gateway", "/api/orchestrator"),
         "ORCHESTRATOR_KEY_HASH": keys.hash_of("orchestrator"),
     }
+    tokenizer = {"TOKENIZER_FILE": str(model_folder() / "tokenizer.json"), "TOKENIZER_SHA256": TOKENIZER_SHA256}
     settings: dict[Service, dict[str, str]] = {
         Service.ORCHESTRATOR: {
             "OTEL_SERVICE_NAME": "orchestrator",
@@ -92,8 +93,7 @@ def service_settings(
         Service.CHUNKING: {
             "OTEL_SERVICE_NAME": "chunking",
             "ORCHESTRATOR_KEY_HASH": keys.hash_of("orchestrator"),
-            "TOKENIZER_FILE": str(model_folder() / "tokenizer.json"),
-            "TOKENIZER_SHA256": TOKENIZER_SHA256,
+            **tokenizer,
         },
         Service.EMBEDDING: {
             "OTEL_SERVICE_NAME": "embedding-api",
@@ -105,6 +105,7 @@ def service_settings(
             "EMBEDDING_MODEL": MODEL_NAME,
             "EMBEDDING_DIMENSIONS": str(DIMENSIONS),
             "EMBEDDING_MAX_TOKENS": str(MAX_TOKENS),
+            **tokenizer,
             **reporting,
         },
     }

@@ -125,6 +125,8 @@ class Answers(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True)
     EMBEDDING_MODEL: str | None = None
     EMBEDDING_DIMENSIONS: int | None = Field(default=None, gt=0)
     EMBEDDING_MAX_TOKENS: int | None = Field(default=None, gt=0)
+    EMBEDDING_QUERY_PREFIX: str | None = None
+    EMBEDDING_PASSAGE_PREFIX: str | None = None
     OWNER_SOURCE: str | None = Field(default=None, pattern="^(account|key)$")
     ENVIRONMENT: str | None = None
     GIT_SHA: str | None = None

@@ -62,7 +62,7 @@ def settings(answers: Answers) -> Settings:
             **admits,
             **_published(answers, "CHUNKING"),
             **({"TOKENIZER_NAME": model["EMBEDDING_MODEL"]} if model else {}),
-            **_given(answers, "EMBEDDING_MAX_TOKENS"),
+            **_given(answers, "EMBEDDING_MAX_TOKENS", "EMBEDDING_PASSAGE_PREFIX"),
             "TOKENIZER_SHA256": answers.TOKENIZER_SHA256,
         },
         "embedding": {
@@ -71,7 +71,15 @@ def settings(answers: Answers) -> Settings:
             **_database(),
             **_published(answers, "EMBEDDING"),
             **model,
-            **_given(answers, "EMBEDDING_DIMENSIONS", "EMBEDDING_MAX_TOKENS"),
+            # the example has its own model's
+            **({"EMBEDDING_QUERY_PREFIX": ""} if model else {}),
+            **_given(
+                answers,
+                "EMBEDDING_DIMENSIONS",
+                "EMBEDDING_MAX_TOKENS",
+                "EMBEDDING_QUERY_PREFIX",
+                "EMBEDDING_PASSAGE_PREFIX",
+            ),
             "SERVICE_API_KEY": key[Service.EMBEDDING],
             "EMBEDDING_API_BASE_URL": answers.EMBEDDING_API_BASE_URL,
             "EMBEDDING_API_KEY": answers.EMBEDDING_API_KEY.get_secret_value(),

@@ -76,6 +76,7 @@ async def open_chunker(settings: Settings) -> AsyncIterator[Chunker]:
         If the tokenizer's file is not the one that was meant.
     """
     tokenizer = Tokenizer.load(settings.TOKENIZER_FILE, settings.TOKENIZER_SHA256, settings.TOKENIZER_NAME)
+    tokenizer.put_before(settings.EMBEDDING_PASSAGE_PREFIX)
     pool = WorkPool(settings.CHUNK_WORKERS, settings.CHUNK_WAITING, settings.CHUNK_WAITING_CHARACTERS)
     switch_before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -63,7 +63,7 @@ class Tokenizer:
     name
         A label and the file's SHA-256, as answers give it.
     special_tokens
-        What the model adds to each text; part of every count.
+        What the model, and the embedding service before it, add to each text; part of every count.
     """
 
     def __init__(self, encoder: HuggingFaceTokenizer, name: str) -> None:
@@ -73,7 +73,13 @@ class Tokenizer:
         self._encoder = encoder
         self.name = name
         self.special_tokens: int = encoder.num_special_tokens_to_add(False)
+        self._before = 0
         self._by_word = _is_by_word(encoder)
+
+    def put_before(self, prefix: str) -> None:
+        """Count what the embedding service puts before each text."""
+        self._before = len(self._encoder.encode(prefix, add_special_tokens=False))
+        self.special_tokens = self._encoder.num_special_tokens_to_add(False) + self._before
 
     @classmethod
     def load(cls, path: Path, sha256: str, label: str) -> "Tokenizer":
@@ -99,7 +105,7 @@ class Tokenizer:
 
     def probe(self) -> None:
         """Raise if the tokenizer doesn't count."""
-        if len(self._encoder.encode("probe")) <= self.special_tokens:
+        if len(self._encoder.encode("probe")) + self._before <= self.special_tokens:
             raise TokenizerFileError("the tokenizer finds no token in a word")
 
     def tokens(self, text: str, cancellation: Cancellation) -> Tokens:
@@ -123,7 +129,7 @@ class Tokenizer:
         waiting = iter(texts)
         while batch := _batch(waiting, cancellation.cores * SEGMENT_CHARACTERS):
             cancellation.check()
-            counts.extend([len(encoding) for encoding in self._encoder.encode_batch_fast(batch)])
+            counts.extend([self._before + len(encoding) for encoding in self._encoder.encode_batch_fast(batch)])
         return counts
 
 

@@ -49,18 +49,27 @@ class Difference:
     kept: list[tuple[int, NewChunk]] = field(default_factory=list)
 
 
-def text_hash(text: str) -> bytes:
-    """Return what tells texts apart: SHA-256 of their UTF-8."""
-    return hashlib.sha256(text.encode()).digest()
+def text_hash(text: str, prefix: str = "") -> bytes:
+    """Return what tells vectors apart: SHA-256 of a text, and of what is put before it for the model."""
+    read = f"{prefix}\0{text}" if prefix else text  # no stored text has a zero
+    return hashlib.sha256(read.encode()).digest()
 
 
-def new_chunks(chunks: Sequence[Piece]) -> list[NewChunk]:
-    """Return chunks in the order of their index, hashed, as they are to be stored."""
+def new_chunks(chunks: Sequence[Piece], prefix: str = "") -> list[NewChunk]:
+    """Return chunks in the order of their index, hashed, as they are to be stored.
+
+    Parameters
+    ----------
+    prefix
+        What is put before each for the model: another one makes another vector.
+    """
     made = []
     for chunk in sorted(chunks, key=lambda chunk: chunk.index):
         text = storable(chunk.text)
         headings = tuple(storable(heading) for heading in chunk.heading_path)
-        made.append(NewChunk(chunk.index, text, text_hash(text), chunk.start, chunk.end, chunk.token_count, headings))
+        made.append(
+            NewChunk(chunk.index, text, text_hash(text, prefix), chunk.start, chunk.end, chunk.token_count, headings)
+        )
     return made
 
 

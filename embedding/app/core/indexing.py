@@ -36,6 +36,7 @@ class Indexer:
     endpoint: EmbeddingEndpoint
     model: Model
     max_tokens: int
+    prefix: str = ""
 
     async def index(
         self,
@@ -55,7 +56,7 @@ class Indexer:
         InputTooLongError
             If a chunk says of itself that it has more tokens than the model takes.
         """
-        wanted = new_chunks(chunks)
+        wanted = new_chunks(chunks, self.prefix)
         self._check_lengths(wanted)
         # a caller's own counts say nothing of the endpoint: they may be anything
         counted = all(isinstance(chunk, Chunk) for chunk in chunks)
@@ -119,7 +120,7 @@ class Indexer:
         new = [text_hash for text_hash in texts if text_hash not in held.vectors]
         if new:
             embedded = await self.endpoint.embed(
-                [texts[text_hash].text for text_hash in new],
+                [self.prefix + texts[text_hash].text for text_hash in new],
                 operation=Operation.WRITE,
                 token_counts=[texts[text_hash].token_count for text_hash in new] if counted else None,
             )

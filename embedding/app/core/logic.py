@@ -1,5 +1,6 @@
 """What the embedding service does, without HTTP and without Celery: the same calls serve routes and tasks."""
 
+import asyncio
 import contextlib
 import time
 from collections import defaultdict
@@ -158,25 +159,29 @@ async def execute_embed(service: Embedding, texts: Sequence[str]) -> Embedded:
         return embedded
 
 
-def execute_read_tokens(service: Embedding, inputs: Sequence[str | list[int]]) -> list[str]:
-    """Return texts as they are, and token ids as the text that the model's tokenizer writes so.
+async def execute_embed_inputs(service: Embedding, inputs: Sequence[str | list[int]]) -> Embedded:
+    """Turn texts, or what the model's tokenizer writes as some token ids, into vectors.
 
     Raises
     ------
     TokenIdsError
-        If they are not the model's, or its tokenizer is not here.
+        If the ids are not the model's, or its tokenizer is not here.
+    InputTooLongError
+        As `execute_embed`.
     """
+    texts = [given for given in inputs if isinstance(given, str)]
+    if len(texts) < len(inputs):
+        texts = await asyncio.to_thread(_read_tokens, service.tokenizer, inputs)
+    return await execute_embed(service, texts)
+
+
+def _read_tokens(tokenizer: ModelTokenizer | None, inputs: Sequence[str | list[int]]) -> list[str]:
+    if tokenizer is None:
+        raise TokenIdsError("token ids can't be read here; send texts (langchain: check_embedding_ctx_length=False)")
     texts = []
     for place, given in enumerate(inputs):
-        if isinstance(given, str):
-            texts.append(given)
-            continue
-        if service.tokenizer is None:
-            raise TokenIdsError(
-                "token ids can't be read here; send texts (langchain: check_embedding_ctx_length=False)"
-            )
         try:
-            texts.append(service.tokenizer.text_of(given))
+            texts.append(given if isinstance(given, str) else tokenizer.text_of(given))
         except TokenIdsError as error:
             raise TokenIdsError(
                 f"input {place} (the first is 0): {error.detail}; send texts (langchain: check_embedding_ctx_length=False)"
@@ -229,7 +234,10 @@ async def _index(
     chunks: Sequence[Piece],
     before_write: Callable[[], Awaitable[None]] | None,
 ) -> IndexResult:
-    indexer = Indexer(service.pool, served.endpoint, served.model, served.settings.EMBEDDING_MAX_TOKENS)
+    settings = served.settings
+    indexer = Indexer(
+        service.pool, served.endpoint, served.model, settings.EMBEDDING_MAX_TOKENS, settings.EMBEDDING_PASSAGE_PREFIX
+    )
     return await indexer.index(write, chunks, before_write)
 
 

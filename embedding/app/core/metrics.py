@@ -65,9 +65,11 @@ _search_seconds = Histogram(
     "ml_search_query_seconds", "Time of one search in the database.", ["operation", "mode"], buckets=_SECONDS_BUCKETS
 )
 
-_reranks = Counter("ml_search_reranks", "Searches whose order a reranker was asked for, by outcome.", ["outcome"])
-RERANK_SECONDS: Final = Histogram(
-    "ml_search_rerank_seconds", "Time that a search waits for the reranker.", buckets=_SECONDS_BUCKETS
+_reranks = Counter(
+    "ml_search_reranks", "Searches that asked the reranker, by what became of that.", ["operation", "outcome"]
+)
+_rerank_seconds = Histogram(
+    "ml_search_rerank_seconds", "Time of one search's wait for the reranker.", ["operation"], buckets=_SECONDS_BUCKETS
 )
 
 # what has not happened yet is 0, and no gap
@@ -80,7 +82,8 @@ BATCHES: Final = {
 }
 WRITE_SECONDS: Final = _write_seconds.labels(Operation.WRITE)
 SEARCH_SECONDS: Final = {mode: _search_seconds.labels(Operation.READ, mode) for mode in SearchMode}
-RERANKS: Final = {outcome: _reranks.labels(outcome) for outcome in (SUCCESS, FAILED)}
+RERANK_SECONDS: Final = _rerank_seconds.labels(Operation.READ)
+RERANKS: Final = {outcome: _reranks.labels(Operation.READ, outcome) for outcome in (SUCCESS, FAILED)}
 REUSED: Final = Counter(
     "ml_embedding_reused", "Chunks that were not sent to the endpoint, since their vector was there."
 )

@@ -9,7 +9,7 @@ from typing import Final
 from app.core.languages import ENGLISH, FUNCTION_WORDS
 from app.core.ranking import MEANING_BESIDE_NAME, MEANING_OF_NAME, MEANING_OF_QUESTION
 from app.core.terms import Term, stem_term, surface_term
-from app.core.words import Name, names, unspaced
+from app.core.words import MAX_RUN_CHARACTERS, Name, names, unspaced
 
 MAX_WORDS: Final = 24
 MAX_PHRASES: Final = 8
@@ -18,13 +18,15 @@ SURFACE_SHARE: Final = 0.4
 # of a word's weight: for a passage that has it as it was typed, not in another form
 PART_WEIGHT: Final = 0.6
 # of a word that is only part of a name, such as `gather` in `asyncio.gather`
+CODE_WEIGHT: Final = 1.5
+# of a name that no sentence has by itself
 MAX_NAME_WORDS: Final = 2
 # without a function word, so few are a name that is looked up, not a question
 
 _PHRASE: Final = re.compile(r'"([^"]+)"|“([^”]+)”|„([^“”]+)[“”]|«\s*([^»]+?)\s*»')
 _EXCLUDED: Final = re.compile(r"(?<!\S)[-−](?=[^\W\d_]{3})(\w[\w.]*)(?!\S)")
 # `--option`, `-x`, `-la` and `-1` are words
-_BETWEEN: Final = r"[[:space:][:punct:]]+"
+_BETWEEN: Final = "[^[:alnum:]]+"
 _BEGIN, _END = "(^|[^[:alnum:]_])", "($|[^[:alnum:]_])"
 _WORD_CHARACTERS: Final = re.compile(r"\w+")
 
@@ -71,13 +73,13 @@ class ParsedQuery:
         asks = len(self._names) > MAX_NAME_WORDS or any(_is_function_word(word, FUNCTION_WORDS) for word in words)
         if self.phrases or not asks:
             return MEANING_OF_NAME
-        return MEANING_BESIDE_NAME if any(name.wholes for name in self._names) else MEANING_OF_QUESTION
+        return MEANING_BESIDE_NAME if any(name.code for name in self._names) else MEANING_OF_QUESTION
 
     def terms(self, languages: Sequence[str]) -> list[WeightedTerm]:
         """Return its terms for passages in these languages; function words only where it has nothing else."""
         told = dict.fromkeys((*languages, ENGLISH))
         words = [
-            (word, PART_WEIGHT if name.wholes and place else 1.0)
+            (word, (CODE_WEIGHT if name.code else 1.0) * (PART_WEIGHT if name.wholes and place else 1.0))
             for name in self._names
             for place, group in enumerate((name.wholes, name.parts))
             for word in group
@@ -85,10 +87,7 @@ class ParsedQuery:
         words = [(word, weight) for word, weight in words if not _is_function_word(word, told)] or words
         made: dict[Term, WeightedTerm] = {}
         for word, weight in words[:MAX_WORDS]:
-            for term in (
-                WeightedTerm(surface_term(word), weight * SURFACE_SHARE, optional=True),
-                WeightedTerm(stem_term(word, told), weight * (1 - SURFACE_SHARE), optional=False),
-            ):
+            for term in _weighted(word, weight, told):
                 if term.term not in made or made[term.term].weight < term.weight:
                     made[term.term] = term
         return list(made.values())
@@ -128,10 +127,20 @@ def parse_query(text: str) -> ParsedQuery:
         quoted = " ".join(phrases)
         meaning = " ".join(f"{_EXCLUDED.sub(' ', outside)} {quoted}".split())
     elif phrases:
-        meaning = re.sub(r"[\"“”„«»]", " ", text)
+        meaning = " ".join(re.sub(r"[\"“”„«»]", " ", text).split())
     if not _WORD_CHARACTERS.search(meaning):
         return ParsedQuery(text, phrases, ())
     return ParsedQuery(meaning, phrases, excluded)
+
+
+def _weighted(word: str, weight: float, languages: Iterable[str]) -> list[WeightedTerm]:
+    stem, surface = stem_term(word, languages), surface_term(word)
+    if stem == surface:
+        return [WeightedTerm(stem, weight, optional=False)]
+    return [
+        WeightedTerm(surface, weight * SURFACE_SHARE, optional=True),
+        WeightedTerm(stem, weight * (1 - SURFACE_SHARE), optional=False),
+    ]
 
 
 def _is_function_word(word: str, languages: Iterable[str]) -> bool:
@@ -139,7 +148,7 @@ def _is_function_word(word: str, languages: Iterable[str]) -> bool:
 
 
 def _pattern(phrase: str) -> str:
-    words = _WORD_CHARACTERS.findall(phrase)
+    words = [word[:MAX_RUN_CHARACTERS] for word in _WORD_CHARACTERS.findall(phrase)[:MAX_WORDS]]
     # Character by character: a database that sorts by bytes knows no small letters beyond ASCII
     spelled = (
         "".join(f"[{''.join(sorted({letter, letter.lower()[:1], letter.upper()[:1]}))}]" for letter in word)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 DEPTH: Final = 100
 # of each leg, whatever the answer's size: the order does not change with it
-MEANING_OF_QUESTION: Final = 0.27
+MEANING_OF_QUESTION: Final = 0.31
 MEANING_BESIDE_NAME: Final = 0.16
 MEANING_OF_NAME: Final = 0.1
 # what nearness counts in a query that asks, in one that asks about a name, and in one that is looked up by its words

@@ -16,6 +16,7 @@ from typing import Final
 
 from pgvector import HalfVector
 
+from app.core.endpoint import Embedded
 from app.core.errors import (
     EndpointRateLimitedError,
     EndpointUnavailableError,
@@ -230,7 +231,7 @@ class Change:
     async def _vectors(self, texts: Sequence[Text], pacer: Pacer) -> list[HalfVector]:
         for rest_seconds in (1.0, LONGEST_REST_SECONDS, None):
             try:
-                made = await self.served.endpoint.embed([text.text for text in texts], operation=Operation.WRITE)
+                made = await self._embedded(texts)
                 return [HalfVector(vector) for vector in made.vectors]
             except (EndpointRateLimitedError, EndpointUnavailableError):
                 if rest_seconds is None:
@@ -238,11 +239,15 @@ class Change:
                 await pacer.sleep(rest_seconds)
         raise AssertionError
 
+    async def _embedded(self, texts: Sequence[Text]) -> Embedded:
+        prefix = self.served.settings.EMBEDDING_PASSAGE_PREFIX
+        return await self.served.endpoint.embed([prefix + text.text for text in texts], operation=Operation.WRITE)
+
     async def _switch(self, corpus: Changing) -> bool:
         async def embed(texts: Sequence[Text]) -> list[HalfVector]:
             try:
                 async with asyncio.timeout(LAST_SECONDS):
-                    made = await self.served.endpoint.embed([text.text for text in texts], operation=Operation.WRITE)
+                    made = await self._embedded(texts)
             except TimeoutError as error:
                 raise EndpointUnavailableError(f"no answer within {LAST_SECONDS} s") from error
             return [HalfVector(vector) for vector in made.vectors]

@@ -10,6 +10,7 @@ import time
 from typing import Final
 
 import asyncpg
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from app.core.errors import StoreUnavailableError
 from app.core.storage.terms import renew_document
@@ -28,7 +29,8 @@ async def keep_renewing(pool: asyncpg.Pool) -> None:
     while True:
         began = time.monotonic()
         try:
-            renewed = await renew_document(pool)
+            with suppress_instrumentation():  # each would be a trace of its own
+                renewed = await renew_document(pool)
         except StoreUnavailableError:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
             continue

@@ -1,9 +1,9 @@
 """What the text index has of a passage: its words, as numbers.
 
-A term is a word's stem, or the word as it stands; its number is a hash of it and of the corpus, so that a corpus' own passages are all
-that is read for a word, and its count is the word's rarity there. How often a passage says a term is told by further numbers, one for
-each step of `FREQUENCIES` that it reaches: the index alone then gives all that BM25 wants. A share of the passages carries their terms
-once more under the numbers of a sample, so that common words are counted by reading few.
+A term is a word's stem, or the word as it stands where that is another. Its number is made of it and of the corpus, so that a corpus' own
+passages are all that is read for a word, and their count is the word's rarity there. How often a passage says a term is told by further
+numbers, one for each step of `FREQUENCIES` that it reaches: the index alone then gives all that BM25 wants. A share of the passages
+carries its terms once more under the numbers of a sample, so that common words are counted by reading few.
 
 Raise `VERSION` with every change of what is counted: rows of an older version are then rewritten in the background.
 """
@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from app.core.languages import language_of
-from app.core.words import folded, names, stems
+from app.core.words import folded, names_of, runs, stems
 
 VERSION: Final = 1
 
@@ -28,11 +28,23 @@ HEADING_WEIGHT: Final = 1.0
 # what being said there adds to a term's frequency
 SAMPLES: Final = (16, 256)
 # one passage in so many
-MAX_ELEMENTS: Final = 8_192
-# a passage of 64 Ki characters has that many; what is rarer in it than the rest is kept
+MAX_NUMBERS: Final = 8_192
+# a passage of 64 Ki characters may have more
+KEPT_IN_LINE, OUT_OF_LINE = 64, 250
+# PostgreSQL moves an array out of a row of more than 2 kB. One that would stay is filled up with what it has already,
+# which no index sees: a row without it is a twentieth, and a search passes thousands of rows
 
-_STEM, _SURFACE = b"\0", b"\1"
-_MASK: Final = (1 << 63) - 1
+_FORM_BITS: Final = 39
+_KIND_BITS: Final = 4
+_SAMPLE_KINDS: Final = {size: 15 - place for place, size in enumerate(SAMPLES)}
+# a number's last bits: a step of `FREQUENCIES`, or a sample. So all of a word's stand beside each other in the index
+
+
+class CorpusKey(NamedTuple):
+    """What makes a term's number its corpus' own."""
+
+    prefix: int
+    salt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,93 +59,119 @@ class PassageTerms:
 class Term:
     """A term by its forms, any of which will do: a word's stems in several languages are one."""
 
-    forms: frozenset[bytes]
+    forms: frozenset[str]
 
-    def numbers(self, corpora: Iterable[bytes], step: int = 0) -> list[int]:
+    def numbers(self, corpora: Iterable[CorpusKey], step: int = 0) -> list[int]:
         """Return its numbers in these corpora, for passages that reach a step of `FREQUENCIES`."""
-        return [_number(corpus, form) ^ _STEPS[step] for corpus in corpora for form in self.forms]
+        return [_number(corpus, form_hash(form)) | step for corpus in corpora for form in self.forms]
 
-    def sampled(self, corpora: Iterable[bytes], sample: int) -> list[int]:
+    def sampled(self, corpora: Iterable[CorpusKey], sample: int) -> list[int]:
         """Return its numbers in a sample of these corpora's passages."""
-        return [number ^ _SAMPLES[sample] for number in self.numbers(corpora)]
-
-
-def _constant(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") & _MASK
-
-
-_STEPS: Final = (0, *(_constant(f"at least {least}") for least in FREQUENCIES[1:]))
-_SAMPLES: Final = {size: _constant(f"one in {size}") for size in SAMPLES}
+        return self.numbers(corpora, _SAMPLE_KINDS[sample])
 
 
 def stem_term(word: str, languages: Iterable[str]) -> Term:
     """Return the term of a word's stems."""
-    return Term(frozenset(_STEM + form.encode() for language in languages for form in stems(word, language)))
+    return Term(frozenset(form for language in languages for form in stems(word, language)))
 
 
 def surface_term(word: str) -> Term:
     """Return the term of a word as it stands."""
-    return Term(frozenset({_SURFACE + folded(word).encode()}))
+    return Term(frozenset({folded(word)}))
 
 
 @lru_cache(maxsize=4_096)
-def corpus_key(owner: str, corpus: str) -> bytes:
-    """Return what makes a term's number its corpus' own."""
-    return hashlib.blake2b(f"{owner}/{corpus}".encode(), digest_size=16).digest()
+def corpus_key(owner: str, corpus: str) -> CorpusKey:
+    """Return the key of an owner's corpus."""
+    made = _hash(f"{owner}/{corpus}")
+    return CorpusKey(made >> 44 << (_FORM_BITS + _KIND_BITS), made & ((1 << _FORM_BITS) - 1))
 
 
 @lru_cache(maxsize=262_144)
-def _number(corpus: bytes, form: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(form, digest_size=8, key=corpus).digest(), "big") & _MASK
+def form_hash(form: str) -> int:
+    """Return the part of a number that tells forms apart."""
+    return _hash(form) & ((1 << _FORM_BITS) - 1)
 
 
-def _forms(text: str, language: str) -> tuple[dict[bytes, int], int]:
-    counts: Counter[bytes] = Counter()
-    length = 0
-    for name in names(text):
-        length += max(1, len(name.parts))
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def _number(corpus: CorpusKey, form: int) -> int:
+    return corpus.prefix | (form ^ corpus.salt) << _KIND_BITS
+
+
+class _Forms(NamedTuple):
+    """What a run counts as: the hashes of its stems, one for each time, of its words as they stand, and its words."""
+
+    stems: tuple[int, ...]
+    surfaces: tuple[int, ...]
+    words: int
+
+
+@lru_cache(maxsize=131_072)
+def _forms(run: str, language: str) -> _Forms:
+    stemmed: list[int] = []
+    surfaces: list[int] = []
+    words = 0
+    for name in names_of(run):
+        words += max(1, len(name.parts))
         for word in (*name.wholes, *name.parts):
-            counts.update(_STEM + form.encode() for form in stems(word, language))
-            counts[_SURFACE + folded(word).encode()] += 1
-    return counts, length
+            forms = stems(word, language)
+            stemmed += map(form_hash, forms)
+            if (surface := folded(word)) not in forms:
+                surfaces.append(form_hash(surface))
+    return _Forms(tuple(stemmed), tuple(surfaces), words)
 
 
 @lru_cache(maxsize=1_024)
-def _forms_around(text: str, language: str) -> frozenset[bytes]:
-    return frozenset(_forms(text, language)[0])
+def _around(text: str, language: str) -> frozenset[int]:
+    """Return the hashes of what a title or a heading says."""
+    said = [_forms(run, language) for run in runs(text)]
+    return frozenset(form for forms in said for form in (*forms.stems, *forms.surfaces))
 
 
 def passage_terms(
-    corpus: bytes, *, text: str, title: str | None, headings: Sequence[str], language: str, text_hash: bytes
+    corpus: CorpusKey, *, text: str, title: str | None, headings: Sequence[str], language: str, text_hash: bytes
 ) -> PassageTerms:
     """Return the terms of a passage with its page's title and the headings above it.
 
     Parameters
     ----------
-    corpus
-        Its key.
     text_hash
         Of the text: decides whether the passage is in a sample.
     """
-    said, length = _forms(text, language)
-    weights: dict[bytes, float] = dict(said)
+    weights: dict[int, float] = {}
+    surfaces: list[int] = []
+    length = 0
+    for run, count in Counter(runs(text)).items():
+        forms = _forms(run, language)
+        length += count * forms.words
+        surfaces += forms.surfaces
+        for form in forms.stems:
+            weights[form] = weights.get(form, 0.0) + count
     for around, weight in ((title or "", TITLE_WEIGHT), (" ".join(headings), HEADING_WEIGHT)):
-        for form in _forms_around(around, language):
+        for form in _around(around, language):
             weights[form] = weights.get(form, 0.0) + weight
-    samples = [_SAMPLES[size] for size in SAMPLES if text_hash[0] % size == 0]
+    for form in surfaces:
+        weights.setdefault(form, 1.0)
+    samples = [_SAMPLE_KINDS[size] for size in SAMPLES if text_hash[0] % size == 0]
     numbers = []
     for form, weight in weights.items():
         number = _number(corpus, form)
         numbers.append(number)
-        numbers += [number ^ step for step in _STEPS[1 : bisect_right(FREQUENCIES, weight + 0.5)]]
-        numbers += [number ^ sample for sample in samples]
-    return PassageTerms(length, numbers[:MAX_ELEMENTS])
+        if weight >= 1.5:  # the half is what rounds to the second step
+            numbers += [number | step for step in range(1, bisect_right(FREQUENCIES, weight + 0.5))]
+        if samples:
+            numbers += [number | sample for sample in samples]
+    if KEPT_IN_LINE < len(numbers) < OUT_OF_LINE:
+        numbers += numbers[:1] * (OUT_OF_LINE - len(numbers))
+    return PassageTerms(length, numbers[:MAX_NUMBERS])
 
 
 def terms_digest(title: str | None, headings: Sequence[str], language: str) -> int:
     """Return what tells apart what the terms of one and the same text are made of."""
-    said = "\0".join((str(VERSION), language, title or "", *headings))
-    return int.from_bytes(hashlib.blake2b(said.encode(), digest_size=8).digest(), "big") & _MASK
+    return _hash("\0".join((str(VERSION), language, title or "", *headings)))
 
 
 class Passage(Protocol):
@@ -164,7 +202,7 @@ class DocumentTerms:
         By which its words are stemmed.
     """
 
-    corpus: bytes
+    corpus: CorpusKey
     title: str | None
     language: str
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-import Stemmer
+import Stemmer  # type: ignore[import-not-found]  # a compiled module without stubs
 
 from app.core.languages import STEMMERS
 
@@ -26,20 +26,19 @@ _UNSPACED: Final = (
     "\u3005\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese, Japanese
     "\uac00-\ud7af"  # Korean has blanks, but its endings stick to the word
 )
-_LETTER: Final = r"(?:\w|[\u0300-\u036f\u0900-\u0dff])"
-# Python's \w lacks the vowel signs of India's scripts
+_UNSPACED_RUN: Final = re.compile(f"([{_UNSPACED}]+)")
+_LETTERS: Final = r"[\w\u0300-\u036f\u0900-\u0dff]"
+# Python's \w lacks accents that stand alone, and the vowel signs of India's scripts
 _RUN: Final = re.compile(
-    rf"(?P<unspaced>[{_UNSPACED}]+)"
-    r"|(?P<sharp>\b[A-Za-z](?:\+\+|#)(?!\w))"  # C++, C#
-    rf"|(?P<name>(?:(?![{_UNSPACED}]){_LETTER}|[-.:/@+#$&\\=~](?=[^\W_])(?![{_UNSPACED}]))+)"
+    rf"(?<!\w)[A-Za-z](?:\+\+|#)(?!\w)|{_LETTERS}+(?:[-.:/@+#$&\\=~]{{1,3}}(?=[^\W_]){_LETTERS}+)*"  # C++, C#; names
 )
-_UNSPACED_WORD: Final = re.compile(f"[{_UNSPACED}]")
 _ELISION: Final = re.compile(r"(?<!\w)(?:[cdjlmnst]|qu)['’](?=\w)|(?<=\w)['’](?:s|t|re|ve|ll|d|m)(?!\w)", re.IGNORECASE)
 _SEGMENTS: Final = re.compile(r"[/:@+#$&\\=~]+")
 _PARTS: Final = re.compile(
     r"[-_]+|(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])"
 )
 _RELEASE: Final = re.compile(r"v?(\d+(?:\.\d+)+)", re.IGNORECASE)
+_CODE: Final = re.compile(r"\d|[_./:@#$\\=]|[a-z][A-Z]")
 _ACCENTS: Final = re.compile(r"[\u0300-\u036f]+")
 _JOINTS: Final = re.compile(r"[-._/:@+#$&\\=~]+")
 
@@ -54,32 +53,51 @@ class Name:
         The forms in which it is one word: without joints, and each path's segment so.
     parts
         The words that it is made of; those of a word alone are itself.
+    code
+        Whether no sentence has it by itself: `E0040`, `a_b`, `getItem`, but not `self-signed`.
     """
 
     wholes: tuple[str, ...]
     parts: tuple[str, ...]
+    code: bool = False
+
+
+def runs(text: str) -> Iterator[str]:
+    """Return what stands between blanks and signs, in a text's order, and of scripts without blanks each pair of characters."""
+    text = unicodedata.normalize("NFKC", text)
+    if "'" in text or "’" in text:
+        text = _ELISION.sub(" ", text)
+    if _UNSPACED_RUN.search(text) is None:
+        yield from _RUN.findall(text)
+        return
+    for place, piece in enumerate(_UNSPACED_RUN.split(text)):
+        if place % 2 == 0:
+            yield from _RUN.findall(piece)
+        elif len(piece) == 1:
+            yield piece
+        else:
+            yield from (piece[at : at + 2] for at in range(len(piece) - 1))
 
 
 def names(text: str) -> Iterator[Name]:
     """Return a text's names, in its order, in small letters."""
-    text = _ELISION.sub(" ", unicodedata.normalize("NFKC", text))
-    for found in _RUN.finditer(text):
-        run = found.group()
-        if found.lastgroup == "unspaced":
-            pairs = tuple(run[at : at + 2] for at in range(len(run) - 1))
-            yield Name((), pairs or (run,))
-        elif found.lastgroup == "sharp":
-            yield Name((), (run.lower(),))
-        elif len(run) <= MAX_RUN_CHARACTERS:
-            if (name := _name(run.strip("_"))) is not None:
-                yield name
-        else:
-            yield from (
-                Name((), (part.lower(),)) for part in _JOINTS.split(run) if part and len(part) <= MAX_RUN_CHARACTERS
-            )
+    return (name for run in runs(text) for name in names_of(run))
 
 
 @lru_cache(maxsize=65_536)
+def names_of(run: str) -> tuple[Name, ...]:
+    """Return what a run is taken for: a name, most often."""
+    if unspaced(run):
+        return (Name((), (run,)),)
+    if run[-1] in "+#":
+        return (Name((), (run.lower(),)),)
+    if len(run) <= MAX_RUN_CHARACTERS:
+        name = _name(run)
+        return () if name is None else (name,)
+    pieces = (piece for piece in _JOINTS.split(run) if piece)
+    return tuple(Name((), (piece.lower(),)) for piece in pieces if len(piece) <= MAX_RUN_CHARACTERS)
+
+
 def _name(run: str) -> Name | None:
     wholes: dict[str, None] = {}
     parts: list[str] = []
@@ -101,7 +119,8 @@ def _name(run: str) -> Name | None:
         wholes[_joined(run)] = None
     if not parts and not wholes:
         return None
-    return Name(tuple(wholes), tuple(parts[:MAX_PARTS]))
+    code = bool(wholes) and _CODE.search(run) is not None
+    return Name(tuple(wholes), tuple(parts[:MAX_PARTS]), code)
 
 
 def _releases(number: str) -> Iterator[str]:
@@ -116,7 +135,7 @@ def _joined(name: str) -> str:
 
 def unspaced(word: str) -> bool:
     """Return whether a word is of a script that has no blanks between words."""
-    return _UNSPACED_WORD.match(word) is not None
+    return _UNSPACED_RUN.match(word) is not None
 
 
 def folded(word: str) -> str:

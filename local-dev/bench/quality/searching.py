@@ -120,7 +120,7 @@ async def _index(logic: Any, service: Any, pages: Sequence[Page]) -> None:
 
 
 async def _asked(logic: Any, service: Any, names: dict[str, str], question: Question, mode: SearchMode) -> Ranking:
-    request = SearchRequest(query=question.query, corpus_name=CORPUS, top_k=TOP_K, mode=mode)
+    request = SearchRequest(query=question.query, corpus_name=CORPUS, top_k=TOP_K, mode=mode, max_per_document=None)
     began = time.perf_counter()
     result: SearchResult = await logic.execute_search(service, OWNER, request)
     seconds = time.perf_counter() - began

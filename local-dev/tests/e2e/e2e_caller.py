@@ -63,7 +63,7 @@ class Caller:
         return job
 
     def search(self, query: str, corpus: str, **more: Any) -> list[dict[str, Any]]:
-        body = {"query": query, "corpus_name": corpus} | more
+        body = {"query": query, "corpus_name": corpus, "max_per_document": None} | more
         answer = self.request("POST", "/api/embedding/search", json=body)
         assert answer.status_code == 200, answer.text
         results: list[dict[str, Any]] = answer.json()["results"]

@@ -104,8 +104,12 @@ async def get_document(
     await enforcer.check(ctx)
     filters = {"corpus_name": name, "document_id": document_id}
     after = _CHUNKS.read(cursor, filters)
-    document, chunks = await execute_read_document(
-        service, ctx.owner, name, document_id, after=-1 if after is None else after, limit=limit + 1
+    document, chunks = await within_deadline(
+        execute_read_document(
+            service, ctx.owner, name, document_id, after=-1 if after is None else after, limit=limit + 1
+        ),
+        settings.SYNC_TIMEOUT_SECONDS,
+        "a smaller limit",
     )
     following = _CHUNKS.write(chunks[limit - 1]["chunk_index"], filters) if len(chunks) > limit else None
     emit(AuditEvent.DOCUMENT_READ, ctx, corpus_name=name, document_id=document_id)

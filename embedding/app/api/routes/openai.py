@@ -16,7 +16,7 @@ from app.api.schemas import (
 )
 from app.config import settings
 from app.core.errors import DimensionMismatchError, ModelMismatchError
-from app.core.logic import Embedding, execute_embed, execute_read_tokens
+from app.core.logic import Embedding, execute_embed_inputs
 from app.core.vectors import encode_base64
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
@@ -68,11 +68,11 @@ async def embed_openai(
     await enforcer.check(ctx)
     admit(payload, ctx, ignore_unknown=True)
     _check_model(payload, service)
-    texts = execute_read_tokens(service, payload.inputs)
+    inputs = payload.inputs
     embedded = await within_deadline(
-        execute_embed(service, texts), settings.SYNC_TIMEOUT_SECONDS, "fewer texts in one request"
+        execute_embed_inputs(service, inputs), settings.SYNC_TIMEOUT_SECONDS, "fewer texts in one request"
     )
-    emit(AuditEvent.OPENAI_EMBED_COMPLETE, ctx, texts=len(texts), tokens=embedded.tokens)
+    emit(AuditEvent.OPENAI_EMBED_COMPLETE, ctx, texts=len(inputs), tokens=embedded.tokens)
     vectors: list[Any] = list(embedded.vectors)
     if payload.encoding_format == "base64":
         vectors = [encode_base64(vector) for vector in vectors]

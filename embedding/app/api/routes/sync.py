@@ -19,11 +19,13 @@ from ml_shared.telemetry.logs import job_context
 
 SEARCH_DESCRIPTION = (
     "`vector` goes by meaning, `text` by words, `hybrid` by both. `score` is what orders the results, and what `min_score` "
-    "is compared with: the cosine similarity (`vector`), BM25 as a share of its limit (`text`), or the sum of both, "
-    "weighed (`hybrid`). With several `queries` it is their fused rank as a share of the highest possible, and "
-    "`min_score` is compared with each query's own score. A `rerank_score`, where there is one, orders instead. At most "
-    "`max_per_document` results are of one document. A query that is longer than the model reads is cut, with a warning. "
-    "What was not asked for is left out of a result."
+    "is compared with: the cosine similarity (`vector`), BM25 as a share of its limit, 0.45 for each of the query's words "
+    "once (`text`), or a weighted sum of that and of how near the passage is among the nearest hundred (`hybrid`). In `text` "
+    'and `hybrid`, `"words in quotation marks"` must stand in the passage as they are, and a `-word` must not. With several '
+    "`queries` the score is their fused rank as a share of the highest possible, and `min_score` is compared with each "
+    "query's own score. A `rerank_score`, where there is one, orders instead. At most `max_per_document` results are of one "
+    "document. A query that is longer than the model reads is cut, with a warning. What was not asked for is left out of a "
+    "result."
 )
 
 router = APIRouter(route_class=GuardedRoute, tags=["sync"])

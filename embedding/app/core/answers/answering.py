@@ -1,5 +1,6 @@
 """A search's answer: one page of its order, with what was asked of each passage."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -149,14 +150,12 @@ class Answering:
             places = [(passage["document_id"], passage["chunk_index"]) for passage in passages]
             surroundings = await around(connection, scope, places, request.context)
         highlighter = Highlighter(self.questions.parsed, self.languages) if request.highlights else None
-        return Answer(
-            [
-                self._hit(one, passage, surrounding, highlighter)
-                for one, passage, surrounding in zip(page, passages, surroundings, strict=True)
-            ],
-            wanted if len(read) > wanted else None,
-            await self._facets(connection, order),
-        )
+        results = []
+        for one, passage, surrounding in zip(page, passages, surroundings, strict=True):
+            results.append(self._hit(one, passage, surrounding, highlighter))
+            if highlighter is not None:  # some milliseconds for a long text, and there may be a hundred
+                await asyncio.sleep(0)
+        return Answer(results, wanted if len(read) > wanted else None, await self._facets(connection, order))
 
     async def _facets(self, connection: Any, order: Order) -> dict[str, Facet] | None:
         keys = list(dict.fromkeys(self.request.facets or ()))

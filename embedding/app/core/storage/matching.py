@@ -13,13 +13,17 @@ from app.core.queries import ParsedQuery, WeightedTerm
 from app.core.ranking import Candidate
 from app.core.storage.older_words import older_matching
 from app.core.storage.search import Scope, candidate_of
-from app.core.terms import FREQUENCIES, SAMPLES, Term, corpus_key
+from app.core.terms import FREQUENCIES, SAMPLES, CorpusKey, Term, corpus_key
 
 SATURATION: Final = 1.2
 LENGTH_SHARE: Final = 0.4
 # BM25's k1 and b; chunks are cut alike, so their length says less than the textbook's 0.75
-MAX_CANDIDATES: Final = 3_000
-# that the rarest words may match; common words' matches are bounded by the same number
+MAX_CANDIDATES: Final = 1_000
+# that the rarest words may match; common words' matches are bounded by twice that
+MAX_READ: Final = 400
+# whose own numbers are read, 45 µs each
+MAX_TERMS: Final = 16
+# that weigh the most are looked for; an error's text has more, and is found by these
 MAX_RANKED: Final = 1_000
 # of these are looked at for their phrases
 MIN_SAMPLED: Final = 32
@@ -43,19 +47,39 @@ CROSS JOIN LATERAL (SELECT CASE WHEN coarse.matches < {MIN_SAMPLED}
                                 THEN {_COUNTED.format(numbers="given.fine")} END AS matches) AS fine
 """  # noqa: S608 - expressions of our own
 
-MATCHES: Final = """
-WITH asked AS (
-    SELECT * FROM unnest($3::int[], $4::float8[], $5::text[]) AS given (number, frequency, numbers)
-),
+# Where few rows are candidates, each word's are asked of the index; where many have to be passed for few that have several words,
+# these few's own numbers are read.
+HITS_BY_INDEX: Final = """
+asked AS (SELECT * FROM unnest($3::int[], $4::float8[], $5::text[]) AS given (number, frequency, numbers)),
 hits AS MATERIALIZED (
     SELECT asked.number, asked.frequency, found.corpus, found.document_id, found.id, found.length
     FROM asked CROSS JOIN LATERAL (
         SELECT c.corpus, c.document_id, c.id, c.length
         FROM chunk_terms c {join}
         WHERE c.numbers && asked.numbers::bigint[] {required} AND {scope} {where}
-        LIMIT {max_matches}
+        LIMIT {max_rows}
     ) AS found
+)"""
+HITS_BY_ROW: Final = """
+asked AS (
+    SELECT number, frequency, unnest(numbers::bigint[]) AS one
+    FROM unnest($3::int[], $4::float8[], $5::text[]) AS given (number, frequency, numbers)
 ),
+candidates AS MATERIALIZED (
+    SELECT c.corpus, c.document_id, c.id, c.length, c.numbers
+    FROM chunk_terms c {join}
+    WHERE {scope} {required} {where}
+    LIMIT {max_rows}
+),
+hits AS MATERIALIZED (
+    SELECT asked.number, asked.frequency, corpus, document_id, id, length
+    FROM candidates
+    CROSS JOIN LATERAL (
+        SELECT one FROM unnest(candidates.numbers) AS said (one) WHERE one = ANY({every}::bigint[])
+    ) AS said JOIN asked USING (one)
+)"""
+MATCHES: Final = """
+WITH {hits},
 said AS (
     SELECT number, corpus, document_id, id, max(length)::float8 AS length, max(frequency) AS frequency
     FROM hits GROUP BY number, corpus, document_id, id
@@ -91,6 +115,7 @@ class _Counted:
     term: Term
     weight: float
     matches: int
+    whole: bool
 
 
 async def matching(
@@ -123,46 +148,59 @@ async def _matching(
     if not counted:
         return []
     every = sum(one.weight for one in counted)
-    there = [one for one in counted if one.matches]
+    heaviest = sorted((one for one in counted if one.matches), key=lambda one: -one.weight)[:MAX_TERMS]
+    there = sorted(heaviest, key=lambda one: one.matches)
     if not there:
         return []
-    required = [term.numbers(keys) for term in query.required]
-    for drivers in _drivers(there, keys, rows, limit) if not required else [required]:
-        found = await _found(connection, scope, query, there, drivers, keys, languages, every=every, limit=limit)
-        if len(found) >= min(limit, MAX_RANKED) or required:
+    plans = _plans(there, keys, rows, limit)
+    if required := [term.numbers(keys) for term in query.required]:
+        plans = [_Plan(required)]
+    found: list[Candidate] = []
+    for plan in plans:
+        found = await _found(connection, scope, query, there, plan, keys, languages, every=every, limit=limit)
+        if len(found) >= limit:
             break
     return found
 
 
-def _drivers(there: Sequence[_Counted], keys: Sequence[bytes], rows: int, limit: int) -> list[list[list[int]]]:
-    """Return what candidates must have, the narrowest first: of each list of numbers, one.
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What candidates must have: of each list of numbers, one."""
 
-    Either any of the rarest words, so many as match few enough together; or, where even the rarest matches too many, several words
-    at once, and fewer if that finds too little.
+    required: Sequence[list[int]]
+    by_row: bool = False
+
+
+def _plans(there: Sequence[_Counted], keys: Sequence[CorpusKey], rows: int, limit: int) -> list[_Plan]:
+    """Return how candidates are found, the best way first; the next one where that finds too little.
+
+    Either any of the rarest words, so many as match few enough together; or, where even the rarest matches too many, several words at
+    once, and of one word alone those that say it most often.
     """
     rare: list[int] = []
     matches = 0
     for one in there:
         if limit <= matches <= MAX_CANDIDATES < matches + one.matches:
-            return [[rare], [rare + one.term.numbers(keys)]]
+            return [_Plan([rare]), _Plan([rare + one.term.numbers(keys)])]
         matches += one.matches
         rare += one.term.numbers(keys)
     if matches <= MAX_CANDIDATES or there[0].matches < limit:
-        return [[rare]]
-    most: list[list[int]] = []
+        return [_Plan([rare])]
+    together: list[list[int]] = []
     expected = float(rows)
-    for one in there[: 2 * MAX_REQUIRED]:
+    for one in filter(lambda one: one.whole, there):
         expected *= one.matches / max(rows, 1)
-        most.append(one.term.numbers(keys))
-        if expected <= MAX_CANDIDATES or len(most) == MAX_REQUIRED:
+        together.append(one.term.numbers(keys))
+        if expected <= MAX_CANDIDATES or len(together) == MAX_REQUIRED:
             break
-    return [most[:count] for count in range(len(most), 0, -1)]
+    several = [_Plan(together[:count], by_row=True) for count in range(len(together), 1, -1)]
+    return [*several, _Plan([there[0].term.numbers(keys)])]
 
 
 async def _counted(
-    connection: Any, scope: Scope, terms: Sequence[WeightedTerm], keys: Sequence[bytes], rows: int
+    connection: Any, scope: Scope, terms: Sequence[WeightedTerm], keys: Sequence[CorpusKey], rows: int
 ) -> list[_Counted]:
-    """Return terms with how many chunks have them and what they weigh, the rarest first."""
+    """Return terms with how many chunks have them, and what they weigh."""
     found = await connection.fetch(
         COUNTS,
         scope.owner,
@@ -178,8 +216,8 @@ async def _counted(
         weight = one.weight * math.log(1 + (rows - matches + 0.5) / (matches + 0.5))
         if not matches and one.optional:
             continue
-        counted.append(_Counted(one.term, weight, matches))
-    return sorted(counted, key=lambda one: one.matches)
+        counted.append(_Counted(one.term, weight, matches, whole=not one.optional))
+    return counted
 
 
 async def _found(
@@ -187,37 +225,43 @@ async def _found(
     scope: Scope,
     query: ParsedQuery,
     there: Sequence[_Counted],
-    drivers: Sequence[list[int]],
-    keys: Sequence[bytes],
+    plan: _Plan,
+    keys: Sequence[CorpusKey],
     languages: Sequence[str],
     *,
     every: float,
     limit: int,
 ) -> list[Candidate]:
     asked = [
-        (number, float(frequency), _array(one.term.numbers(keys, step)))
+        (number, float(frequency), one.term.numbers(keys, step))
         for number, one in enumerate(there)
         for step, frequency in enumerate(FREQUENCIES)
     ]
-    asked += [(LEFT_OUT, 0.0, _array(term.numbers(keys))) for term in query.left_out(languages)]
+    asked += [(LEFT_OUT, 0.0, term.numbers(keys)) for term in query.left_out(languages)]
     conditions = scope.conditions(8)
     first = 8 + len(conditions.parameters)
-    parameters: list[Any] = [*conditions.parameters, *drivers]
-    required = "".join(f" AND c.numbers && ${first + place}::bigint[]" for place in range(len(drivers)))
-    first += len(drivers)
+    parameters: list[Any] = [*conditions.parameters, *plan.required]
+    required = "".join(f" AND c.numbers && ${first + place}::bigint[]" for place in range(len(plan.required)))
+    first += len(plan.required)
     patterns = query.patterns
     parameters += patterns
     phrases = "".join(
         f" AND concat_ws(E'\\n', array_to_string(c.heading_path, E'\\n'), c.text) ~ ${first + place}"
         for place in range(len(patterns))
     )
-    statement = MATCHES.format(
+    if plan.by_row:
+        parameters.append([number for _, _, numbers in asked for number in numbers])
+    hits = (HITS_BY_ROW if plan.by_row else HITS_BY_INDEX).format(
+        every=f"${7 + len(parameters)}",
         scope=_SCOPE,
         join=conditions.join,
         where=conditions.where,
         required=required,
+        max_rows=MAX_READ if plan.by_row else 2 * MAX_CANDIDATES,
+    )
+    statement = MATCHES.format(
+        hits=hits,
         phrases=phrases,
-        max_matches=2 * MAX_CANDIDATES,
         max_ranked=2 * MAX_CANDIDATES if patterns else MAX_RANKED,
         left_out=LEFT_OUT,
         saturation=SATURATION,
@@ -229,7 +273,7 @@ async def _found(
         scope.corpora,
         [number for number, _, _ in asked],
         [frequency for _, frequency, _ in asked],
-        [numbers for _, _, numbers in asked],
+        [_array(numbers) for _, _, numbers in asked],
         [one.weight / every for one in there],
         limit,
         *parameters,

@@ -51,11 +51,10 @@ WHERE c.owner = $1 AND c.corpus = ANY($2::text[]) AND c.document_id = $3 AND c.c
 ORDER BY c.chunk_index DESC LIMIT $5
 """
 READ_VECTOR: Final = """
-SELECT c.id, vectors.embedding FROM chunks c
-JOIN vectors ON (vectors.owner, vectors.corpus, vectors.document_id, vectors.id, vectors.model_id)
-              = (c.owner, c.corpus, c.document_id, c.id, $5)
+SELECT c.id, v.embedding FROM chunks c
+JOIN vectors v ON v.owner = c.owner AND v.corpus = c.corpus AND v.document_id = c.document_id AND v.id = c.id
 JOIN documents ON documents.owner = c.owner AND documents.corpus = c.corpus AND documents.id = c.document_id
-WHERE c.owner = $1 AND c.corpus = ANY($2::text[]) AND c.document_id = $3 AND c.chunk_index = $4
+WHERE c.owner = $1 AND c.corpus = ANY($2::text[]) AND c.document_id = $3 AND c.chunk_index = $4 AND v.model_id = $5
   AND documents.indexed_at IS NOT NULL
 """
 READ_METADATA: Final = """
