@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
-from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from app.api.openai_errors import OpenAiErrors
 from app.api.routes import async_, corpora, health, openai, sync
@@ -39,9 +38,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             open_embedding(settings, command_timeout_seconds=settings.SYNC_TIMEOUT_SECONDS)
         )
         app.state.embedding = embedding
-        with suppress_instrumentation():  # each look would be a trace of its own
-            await stack.enter_async_context(settling(settings, embedding.pool))
-            renewing = asyncio.create_task(keep_renewing(embedding.pool))
+        await stack.enter_async_context(settling(settings, embedding.pool))
+        renewing = asyncio.create_task(keep_renewing(embedding.pool))
         stack.callback(renewing.cancel)
         app.state.readings.add(lambda: read_gauges(embedding), kept_seconds=VECTORS_KEPT_SECONDS)
         yield

@@ -52,7 +52,7 @@ def test_it_measures_the_service_and_keeps_the_figures(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "bench.search", "--chunks", "1", "--churn-chunks", "128", "--refreshes", "1"),
-            *("--queries", "2", "--out", str(out)),
+            *("--queries", "2", "--modes", "vector", "--out", str(out)),
         ],
         cwd=LOCAL_DEV,
         capture_output=True,

@@ -234,9 +234,9 @@ async def _index(
     chunks: Sequence[Piece],
     before_write: Callable[[], Awaitable[None]] | None,
 ) -> IndexResult:
-    own = served.settings
+    settings = served.settings
     indexer = Indexer(
-        service.pool, served.endpoint, served.model, own.EMBEDDING_MAX_TOKENS, own.EMBEDDING_PASSAGE_PREFIX
+        service.pool, served.endpoint, served.model, settings.EMBEDDING_MAX_TOKENS, settings.EMBEDDING_PASSAGE_PREFIX
     )
     return await indexer.index(write, chunks, before_write)
 

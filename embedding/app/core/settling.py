@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import asyncpg
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from app.config import Settings
 from app.core.metrics import SETTLE_SECONDS, SETTLED_ROWS
@@ -197,8 +198,9 @@ async def _keep_looking(mover: Settling) -> None:
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         try:
-            while await mover.look():
-                pass
+            with suppress_instrumentation():  # each look would be a trace of its own
+                while await mover.look():
+                    pass
         except (ServiceError, asyncpg.PostgresError) as error:
             if not failing:
                 logger.warning("vectors_not_settled", extra={"error": f"{type(error).__name__}: {error}"})

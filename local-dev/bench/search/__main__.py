@@ -105,8 +105,9 @@ async def _measure(chosen: argparse.Namespace) -> dict[str, Any]:
                 found["load"] = await _load(bench, maker, chosen.chunks, chosen.writers)
                 for scope in await scopes(bench, owner_of(0), owner_of(1)):
                     exact = await exact_ms(bench, maker, scope, chosen.queries)
-                    cells = [(mode, clients, False) for mode in SearchMode for clients in CLIENTS]
-                    cells += [(SearchMode.TEXT, clients, True) for clients in CLIENTS]
+                    modes = [SearchMode(mode) for mode in chosen.modes]
+                    cells = [(mode, clients, False) for mode in modes for clients in CLIENTS]
+                    cells += [(SearchMode.TEXT, clients, True) for clients in CLIENTS if SearchMode.TEXT in modes]
                     for mode, clients, common in cells:
                         one = await asked(bench, maker, scope, mode, clients, chosen.queries, common=common)
                         found["asked"] += [row | {"exact_ms": exact} for row in rows([one])]
@@ -123,6 +124,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--chunks", type=int, default=200_000, help="of all owners; 0 leaves this part out")
     parser.add_argument("--churn-chunks", type=int, default=100_000, help="of the corpus that changes; 0 leaves it out")
     parser.add_argument("--refreshes", type=int, default=30)
+    parser.add_argument("--modes", nargs="+", choices=[*SearchMode], default=[*SearchMode])
     parser.add_argument("--queries", type=int, default=100, help="a row of the table")
     parser.add_argument("--writers", type=int, default=4, help="documents that are written at once")
     parser.add_argument("--seed", type=int, default=1)

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from bench.search.data import GROUPS, Maker
+from bench.search.data import Maker
 from bench.search.service import Bench
 from ml_shared.contracts.embedding import SearchMode, SearchRequest
 
 TOP_K: Final = 10
 EVERY_ROW: Final = 10**9
+CHUNKS: Final = """
+SELECT sum(chunk_count) AS chunks FROM documents WHERE owner = $1 AND corpus = ANY($2::text[]) AND metadata @> $3
+"""
 CLIENTS: Final = (1, 16)
 
 
@@ -47,14 +50,14 @@ async def scopes(bench: Bench, large: str, small: str) -> list[Scope]:
     found = []
     for name, owner, one, group in (
         ("a corpus of the 60 % owner", large, True, None),
-        ("by metadata, of the 60 % owner", large, False, GROUPS - 1),
+        ("by metadata, of the 60 % owner", large, False, 0),
         ("the 1 % owner", small, False, None),
         ("the 60 % owner", large, False, None),
     ):
-        rows = await bench.fetch("SELECT name, chunk_count FROM corpora WHERE owner = $1 ORDER BY name", owner)
-        rows = rows[:1] if one else rows
-        chunks = sum(row["chunk_count"] for row in rows) // (1 if group is None else GROUPS)
-        found.append(Scope(name, owner, tuple(row["name"] for row in rows), chunks, group))
+        rows = await bench.fetch("SELECT name FROM corpora WHERE owner = $1 ORDER BY name", owner)
+        corpora = tuple(row["name"] for row in (rows[:1] if one else rows))
+        [counted] = await bench.fetch(CHUNKS, owner, corpora, {} if group is None else {"group": group})
+        found.append(Scope(name, owner, corpora, counted["chunks"], group))
     return found
 
 
