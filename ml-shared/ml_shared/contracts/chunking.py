@@ -47,8 +47,7 @@ class ChunkRequest(ChunkingOptions):
     text: Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS)]
     format: Choice[TextFormat] = TextFormat.MARKDOWN
     repeat_table_header: Annotated[
-        bool,
-        Field(description="whether a chunk that goes on with a table says the table's header in `context`"),
+        bool, Field(description="whether a chunk that goes on with a table says the table's header in `context`")
     ] = False
     job_id: Identifier | None = None
 

@@ -5,15 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ml_shared.contracts.base import (
-    CorpusName,
-    Identifier,
-    Metadata,
-    PeerModel,
-    RequestModel,
-    Timestamp,
-    Url,
-)
+from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
 from ml_shared.contracts.queueing import BATCH_MAX, HandOutFields, StageFields
 from ml_shared.contracts.values import Choice, Count, PeerTimestamp, Told
 from ml_shared.web.urls import URL_MAX_CHARACTERS
@@ -79,8 +71,7 @@ class ChunkIn(RequestModel):
     end: Count = 0
     token_count: Count = 0
     heading_path: Annotated[
-        list[Annotated[Told, Field(max_length=MAX_HEADING_CHARACTERS)]],
-        Field(max_length=MAX_HEADINGS),
+        list[Annotated[Told, Field(max_length=MAX_HEADING_CHARACTERS)]], Field(max_length=MAX_HEADINGS)
     ] = Field(default_factory=list)
 
 
@@ -154,11 +145,7 @@ def _check_query(query: str) -> str:
 class SearchRequest(RequestModel):
     """`POST /search` in one corpus (`corpus_name`) or several (`corpora`); `default` when neither is given."""
 
-    query: Annotated[
-        str,
-        Field(min_length=1, max_length=MAX_QUERY_CHARACTERS),
-        AfterValidator(_check_query),
-    ]
+    query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS), AfterValidator(_check_query)]
     corpus_name: CorpusName | None = None
     corpora: Annotated[list[CorpusName], Field(min_length=1, max_length=20)] | None = None
     top_k: Annotated[int, Field(ge=1, le=100)] = 10

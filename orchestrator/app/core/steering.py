@@ -7,13 +7,7 @@ import asyncpg
 from app.core import metrics
 from app.core.errors import BatchNotFoundError, JobNotFoundError
 from app.core.jobs import batches, cancelling, retrying
-from ml_shared.contracts.batches import (
-    BatchAccepted,
-    BatchPage,
-    BatchRequest,
-    BatchRetried,
-    BatchView,
-)
+from ml_shared.contracts.batches import BatchAccepted, BatchPage, BatchRequest, BatchRetried, BatchView
 from ml_shared.contracts.jobs import JobAccepted, JobRetried, JobStatus
 from ml_shared.contracts.values import uuid_of
 from ml_shared.names import Operation
@@ -43,11 +37,7 @@ class Steering:
         }
         with work_span(SUBMIT_BATCH_SPAN, attributes=known):
             return await batches.submit(
-                self._pool,
-                owner,
-                request,
-                idempotency_key=idempotency_key,
-                max_open_jobs=self._max_open_jobs,
+                self._pool, owner, request, idempotency_key=idempotency_key, max_open_jobs=self._max_open_jobs
             )
 
     async def batch(self, owner: str, batch_id: str) -> BatchView:
@@ -99,11 +89,7 @@ class Steering:
         if found is None:
             raise JobNotFoundError
         return await retrying.retry(
-            self._pool,
-            owner,
-            found,
-            traceparent=traceparent,
-            max_open_jobs=self._max_open_jobs,
+            self._pool, owner, found, traceparent=traceparent, max_open_jobs=self._max_open_jobs
         )
 
     async def retry_batch(self, owner: str, batch_id: str) -> tuple[BatchRetried, bool]:
