@@ -21,21 +21,13 @@ class Settings(ServiceSettings):
     EMBEDDING_URL: str = Field(description="the embedding VM's own address")
 
     SCRAPING_IN_FLIGHT: int = Field(
-        default=8,
-        gt=0,
-        description="most scraping jobs handed out; twice the worker slots",
+        default=8, gt=0, description="most scraping jobs handed out; twice the worker slots"
     )
     CHUNKING_IN_FLIGHT: int = Field(default=4, gt=0, description="most chunking calls under way")
     EMBEDDING_IN_FLIGHT: int = Field(
-        default=4,
-        gt=0,
-        description="most embedding jobs handed out; twice the worker slots",
+        default=4, gt=0, description="most embedding jobs handed out; twice the worker slots"
     )
-    HIGH_WATER_JOBS: int = Field(
-        default=1000,
-        gt=0,
-        description="most jobs behind a stage before it gets no new work",
-    )
+    HIGH_WATER_JOBS: int = Field(default=1000, gt=0, description="most jobs behind a stage before it gets no new work")
     HIGH_WATER_CONTENT_BYTES: int = Field(default=2 * 2**30, gt=0, description="most bytes of content kept, likewise")
     MAX_OPEN_JOBS_PER_OWNER: int = Field(default=100_000, gt=0, description="most unfinished jobs of an owner")
 
@@ -43,9 +35,7 @@ class Settings(ServiceSettings):
     QUEUE_LEASE_SECONDS: float = Field(default=900, gt=0, description="from the stage's answer to a worker's start")
     RUN_LEASE_SECONDS: float = Field(default=60, gt=0, description="between a worker's signs of life")
     STAGE_DEADLINE_SECONDS: float = Field(
-        default=360,
-        gt=0,
-        description="longest a started attempt may run: just above the workers' longest hard limit",
+        default=360, gt=0, description="longest a started attempt may run: just above the workers' longest hard limit"
     )
     MAX_STAGE_ATTEMPTS: int = Field(default=4, gt=0, description="attempts of a stage that a worker may start")
     MAX_DEFERRED_SECONDS: float = Field(default=86_400, gt=0, description="longest a stage may be put off in all")
@@ -55,9 +45,7 @@ class Settings(ServiceSettings):
 
     MAX_CONTENT_BYTES: int = Field(default=32 * 2**20, gt=0, description="longest page or list of chunks")
     CONTENT_TTL_HOURS: float = Field(
-        default=24,
-        gt=0,
-        description="longest that content outlives its job; it goes earlier when room is short",
+        default=24, gt=0, description="longest that content outlives its job; it goes earlier when room is short"
     )
 
     @field_validator("DATABASE_URL", "CONTENT_STORE_URL")

@@ -52,11 +52,7 @@ app.add_middleware(
     BodyMiddleware,
     limits=BodyLimits.of(
         settings,
-        routes={
-            "/content": settings.MAX_CONTENT_BYTES,
-            "/jobs/batch": BATCH_MAX_BYTES,
-            "/jobs": JOB_MAX_BYTES,
-        },
+        routes={"/content": settings.MAX_CONTENT_BYTES, "/jobs/batch": BATCH_MAX_BYTES, "/jobs": JOB_MAX_BYTES},
     ),
 )
 app.add_middleware(RequestIdMiddleware)

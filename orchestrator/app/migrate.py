@@ -25,10 +25,7 @@ async def _create_database(database_url: str, name: str) -> None:
 async def _run() -> None:
     content_name = settings.CONTENT_STORE_URL.partition("?")[0].rpartition("/")[2]
     await _create_database(settings.DATABASE_URL, content_name)
-    for url, folder in (
-        (settings.DATABASE_URL, MIGRATIONS),
-        (settings.CONTENT_STORE_URL, CONTENT_MIGRATIONS),
-    ):
+    for url, folder in ((settings.DATABASE_URL, MIGRATIONS), (settings.CONTENT_STORE_URL, CONTENT_MIGRATIONS)):
         await migrate(url, folder)
 
 

@@ -213,6 +213,20 @@ async def test_a_batch_does_not_wait_for_a_job_that_a_report_has_locked(core: Co
     assert await cancelling.go_on(core.pool) == 1
 
 
+async def test_a_cancel_locks_lanes_in_the_order_that_everybody_keeps(core: Core) -> None:
+    """Waiting for the first of them it holds no other: whoever has that one may go on to the rest."""
+    hosts = [f"h{number:02}.test" for number in range(30)]
+    batch = await submit(core, *(f"http://{host}/" for host in hosts))
+    for host in reversed(hosts):  # another order on disk
+        await core.pool.execute("UPDATE lanes SET next_at = next_at WHERE host = $1", host)
+    async with held(core.pool) as other:
+        await other.execute("SELECT 1 FROM lanes WHERE host = $1 FOR UPDATE", hosts[0])
+        cancelled = asyncio.create_task(cancelling.cancel_batch(core.pool, "key:a", UUID(batch.batch_id)))
+        await waits_for_a_lock(core.pool)
+        await other.execute("SELECT 1 FROM lanes WHERE host = ANY($1) FOR UPDATE", hosts)
+    assert await cancelled == 30
+
+
 async def test_a_job_that_is_parked_while_another_of_its_host_is_cancelled_is_not_forgotten(core: Core) -> None:
     job_id = await core.submit("http://one.test/a")
     async with held(core.pool) as submission:

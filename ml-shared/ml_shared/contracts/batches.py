@@ -67,8 +67,7 @@ class BatchView(PeerModel):
     counts: BatchCounts
     progress: float = Field(description="the share of its jobs that have ended, 0 to 1")
     estimated_end_at: PeerTimestamp | None = Field(
-        default=None,
-        description="if it goes on as in the last minutes; absent while nothing of it ended in these",
+        default=None, description="if it goes on as in the last minutes; absent while nothing of it ended in these"
     )
     cancel_asked_at: PeerTimestamp | None = None
     retry_of: str | None = Field(default=None, description="the batch whose failed jobs these are again")

@@ -57,8 +57,7 @@ class ChunkRequest(ChunkingOptions):
     text: Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS)]
     format: Choice[TextFormat] = TextFormat.MARKDOWN
     repeat_table_header: Annotated[
-        bool,
-        Field(description="whether a chunk that goes on with a table says the table's header in `context`"),
+        bool, Field(description="whether a chunk that goes on with a table says the table's header in `context`")
     ] = False
     pages: Annotated[list[PageStart], Field(max_length=MAX_PAGES)] = Field(
         default_factory=list,

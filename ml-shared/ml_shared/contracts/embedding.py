@@ -79,8 +79,7 @@ class ChunkIn(RequestModel):
     end: Count = 0
     token_count: Count = 0
     heading_path: Annotated[
-        list[Annotated[Told, Field(max_length=MAX_HEADING_CHARACTERS)]],
-        Field(max_length=MAX_HEADINGS),
+        list[Annotated[Told, Field(max_length=MAX_HEADING_CHARACTERS)]], Field(max_length=MAX_HEADINGS)
     ] = Field(default_factory=list)
 
 

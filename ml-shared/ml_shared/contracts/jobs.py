@@ -5,15 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ml_shared.contracts.base import (
-    CorpusName,
-    Identifier,
-    Metadata,
-    PeerModel,
-    RequestModel,
-    Timestamp,
-    Url,
-)
+from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
 from ml_shared.contracts.chunking import ChunkingOptions
 from ml_shared.contracts.scraping import Extraction
 from ml_shared.contracts.values import BigCount, Choice, PeerTimestamp, Stats, Told
@@ -179,8 +171,7 @@ class ProgressReport(RequestModel):
     stage: Choice[Stage]
     phase: Choice[ProgressPhase]
     start_id: Identifier | None = Field(
-        default=None,
-        description="of `started`, one a delivery of the task: the same again is the same start",
+        default=None, description="of `started`, one a delivery of the task: the same again is the same start"
     )
     done: BigCount | None = None
     total: BigCount | None = None

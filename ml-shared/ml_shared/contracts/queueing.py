@@ -40,8 +40,7 @@ class EnqueueAnswer(PeerModel):
     task_id: str
     status: Literal["queued"] = "queued"
     queue_epoch: str | None = Field(
-        default=None,
-        description="names this life of the queue's Redis; another value means that it was wiped",
+        default=None, description="names this life of the queue's Redis; another value means that it was wiped"
     )
 
 

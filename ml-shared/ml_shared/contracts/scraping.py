@@ -87,13 +87,10 @@ class Extraction(PeerModel):
 
     method: Annotated[str, Field(max_length=METHOD_MAX_CHARACTERS)] = Field(description="how the text was found")
     kept_share: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        default=None,
-        description="share of the words that the page shows which the text has, roughly",
+        default=None, description="share of the words that the page shows which the text has, roughly"
     )
     warnings: Annotated[
-        list[ExtractionWarning],
-        BeforeValidator(_known_once),
-        Field(max_length=len(ExtractionWarning)),
+        list[ExtractionWarning], BeforeValidator(_known_once), Field(max_length=len(ExtractionWarning))
     ] = Field(
         default_factory=list,
         description=(

@@ -14,14 +14,7 @@ from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 import orjson
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BeforeValidator,
-    Field,
-    Strict,
-    StringConstraints,
-)
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Strict, StringConstraints
 from pydantic_core import PydanticCustomError
 
 METADATA_MAX_BYTES: Final = 16_384
@@ -43,8 +36,7 @@ IDEMPOTENCY_KEY_MAX_CHARACTERS: Final = 255
 
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _TIME: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,12})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)",
-    re.ASCII,
+    r"\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,12})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
 _DECIMAL: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE | re.ASCII)

@@ -44,15 +44,10 @@ JobId = Annotated[Identifier, Path(description="what `POST /jobs` answered")]
 IdempotencyHeader = Annotated[IdempotencyKey | None, Header(description="a repeat within 24 h gets the same job")]
 BatchId = Annotated[Identifier, Path(description="what `POST /jobs/batch` answered")]
 BatchIdempotencyHeader = Annotated[
-    IdempotencyKey | None,
-    Header(alias="Idempotency-Key", description="a repeat within 24 h gets the same batch"),
+    IdempotencyKey | None, Header(alias="Idempotency-Key", description="a repeat within 24 h gets the same batch")
 ]
 BatchLimit = Annotated[
-    int,
-    Field(ge=1, le=50),
-    Strict(),
-    DECIMAL_DIGITS,
-    Query(description="most items of the page; each is counted"),
+    int, Field(ge=1, le=50), Strict(), DECIMAL_DIGITS, Query(description="most items of the page; each is counted")
 ]
 PreferHeader = Annotated[
     str | None,
@@ -65,21 +60,11 @@ CorpusFilter = Annotated[CorpusName | None, Query(description="jobs of this corp
 BatchFilter = Annotated[UUID | None, Query(description="jobs of this batch")]
 CreatedAfter = Annotated[Timestamp | None, Query(description="jobs submitted after this time (RFC 3339)")]
 HostFilter = Annotated[
-    Annotated[
-        str,
-        StringConstraints(max_length=HOST_MAX_CHARACTERS),
-        AfterValidator(_read_host),
-    ]
-    | None,
+    Annotated[str, StringConstraints(max_length=HOST_MAX_CHARACTERS), AfterValidator(_read_host)] | None,
     Query(description="jobs of this host, with its port where the URL has one: `site.test`"),
 ]
 UrlPrefixFilter = Annotated[
-    Annotated[
-        str,
-        StringConstraints(min_length=1, max_length=URL_MAX_CHARACTERS),
-        AfterValidator(_check_text),
-    ]
-    | None,
+    Annotated[str, StringConstraints(min_length=1, max_length=URL_MAX_CHARACTERS), AfterValidator(_check_text)] | None,
     Query(description="jobs whose URL, as submitted, begins with this"),
 ]
 ErrorCodeFilter = Annotated[

@@ -17,10 +17,7 @@ CONTENT_MIGRATIONS: Final = MIGRATIONS / "content"
 
 async def _json_columns(connection: Any) -> None:
     await connection.set_type_codec(
-        "jsonb",
-        schema="pg_catalog",
-        encoder=lambda value: orjson.dumps(value).decode(),
-        decoder=orjson.loads,
+        "jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
     )
 
 

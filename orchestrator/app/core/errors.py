@@ -1,12 +1,6 @@
 """Errors of the orchestrator's own."""
 
-from ml_shared.errors import (
-    ConflictError,
-    ForbiddenError,
-    InvalidError,
-    NotFoundError,
-    RateLimitedError,
-)
+from ml_shared.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, RateLimitedError
 
 
 class JobNotFoundError(NotFoundError):

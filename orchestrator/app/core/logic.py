@@ -21,12 +21,7 @@ from app.core.dispatch.hand_outs import attempt_of
 from app.core.dispatch.pipeline import FIRST, PIPELINE, StageDefinition, definition_of
 from app.core.dispatch.stage_calls import open_stages
 from app.core.dispatch.watching import Watch
-from app.core.errors import (
-    AbandonError,
-    ContentNotFoundError,
-    JobNotFoundError,
-    WrongStageError,
-)
+from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
 from app.core.jobs import reading, submission, transitions
 from app.core.jobs.filters import JobFilter
 from app.core.jobs.roots import SUBMIT_SPAN
@@ -64,12 +59,7 @@ class Orchestrator:
     """
 
     def __init__(
-        self,
-        pool: asyncpg.Pool,
-        content: ContentStore,
-        dispatcher: Dispatcher,
-        limits: Limits,
-        settings: Settings,
+        self, pool: asyncpg.Pool, content: ContentStore, dispatcher: Dispatcher, limits: Limits, settings: Settings
     ) -> None:
         self.pool = pool
         self._content = content
@@ -79,12 +69,7 @@ class Orchestrator:
         self.steering = Steering(pool, max_open_jobs=settings.MAX_OPEN_JOBS_PER_OWNER)
 
     async def submit(
-        self,
-        owner: str,
-        request: JobRequest,
-        *,
-        traceparent: str | None,
-        idempotency_key: str | None = None,
+        self, owner: str, request: JobRequest, *, traceparent: str | None, idempotency_key: str | None = None
     ) -> JobAccepted:
         """Take in a job. See `app.core.jobs.submission.submit`."""
         known: dict[str, Value] = {
@@ -129,11 +114,7 @@ class Orchestrator:
         return await reading.find_page(self.pool, owner, wanted, limit=limit, cursor=cursor)
 
     async def complete(
-        self,
-        service: str | None,
-        job_id: str,
-        callback: StageCallback,
-        content: bytes | None = None,
+        self, service: str | None, job_id: str, callback: StageCallback, content: bytes | None = None
     ) -> Transition:
         """Take a stage's result.
 
@@ -183,12 +164,7 @@ class Orchestrator:
         return answer
 
     async def put_content(
-        self,
-        service: str | None,
-        job_id: str,
-        attempt_id: str,
-        stage: Stage,
-        body: bytes,
+        self, service: str | None, job_id: str, attempt_id: str, stage: Stage, body: bytes
     ) -> ContentStored:
         """Keep what a stage's current attempt produced.
 
@@ -252,19 +228,13 @@ class Orchestrator:
 
     def watch(self, *, interval_seconds: float) -> Watch:
         """Return what makes passes of every stage as soon as they are asked for."""
-        return Watch(
-            self._dispatcher,
-            self.seconds_to_next_lane,
-            interval_seconds=interval_seconds,
-        )
+        return Watch(self._dispatcher, self.seconds_to_next_lane, interval_seconds=interval_seconds)
 
     async def recover(self) -> frozenset[Stage]:
         """Take back leases that ran out, and finish what is to be cancelled; return the stages that have work again."""
         cancelled = await self.steering.go_on_cancelling()
         released, failed = await recovery.recover(
-            self.pool,
-            self._limits,
-            queue_lease_seconds=self._settings.QUEUE_LEASE_SECONDS,
+            self.pool, self._limits, queue_lease_seconds=self._settings.QUEUE_LEASE_SECONDS
         )
         for job in [*released, *(job for job, _ in failed)]:
             metrics.LEASES_EXPIRED.labels(job["stage"], job["phase"]).inc()
@@ -311,10 +281,7 @@ async def open_orchestrator(settings: Settings) -> AsyncIterator[Orchestrator]:
     }
     key = settings.SERVICE_API_KEY or SecretStr("")
     async with (
-        open_databases(settings.DATABASE_URL, settings.CONTENT_STORE_URL) as (
-            pool,
-            content_pool,
-        ),
+        open_databases(settings.DATABASE_URL, settings.CONTENT_STORE_URL) as (pool, content_pool),
         open_stages(
             addresses,
             key,

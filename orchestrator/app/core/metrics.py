@@ -6,13 +6,7 @@ from prometheus_client import Counter, Histogram
 
 from app.core.dispatch.pipeline import PIPELINE
 from app.core.dispatch.placement import Ended
-from app.core.dispatch.stage_calls import (
-    Accepted,
-    Answered,
-    Rejected,
-    Unavailable,
-    Unknown,
-)
+from app.core.dispatch.stage_calls import Accepted, Answered, Rejected, Unavailable, Unknown
 from app.core.jobs.transitions import Transition
 from ml_shared.contracts.jobs import ENDED, CallbackStatus, JobStatus
 from ml_shared.telemetry.metrics import start_at_zero
@@ -32,56 +26,21 @@ FAILURE_CODES: Final = frozenset(
     }
 )
 """What a job may fail with, as documented; anything else that a stage says counts as `other`."""
-_STAGE_BUCKETS_SECONDS: Final = (
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-    30,
-    60,
-    120,
-    300,
-    600,
-)
-_SEARCHABLE_BUCKETS_SECONDS: Final = (
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-    30,
-    60,
-    120,
-    300,
-    600,
-    1_800,
-    3_600,
-)
+_STAGE_BUCKETS_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_SEARCHABLE_BUCKETS_SECONDS: Final = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)
 _ATTEMPT_BUCKETS: Final = (1, 2, 3, 5, 10)
 
 HAND_OUTS: Final = Counter(
-    "ml_dispatch_hand_outs",
-    "Jobs handed to a stage, by what its answer was.",
-    ["stage", "outcome"],
+    "ml_dispatch_hand_outs", "Jobs handed to a stage, by what its answer was.", ["stage", "outcome"]
 )
 STAGE_PAUSES: Final = Counter(
-    "ml_dispatch_stage_pauses",
-    "Times that a stage was paused because it could not be used.",
-    ["stage"],
+    "ml_dispatch_stage_pauses", "Times that a stage was paused because it could not be used.", ["stage"]
 )
 HIGH_WATER: Final = Counter(
-    "ml_dispatch_high_water_passes",
-    "Passes that handed out nothing because too much is behind.",
-    ["stage"],
+    "ml_dispatch_high_water_passes", "Passes that handed out nothing because too much is behind.", ["stage"]
 )
 LEASES_EXPIRED: Final = Counter(
-    "ml_jobs_leases_expired",
-    "Leases that ran out, by stage and phase.",
-    ["stage", "phase"],
+    "ml_jobs_leases_expired", "Leases that ran out, by stage and phase.", ["stage", "phase"]
 )
 JOBS_SUBMITTED: Final = Counter("ml_jobs_submitted", "Jobs taken in.")
 JOBS_ENDED: Final = Counter("ml_jobs_ended", "Jobs that ended, by how.", ["status"])
@@ -106,9 +65,7 @@ SEARCHABLE_SECONDS: Final = Histogram(
 
 _STAGES: Final = [definition.stage.value for definition in PIPELINE]
 start_at_zero(
-    HAND_OUTS,
-    _STAGES,
-    [one.__name__.lower() for one in (Accepted, Answered, Rejected, Unavailable, Unknown)],
+    HAND_OUTS, _STAGES, [one.__name__.lower() for one in (Accepted, Answered, Rejected, Unavailable, Unknown)]
 )
 start_at_zero(STAGE_PAUSES, _STAGES)
 start_at_zero(HIGH_WATER, _STAGES)

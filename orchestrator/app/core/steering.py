@@ -7,24 +7,17 @@ import asyncpg
 from app.core import metrics
 from app.core.errors import BatchNotFoundError, JobNotFoundError
 from app.core.jobs import batches, cancelling, retrying
-from ml_shared.contracts.batches import (
-    BatchAccepted,
-    BatchPage,
-    BatchRequest,
-    BatchRetried,
-    BatchView,
-)
+from ml_shared.contracts.batches import BatchAccepted, BatchPage, BatchRequest, BatchRetried, BatchView
 from ml_shared.contracts.jobs import JobAccepted, JobRetried, JobStatus
 from ml_shared.contracts.values import uuid_of
 from ml_shared.names import Operation
 from ml_shared.telemetry import attributes
-from ml_shared.telemetry.spans import work_span
+from ml_shared.telemetry.spans import Value, work_span
 
 SUBMIT_BATCH_SPAN: Final = "batch.submit"
 CANCEL_SPAN: Final = "job.cancel"
 CANCEL_BATCH_SPAN: Final = "batch.cancel"
 RETRY_BATCH_SPAN: Final = "batch.retry"
-_WRITE: Final = {attributes.OPERATION: Operation.WRITE.value}
 
 
 class Steering:
@@ -38,16 +31,13 @@ class Steering:
         self, owner: str, request: BatchRequest, *, idempotency_key: str | None
     ) -> tuple[BatchAccepted, bool]:
         """Take in a batch. See `app.core.jobs.batches.submit`."""
-        with work_span(
-            SUBMIT_BATCH_SPAN,
-            attributes={**_WRITE, attributes.CORPUS_NAME: request.corpus_name},
-        ):
+        known: dict[str, Value] = {
+            attributes.CORPUS_NAME: request.corpus_name,
+            attributes.OPERATION: Operation.WRITE.value,
+        }
+        with work_span(SUBMIT_BATCH_SPAN, attributes=known):
             return await batches.submit(
-                self._pool,
-                owner,
-                request,
-                idempotency_key=idempotency_key,
-                max_open_jobs=self._max_open_jobs,
+                self._pool, owner, request, idempotency_key=idempotency_key, max_open_jobs=self._max_open_jobs
             )
 
     async def batch(self, owner: str, batch_id: str) -> BatchView:
@@ -72,7 +62,9 @@ class Steering:
         found = uuid_of(job_id)
         if found is None:
             raise JobNotFoundError
-        with work_span(CANCEL_SPAN, attributes={**_WRITE, attributes.JOB_ID: job_id}):
+        with work_span(
+            CANCEL_SPAN, attributes={attributes.JOB_ID: job_id, attributes.OPERATION: Operation.WRITE.value}
+        ):
             metrics.count_cancelled(int(await cancelling.cancel(self._pool, owner, found)))
         return JobAccepted(job_id=str(found), status=JobStatus.CANCELLED)
 
@@ -81,7 +73,7 @@ class Steering:
         found = uuid_of(batch_id)
         if found is None:
             raise BatchNotFoundError
-        with work_span(CANCEL_BATCH_SPAN, attributes=_WRITE):
+        with work_span(CANCEL_BATCH_SPAN, attributes={attributes.OPERATION: Operation.WRITE.value}):
             metrics.count_cancelled(await cancelling.cancel_batch(self._pool, owner, found))
             return await batches.find(self._pool, owner, found)
 
@@ -97,11 +89,7 @@ class Steering:
         if found is None:
             raise JobNotFoundError
         return await retrying.retry(
-            self._pool,
-            owner,
-            found,
-            traceparent=traceparent,
-            max_open_jobs=self._max_open_jobs,
+            self._pool, owner, found, traceparent=traceparent, max_open_jobs=self._max_open_jobs
         )
 
     async def retry_batch(self, owner: str, batch_id: str) -> tuple[BatchRetried, bool]:
@@ -109,5 +97,5 @@ class Steering:
         found = uuid_of(batch_id)
         if found is None:
             raise BatchNotFoundError
-        with work_span(RETRY_BATCH_SPAN, attributes=_WRITE):
+        with work_span(RETRY_BATCH_SPAN, attributes={attributes.OPERATION: Operation.WRITE.value}):
             return await retrying.retry_batch(self._pool, owner, found, max_open_jobs=self._max_open_jobs)

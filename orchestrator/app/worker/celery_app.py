@@ -34,25 +34,15 @@ class Resources:
 @asynccontextmanager
 async def open_resources() -> AsyncIterator[Resources]:
     """Open a child's own pools and clients, on its loop."""
-    from app.core.logic import (
-        open_orchestrator,
-    )  # beat, which runs nothing, does without what it imports
+    from app.core.logic import open_orchestrator  # beat, which runs nothing, does without what it imports
 
-    async with (
-        open_redis(settings.REDIS_URL) as redis,
-        open_orchestrator(settings) as orchestrator,
-    ):
+    async with open_redis(settings.REDIS_URL) as redis, open_orchestrator(settings) as orchestrator:
         yield Resources(orchestrator, Nudger(redis))
 
 
 def _every(seconds: float, task: TaskName, *args: str) -> dict[str, object]:
     # a message that was not taken before the next one is due is of no use any more
-    return {
-        "task": task.value,
-        "schedule": seconds,
-        "args": args,
-        "options": {"expires": max(seconds, 1.0)},
-    }
+    return {"task": task.value, "schedule": seconds, "args": args, "options": {"expires": max(seconds, 1.0)}}
 
 
 app = build_celery_app(
@@ -65,9 +55,7 @@ app = build_celery_app(
     time_limit_seconds=TIME_LIMIT_SECONDS,
     beat_schedule={
         "dispatch": _every(
-            settings.DISPATCH_INTERVAL_SECONDS,
-            TaskName.DISPATCH,
-            *(definition.stage.value for definition in PIPELINE),
+            settings.DISPATCH_INTERVAL_SECONDS, TaskName.DISPATCH, *(definition.stage.value for definition in PIPELINE)
         ),
         "recover": _every(settings.RECOVERY_INTERVAL_SECONDS, TaskName.RECOVER_JOBS),
         "purge": _every(PURGE_INTERVAL_SECONDS, TaskName.PURGE),

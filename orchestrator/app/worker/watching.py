@@ -37,10 +37,7 @@ logger = logging.getLogger(__name__)
 
 async def stand_watch() -> None:
     """Make passes until cancelled, or until what it needs is gone."""
-    async with (
-        open_redis(settings.REDIS_URL or "") as redis,
-        open_orchestrator(settings) as orchestrator,
-    ):
+    async with open_redis(settings.REDIS_URL or "") as redis, open_orchestrator(settings) as orchestrator:
         watch = orchestrator.watch(interval_seconds=settings.DISPATCH_INTERVAL_SECONDS)
         with _beside(_listen(redis, watch), sample_pools_regularly()):
             await watch.stand()
@@ -127,11 +124,7 @@ def _run() -> None:
 async def _until_told() -> None:
     loop = asyncio.get_running_loop()
     standing = loop.create_task(stand_watch())
-    for number in (
-        signal.SIGTERM,
-        signal.SIGQUIT,
-        signal.SIGHUP,
-    ):  # the main process' handlers stop a worker
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):  # the main process' handlers stop a worker
         loop.add_signal_handler(number, standing.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await standing

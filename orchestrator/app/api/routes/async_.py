@@ -28,6 +28,8 @@ router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
     status_code=202,
     response_model=JobAccepted,
     summary="Make a page searchable: fetch, chunk, embed, index",
+    description="With `Prefer: wait=N` it answers once the job has ended, or after N seconds, and says so in "
+    "`Preference-Applied`; `status` is the job's by then.",
 )
 async def submit_job(
     payload: JobRequest,
@@ -41,10 +43,7 @@ async def submit_job(
     admit(payload, ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
     accepted = await orchestrator.submit(
-        ctx.owner,
-        payload,
-        traceparent=own_traceparent(),
-        idempotency_key=idempotency_key,
+        ctx.owner, payload, traceparent=own_traceparent(), idempotency_key=idempotency_key
     )
     await request.app.state.nudger.nudge(FIRST.stage)
     emit(

@@ -8,13 +8,7 @@ from app.core.logic import Orchestrator
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import users_and
-from ml_shared.contracts.batches import (
-    BatchAccepted,
-    BatchPage,
-    BatchRequest,
-    BatchRetried,
-    BatchView,
-)
+from ml_shared.contracts.batches import BatchAccepted, BatchPage, BatchRequest, BatchRetried, BatchView
 from ml_shared.http.admission import admit
 from ml_shared.http.paging import Cursor, link_next
 from ml_shared.http.routing import GuardedRoute
@@ -68,11 +62,7 @@ async def list_batches(
     return page
 
 
-@router.get(
-    "/batches/{batch_id}",
-    response_model=BatchView,
-    summary="A batch: how far it is, and when it may end",
-)
+@router.get("/batches/{batch_id}", response_model=BatchView, summary="A batch: how far it is, and when it may end")
 async def get_batch(batch_id: BatchId, request: Request, ctx: CallerContext = Depends(users_and())) -> BatchView:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
@@ -92,12 +82,7 @@ async def cancel_batch(batch_id: BatchId, request: Request, ctx: CallerContext =
     orchestrator: Orchestrator = request.app.state.orchestrator
     batch = await orchestrator.steering.cancel_batch(ctx.owner, batch_id)
     await request.app.state.nudger.nudge(*(definition.stage for definition in PIPELINE))  # their slots are free again
-    emit(
-        AuditEvent.BATCH_CANCELLED,
-        ctx,
-        batch_id=batch.batch_id,
-        jobs=batch.counts.cancelled,
-    )
+    emit(AuditEvent.BATCH_CANCELLED, ctx, batch_id=batch.batch_id, jobs=batch.counts.cancelled)
     return batch
 
 
@@ -114,11 +99,5 @@ async def retry_batch(batch_id: BatchId, request: Request, ctx: CallerContext = 
     retried, new = await orchestrator.steering.retry_batch(ctx.owner, batch_id)
     if new:
         await request.app.state.nudger.nudge(FIRST.stage)
-    emit(
-        AuditEvent.BATCH_RETRIED,
-        ctx,
-        batch_id=retried.batch_id,
-        retry_of=retried.retry_of,
-        jobs=len(retried.jobs),
-    )
+    emit(AuditEvent.BATCH_RETRIED, ctx, batch_id=retried.batch_id, retry_of=retried.retry_of, jobs=len(retried.jobs))
     return retried

@@ -51,11 +51,7 @@ async def complete_stage(
 
 
 async def _take(
-    request: Request,
-    ctx: CallerContext,
-    job_id: str,
-    callback: StageCallback,
-    content: bytes | None = None,
+    request: Request, ctx: CallerContext, job_id: str, callback: StageCallback, content: bytes | None = None
 ) -> Transition:
     orchestrator: Orchestrator = request.app.state.orchestrator
     moved = await orchestrator.complete(ctx.service, job_id, callback, content)
@@ -128,11 +124,7 @@ async def start_with_content(
     return _content_response(found)
 
 
-@router.post(
-    "/jobs/{job_id}/progress",
-    response_model=ProgressAnswer,
-    summary="Internal: a worker's sign of life",
-)
+@router.post("/jobs/{job_id}/progress", response_model=ProgressAnswer, summary="Internal: a worker's sign of life")
 async def report_progress(
     job_id: JobId,
     payload: ProgressReport,
@@ -147,11 +139,7 @@ async def report_progress(
     return answer
 
 
-@router.put(
-    "/content",
-    response_model=ContentStored,
-    summary="Internal: keep what a stage produced",
-)
+@router.put("/content", response_model=ContentStored, summary="Internal: keep what a stage produced")
 async def put_content(
     request: Request,
     job_id: Annotated[Identifier, Query()],
@@ -166,11 +154,7 @@ async def put_content(
     return stored
 
 
-@router.get(
-    "/content/{ref}",
-    response_class=Response,
-    summary="Internal: read what a stage kept",
-)
+@router.get("/content/{ref}", response_class=Response, summary="Internal: read what a stage kept")
 async def get_content(
     ref: Annotated[Identifier, Path()],
     request: Request,
@@ -183,8 +167,4 @@ async def get_content(
 
 
 def _content_response(found: StoredContent) -> Response:
-    return Response(
-        found.body,
-        media_type="application/json",
-        headers={Header.CONTENT_SHA256: found.sha256},
-    )
+    return Response(found.body, media_type="application/json", headers={Header.CONTENT_SHA256: found.sha256})

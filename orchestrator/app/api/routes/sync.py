@@ -25,11 +25,7 @@ from ml_shared.ratelimit.enforcer import enforcer
 router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
 
 
-@router.get(
-    "/jobs/{job_id}",
-    response_model=JobView,
-    summary="A job: where it stands, why it waits, what it came to",
-)
+@router.get("/jobs/{job_id}", response_model=JobView, summary="A job: where it stands, why it waits, what it came to")
 async def get_job(job_id: JobId, request: Request, ctx: CallerContext = Depends(users_and())) -> JobView:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
@@ -56,16 +52,7 @@ async def list_jobs(
 ) -> JobPage:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
-    wanted = JobFilter(
-        status,
-        corpus_name,
-        batch_id,
-        created_after,
-        host,
-        url_prefix,
-        error_code,
-        ended_after,
-    )
+    wanted = JobFilter(status, corpus_name, batch_id, created_after, host, url_prefix, error_code, ended_after)
     page = await orchestrator.jobs(ctx.owner, wanted, limit=limit, cursor=cursor)
     link_next(page.next_cursor, request, response)
     emit(AuditEvent.JOBS_LISTED, ctx, results=len(page.items))

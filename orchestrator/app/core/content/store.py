@@ -170,13 +170,7 @@ async def owner_of_attempt(pool: asyncpg.Pool, job_id: UUID, attempt_id: UUID) -
     return None if row is None or row["ended"] else (row["owner"], Stage(row["stage"]))
 
 
-async def purge(
-    jobs: asyncpg.Pool,
-    store: ContentStore,
-    ttl: timedelta,
-    *,
-    enough: int | None = None,
-) -> int:
+async def purge(jobs: asyncpg.Pool, store: ContentStore, ttl: timedelta, *, enough: int | None = None) -> int:
     """Forget content of jobs that ended longer ago than `ttl`, oldest first, a batch at a time.
 
     Content of unfinished jobs is passed over, however much of it is the oldest.
@@ -194,10 +188,7 @@ async def purge(
     forgotten = 0
     after: KeptPiece | None = None
     while (enough is None or forgotten < enough) and (old := await store.older_than(ttl, after)):
-        owners, job_ids = (
-            [piece.owner for piece in old],
-            [piece.job_id for piece in old],
-        )
+        owners, job_ids = [piece.owner for piece in old], [piece.job_id for piece in old]
         ended = {row["job_id"] for row in await jobs.fetch(_ENDED_LONG_AGO, owners, job_ids, ttl)}
         refs = [piece.ref for piece in old if piece.job_id in ended]
         forgotten += await store.forget(refs) if refs else 0

@@ -11,14 +11,7 @@ import asyncpg
 
 from app.core.dispatch.hand_outs import HandOut
 from app.core.dispatch.pipeline import StageDefinition, behind
-from app.core.dispatch.placement import (
-    Ended,
-    by_lane,
-    drop_lease,
-    end,
-    make_runnable,
-    waiting_status,
-)
+from app.core.dispatch.placement import Ended, by_lane, drop_lease, end, make_runnable, waiting_status
 from ml_shared.contracts.jobs import JobStatus
 from ml_shared.names import Stage
 
@@ -74,8 +67,7 @@ ON CONFLICT (owner, job_id, stage) DO UPDATE SET trace_parent = excluded.trace_p
 async def ensure_stages(connection: Any, stages: Sequence[Stage]) -> None:
     """Give each stage of the pipeline its row."""
     await connection.executemany(
-        "INSERT INTO stages (stage) VALUES ($1) ON CONFLICT DO NOTHING",
-        [(stage,) for stage in stages],
+        "INSERT INTO stages (stage) VALUES ($1) ON CONFLICT DO NOTHING", [(stage,) for stage in stages]
     )
 
 
@@ -100,14 +92,7 @@ async def claim(
     stage = definition.stage
     rows = await pool.fetch(
         _CLAIM,
-        *(
-            stage,
-            definition.status,
-            definition.by_host,
-            waiting_status(definition),
-            behind(stage),
-            high_water,
-        ),
+        *(stage, definition.status, definition.by_host, waiting_status(definition), behind(stage), high_water),
         *(in_flight, lease_seconds, MATURE_BATCH, LANE_BATCH, deadline_seconds),
     )
     return [
@@ -162,10 +147,7 @@ async def queued(
         How many jobs a wipe had taken.
     """
     in_order = sorted(handed, key=lambda each: (each[0].owner, each[0].job_id))  # as everybody locks several
-    columns = zip(
-        *((job.owner, job.job_id, job.attempt_id, told) for job, told in in_order),
-        strict=True,
-    )
+    columns = zip(*((job.owner, job.job_id, job.attempt_id, told) for job, told in in_order), strict=True)
     told = await pool.fetchrow(_QUEUED, stage, lease_seconds, queue_epoch, *map(list, columns))
     if told is None or not (told["wiped"] or told["paused"]):
         return 0
@@ -185,20 +167,11 @@ async def release(connection: Any, job: Any, stage: Stage) -> None:
     await drop_lease(connection, job)
     await make_runnable(connection, job, stage)
     # its lane is left as well, or it would wait for itself
-    await connection.execute(
-        "UPDATE lanes SET holder = NULL WHERE host = $1 AND holder = $2",
-        job["host"],
-        job["id"],
-    )
+    await connection.execute("UPDATE lanes SET holder = NULL WHERE host = $1 AND holder = $2", job["host"], job["id"])
 
 
 async def give_back(
-    pool: asyncpg.Pool,
-    hand_out: HandOut,
-    *,
-    reason: str,
-    base_seconds: float,
-    most_seconds: float,
+    pool: asyncpg.Pool, hand_out: HandOut, *, reason: str, base_seconds: float, most_seconds: float
 ) -> float | None:
     """Undo a claim that reached nobody, and pause the stage: one outage does not walk through the backlog.
 
@@ -221,11 +194,4 @@ async def reject(pool: asyncpg.Pool, hand_out: HandOut, *, code: str, message: s
         job = await connection.fetchrow(_STILL_DISPATCHING, hand_out.owner, hand_out.job_id, hand_out.attempt_id)
         if job is None:
             return None
-        return await end(
-            connection,
-            job,
-            JobStatus.FAILED,
-            code=code,
-            message=message,
-            failed_stage=hand_out.stage,
-        )
+        return await end(connection, job, JobStatus.FAILED, code=code, message=message, failed_stage=hand_out.stage)

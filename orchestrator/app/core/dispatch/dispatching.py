@@ -21,15 +21,7 @@ from app.core.content.store import PURGE_BATCH, ContentStore, purge
 from app.core.dispatch.claims import claim, give_back, note_dispatch, queued, reject
 from app.core.dispatch.hand_outs import HandOut, Page
 from app.core.dispatch.pipeline import StageDefinition, definition_of
-from app.core.dispatch.stage_calls import (
-    Accepted,
-    Answered,
-    Outcome,
-    Rejected,
-    StageClient,
-    Unavailable,
-    Unknown,
-)
+from app.core.dispatch.stage_calls import Accepted, Answered, Outcome, Rejected, StageClient, Unavailable, Unknown
 from app.core.jobs.transitions import CONTENT_MISSING, Limits, complete, exhausted
 from ml_shared.contracts.jobs import CallbackStatus, StageCallback
 from ml_shared.errors import ServiceError
@@ -83,12 +75,7 @@ class Dispatcher:
     """Hands out jobs. Any number may run at once: the claim is what keeps them apart."""
 
     def __init__(
-        self,
-        pool: asyncpg.Pool,
-        content: ContentStore,
-        stages: StageClient,
-        policy: Policy,
-        limits: Limits,
+        self, pool: asyncpg.Pool, content: ContentStore, stages: StageClient, policy: Policy, limits: Limits
     ) -> None:
         self._pool = pool
         self._content = content
@@ -224,12 +211,7 @@ class Dispatcher:
                 logger.exception("hand_out_broke", extra=_fields(each.job, "internal_error"))
             return False
 
-    async def _queued(
-        self,
-        definition: StageDefinition,
-        taken: "Sequence[_UnderWay]",
-        epoch: str | None,
-    ) -> bool:
+    async def _queued(self, definition: StageDefinition, taken: "Sequence[_UnderWay]", epoch: str | None) -> bool:
         """Record that a stage's queue has these jobs; say if the stage has work again because of it."""
         with trace.use_span(taken[0].span):
             lost = await queued(
@@ -240,10 +222,7 @@ class Dispatcher:
                 lease_seconds=self._policy.queue_lease_seconds,
             )
         if lost:
-            logger.warning(
-                "queue_wiped",
-                extra={"failed_stage": definition.stage, "jobs_released": lost},
-            )
+            logger.warning("queue_wiped", extra={"failed_stage": definition.stage, "jobs_released": lost})
         return lost > 0
 
     async def _settle(self, each: "_UnderWay", outcome: Outcome) -> bool:
@@ -262,31 +241,19 @@ class Dispatcher:
                     logger.error("stage_rejected_job", extra=_fields(job, code))
                 case Unknown(reason):
                     await note_dispatch(self._pool, job, each.traceparent)  # it may be under way
-                    logger.warning(
-                        "hand_out_unanswered",
-                        extra={**_fields(job, "unknown"), "reason": reason},
-                    )
+                    logger.warning("hand_out_unanswered", extra={**_fields(job, "unknown"), "reason": reason})
                 case _:
                     raise TypeError(f"not an answer of a queue: {outcome!r}")
         return False
 
     async def _pause(self, job: HandOut, reason: str) -> None:
         seconds = await give_back(
-            self._pool,
-            job,
-            reason=reason,
-            base_seconds=PAUSE_BASE_SECONDS,
-            most_seconds=PAUSE_MOST_SECONDS,
+            self._pool, job, reason=reason, base_seconds=PAUSE_BASE_SECONDS, most_seconds=PAUSE_MOST_SECONDS
         )
         if seconds is not None:
             metrics.STAGE_PAUSES.labels(job.stage).inc()
             logger.error(
-                "stage_paused",
-                extra={
-                    "failed_stage": job.stage,
-                    "reason": reason,
-                    "pause_seconds": round(seconds, 1),
-                },
+                "stage_paused", extra={"failed_stage": job.stage, "reason": reason, "pause_seconds": round(seconds, 1)}
             )
 
     async def _run_here(self, definition: StageDefinition, job: HandOut, this_pass: SpanContext | None) -> Stage | None:
@@ -315,14 +282,7 @@ class Dispatcher:
             span.set_attribute(attributes.FAILED_STAGE, job.stage)
             span.set_attribute(attributes.ERROR_CODE, callback.error_code or "")
             logger.warning("stage_not_done", extra=_fields(job, callback.error_code or ""))
-        moved = await complete(
-            self._pool,
-            job.job_id,
-            definition,
-            callback,
-            self._limits,
-            traceparent=each.traceparent,
-        )
+        moved = await complete(self._pool, job.job_id, definition, callback, self._limits, traceparent=each.traceparent)
         metrics.count_transition(moved)
         return moved.next_stage
 

@@ -16,12 +16,7 @@ from ml_shared.contracts.embedding import (
     EnqueueEmbed,
     EnqueueEmbeds,
 )
-from ml_shared.contracts.scraping import (
-    EnqueueScrape,
-    EnqueueScrapes,
-    ScrapeHandOut,
-    ScrapeResult,
-)
+from ml_shared.contracts.scraping import EnqueueScrape, EnqueueScrapes, ScrapeHandOut, ScrapeResult
 from ml_shared.contracts.values import storable, uuid_of
 from ml_shared.names import Stage
 from ml_shared.web.urls import URL_MAX_CHARACTERS
@@ -133,11 +128,7 @@ def chunk_stats(result: ChunkResult, page: Page) -> dict[str, Any]:
         If the kept page is not a `ScrapeResult`.
     """
     document = page.scraped.model_dump(mode="json", include=_DOCUMENT_FIELDS)
-    return {
-        "chunks": len(result.chunks),
-        "tokens": result.token_total,
-        "document": _kept(document),
-    }
+    return {"chunks": len(result.chunks), "tokens": result.token_total, "document": _kept(document)}
 
 
 def _kept(document: dict[str, Any]) -> dict[str, Any]:

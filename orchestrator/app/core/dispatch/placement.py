@@ -55,15 +55,7 @@ async def make_runnable(connection: Any, job: Any, stage: Stage) -> None:
     definition = definition_of(stage)
     await connection.execute(
         "SELECT make_runnable($1, $2, $3, $4, $5, $6, $7)",
-        *(
-            job["owner"],
-            job["id"],
-            job["host"],
-            job["tag"],
-            stage,
-            waiting_status(definition),
-            definition.by_host,
-        ),
+        *(job["owner"], job["id"], job["host"], job["tag"], stage, waiting_status(definition), definition.by_host),
     )
 
 

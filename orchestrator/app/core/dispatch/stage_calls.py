@@ -80,9 +80,7 @@ class StageClient:
     """
 
     def __init__(
-        self,
-        calls: Mapping[Service, StageCall],
-        several: Mapping[Service, SeveralCall] | None = None,
+        self, calls: Mapping[Service, StageCall], several: Mapping[Service, SeveralCall] | None = None
     ) -> None:
         self._calls = calls
         self._several = several or {}
@@ -131,17 +129,10 @@ class StageClient:
         try:
             request = definition.request(job, page)
         except ValidationError:
-            return Rejected(
-                "content_corrupt",
-                "what was kept of the page does not fit the next stage's contract",
-            )
+            return Rejected("content_corrupt", "what was kept of the page does not fit the next stage's contract")
         try:
             answer = await self._calls[definition.service](request)
-        except (
-            StageUnavailableError,
-            StageRejectedError,
-            StageUnansweredError,
-        ) as error:
+        except (StageUnavailableError, StageRejectedError, StageUnansweredError) as error:
             return _outcome_of(error)
         if isinstance(answer, EnqueueAnswer):
             return Accepted(answer.queue_epoch)
@@ -161,11 +152,7 @@ def _outcome_of(error: StageError) -> Outcome:
 
 @asynccontextmanager
 async def open_stages(
-    addresses: Mapping[Service, str],
-    key: SecretStr,
-    *,
-    timeout_seconds: float,
-    max_answer_bytes: int,
+    addresses: Mapping[Service, str], key: SecretStr, *, timeout_seconds: float, max_answer_bytes: int
 ) -> AsyncIterator[StageClient]:
     """Open a client of every stage's service.
 
@@ -184,10 +171,7 @@ async def open_stages(
         )
         chunking = await stack.enter_async_context(
             ChunkingClient.open(
-                addresses[Service.CHUNKING],
-                key,
-                timeout_seconds=timeout_seconds,
-                max_answer_bytes=max_answer_bytes,
+                addresses[Service.CHUNKING], key, timeout_seconds=timeout_seconds, max_answer_bytes=max_answer_bytes
             )
         )
         embedding = await stack.enter_async_context(
@@ -199,8 +183,5 @@ async def open_stages(
                 Service.CHUNKING: chunking.chunk,
                 Service.EMBEDDING: embedding.enqueue,
             },
-            {
-                Service.SCRAPER: scraper.enqueue_several,
-                Service.EMBEDDING: embedding.enqueue_several,
-            },
+            {Service.SCRAPER: scraper.enqueue_several, Service.EMBEDDING: embedding.enqueue_several},
         )

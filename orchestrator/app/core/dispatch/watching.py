@@ -45,11 +45,7 @@ class Watch:
     """
 
     def __init__(
-        self,
-        dispatcher: Dispatcher,
-        seconds_to_next_lane: SecondsToNextLane,
-        *,
-        interval_seconds: float,
+        self, dispatcher: Dispatcher, seconds_to_next_lane: SecondsToNextLane, *, interval_seconds: float
     ) -> None:
         self._dispatcher = dispatcher
         self._seconds_to_next_lane = seconds_to_next_lane
@@ -82,19 +78,8 @@ class Watch:
                 found = len(jobs)
                 if definition.by_host and not asked.is_set():  # or the next pass comes soon, and looks itself
                     seconds = min(seconds, await self._seconds_to_lane())
-            except (
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                OSError,
-                ServiceError,
-            ) as error:
-                logger.warning(
-                    "pass_failed",
-                    extra={
-                        "failed_stage": definition.stage,
-                        "reason": type(error).__name__,
-                    },
-                )
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ServiceError) as error:
+                logger.warning("pass_failed", extra={"failed_stage": definition.stage, "reason": type(error).__name__})
                 asked.clear()  # the database is away: it is asked again in a while, not by whoever nudges
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):

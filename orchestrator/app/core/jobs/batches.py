@@ -52,12 +52,7 @@ FROM batches CROSS JOIN LATERAL (
 
 
 async def submit(
-    pool: asyncpg.Pool,
-    owner: str,
-    request: BatchRequest,
-    *,
-    idempotency_key: str | None,
-    max_open_jobs: int,
+    pool: asyncpg.Pool, owner: str, request: BatchRequest, *, idempotency_key: str | None, max_open_jobs: int
 ) -> tuple[BatchAccepted, bool]:
     """Insert a job for each document that the URLs of a request name: all of them, or none.
 
@@ -86,25 +81,12 @@ async def submit(
             earlier = await claim_key(connection, owner, ROUTE, idempotency_key, request, accepted)
             if earlier is not None:
                 return earlier, False
-        await insert_traced(
-            connection,
-            owner,
-            jobs,
-            Asked.of(request),
-            max_open_jobs=max_open_jobs,
-            batch=batch,
-        )
+        await insert_traced(connection, owner, jobs, Asked.of(request), max_open_jobs=max_open_jobs, batch=batch)
     return accepted, True
 
 
 async def insert_traced(
-    connection: Any,
-    owner: str,
-    jobs: list[NewJob],
-    asked: Asked,
-    *,
-    max_open_jobs: int,
-    batch: NewBatch,
+    connection: Any, owner: str, jobs: list[NewJob], asked: Asked, *, max_open_jobs: int, batch: NewBatch
 ) -> None:
     """Insert the jobs of a batch, each with a trace of its own."""
     async with open_roots([(job.id, job.url) for job in jobs], asked.corpus_name) as traceparents:
@@ -115,9 +97,7 @@ async def insert_traced(
         await insert_jobs(connection, owner, traced, asked, max_open_jobs=max_open_jobs, batch=batch)
 
 
-async def _documents(
-    urls: list[str],
-) -> tuple[list[NewJob], list[tuple[int, str, NewJob]]]:
+async def _documents(urls: list[str]) -> tuple[list[NewJob], list[tuple[int, str, NewJob]]]:
     """Return a job a document, and of each further URL of one its place and that job."""
     first: dict[str, NewJob] = {}
     duplicates = []

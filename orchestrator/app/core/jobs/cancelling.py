@@ -11,12 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from app.core.dispatch.pipeline import FIRST
-from app.core.errors import (
-    AlreadyEndedError,
-    BatchNotFoundError,
-    CommittingError,
-    JobNotFoundError,
-)
+from app.core.errors import AlreadyEndedError, BatchNotFoundError, CommittingError, JobNotFoundError
 from ml_shared.contracts.jobs import ENDED, JobStatus
 
 AT_ONCE: Final = 500

@@ -21,12 +21,7 @@ ON CONFLICT (owner, route, key) DO NOTHING RETURNING key
 
 
 async def claim_key(
-    connection: Any,
-    owner: str,
-    route: str,
-    key: str,
-    request: BaseModel,
-    answer: Answer,
+    connection: Any, owner: str, route: str, key: str, request: BaseModel, answer: Answer
 ) -> Answer | None:
     """Take a key for the first request that has it; a request that comes meanwhile waits for that one's end.
 
@@ -58,19 +53,9 @@ def _hash(request: BaseModel) -> str:
     return hashlib.sha256(orjson.dumps(request.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-async def _repeated(
-    connection: Any,
-    owner: str,
-    route: str,
-    key: str,
-    body_hash: str,
-    model: type[Answer],
-) -> Answer:
+async def _repeated(connection: Any, owner: str, route: str, key: str, body_hash: str, model: type[Answer]) -> Answer:
     row = await connection.fetchrow(
-        "SELECT body_hash, answer FROM idempotency_keys WHERE owner = $1 AND route = $2 AND key = $3",
-        owner,
-        route,
-        key,
+        "SELECT body_hash, answer FROM idempotency_keys WHERE owner = $1 AND route = $2 AND key = $3", owner, route, key
     )
     if row["body_hash"] != body_hash:
         raise IdempotencyKeyReusedError("this Idempotency-Key came with another body before; use a new key")

@@ -57,11 +57,7 @@ class Asked:
     @classmethod
     def of(cls, options: JobOptions) -> Self:
         """Return what a request asks for."""
-        return cls(
-            options.corpus_name,
-            options.metadata,
-            options.chunking.model_dump(mode="json"),
-        )
+        return cls(options.corpus_name, options.metadata, options.chunking.model_dump(mode="json"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +119,7 @@ async def insert_jobs(
         [job.traceparent for job in jobs],
         [job.retry_of for job in jobs],
         *((batch.id, batch.retry_of) if batch else (None, None)),
-        *(
-            asked.corpus_name,
-            asked.metadata,
-            asked.chunking,
-            FIRST.stage,
-            FIRST.by_host,
-            max_open_jobs,
-        ),
+        *(asked.corpus_name, asked.metadata, asked.chunking, FIRST.stage, FIRST.by_host, max_open_jobs),
     )
     check_taken(taken, max_open_jobs)
     JOBS_SUBMITTED.inc(len(jobs))

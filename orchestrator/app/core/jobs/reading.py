@@ -48,11 +48,7 @@ async def find(pool: asyncpg.Pool, owner: str, job_id: UUID) -> JobView:
     JobNotFoundError
         If there is none, or it is another owner's.
     """
-    row = await pool.fetchrow(
-        f"SELECT {_COLUMNS.format('jobs')} WHERE jobs.owner = $1 AND jobs.id = $2",
-        owner,
-        job_id,
-    )
+    row = await pool.fetchrow(f"SELECT {_COLUMNS.format('jobs')} WHERE jobs.owner = $1 AND jobs.id = $2", owner, job_id)
     if row is None:
         raise JobNotFoundError
     return _view(row)
@@ -95,8 +91,10 @@ async def find_page(pool: asyncpg.Pool, owner: str, wanted: JobFilter, *, limit:
 def page_statement(
     owner: str, wanted: JobFilter, last: tuple[datetime, UUID] | None, limit: int
 ) -> tuple[str, list[Any]]:
-    """Return the statement that reads a page of jobs, and its arguments: a text for each set of filters, so that
-    PostgreSQL plans each by itself."""
+    """Return the statement that reads a page of jobs, and its arguments.
+
+    Each set of filters has a text of its own, so that PostgreSQL plans each by itself.
+    """
     texts, arguments = conditions(wanted, first=3)
     after = []
     if last is not None:
@@ -112,9 +110,7 @@ def _view(row: Any) -> JobView:
     failure = None
     if status is JobStatus.FAILED:
         failure = JobFailure(
-            code=row["error_code"],
-            message=row["error_message"],
-            failed_stage=Stage(row["failed_stage"]),
+            code=row["error_code"], message=row["error_message"], failed_stage=Stage(row["failed_stage"])
         )
     return JobView(
         job_id=str(row["id"]),
@@ -122,10 +118,7 @@ def _view(row: Any) -> JobView:
         corpus_name=row["corpus_name"],
         status=status,
         waiting=None if status in ENDED else _waiting(row),
-        stages=sorted(
-            (_stage_view(*stage) for stage in row["stages"]),
-            key=lambda view: _ORDER[view.stage],
-        ),
+        stages=sorted((_stage_view(*stage) for stage in row["stages"]), key=lambda view: _ORDER[view.stage]),
         counts=JobCounts(bytes=row["bytes"], chunks=row["chunks"], tokens=row["tokens"]),
         extraction=row["extraction"],
         error=failure,

@@ -39,12 +39,7 @@ ORDER BY tag
 
 
 async def retry(
-    pool: asyncpg.Pool,
-    owner: str,
-    job_id: UUID,
-    *,
-    traceparent: str | None,
-    max_open_jobs: int,
+    pool: asyncpg.Pool, owner: str, job_id: UUID, *, traceparent: str | None, max_open_jobs: int
 ) -> tuple[JobRetried, bool]:
     """Try a failed or cancelled job again, as a new one.
 
@@ -97,9 +92,7 @@ async def retry_batch(
     """
     async with pool.acquire() as connection, connection.transaction():
         if not await connection.fetchval(
-            "SELECT 1 FROM batches WHERE owner = $1 AND id = $2 FOR UPDATE",
-            owner,
-            batch_id,
+            "SELECT 1 FROM batches WHERE owner = $1 AND id = $2 FOR UPDATE", owner, batch_id
         ):
             raise BatchNotFoundError
         await connection.execute(_LOCK_FAILED, owner, batch_id)
@@ -108,14 +101,7 @@ async def retry_batch(
             return await _retried_before(connection, owner, batch_id), False
         batch = NewBatch(uuid.uuid4(), batch_id)
         jobs = [NewJob(uuid.uuid4(), old["url"], old["host"], None, old["id"]) for old in failed]
-        await insert_traced(
-            connection,
-            owner,
-            jobs,
-            _asked(failed[0]),
-            max_open_jobs=max_open_jobs,
-            batch=batch,
-        )
+        await insert_traced(connection, owner, jobs, _asked(failed[0]), max_open_jobs=max_open_jobs, batch=batch)
     told = [BatchJob(job_id=str(job.id), url=job.url) for job in jobs]
     return BatchRetried(batch_id=str(batch.id), retry_of=str(batch_id), jobs=told), True
 

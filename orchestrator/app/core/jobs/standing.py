@@ -13,18 +13,12 @@ KEPT_SECONDS = 15.0
 STATE = Reading("ml_jobs_state", "Unfinished jobs, by status.", ("status",))
 WAITING = Reading("ml_jobs_waiting", "Unfinished jobs, by why they are not further.", ("reason",))
 OLDEST = Reading(
-    "ml_jobs_oldest_queued_age_seconds",
-    "How long ago the oldest queued job was submitted; 0 without one.",
+    "ml_jobs_oldest_queued_age_seconds", "How long ago the oldest queued job was submitted; 0 without one."
 )
 OWNERS = Reading("ml_jobs_owners_waiting", "Owners who have jobs that are not handed out.")
-LARGEST = Reading(
-    "ml_jobs_largest_owner_ratio",
-    "The share of the jobs in flight that one owner has, at most; 0 to 1.",
-)
+LARGEST = Reading("ml_jobs_largest_owner_ratio", "The share of the jobs in flight that one owner has, at most; 0 to 1.")
 PAUSED = Reading(
-    "ml_dispatch_stage_paused",
-    "Whether a stage gets no work because it could not be used: 0 or 1.",
-    ("stage",),
+    "ml_dispatch_stage_paused", "Whether a stage gets no work because it could not be used: 0 or 1.", ("stage",)
 )
 
 # the reasons of `reading._waiting`

@@ -77,14 +77,7 @@ async def submit(
     accepted = JobAccepted(job_id=str(job_id), status=JobStatus.QUEUED)
     url = normalise_url(request.url)
     arguments = (
-        *(
-            owner,
-            job_id,
-            request.url,
-            host_of(url),
-            request.corpus_name,
-            request.metadata,
-        ),
+        *(owner, job_id, request.url, host_of(url), request.corpus_name, request.metadata),
         request.chunking.model_dump(mode="json", exclude_unset=False),
         *(traceparent, FIRST.stage, FIRST.by_host, max_open_jobs),
     )

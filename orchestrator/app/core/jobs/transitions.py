@@ -178,13 +178,7 @@ async def complete(
         else:
             moved = await _fail(connection, job, stage, callback)
         return replace(
-            moved,
-            stage_run=StageRun(
-                stage,
-                callback.status,
-                progress["seconds"],
-                max(progress["attempts"], 1),
-            ),
+            moved, stage_run=StageRun(stage, callback.status, progress["seconds"], max(progress["attempts"], 1))
         )
 
 
@@ -201,21 +195,10 @@ async def _succeed(
     document = None if first else stats.get("document")
     done = await pool.fetchrow(
         _SUCCESS,
-        *(
-            job_id,
-            definition.stage,
-            attempt_id,
-            first,
-            definition.by_host,
-            definition.read_answer is not None,
-        ),
+        *(job_id, definition.stage, attempt_id, first, definition.by_host, definition.read_answer is not None),
         callback.host_next_at,
         *((following.stage, waiting_status(following), following.by_host) if following else (None, None, False)),
-        *(
-            callback.content_ref,
-            _count(stats, "bytes"),
-            _extraction(stats) if first else None,
-        ),
+        *(callback.content_ref, _count(stats, "bytes"), _extraction(stats) if first else None),
         *((None, None) if first else (_count(stats, "chunks"), _count(stats, "tokens"))),
         *(document if isinstance(document, dict) else None, traceparent),
     )
@@ -225,12 +208,7 @@ async def _succeed(
         CallbackAnswer(),
         next_stage=following.stage if following else None,
         ended=None if following else Ended(JobStatus.COMPLETED, done["ended_seconds"]),
-        stage_run=StageRun(
-            definition.stage,
-            callback.status,
-            done["run_seconds"],
-            max(done["attempts"], 1),
-        ),
+        stage_run=StageRun(definition.stage, callback.status, done["run_seconds"], max(done["attempts"], 1)),
     )
 
 
@@ -261,11 +239,7 @@ async def _fail(connection: Any, job: Any, stage: Stage, callback: StageCallback
 
 
 async def _defer(
-    connection: Any,
-    job: Any,
-    definition: StageDefinition,
-    callback: StageCallback,
-    limits: Limits,
+    connection: Any, job: Any, definition: StageDefinition, callback: StageCallback, limits: Limits
 ) -> Transition:
     code = callback.error_code or "upstream_error"
     counted = code not in GIVEN_BACK
@@ -309,14 +283,7 @@ async def progress(
     """
     told = await pool.fetchrow(
         _PROGRESS,
-        *(
-            job_id,
-            definition.stage,
-            definition.status,
-            attempt_of(report.attempt_id),
-            report.phase,
-            report.start_id,
-        ),
+        *(job_id, definition.stage, definition.status, attempt_of(report.attempt_id), report.phase, report.start_id),
         *(limits.run_lease_seconds, limits.stage_deadline_seconds, limits.max_attempts),
         *(STAGE_TIMEOUT, _lost_message(limits), None),
     )
