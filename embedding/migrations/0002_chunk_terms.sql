@@ -26,3 +26,8 @@ ALTER TABLE corpora ADD COLUMN IF NOT EXISTS languages text[] NOT NULL DEFAULT '
 -- What is there stays; what is new has none.
 ALTER TABLE chunks ALTER COLUMN search DROP EXPRESSION IF EXISTS;
 ALTER TABLE chunks ALTER COLUMN search DROP NOT NULL;
+
+-- By owner and corpus first, it was as good a way to a chunk as its key, to a planner without statistics: every row that a
+-- freshly filled corpus found by its words was looked for among all of the corpus.
+CREATE INDEX IF NOT EXISTS chunks_by_text_hash ON chunks (text_hash, owner, corpus);
+DROP INDEX IF EXISTS chunks_text_hash;
