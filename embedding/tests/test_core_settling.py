@@ -7,6 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
+from app.core.errors import StoreUnavailableError
 from app.core.logic import Embedding
 from app.core.settling import DEAD_SHARE, Settling, Step, next_step, settling
 from app.core.storage.models import Model
@@ -197,6 +198,50 @@ async def test_a_vector_whose_id_lies_within_a_segment_is_found_by_its_index(ser
     await service.pool.execute("INSERT INTO vectors VALUES ($1, $2, $3, $4, $5, $6)", *late.values())
     assert (await find(service, "late", mode="vector", top_k=1))[0].text == "late"
     assert len(await find(service, "late", mode="vector", top_k=50, max_per_document=None)) == 21
+
+
+async def test_a_service_that_stops_while_an_index_is_built_does_not_wait_for_it(
+    service: Embedding, database: str
+) -> None:
+    await settle(service)
+    await fill(service, range(3))
+    blocker = await asyncpg.connect(database)
+    transaction = blocker.transaction(isolation="repeatable_read")
+    await transaction.start()
+    await blocker.execute("SELECT count(*) FROM documents; DELETE FROM vectors WHERE id < 0")
+    building = asyncio.create_task(settling_of(service).look())
+    running = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CREATE INDEX%'"
+    while not await service.pool.fetchval(running):
+        assert not building.done()
+        await asyncio.sleep(0.02)
+    building.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(building, 10)
+    await transaction.rollback()
+    await blocker.close()
+    assert await settling_of(service).look() is True
+    assert (await segments(service), await indexes(service)) == ([(30, "ready")], 1)
+
+
+async def test_a_database_that_is_away_for_a_while_does_not_end_the_looking(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    enough = asyncio.Event()
+
+    async def look(self: Settling) -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            enough.set()
+        raise StoreUnavailableError("away")
+
+    monkeypatch.setattr(Settling, "look", look)
+    monkeypatch.setattr("app.core.settling.LOOK_SECONDS", 0.01)
+    from app.main import app
+
+    async with settling(app.state.settings, app.state.embedding.pool):
+        await asyncio.wait_for(enough.wait(), 10)
 
 
 async def test_the_service_looks_by_itself(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from app.config import Settings
 from app.core.metrics import SETTLE_SECONDS, SETTLED_ROWS
 from app.core.storage.models import Model
+from app.core.storage.pool import store_errors
 from app.core.storage.segments import (
     Holder,
     Mover,
@@ -110,9 +111,11 @@ class Settling:
 
     async def look(self) -> bool:
         """Do what is due, if anything is and no other process is at it; return whether something was done."""
-        async with self.pool.acquire() as connection:
-            seen = [await glance(connection, *one) for one in await large_owners(connection, self.more_than)]
-            left_over = await are_left_over(connection)
+        with store_errors():
+            async with self.pool.acquire() as connection:
+                owners = await large_owners(connection, self.more_than)
+                seen = [await glance(connection, *one) for one in owners]
+                left_over = await are_left_over(connection)
         due = [holder for holder in seen if self._due(holder)]
         self._tails = {(holder.owner, holder.model.id): holder.tail for holder in seen}
         if not due and not left_over:

@@ -15,7 +15,7 @@ from ml_shared.storage.redis_client import open_redis
 from ml_shared.worker.celery import build_celery_app
 
 SOFT_TIME_LIMIT_SECONDS: Final = 300
-# the longest document has 20,000 chunks: about 100 s at the endpoint, and as long in the vector index
+# the longest document has 20,000 chunks: about 100 s at the endpoint
 TIME_LIMIT_SECONDS: Final = 330
 
 
