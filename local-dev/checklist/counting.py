@@ -47,7 +47,8 @@ def shared_metrics_have(fleet: Fleet, label: str) -> Iterator[Finding]:
 
 def events_of(module: Module, function: Function) -> list[str]:
     """Return the audit events that a handler emits, itself or through a function of its module that it calls."""
-    helpers = [module.functions[name] for _, name in module.calls(function) if name in module.functions]
+    called = (name.removeprefix(f"{module.name}.") for _, name in module.calls(function))
+    helpers = [module.functions[name] for name in called if name in module.functions]
     calls = [
         call for each in (function, *helpers) for call, name in module.calls(each) if name == EMIT and call.args
     ]
