@@ -102,7 +102,7 @@ BEGIN
         FROM due WHERE jobs.owner = due.owner AND jobs.id = due.id RETURNING jobs.host, jobs.tag
     )
     INSERT INTO lanes (host, head_tag)
-    SELECT host, min(tag) FROM moved WHERE p_by_host GROUP BY host ORDER BY host
+    SELECT host, min(tag) FROM moved WHERE p_by_host GROUP BY host ORDER BY host COLLATE "C"
     ON CONFLICT (host) DO UPDATE SET
         occupied = true,
         head_tag = CASE WHEN lanes.occupied THEN LEAST(lanes.head_tag, excluded.head_tag) ELSE excluded.head_tag END;

@@ -54,7 +54,7 @@ BEGIN
     WHERE owner = p_owner RETURNING weight INTO v_weight;
     -- Two statements: a job that was parked while the first one waited is seen by the second, one that is parked later
     -- marks the lane as occupied again. A lane that nobody waits in must not look occupied, or passes open it for nothing.
-    PERFORM 1 FROM lanes WHERE host = ANY(v_hosts) ORDER BY host FOR UPDATE;
+    PERFORM 1 FROM lanes WHERE host = ANY(v_hosts) ORDER BY host COLLATE "C" FOR UPDATE;
     UPDATE lanes SET
         holder = CASE WHEN holder = ANY(p_jobs) THEN NULL ELSE holder END,
         occupied = occupied AND EXISTS (SELECT 1 FROM jobs WHERE placement = 'parked' AND jobs.host = lanes.host)

@@ -1,14 +1,18 @@
 """Transactions that meet: none waits for another that waits for it, and no job is lost between them."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 from conftest import Core
 
 from ml_shared.names import Stage
+
+APPLICATION = Path(__file__).resolve().parents[1] / "app"
 
 
 @asynccontextmanager
@@ -96,3 +100,14 @@ async def test_hand_outs_are_noted_while_their_workers_start_and_none_is_lost(co
         )
     assert await core.pool.fetchval("SELECT count(*) FROM leases WHERE phase = 'run'") == 20
     assert await core.pool.fetchval("SELECT count(*) FROM job_stages WHERE attempts = 1") == 20
+
+
+async def test_lanes_are_locked_in_one_order_whatever_a_database_takes_for_alphabetical(core: Core) -> None:
+    """`a-b.test` and `ab.test` change places with the database's collation; what Python sorts does not know of one."""
+    bare = re.compile(r'ORDER BY host(?! COLLATE "C")')
+    for name, source in await core.pool.fetch(
+        "SELECT proname, prosrc FROM pg_proc WHERE prosrc LIKE '%ORDER BY host%'"
+    ):
+        assert not bare.search(source), name
+    for path in APPLICATION.rglob("*.py"):
+        assert not bare.search(path.read_text()), path

@@ -31,7 +31,7 @@ class Ended:
 
 
 def by_lane(jobs: Iterable[Any]) -> list[Any]:
-    """Return jobs in the order in which their lanes are locked."""
+    """Return jobs in the order in which their lanes are locked: by code point, as SQL does it by `COLLATE "C"`."""
     return sorted(jobs, key=lambda job: job["host"])
 
 

@@ -37,7 +37,7 @@ WITH given AS MATERIALIZED (
     FROM given, reserved
     RETURNING host, tag
 ), lane AS (
-    INSERT INTO lanes (host, head_tag) SELECT host, min(tag) FROM job WHERE $13 GROUP BY host ORDER BY host
+    INSERT INTO lanes (host, head_tag) SELECT host, min(tag) FROM job WHERE $13 GROUP BY host ORDER BY host COLLATE "C"
     ON CONFLICT (host) DO UPDATE SET
         occupied = true,
         head_tag = CASE WHEN lanes.occupied THEN LEAST(lanes.head_tag, excluded.head_tag) ELSE excluded.head_tag END
