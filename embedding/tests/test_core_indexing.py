@@ -306,6 +306,7 @@ async def _statements_of(service: Embedding, work: Any) -> list[str]:
     plain.add_query_logger(lambda record: said.append(" ".join(record.query.split())))
     try:
         await work
+        await asyncio.sleep(0)  # asyncpg tells of a statement at the loop's next turn
     finally:
         plain._query_loggers.clear()
     return said

@@ -70,6 +70,7 @@ async def _give_back(pool: asyncpg.Pool, connection: Any) -> None:
         await pool.release(connection)
         return
     holder = connection._holder
+    connection._con._on_release()
     await holder.release(holder._timeout)
 
 
