@@ -49,9 +49,7 @@ def events_of(module: Module, function: Function) -> list[str]:
     """Return the audit events that a handler emits, itself or through a function of its module that it calls."""
     called = (name.removeprefix(f"{module.name}.") for _, name in module.calls(function))
     helpers = [module.functions[name] for name in called if name in module.functions]
-    calls = [
-        call for each in (function, *helpers) for call, name in module.calls(each) if name == EMIT and call.args
-    ]
+    calls = [call for each in (function, *helpers) for call, name in module.calls(each) if name == EMIT and call.args]
     return [
         module.dotted(call.args[0]).removeprefix(EVENTS)
         for call in calls
