@@ -14,8 +14,10 @@ from ml_shared.storage.redis_client import open_sibling
 
 CHANNEL: Final = "ml:passes"
 SEND_TIMEOUT_SECONDS: Final = 2.0
-CONNECTIONS: Final = 16
-# of a process; with more requests at once than that some words are not said, of many that say the same
+BETWEEN_SECONDS: Final = 0.015
+# from one word of a process to its next: less than passes of a stage keep between them, so that nothing waits for it
+CONNECTIONS: Final = 2
+# of a process, which says one thing after the other
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,25 @@ class Nudger:
 
     def __init__(self, redis: Redis | None) -> None:
         self._redis = redis
+        self._wanted: set[Stage] = set()
+        self._saying: asyncio.Task[None] | None = None
+
+    def nudge_soon(self, *stages: Stage) -> None:
+        """Ask for a pass of these stages, and don't wait for the word to be said. What is asked meanwhile is said in one."""
+        self._wanted.update(stages)
+        if self._wanted and (self._saying is None or self._saying.done()):
+            self._saying = asyncio.create_task(self._say())
+
+    async def flush(self) -> None:
+        """Wait until all that was asked for is said."""
+        if self._saying is not None:
+            await self._saying
+
+    async def _say(self) -> None:
+        while self._wanted:
+            wanted, self._wanted = self._wanted, set()
+            await self.nudge(*wanted)
+            await asyncio.sleep(BETWEEN_SECONDS)
 
     async def nudge(self, *stages: Stage) -> None:
         """Ask for a pass of these stages."""
@@ -47,7 +68,9 @@ async def open_nudger(redis: Redis | None) -> AsyncIterator[Nudger]:
         yield Nudger(None)
         return
     async with open_sibling(redis, max_connections=CONNECTIONS) as own:
-        yield Nudger(own)
+        nudger = Nudger(own)
+        yield nudger
+        await nudger.flush()
 
 
 async def nudges(redis: Redis) -> AsyncIterator[Stage]:

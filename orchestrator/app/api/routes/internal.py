@@ -56,7 +56,7 @@ async def _take(
     orchestrator: Orchestrator = request.app.state.orchestrator
     moved = await orchestrator.complete(ctx.service, job_id, callback, content)
     # its slot is free again, and the stage after it may have work
-    await request.app.state.nudger.nudge(*{callback.stage, moved.next_stage} - {None})
+    request.app.state.nudger.nudge_soon(*{callback.stage, moved.next_stage} - {None})
     return moved
 
 
