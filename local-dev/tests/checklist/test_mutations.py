@@ -146,8 +146,8 @@ MUTATIONS = [
     Mutation(
         "queues",
         ROUTES("scraper", "async_"),
-        "await request.app.state.tasks.enqueue(\n        scrape_task, ctx, kwargs=kwargs, job_id=payload.job_id\n    )",
-        "scrape_task.delay(**kwargs)",
+        "await tasks.enqueue(scrape_task, ctx, kwargs=_arguments(payload), job_id=payload.job_id)",
+        "scrape_task.delay(**_arguments(payload))",
         "puts a task past the queue's bound",
     ),
     Mutation(
