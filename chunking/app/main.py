@@ -15,6 +15,7 @@ from app.core.logic import open_chunker
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
+from ml_shared.http.routing import serve
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
 from ml_shared.service import open_shared
 
@@ -37,5 +38,4 @@ app = FastAPI(
 app.add_middleware(BodyMiddleware, limits=BodyLimits.of(settings))
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
-app.include_router(health.router)
-app.include_router(sync.router)
+serve(app, sync.router, health.router)

@@ -20,6 +20,7 @@ from app.core.settling import settling
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
+from ml_shared.http.routing import serve
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
 from ml_shared.names import Queue
 from ml_shared.service import open_shared
@@ -56,8 +57,4 @@ app.add_middleware(BodyMiddleware, limits=BodyLimits.of(settings, routes={"/sear
 app.add_middleware(OpenAiErrors)
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
-app.include_router(health.router)
-app.include_router(sync.router)
-app.include_router(openai.router)
-app.include_router(async_.router)
-app.include_router(corpora.router)
+serve(app, async_.router, sync.router, openai.router, corpora.router, health.router)

@@ -19,6 +19,7 @@ from app.worker.nudging import hear_endings, open_nudger
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
+from ml_shared.http.routing import serve
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
 from ml_shared.names import Queue
 from ml_shared.service import open_shared
@@ -57,9 +58,4 @@ app.add_middleware(
 )
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
-app.include_router(health.router)
-app.include_router(sync.router)
-app.include_router(async_.router)
-app.include_router(jobs.router)
-app.include_router(batches.router)
-app.include_router(internal.router)
+serve(app, internal.router, async_.router, jobs.router, batches.router, sync.router, health.router)

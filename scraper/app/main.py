@@ -17,6 +17,7 @@ from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.contracts.queueing import BATCH_MAX
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
+from ml_shared.http.routing import serve
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
 from ml_shared.names import Queue
 from ml_shared.service import open_shared
@@ -63,6 +64,4 @@ app.add_middleware(
 )
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
-app.include_router(health.router)
-app.include_router(sync.router)
-app.include_router(async_.router)
+serve(app, async_.router, sync.router, health.router)

@@ -48,15 +48,18 @@ def _depth_check(fleet: Fleet) -> Finding:
 def _is_queued_by_the_script(module: Module) -> bool:
     """Return whether a hand-out's message is only written, for the script that finds room for it to queue it."""
     function = module.functions["TaskQueue.hand_out"]
-    judged = any("verdict" in names_in(node.test) for node in ast.walk(function) if isinstance(node, ast.IfExp))
     calls = list(module.calls(function))
     written = [call for call, name in calls if name.rpartition(".")[2] in PUBLISHING or name.endswith("_publish")]
     only_written = all(any(keyword.arg == "producer" for keyword in call.keywords) for call in written)
-    return only_written and judged and any(name.endswith("_room.hand_out") for _, name in calls)
+    return only_written and bool(_refusals(function)) and any(name.endswith("_room.hand_out") for _, name in calls)
 
 
 def _refusals(function: Function) -> list[int]:
-    return [node.lineno for node in ast.walk(function) if isinstance(node, ast.If) and "verdict" in names_in(node.test)]
+    return [
+        node.lineno
+        for node in ast.walk(function)
+        if isinstance(node, ast.If | ast.IfExp) and "verdict" in names_in(node.test)
+    ]
 
 
 def _enqueues(module: Module, function: Function) -> bool:

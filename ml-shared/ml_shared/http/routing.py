@@ -5,10 +5,13 @@ FastAPI parses a body first and asks for the key afterwards. Here the order is: 
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
+from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any, Final, get_args, get_origin
 from urllib.parse import parse_qsl
 
-from fastapi import Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -39,6 +42,7 @@ class GuardedRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         """FastAPI's hook: wrap what reads the body and calls the endpoint."""
         handler = super().get_route_handler()
+        admitted = self._handler_of_admitted()
         needs_key, admits = _guards(self.dependant)
         lists = dict(_lists_of_models(self.body_field.field_info.annotation)) if self.body_field else None
 
@@ -48,9 +52,31 @@ class GuardedRoute(APIRoute):
             _refuse_repeated_parameters(request.scope["query_string"])
             if lists is not None:
                 request = _StrictRequest(request, lists)
-            return await handler(request)
+            state = current_request()
+            return await (handler if state is None or state.ctx is None else admitted)(request)
 
         return guarded
+
+    def _handler_of_admitted(self) -> Handler:
+        """Return what calls the endpoint for a caller who is admitted: the guards are not asked again.
+
+        FastAPI goes through them one within the other, for each request, which takes longer than what they do.
+        """
+        whole = self.dependant
+        self.dependant = _without_guards(whole)
+        try:
+            return super().get_route_handler()
+        finally:
+            self.dependant = whole  # it is what the OpenAPI document is made of
+
+
+def serve(app: FastAPI, *routers: APIRouter) -> None:
+    """Have an application serve routers' routes, under the paths that they have, the most asked first.
+
+    `FastAPI.include_router` would look for a request's route twice, once in each router and once more in the one that has it.
+    """
+    for router in routers:
+        app.router.routes += router.routes
 
 
 def _guards(dependant: Dependant) -> tuple[bool, tuple[Admits, ...]]:
@@ -62,6 +88,27 @@ def _guards(dependant: Dependant) -> tuple[bool, tuple[Admits, ...]]:
         needs_key = needs_key or inner_needs_key
         admits += inner_admits
     return needs_key, tuple(admits)
+
+
+def _without_guards(dependant: Dependant) -> Dependant:
+    """Return an endpoint's needs without those that the caller's own request has fulfilled."""
+    guards = [each for each in dependant.dependencies if each.call is not None and _is_guard(each.call)]
+    endpoint, names = dependant.call, [each.name for each in guards if each.name is not None]
+    if endpoint is None or not guards or not iscoroutinefunction(endpoint):
+        return dependant
+
+    @wraps(endpoint)
+    async def with_caller(**values: Any) -> Any:
+        state = current_request()
+        ctx = state.ctx if state is not None else None
+        return await endpoint(**values, **dict.fromkeys(names, ctx))
+
+    others = [each for each in dependant.dependencies if each not in guards]
+    return replace(dependant, call=with_caller, dependencies=others)
+
+
+def _is_guard(call: Callable[..., Any]) -> bool:
+    return call is validate_api_key or admits_of(call) is not None
 
 
 async def _admit(request: Request, admits: tuple[Admits, ...]) -> None:

@@ -17,8 +17,10 @@ from ml_shared.storage.redis_client import open_sibling
 CHANNEL: Final = "ml:passes"
 SEND_TIMEOUT_SECONDS: Final = 2.0
 RECONNECT_SECONDS: Final = 1.0
+BETWEEN_SECONDS: Final = 0.015
+# from one word of a process to its next: less than passes of a stage keep between them, so that nothing waits for it
 CONNECTIONS: Final = 16
-# of a process; with more requests at once than that some words are not said, of many that say the same
+# of a process, which says most things one after the other
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,28 @@ class Nudger:
 
     def __init__(self, redis: Redis | None) -> None:
         self._redis = redis
+        self._wanted: set[Stage] = set()
+        self._ended: set[str] = set()
+        self._saying: asyncio.Task[None] | None = None
+
+    def nudge_soon(self, *stages: Stage, ended: Collection[str] = ()) -> None:
+        """As `nudge`, and don't wait for the word to be said. What is asked meanwhile is said in one."""
+        self._wanted.update(stages)
+        self._ended.update(ended)
+        if (self._wanted or self._ended) and (self._saying is None or self._saying.done()):
+            self._saying = asyncio.create_task(self._say())
+
+    async def flush(self) -> None:
+        """Wait until all that was asked for is said."""
+        if self._saying is not None:
+            await self._saying
+
+    async def _say(self) -> None:
+        while self._wanted or self._ended:
+            wanted, self._wanted = self._wanted, set()
+            ended, self._ended = self._ended, set()
+            await self.nudge(*wanted, ended=ended)
+            await asyncio.sleep(BETWEEN_SECONDS)
 
     async def nudge(self, *stages: Stage, ended: Collection[str] = ()) -> None:
         """Ask for a pass of these stages, and name jobs that have ended."""
@@ -40,7 +64,7 @@ class Nudger:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 await self._redis.publish(CHANNEL, " ".join([*sorted(stages), *ended]))
         except (RedisError, TimeoutError, OSError) as error:
-            logger.warning("nudge_not_sent", extra={"failed_stage": stages[0], "reason": type(error).__name__})
+            logger.warning("nudge_not_sent", extra={"failed_stage": next(iter(stages), None), "reason": type(error).__name__})
 
 
 @asynccontextmanager
@@ -50,7 +74,9 @@ async def open_nudger(redis: Redis | None) -> AsyncIterator[Nudger]:
         yield Nudger(None)
         return
     async with open_sibling(redis, max_connections=CONNECTIONS) as own:
-        yield Nudger(own)
+        nudger = Nudger(own)
+        yield nudger
+        await nudger.flush()
 
 
 async def nudges(redis: Redis) -> AsyncIterator[Stage]:

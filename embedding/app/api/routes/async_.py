@@ -49,7 +49,7 @@ async def embed_async(
         kwargs["packed_chunks"] = await asyncio.to_thread(pack_chunks, payload.chunks)
     tasks: TaskQueue = request.app.state.tasks
     answer = await tasks.enqueue(embed_document_task, ctx, kwargs=kwargs, job_id=payload.job_id)
-    _tell(ctx, payload, answer)
+    emit(AuditEvent.EMBED_ENQUEUED, ctx, **_told(payload, answer))
     return answer
 
 
@@ -69,7 +69,7 @@ async def embed_several(
     answers = await tasks.hand_out(embed_document_task, ctx, handed)
     for each, answer in zip(payload.hand_outs, answers, strict=True):
         if isinstance(answer, EnqueueAnswer):
-            _tell(ctx, each, answer)
+            emit(AuditEvent.EMBED_ENQUEUED, ctx, **_told(each, answer))
     return answers_of(answers)
 
 
@@ -82,15 +82,13 @@ def _arguments(payload: EnqueueEmbed | EmbedHandOut, ctx: CallerContext) -> dict
     }
 
 
-def _tell(ctx: CallerContext, payload: EnqueueEmbed | EmbedHandOut, answer: EnqueueAnswer) -> None:
-    emit(
-        AuditEvent.EMBED_ENQUEUED,
-        ctx,
-        task_id=answer.task_id,
-        job_id=payload.job_id,
-        url=told_url(payload.document.url),
-        corpus_name=payload.corpus_name,
-    )
+def _told(payload: EnqueueEmbed | EmbedHandOut, answer: EnqueueAnswer) -> dict[str, Any]:
+    return {
+        "task_id": answer.task_id,
+        "job_id": payload.job_id,
+        "url": told_url(payload.document.url),
+        "corpus_name": payload.corpus_name,
+    }
 
 
 @router.get(

@@ -55,7 +55,7 @@ hits AS MATERIALIZED (
     SELECT asked.number, asked.frequency, found.corpus, found.document_id, found.id, found.length
     FROM asked CROSS JOIN LATERAL (
         SELECT c.corpus, c.document_id, c.id, c.length
-        FROM chunk_terms c {join}
+        FROM chunk_terms c
         WHERE c.numbers && asked.numbers::bigint[] {required} AND {scope} {where}
         LIMIT {max_rows}
     ) AS found
@@ -67,7 +67,7 @@ asked AS (
 ),
 candidates AS MATERIALIZED (
     SELECT c.corpus, c.document_id, c.id, c.length, c.numbers
-    FROM chunk_terms c {join}
+    FROM chunk_terms c
     WHERE {scope} {required} {where}
     LIMIT {max_rows}
 ),
@@ -254,8 +254,7 @@ async def _found(
     hits = (HITS_BY_ROW if plan.by_row else HITS_BY_INDEX).format(
         every=f"${7 + len(parameters)}",
         scope=_SCOPE,
-        join=conditions.join,
-        where=conditions.where,
+        where=conditions.looked_up,
         required=required,
         max_rows=MAX_READ if plan.by_row else 2 * MAX_CANDIDATES,
     )

@@ -59,6 +59,9 @@ WHERE c.owner = $1 AND c.corpus = ANY($2::text[]) AND c.document_id = ANY($3::uu
 JOIN_DOCUMENTS = (
     "JOIN documents ON documents.owner = c.owner AND documents.corpus = c.corpus AND documents.id = c.document_id"
 )
+FILTERED_DOCUMENTS = (
+    "SELECT documents.id FROM documents WHERE documents.owner = $1 AND documents.corpus = ANY($2::text[]){where}"
+)
 FILTERED_ROWS = """
 SELECT coalesce(sum(documents.chunk_count), 0) FROM documents
 WHERE documents.owner = $1 AND documents.corpus = ANY($2::text[]) AND documents.indexed_at IS NOT NULL {where}
@@ -100,6 +103,7 @@ class Conditions:
     where: str = ""
     join: str = field(default="", init=False)
     """What the filters need beside a table `c`."""
+    _of_documents: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         if self.filters is None:
@@ -120,6 +124,20 @@ class Conditions:
             self._add("documents.metadata @> {0}::jsonb", self.filters.metadata)
         if self.where:
             self.join = JOIN_DOCUMENTS
+        self._of_documents = len(self.where)
+
+    @property
+    def looked_up(self) -> str:
+        """The same without a join, for parameters `$1` and `$2` that are the owner and the corpora.
+
+        What the filters leave is made once, and looked up for each row that something else has found. A plan with a join would
+        rather begin there, and read all that these documents have for each of many words.
+        """
+        if not self.join:
+            return self.where
+        left = FILTERED_DOCUMENTS.format(where=self.where[: self._of_documents])
+        # not a plain AND, which PostgreSQL would make a join of
+        return f" AND (c.document_id IN ({left})) IS TRUE{self.where[self._of_documents :]}"
 
     def _add(self, condition: str, value: Any) -> None:
         placeholder = f"${self.first + len(self.parameters)}"

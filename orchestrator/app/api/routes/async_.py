@@ -45,7 +45,7 @@ async def submit_job(
     accepted = await orchestrator.submit(
         ctx.owner, payload, traceparent=own_traceparent(), idempotency_key=idempotency_key
     )
-    await request.app.state.nudger.nudge(FIRST.stage)
+    request.app.state.nudger.nudge_soon(FIRST.stage)
     emit(
         AuditEvent.JOB_SUBMITTED,
         ctx,

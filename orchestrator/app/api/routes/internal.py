@@ -57,7 +57,7 @@ async def _take(
     moved = await orchestrator.complete(ctx.service, job_id, callback, content)
     # its slot is free again, and the stage after it may have work; or somebody waits for its end
     ended = [job_id] if moved.ended is not None else []
-    await request.app.state.nudger.nudge(*{callback.stage, moved.next_stage} - {None}, ended=ended)
+    request.app.state.nudger.nudge_soon(*{callback.stage, moved.next_stage} - {None}, ended=ended)
     return moved
 
 

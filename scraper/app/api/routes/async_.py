@@ -44,7 +44,7 @@ async def scrape_async(
     check_hand_out(payload)
     tasks: TaskQueue = request.app.state.tasks
     answer = await tasks.enqueue(scrape_task, ctx, kwargs=_arguments(payload), job_id=payload.job_id)
-    _tell(ctx, payload, answer)
+    emit(AuditEvent.SCRAPE_ENQUEUED, ctx, **_told(payload, answer))
     return answer
 
 
@@ -63,7 +63,7 @@ async def scrape_several(
     answers = await tasks.hand_out(scrape_task, ctx, handed)
     for each, answer in zip(payload.hand_outs, answers, strict=True):
         if isinstance(answer, EnqueueAnswer):
-            _tell(ctx, each, answer)
+            emit(AuditEvent.SCRAPE_ENQUEUED, ctx, **_told(each, answer))
     return answers_of(answers)
 
 
@@ -71,8 +71,8 @@ def _arguments(payload: EnqueueScrape) -> dict[str, Any]:
     return payload.model_dump(mode="json", include=set(EnqueueScrape.model_fields))
 
 
-def _tell(ctx: CallerContext, payload: EnqueueScrape, answer: EnqueueAnswer) -> None:
-    emit(AuditEvent.SCRAPE_ENQUEUED, ctx, job_id=payload.job_id, task_id=answer.task_id, url=told_url(payload.url))
+def _told(payload: EnqueueScrape, answer: EnqueueAnswer) -> dict[str, Any]:
+    return {"job_id": payload.job_id, "task_id": answer.task_id, "url": told_url(payload.url)}
 
 
 @router.get(
