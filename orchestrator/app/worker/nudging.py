@@ -64,7 +64,9 @@ class Nudger:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 await self._redis.publish(CHANNEL, " ".join([*sorted(stages), *ended]))
         except (RedisError, TimeoutError, OSError) as error:
-            logger.warning("nudge_not_sent", extra={"failed_stage": next(iter(stages), None), "reason": type(error).__name__})
+            logger.warning(
+                "nudge_not_sent", extra={"failed_stage": next(iter(stages), None), "reason": type(error).__name__}
+            )
 
 
 @asynccontextmanager
