@@ -15,7 +15,7 @@ from app.core.storage import matching
 from app.core.storage import search as storage
 from app.core.storage.models import prepare_model, read_model
 from app.core.storage.search import Scope
-from ml_shared.contracts.embedding import SearchHit, SearchMode, SearchRequest
+from ml_shared.contracts.embedding import SearchFilters, SearchHit, SearchMode, SearchRequest
 from ml_shared.testing.endpoint import DEFAULT_DIMENSIONS, EndpointMode, FakeEndpoint, vector_of
 from tests.documents import OWNER, at, index, settle, settling_of
 
@@ -291,7 +291,10 @@ async def test_common_words_are_found_by_what_has_most_of_them(
     assert len(await find(service, "alpha", mode="text", top_k=5)) == 5
 
 
-async def test_the_words_index_is_asked_for_every_word_ten_times_on_one_connection(settings: Settings) -> None:
+@pytest.mark.parametrize("filters", [None, SearchFilters(url_prefix="https://example.com/")])
+async def test_the_words_index_is_asked_for_every_word_ten_times_on_one_connection(
+    settings: Settings, filters: SearchFilters | None
+) -> None:
     one = settings.model_copy(update={"DATABASE_POOL_SIZE": 1})
     async with open_embedding(one, command_timeout_seconds=20) as service:
         await fill(service, 30)
@@ -312,7 +315,7 @@ async def test_the_words_index_is_asked_for_every_word_ten_times_on_one_connecti
 
         for _ in range(10):
             async with storage.snapshot(service.pool) as connection:
-                scope = Scope(OWNER, ["docs"], service.model)
+                scope = Scope(OWNER, ["docs"], service.model, filters)
                 found = await matching.matching(
                     Explaining(connection), scope, parse_query("text 3 -other"), ["en"], rows=150, limit=100
                 )
@@ -323,6 +326,7 @@ async def test_the_words_index_is_asked_for_every_word_ten_times_on_one_connecti
             assert scans
             assert "CTE best" not in plan or "chunks_pkey" in plan, plan
             assert all("chunk_terms_numbers" in line or "Bitmap Heap Scan" in line for line in scans), plan
+            assert "CTE best" not in plan or ("hashed SubPlan" in plan) == (filters is not None), plan
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 One loop a child, made after the fork: with pooled clients a child runs ten times the tasks of one that makes them anew
 each time. In a worker the loop runs on the main thread while a task runs, so that Celery's soft time limit interrupts
-even a body that never awaits. It is uvloop's where that is there, which is a quarter of what a child's own code takes. Where there is no worker (`task.apply()` in a test, perhaps inside a running loop) it
-runs on a thread of its own.
+even a body that never awaits. It is uvloop's where that is there. Where there is no worker (`task.apply()` in a test, perhaps
+inside a running loop) it runs on a thread of its own.
 """
 
 import asyncio
