@@ -122,6 +122,8 @@ class FakePeer(ServedFake):
                 self._changed.notify_all()
             body = await request.body()  # before the delay, after which the caller may have gone
             await asyncio.sleep(self.delay_seconds)
+            if life != self._lives:  # nobody waits for this answer, and what is to fail is another test's
+                return problem(503, "unavailable", "it was reset meanwhile")
             status = self.failures.pop(0) if self.failures else self.status
             if status is not None:
                 headers = {} if self.failure_retry_after is None else {Header.RETRY_AFTER: self.failure_retry_after}
@@ -129,8 +131,6 @@ class FakePeer(ServedFake):
             caller = self._caller(request)
             if isinstance(caller, Response):
                 return caller
-            if life != self._lives:
-                return problem(503, "unavailable", "it was reset meanwhile")
             with self._changed:
                 answer = handler(request, body, caller)
                 self._changed.notify_all()
