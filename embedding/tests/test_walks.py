@@ -160,4 +160,4 @@ def test_every_attribute_that_the_service_sets_is_of_the_vocabulary() -> None:
 
 @pytest.mark.usefixtures("_broker")
 def test_every_url_that_the_service_tells_of_is_told_by_the_one_function() -> None:
-    assert urls_walk.walk(package) >= 2
+    assert urls_walk.walk(package) >= 1

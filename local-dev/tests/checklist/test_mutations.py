@@ -65,8 +65,8 @@ MUTATIONS = [
     Mutation(
         "secrets",
         "orchestrator/app/worker/nudging.py",
-        'extra={"failed_stage": stages[0], "reason": type(error).__name__}',
-        'extra={"failed_stage": stages[0], "client_secret": stages[0]}',
+        'extra={"failed_stage": next(iter(stages), None), "reason": type(error).__name__}',
+        'extra={"failed_stage": next(iter(stages), None), "client_secret": next(iter(stages), None)}',
         "client_secret would stand in a log line",
     ),
     Mutation(
