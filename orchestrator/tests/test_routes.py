@@ -45,11 +45,14 @@ async def test_a_submitted_job_can_be_read_by_its_owner_alone(api: httpx.AsyncCl
 async def test_a_pass_is_asked_for_as_soon_as_there_is_something_to_do(
     api: httpx.AsyncClient, redis_server: RedisServer
 ) -> None:
+    from app.main import app
+
     async with heard(redis_server.url) as words:
         job_id = (await submit(api)).json()["job_id"]
         attempt_id = await hand_out(job_id)
         report = {"attempt_id": attempt_id, "stage": "scraping", "status": "success"}
         await api.post(f"/jobs/{job_id}/complete", json=report, headers=key(SCRAPER))
+        await app.state.nudger.flush()
     assert words == ["scraping", "chunking scraping"], "the next stage has work, and the one before it a free slot"
 
 
