@@ -3,6 +3,7 @@
 Lost: pictures and what is written in them, formulas' layout, comments, fields of forms, text that stands aslant.
 """
 
+from contextlib import suppress
 from typing import Any, Final
 
 import pypdfium2
@@ -91,13 +92,12 @@ def _said(document: Any, name: str) -> str:
 def _outline(document: Any) -> dict[str, int]:
     """Return what the list of contents that comes with a document calls its headings."""
     found: dict[str, int] = {}
-    try:
+    # one that is damaged is read up to there: letters' sizes tell headings without it
+    with suppress(pypdfium2.PdfiumError, UnicodeDecodeError):
         for entry in document.get_toc(max_depth=_OUTLINE_DEPTH):
             if len(found) >= _OUTLINE_MAX:
                 break
             title = entry.get_title() if hasattr(entry, "get_title") else entry.title
             found.setdefault(fold(title or ""), entry.level)
-    except (pypdfium2.PdfiumError, UnicodeDecodeError):
-        pass  # it only helps
     found.pop("", None)
     return found
