@@ -8,11 +8,20 @@ from pydantic import BeforeValidator, Field
 from ml_shared.contracts.base import Identifier, PeerModel, RequestModel, Url
 from ml_shared.contracts.chunking import MAX_PAGES, PageStart
 from ml_shared.contracts.queueing import BATCH_MAX, HandOutFields, StageFields
-from ml_shared.contracts.values import PeerTimestamp
+from ml_shared.contracts.values import Choice, PeerTimestamp
 
 METHOD_MAX_CHARACTERS: Final = 60
 _HEADER_VALUE: Final = r"^[!-~\u0080-\u00ff](?:[ -~\u0080-\u00ff]*[!-~\u0080-\u00ff])?$"
 VALIDATOR_MAX_CHARACTERS: Final = 500
+LINKS_MAX: Final = 5_000
+"""Links of a page that are told; how many more there are is counted."""
+
+
+class ScrapePurpose(StrEnum):
+    """What a document is read for."""
+
+    PAGE = "page"
+    LINKS = "links"
 
 
 class ExtractionWarning(StrEnum):
@@ -45,6 +54,16 @@ IfModifiedSince = Annotated[
     Validator | None, Field(description="the page's `last_modified` of last time, where it has no `etag`")
 ]
 
+Purpose = Annotated[
+    Choice[ScrapePurpose],
+    Field(
+        description=(
+            "`page`: its text, answered as a `ScrapeResult`. `links`: what a sitemap, a feed or a robots.txt names, answered as "
+            "a `LinkList`"
+        )
+    ),
+]
+
 
 class ScrapeRequest(RequestModel):
     """`POST /scrape`. A `job_id` is echoed and nothing more."""
@@ -61,6 +80,7 @@ class EnqueueScrape(StageFields):
     url: Url
     if_none_match: IfNoneMatch = None
     if_modified_since: IfModifiedSince = None
+    purpose: Purpose = ScrapePurpose.PAGE
 
 
 class ScrapeHandOut(HandOutFields, EnqueueScrape):
@@ -114,7 +134,14 @@ class ScrapeResult(PeerModel):
     author: str | None = None
     published_at: str | None = Field(default=None, description="as the page gives it, RFC 3339 date or date-time")
     canonical_url: str | None = None
-    links: list[str] = Field(default_factory=list)
+    links: list[str] = Field(
+        default_factory=list,
+        description=f"where it leads: absolute, each once, in the page's order, at most {LINKS_MAX}",
+    )
+    nofollow_links: list[str] = Field(
+        default_factory=list, description="those of `links` that the page has with `rel=nofollow` alone"
+    )
+    links_left_out: int = Field(default=0, description="how many more addresses it links to than `links` has")
     content_hash: str = Field(description="SHA-256 of content, hexadecimal")
     etag: str | None = None
     last_modified: str | None = None
@@ -125,7 +152,7 @@ class ScrapeResult(PeerModel):
         default=False,
         description="the page is what the request's validators say; it was not sent, and nothing was read",
     )
-    nofollow: bool = Field(default=False, description="the page asks robots not to follow its links")
+    nofollow: bool = Field(default=False, description="the page asks robots not to follow any of its links")
     pages: Annotated[list[PageStart], Field(max_length=MAX_PAGES)] = Field(
         default_factory=list, description="of a document with pages or slides: where each that has text begins"
     )

@@ -1,9 +1,10 @@
 """The scraper's Celery task."""
 
 from app.core.fetching.visiting import Visit, validators_of
-from app.core.logic import execute_scrape
-from app.worker.callbacks import deliver
+from app.core.logic import execute_links, execute_scrape
+from app.worker.callbacks import deliver, deliver_links
 from app.worker.celery_app import app
+from ml_shared.contracts.scraping import ScrapePurpose
 from ml_shared.names import Queue, RequestMode, Stage, TaskName
 from ml_shared.telemetry.attributes import JobStage
 from ml_shared.worker.stage import StageOutcome, StageRun
@@ -21,16 +22,18 @@ def scrape_task(
     submitted_at: str | None = None,
     if_none_match: str | None = None,
     if_modified_since: str | None = None,
+    purpose: str = ScrapePurpose.PAGE.value,
 ) -> None:
-    """Scrape one page. `owner`, `as_of` and `submitted_at` are what every stage is sent; a page needs none of them."""
+    """Scrape one page, or read a list of pages. `owner`, `as_of` and `submitted_at` are what every stage is sent."""
 
     async def body(run: StageRun) -> StageOutcome:
         validators = validators_of(if_none_match, if_modified_since)
         visit = Visit(url, job_id, RequestMode.ASYNC, queue_name=Queue.SCRAPER.value, validators=validators)
         try:
-            result = await execute_scrape(run.resources.scraper, visit)
+            if purpose == ScrapePurpose.LINKS:
+                return await deliver_links(run, await execute_links(run.resources.scraper, visit))
+            return await deliver(run, await execute_scrape(run.resources.scraper, visit))
         finally:
             run.host_next_at = visit.host_next_at
-        return await deliver(run, result)
 
     self.run_stage(body, job_id=job_id, attempt_id=attempt_id, url=url)
