@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 
 from app.core.extraction.pool import ExtractionPool
 from app.core.extraction.result import Extract
-from app.core.fetching.addresses import AddressGuard, Resolver, SystemResolver
 from app.core.fetching.pacing import Pacer
 from app.core.fetching.requests import Fetcher
 from app.core.fetching.visiting import NOT_MODIFIED, Page, Visit, Visitor
@@ -22,6 +21,7 @@ from app.core.telemetry import NOT_MODIFIED as NOT_MODIFIED_OUTCOME
 from app.core.telemetry import counted, extracting, fetched, fetching
 from ml_shared.contracts.chunking import PageStart
 from ml_shared.contracts.scraping import Extraction, ExtractionWarning, ScrapeResult
+from ml_shared.web.addresses import AddressGuard, Resolver, SystemResolver
 
 if TYPE_CHECKING:
     from app.config import Settings
