@@ -115,6 +115,30 @@ class NoIndexError(ForbiddenError):
     code = "noindex"
 
 
+class RendererNotConfiguredError(InvalidError):
+    """The page was to be rendered, and there is no renderer here."""
+
+    code = "renderer_not_configured"
+
+
+class RendererUnavailableError(UnavailableError):
+    """The renderer does not answer, or all its browsers are in use; later it will work."""
+
+    code = "renderer_unavailable"
+
+
+class RenderError(UnsupportedError):
+    """The page's browser crashed, or took more memory or time than a page may have."""
+
+    code = "render_failed"
+
+
+class RenderTimeoutError(DeadlineError):
+    """What the page is made of did not come in time, and it has no text without."""
+
+    code = "render_timeout"
+
+
 class ExtractionError(UnsupportedError):
     """The page could not be turned into text within the limits on time and memory."""
 
