@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from cloudcix_ml.core.session import PATIENCE_SECONDS, Key, Session, checked_url
 from cloudcix_ml.errors import ConfigurationError
 from cloudcix_ml.faces import Awaiting, Blocking, Face, Method, Mode
-from cloudcix_ml.groups import Batches, Corpora, Documents, Jobs
-from cloudcix_ml.operations import indexing, jobs, search, services, uploads
+from cloudcix_ml.groups import Batches, Corpora, Crawls, Documents, Jobs
+from cloudcix_ml.operations import crawls, indexing, jobs, search, services, uploads
 
 if TYPE_CHECKING:
     import httpx
@@ -25,10 +25,12 @@ class _Platform(Face[Mode]):
         super().__init__(session, transport)
         self.jobs: Jobs[Mode] = Jobs(session, transport)
         self.batches: Batches[Mode] = Batches(session, transport)
+        self.crawls: Crawls[Mode] = Crawls(session, transport)
         self.corpora: Corpora[Mode] = Corpora(session, transport)
         self.documents: Documents[Mode] = Documents(session, transport)
 
     index = Method(indexing.index)
+    crawl = Method(crawls.crawl)
     upload = Method(uploads.upload)
     search = Method(search.search)
     wait = Method(jobs.wait)

@@ -1,7 +1,7 @@
 """The clients' groups of methods, as one reads them: `client.jobs.wait(…)`."""
 
 from cloudcix_ml.faces import Face, Listing, Method, Mode
-from cloudcix_ml.operations import batches, corpora, documents, jobs
+from cloudcix_ml.operations import batches, corpora, crawls, documents, jobs
 
 
 class Jobs(Face[Mode]):
@@ -26,6 +26,26 @@ class Batches(Face[Mode]):
     retry = Method(batches.retry)
     follow = Listing(batches.follow)
     wait = Method(batches.wait)
+
+
+class Crawls(Face[Mode]):
+    """A site, or a part of it, kept in a corpus."""
+
+    create = Method(crawls.crawl)
+    get = Method(crawls.read)
+    list = Listing(crawls.list_all)
+    change = Method(crawls.change)
+    delete = Method(crawls.delete)
+    pause = Method(crawls.pause)
+    resume = Method(crawls.resume)
+    run = Method(crawls.run)
+    runs = Listing(crawls.runs)
+    get_run = Method(crawls.read_run)
+    pages = Listing(crawls.pages)
+    cancel = Method(crawls.cancel_run)
+    confirm = Method(crawls.confirm)
+    follow = Listing(crawls.follow)
+    wait = Method(crawls.wait)
 
 
 class Corpora(Face[Mode]):
