@@ -16,7 +16,7 @@ from ml_shared.contracts.embedding import (
     EnqueueEmbed,
     EnqueueEmbeds,
 )
-from ml_shared.contracts.scraping import EnqueueScrape, EnqueueScrapes, ScrapeHandOut, ScrapeResult
+from ml_shared.contracts.scraping import EnqueueScrape, EnqueueScrapes, Render, ScrapeHandOut, ScrapeResult
 from ml_shared.contracts.values import storable, uuid_of
 from ml_shared.names import Stage
 from ml_shared.web.urls import URL_MAX_CHARACTERS
@@ -59,6 +59,7 @@ class HandOut:
     traceparent: str | None
     earlier_traceparent: str | None
     attempts: int | None = None
+    render: Render = Render.NEVER
 
 
 class Page:
@@ -90,13 +91,16 @@ def attempt_of(text: str) -> UUID:
 
 def scrape_request(job: HandOut, _page: Page) -> EnqueueScrape:
     """Queue a fetch."""
-    return EnqueueScrape(url=job.url, **_stage_fields(job))
+    return EnqueueScrape(url=job.url, render=job.render, **_stage_fields(job))
 
 
 def scrape_requests(handed: Sequence[tuple[HandOut, str | None]]) -> EnqueueScrapes:
     """Queue several fetches, each with what its trace goes on from."""
     return EnqueueScrapes(
-        hand_outs=[ScrapeHandOut(url=job.url, traceparent=told, **_stage_fields(job)) for job, told in handed]
+        hand_outs=[
+            ScrapeHandOut(url=job.url, render=job.render, traceparent=told, **_stage_fields(job))
+            for job, told in handed
+        ]
     )
 
 

@@ -9,6 +9,7 @@ from app.core.dispatch.pipeline import FIRST
 from app.core.jobs.submission import check_taken
 from app.core.metrics import JOBS_SUBMITTED
 from ml_shared.contracts.jobs import JobOptions
+from ml_shared.contracts.scraping import Render
 
 # The tags of all of them are reserved at once. Their lanes in the order of hosts, as everybody locks several.
 _INSERT: Final = """
@@ -30,9 +31,9 @@ WITH given AS MATERIALIZED (
     SELECT $1, $7, $9, $8 FROM reserved WHERE $7::uuid IS NOT NULL
 ), job AS (
     INSERT INTO jobs (
-        owner, id, url, host, corpus_name, metadata, chunking, traceparent, batch_id, retry_of, stage, placement, tag
+        owner, id, url, host, corpus_name, metadata, chunking, render, traceparent, batch_id, retry_of, stage, placement, tag
     )
-    SELECT $1, given.id, given.url, given.host, $9, $10, $11, given.traceparent, $7, given.retry_of,
+    SELECT $1, given.id, given.url, given.host, $9, $10, $11, $15, given.traceparent, $7, given.retry_of,
         $12, CASE WHEN $13 THEN 'parked' ELSE 'ready' END, before + nth / weight
     FROM given, reserved
     RETURNING host, tag
@@ -53,11 +54,12 @@ class Asked:
     corpus_name: str
     metadata: dict[str, Any]
     chunking: dict[str, Any]
+    render: Render
 
     @classmethod
     def of(cls, options: JobOptions) -> Self:
         """Return what a request asks for."""
-        return cls(options.corpus_name, options.metadata, options.chunking.model_dump(mode="json"))
+        return cls(options.corpus_name, options.metadata, options.chunking.model_dump(mode="json"), options.render)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ async def insert_jobs(
         [job.traceparent for job in jobs],
         [job.retry_of for job in jobs],
         *((batch.id, batch.retry_of) if batch else (None, None)),
-        *(asked.corpus_name, asked.metadata, asked.chunking, FIRST.stage, FIRST.by_host, max_open_jobs),
+        *(asked.corpus_name, asked.metadata, asked.chunking, FIRST.stage, FIRST.by_host, max_open_jobs, asked.render),
     )
     check_taken(taken, max_open_jobs)
     JOBS_SUBMITTED.inc(len(jobs))
