@@ -1,10 +1,11 @@
 // Steps that people count in.
 
-/** The least round number at or above a value: 1, 2, 5 times a power of ten. */
+/** The least round and even number at or above a value, so that half of it is a number to read, too. */
 export function roundUp(value) {
-  if (value <= 1) return 1;
+  if (value <= 2) return 2;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value);
+  const steps = power === 1 ? [2, 4, 6, 8, 10] : [1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10];
+  return steps.map((step) => step * power).find((step) => step >= value);
 }
 
 const TIMES = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 604800, 2592000];

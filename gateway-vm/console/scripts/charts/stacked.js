@@ -17,9 +17,9 @@ const BOTTOM = 22;
 export function stackedBars(place, { buckets, series, stepSeconds, label, signal }) {
   const picture = h("div", {});
   const said = h("p", { class: "quiet", "aria-hidden": "true" }, "\u00a0");
-  put(place, picture, h("div", { class: "legend" }, series.map(([name, text]) => h("span", { class: `t-${name}` }, text))), said, asTable(buckets, series, label));
+  put(place, picture, h("div", { class: "legend" }, series.map(([name, text]) => h("span", { class: `t-${name}` }, text)), buckets.some((bucket) => bucket.open) ? h("span", { class: "t-open" }, "Open at the time") : null), said, asTable(buckets, series, label));
   const draw = () => put(picture, drawn(buckets, series, stepSeconds, label, picture.clientWidth || 640, (bucket) => {
-    said.textContent = bucket ? `${dayOf(bucket.at)}, ${time(bucket.at)} to ${time(Date.parse(bucket.at) + stepSeconds * 1000)}: ${series.map(([name, text]) => `${count(bucket[name])} ${text.toLowerCase()}`).join(", ")}` : "\u00a0";
+    said.textContent = bucket ? `${dayOf(bucket.at)}, ${time(bucket.at)} to ${time(Date.parse(bucket.at) + stepSeconds * 1000)}: ${series.map(([name, text]) => `${count(bucket[name])} ${text.toLowerCase()}`).join(", ")}, ${count(bucket.open)} open then` : "\u00a0";
   }));
   const watcher = new ResizeObserver(draw);
   watcher.observe(picture);
@@ -29,7 +29,7 @@ export function stackedBars(place, { buckets, series, stepSeconds, label, signal
 
 function drawn(buckets, series, stepSeconds, label, width, tell) {
   const sums = buckets.map((bucket) => series.reduce((sum, [name]) => sum + bucket[name], 0));
-  const most = roundUp(Math.max(1, ...sums));
+  const most = roundUp(Math.max(1, ...sums, ...buckets.map((bucket) => bucket.open ?? 0)));
   const inner = Math.max(60, width - LEFT - 4);
   const tall = HEIGHT - TOP - BOTTOM;
   const step = inner / Math.max(1, buckets.length);
@@ -50,15 +50,16 @@ function drawn(buckets, series, stepSeconds, label, width, tell) {
       return rect;
     });
   });
+  const open = buckets.some((bucket) => bucket.open) ? s("path", { class: "open", d: buckets.map((bucket, at) => `${at ? "L" : "M"}${(LEFT + (at + 0.5) * step).toFixed(1)} ${y(bucket.open).toFixed(1)}`).join("") }) : null;
   const every = Math.max(1, Math.ceil(buckets.length / Math.max(2, Math.floor(inner / 96))));
   const days = stepSeconds * buckets.length > 2 * 86400;
   const labels = buckets.map((bucket, at) => (at % every ? null : s("text", { x: (LEFT + at * step).toFixed(1), y: HEIGHT - 5 }, days ? dayOf(bucket.at) : time(bucket.at))));
   const hits = buckets.map((bucket, at) => s("rect", { class: "hit", x: (LEFT + at * step).toFixed(1), y: TOP, width: step.toFixed(1), height: tall, onpointerenter: () => tell(bucket), onpointerleave: () => tell(null) }));
-  return s("svg", { class: "chart", viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": label }, lines, bars, labels, hits);
+  return s("svg", { class: "chart", viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": label }, lines, bars, open, labels, hits);
 }
 
 function asTable(buckets, series, label) {
   const busy = buckets.filter((bucket) => series.some(([name]) => bucket[name])).slice(-200);
-  return h("table", { class: "visually-hidden" }, h("caption", {}, label), h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From"), series.map(([, text]) => h("th", { scope: "col" }, text)))),
-    h("tbody", {}, busy.map((bucket) => h("tr", {}, h("th", { scope: "row" }, new Date(bucket.at).toISOString()), series.map(([name]) => h("td", {}, count(bucket[name])))))));
+  return h("table", { class: "visually-hidden" }, h("caption", {}, label), h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From"), series.map(([, text]) => h("th", { scope: "col" }, text)), h("th", { scope: "col" }, "Open"))),
+    h("tbody", {}, busy.map((bucket) => h("tr", {}, h("th", { scope: "row" }, new Date(bucket.at).toISOString()), series.map(([name]) => h("td", {}, count(bucket[name]))), h("td", {}, count(bucket.open))))));
 }

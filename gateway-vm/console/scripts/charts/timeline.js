@@ -7,7 +7,7 @@ import { timeStep } from "./scales.js";
 
 const ROW = 34;
 const LEFT = 92;
-const RIGHT = 12;
+const RIGHT = 118; // what stands behind the last bar
 const TOP = 8;
 const BAR = 18;
 
@@ -40,19 +40,18 @@ function drawn(job, parts, width) {
     s("defs", {}, s("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, s("line", { class: "axis", x1: 0, x2: 0, y1: 0, y2: 6 }))),
     ticks.map((at) => [s("line", { class: "axis", x1: LEFT + (inner * at) / seconds, x2: LEFT + (inner * at) / seconds, y1: TOP, y2: foot }), s("text", { x: LEFT + (inner * at) / seconds, y: foot + 15, "text-anchor": at === 0 ? "start" : "middle" }, at === 0 ? "0" : duration(at))]),
     stages.map((stage, row) => s("text", { class: "stage", x: 0, y: TOP + row * ROW + 22 }, stage)),
-    parts.map((one) => piece(one, stages.indexOf(one.stage), x, width)));
+    parts.map((one) => piece(one, stages.indexOf(one.stage), x)));
 }
 
-function piece(one, row, x, width) {
+function piece(one, row, x) {
   const left = x(one.start);
   const wide = Math.max(2, x(one.end) - left);
   const top = TOP + row * ROW + (ROW - BAR) / 2;
   const took = duration(between(one.start, one.end));
   const label = one.kind === "run" ? `${took}${one.attempt > 1 ? ` · attempt ${one.attempt}` : ""}` : took;
   const room = label.length * 6.4 + 10;
-  const after = left + wide + room < width;
   const text = one.kind === "wait" && wide < room ? null
-    : s("text", { class: "count", x: (one.kind === "wait" ? left + wide / 2 : after ? left + wide + 6 : left - 6).toFixed(1), y: top + 13, "text-anchor": one.kind === "wait" ? "middle" : after ? "start" : "end" }, label);
+    : s("text", { class: "count", x: (one.kind === "wait" ? left + wide / 2 : left + wide + 6).toFixed(1), y: top + 13, "text-anchor": one.kind === "wait" ? "middle" : "start" }, label);
   return s("g", {}, s("title", {}, `${one.stage}: ${one.kind === "wait" ? one.text : "ran"} ${took}`),
     one.kind === "wait"
       ? s("rect", { class: "wait", x: left.toFixed(1), y: top + 3, width: wide.toFixed(1), height: BAR - 6, rx: 2 })

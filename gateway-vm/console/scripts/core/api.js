@@ -2,7 +2,9 @@
 
 import { forget, key } from "./session.js";
 
-const AT_ONCE = 4; // the gateway counts requests by address; an impatient page must not use that up
+// The gateway counts requests by address (30 a second, and a few at once): an impatient page must not use that up.
+const AT_ONCE = 4;
+const SPACE_MS = 40;
 const TIMEOUT_MS = 70_000; // above the gateway's own, so that it is the gateway who says what was too slow
 const RETRIES = 3;
 const MAX_WAIT_SECONDS = 20;
@@ -26,6 +28,7 @@ export const isMissing = (error) => error instanceof ApiProblem && error.status 
 export const isAborted = (error) => error?.name === "AbortError";
 
 let running = 0;
+let nextAt = 0;
 const waiting = [];
 
 async function turn(signal) {
@@ -38,6 +41,16 @@ async function turn(signal) {
     });
   }
   running += 1;
+  const wait = nextAt - performance.now();
+  nextAt = Math.max(nextAt, performance.now() - AT_ONCE * SPACE_MS) + SPACE_MS;
+  if (wait > 0) {
+    try {
+      await pause(wait, signal);
+    } catch (error) {
+      done();
+      throw error;
+    }
+  }
 }
 
 function done() {
@@ -120,6 +133,22 @@ const json = async (response) => (response.status === 204 ? null : response.json
 export const get = async (service, path, options) => json(await send("GET", service, path, options));
 export const post = async (service, path, options) => json(await send("POST", service, path, options));
 export const patch = async (service, path, options) => json(await send("PATCH", service, path, options));
+/** How a service is, by its own word; it needs no key, and a 503 is an answer. */
+export async function health(service, signal) {
+  await turn(signal);
+  try {
+    const response = await fetch(addressOf(service, "health"), { signal, credentials: "omit", cache: "no-store" });
+    const answer = await response.json();
+    return answer.checks ? answer : { status: answer.code ?? "unreachable", checks: {} };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
+    return { status: "unreachable", checks: {} };
+  } finally {
+    done();
+  }
+}
+
 export const remove = async (service, path, options) => json(await send("DELETE", service, path, options));
 
 /** A key that makes a repeat of this submission the same submission. (`randomUUID` wants HTTPS.) */

@@ -3,7 +3,6 @@
 const LOCALE = navigator.language || "en";
 const number = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narrow" });
 const exactly = new Intl.DateTimeFormat(LOCALE, { dateStyle: "full", timeStyle: "long" });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const clockSeconds = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -39,13 +38,14 @@ export function duration(seconds) {
 
 export const between = (start, end) => (new Date(end) - new Date(start)) / 1000;
 
-const STEPS = [[60, "second", 1], [3600, "minute", 60], [86400, "hour", 3600], [2592000, "day", 86400], [31536000, "month", 2592000], [Infinity, "year", 31536000]];
+const STEPS = [[60, "s", 1], [3600, "min", 60], [86400, "h", 3600], [2592000, "d", 86400], [31536000, "months", 2592000], [Infinity, "years", 31536000]];
 
 export function ago(date, now = Date.now()) {
   const seconds = (new Date(date) - now) / 1000;
   if (Math.abs(seconds) < 5) return "now";
   const [, unit, size] = STEPS.find(([most]) => Math.abs(seconds) < most);
-  return relative.format(Math.round(seconds / size), unit);
+  const text = `${Math.round(Math.abs(seconds) / size)} ${unit}`;
+  return seconds < 0 ? `${text} ago` : `in ${text}`;
 }
 
 export const exact = (date) => `${exactly.format(new Date(date))} · ${new Date(date).toISOString()}`;

@@ -1,11 +1,11 @@
-// <copy-text value="…" label="…">: an id, and a button that copies it; also where the page is not a secure context.
+// <copy-text text="…" label="…">: an id, and a button that copies it; also where the page is not a secure context.
 
 import { h, line, put } from "../core/dom.js";
 import { icon } from "../parts/icons.js";
 
 class CopyText extends HTMLElement {
   connectedCallback() {
-    const value = this.getAttribute("value") ?? "";
+    const value = this.getAttribute("text") ?? "";
     const label = this.getAttribute("label") ?? "Copy";
     const said = h("span", { class: "visually-hidden", role: "status" });
     const button = h("button", { type: "button", class: "bare", "aria-label": label, title: label, onclick: async () => {
@@ -15,7 +15,7 @@ class CopyText extends HTMLElement {
       setTimeout(() => { put(button, icon("copy", 13)); said.textContent = ""; }, 1_500);
     } }, icon("copy", 13));
     this.className = "copyable";
-    put(this, this.hasAttribute("hidden-text") ? null : h("code", { title: line(value, 300) }, line(value, 120)), button, said);
+    put(this, h("code", { title: line(value, 300) }, line(value, 120)), button, said);
   }
 }
 

@@ -48,7 +48,7 @@ class DataTable extends HTMLElement {
     this.body.addEventListener("focusin", (event) => this.#focused(event));
     this.watcher = new ResizeObserver(() => this.#fit());
     this.watcher.observe(this);
-    this.#fit();
+    this.#fit(true);
   }
 
   disconnectedCallback() {

@@ -61,7 +61,7 @@ function drawn(piece, at, chunks, letters) {
   const kind = piece.shared ? "overlap" : at % 2 ? "odd" : "even";
   const element = h("div", { class: `piece ${kind} ${chunk ? "first" : ""}`, "data-chunk": chunk ? chunk.chunk_index : null },
     h("div", { class: "gutter" }, chunk ? [h("strong", {}, `#${chunk.chunk_index}`), h("br"), `${format.count(chunk.token_count)} tok`] : ""),
-    h("div", { class: "words", dir: "auto" }, chunk?.heading_path.length ? h("span", { class: "path" }, foreign(chunk.heading_path.map((one) => line(one, 80)).join(" › "))) : null, piece.text));
+    h("div", { class: "words", dir: "auto" }, chunk?.heading_path.length ? h("span", { class: "path" }, foreign(chunk.heading_path.map((one) => line(one, 80)).join(" › "))) : null, piece.text.replace(/^\n+|\n+$/g, "") || "¶"));
   const lines = Math.ceil(piece.text.length / letters) + (piece.text.match(/\n/g)?.length ?? 0);
   element.style.setProperty("contain-intrinsic-size", `auto ${Math.max(2, lines) * LINE_PIXELS}px`);
   return element;

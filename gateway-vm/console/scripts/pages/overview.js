@@ -1,7 +1,7 @@
 // What happens just now: jobs over time, what waits and why, what failed, and how the services are.
 
 import { stackedBars } from "../charts/stacked.js";
-import { addressOf, get, isMissing } from "../core/api.js";
+import { get, health as healthOf, isAborted, isMissing } from "../core/api.js";
 import { h, put } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { ask } from "../core/live.js";
@@ -20,7 +20,7 @@ export const REASONS = {
 
 export async function show({ view, signal, query }) {
   let hours = SPANS.some(([name]) => name === query.get("hours")) ? query.get("hours") : "24";
-  const figures = h("div", {}, tiles(["Open now", "Completed", "Failed", "Chunks", "Tokens"].map((name) => [name, skeleton("50%")])));
+  const figures = h("div", {}, tiles(["Open now", "Completed", "Failed", "Throughput", "Chunks", "Tokens"].map((name) => [name, skeleton("50%")])));
   const chart = h("div", { class: "overview-chart" });
   const waiting = h("div", {}, skeleton());
   const failing = h("div", {}, skeleton());
@@ -30,7 +30,7 @@ export async function show({ view, signal, query }) {
 
   const head = pageHead("Overview", { actions: [segments("How far back", SPANS, hours, (chosen) => { hours = chosen; setQuery({ hours }); refresh(); })] });
   put(view, head.element, h("div", { class: "grid" }, said, figures,
-    card("Ended jobs", chart),
+    card("Jobs over time", chart),
     h("div", { class: "grid columns-2" }, card("What waits, and for what", waiting), card("Failures by code", failing)),
     card("Services", services)));
   put(services, SERVICES.map((name) => h("div", { class: "service" }, skeleton())));
@@ -60,7 +60,8 @@ export async function show({ view, signal, query }) {
     put(figures, tiles([
       ["Open now", format.compact(open)], ["Completed", format.compact(sum("completed")), `in ${past}`],
       ["Failed", format.compact(sum("failed")), ended ? format.percent(sum("failed") / ended) : ""],
-      ["Chunks", format.compact(sum("chunks"))], ["Tokens", format.compact(sum("tokens")), `${format.compact(Math.round((sum("completed") * 60) / (Number(hours) * 60)))} pages/h`],
+      ["Throughput", format.compact(Math.round(perHour(stats))), "pages/h"],
+      ["Chunks", format.compact(sum("chunks"))], ["Tokens", format.compact(sum("tokens"))],
     ]));
     if (!ended && !open) put(chart, empty("Nothing was indexed yet", `No job in the last ${past}. Give it a page, a list of pages, or a file.`, button("Index something", () => openIndexing(), { class: "primary" })));
     else stackedBars(chart, { buckets: stats.buckets, series: SERIES, stepSeconds: stats.step_seconds, label: `Jobs that ended in the last ${past}`, signal: AbortSignal.any([signal, drawn.signal]) });
@@ -72,16 +73,21 @@ export async function show({ view, signal, query }) {
     await Promise.all(SERVICES.map(async (name, at) => {
       const place = services.children[at];
       try {
-        const response = await fetch(addressOf(name, "health"), { signal, credentials: "omit", cache: "no-store" });
-        put(place, healthOf(name, await response.json()));
+        put(place, serviceOf(name, await healthOf(name, signal)));
       } catch (error) {
-        if (!signal.aborted) put(place, healthOf(name, { status: "unreachable", checks: {} }));
+        if (!isAborted(error)) throw error;
       }
     }));
   }
 
   await refresh();
   ask(refresh, signal, REFRESH_MS);
+}
+
+/** Pages an hour, over the steps in which anything ended: a night without work says nothing of how fast work is. */
+function perHour(stats) {
+  const busy = stats.buckets.filter((bucket) => bucket.completed);
+  return busy.length ? (busy.reduce((total, bucket) => total + bucket.completed, 0) * 3600) / (busy.length * stats.step_seconds) : 0;
 }
 
 function waits(rows) {
@@ -97,7 +103,7 @@ function failures(rows) {
     bar([["failed", row.jobs]], most, `${row.jobs} jobs`)))));
 }
 
-function healthOf(name, answer) {
+function serviceOf(name, answer) {
   const well = answer.status === "ok";
   return [h("p", {}, h("span", { class: `status t-${well ? "completed" : "failed"}` }, name), " ", h("span", { class: "quiet" }, well ? (answer.version ?? "") : format.words(answer.status))),
     h("ul", {}, Object.entries(answer.checks ?? {}).map(([check, one]) => h("li", {}, h("span", {}, format.words(check), one.status === "ok" ? "" : ` – ${one.status}`), h("span", { class: "number" }, `${one.latency_ms} ms`))))];

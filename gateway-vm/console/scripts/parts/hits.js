@@ -31,15 +31,18 @@ function why(one, mode) {
 /** The passage with what was searched for marked. Places are code points. */
 function highlighted(one) {
   const text = one.text.slice(0, MOST);
-  if (!one.highlights?.length) return text;
+  if (!one.highlights?.length) return tight(text);
   const points = Array.from(text);
   const parts = [];
   let from = 0;
   for (const [start, end] of one.highlights) {
     if (start < from || start >= points.length) continue;
-    parts.push(points.slice(from, start).join(""), h("mark", {}, points.slice(start, end).join("")));
+    parts.push(tight(points.slice(from, start).join("")), h("mark", {}, points.slice(start, end).join("")));
     from = end;
   }
-  parts.push(points.slice(from).join(""));
+  parts.push(tight(points.slice(from).join("")));
   return parts;
 }
+
+/** Without empty lines: a passage is there to be glanced at. */
+const tight = (text) => text.replace(/\n\s*\n/g, "\n");

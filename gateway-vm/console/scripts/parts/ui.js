@@ -20,7 +20,7 @@ export function status(name) {
 }
 
 export const moment = (date) => (date ? h("relative-time", { datetime: date }) : format.NOTHING);
-export const copyable = (text, label) => h("copy-text", { value: text, label });
+export const copyable = (text, label) => h("copy-text", { text, label });
 export const tag = (text, attributes = {}) => h("span", { class: "tag", ...attributes }, line(text, 80));
 export const skeleton = (wide = "60%") => h("span", { class: "skeleton", style: { "--wide": wide } });
 export const waitingLines = (lines = 5) => h("div", { role: "status" }, h("span", { class: "visually-hidden" }, "Loading"), Array.from({ length: lines }, (_, at) => h("p", {}, skeleton(`${88 - ((at * 17) % 40)}%`))));
