@@ -24,12 +24,21 @@ class ScrapePurpose(StrEnum):
     LINKS = "links"
 
 
+class Render(StrEnum):
+    """Whether a browser builds a page before its text is taken."""
+
+    NEVER = "never"
+    AUTO = "auto"
+    ALWAYS = "always"
+
+
 class ExtractionWarning(StrEnum):
     """What a reader of the text should know. It is no error: the text is the page's."""
 
     LOOKS_MISSING = "looks_missing"
     LITTLE_TEXT = "little_text"
     WRONG_CONTENT_TYPE = "wrong_content_type"
+    INCOMPLETE = "incomplete"
 
 
 _KNOWN_WARNINGS: Final = frozenset(ExtractionWarning)
@@ -65,6 +74,14 @@ Purpose = Annotated[
 ]
 
 
+RenderField = Annotated[
+    Choice[Render],
+    Field(
+        description="whether a browser runs the page's scripts first: `auto` does for a page that holds no text without"
+    ),
+]
+
+
 class ScrapeRequest(RequestModel):
     """`POST /scrape`. A `job_id` is echoed and nothing more."""
 
@@ -72,6 +89,7 @@ class ScrapeRequest(RequestModel):
     job_id: Identifier | None = None
     if_none_match: IfNoneMatch = None
     if_modified_since: IfModifiedSince = None
+    render: RenderField = Render.NEVER
 
 
 class EnqueueScrape(StageFields):
@@ -81,6 +99,7 @@ class EnqueueScrape(StageFields):
     if_none_match: IfNoneMatch = None
     if_modified_since: IfModifiedSince = None
     purpose: Purpose = ScrapePurpose.PAGE
+    render: RenderField = Render.NEVER
 
 
 class ScrapeHandOut(HandOutFields, EnqueueScrape):
@@ -115,7 +134,8 @@ class Extraction(PeerModel):
         default_factory=list,
         description=(
             "`looks_missing`: it reads like a page that says that there is no such page; `little_text`: a dozen words or "
-            "less; `wrong_content_type`: it was read as what its bytes are, not as what its header says"
+            "less; `wrong_content_type`: it was read as what its bytes are, not as what its header says; `incomplete`: "
+            "something that the rendered page is made of did not come, for want of time or room"
         ),
     )
 
@@ -153,6 +173,7 @@ class ScrapeResult(PeerModel):
         description="the page is what the request's validators say; it was not sent, and nothing was read",
     )
     nofollow: bool = Field(default=False, description="the page asks robots not to follow any of its links")
+    rendered: bool = Field(default=False, description="a browser built the page; then it has no validators")
     pages: Annotated[list[PageStart], Field(max_length=MAX_PAGES)] = Field(
         default_factory=list, description="of a document with pages or slides: where each that has text begins"
     )

@@ -4,7 +4,7 @@ from app.core.fetching.visiting import Visit, validators_of
 from app.core.logic import execute_links, execute_scrape
 from app.worker.callbacks import deliver, deliver_links
 from app.worker.celery_app import app
-from ml_shared.contracts.scraping import ScrapePurpose
+from ml_shared.contracts.scraping import Render, ScrapePurpose
 from ml_shared.names import Queue, RequestMode, Stage, TaskName
 from ml_shared.telemetry.attributes import JobStage
 from ml_shared.worker.stage import StageOutcome, StageRun
@@ -23,12 +23,15 @@ def scrape_task(
     if_none_match: str | None = None,
     if_modified_since: str | None = None,
     purpose: str = ScrapePurpose.PAGE.value,
+    render: str = Render.NEVER.value,
 ) -> None:
     """Scrape one page, or read a list of pages. `owner`, `as_of` and `submitted_at` are what every stage is sent."""
 
     async def body(run: StageRun) -> StageOutcome:
         validators = validators_of(if_none_match, if_modified_since)
-        visit = Visit(url, job_id, RequestMode.ASYNC, queue_name=Queue.SCRAPER.value, validators=validators)
+        visit = Visit(
+            *(url, job_id, RequestMode.ASYNC, Queue.SCRAPER.value), validators=validators, render=Render(render)
+        )
         try:
             if purpose == ScrapePurpose.LINKS:
                 return await deliver_links(run, await execute_links(run.resources.scraper, visit))
