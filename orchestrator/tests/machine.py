@@ -21,11 +21,11 @@ from laws import Standing, frame, laws, read_standing
 
 from app.core.dispatch import claims, recovery
 from app.core.dispatch.hand_outs import HandOut
-from app.core.dispatch.pipeline import PIPELINE, definition_of
+from app.core.dispatch.pipeline import PIPELINE, after, definition_of
 from app.core.errors import AlreadyEndedError, CommittingError, NotRetryableError, TooManyOpenJobsError
 from app.core.jobs import batches, cancelling, reading, retrying, submission, transitions
 from app.core.jobs.filters import JobFilter
-from app.core.jobs.states import Event, Guard, State, move_of
+from app.core.jobs.states import Event, Guard, State, Where, move_of
 from ml_shared.contracts.batches import BatchRequest
 from ml_shared.contracts.jobs import CallbackStatus, JobRequest, ProgressPhase, ProgressReport, StageCallback
 from ml_shared.names import Stage
@@ -125,9 +125,8 @@ class JobsMachine(RuleBasedStateMachine):
         if not self.before.was_started(job):
             guards.add(Guard.NEVER_STARTED)
         move = move_of(self.before.state(job.job_id), event, frozenset(guards))
-        following = [one.stage for one in PIPELINE]
-        stage = following[following.index(job.stage) + 1] if move.next_stage else job.stage
-        return move.then, stage
+        following = after(job.stage)
+        return move.then, following.stage if move.where is Where.NEXT and following else job.stage
 
     def settle(self, *may_change: UUID, all_of: Stage | None = None, wanted: "tuple[Any, Any] | None" = None) -> None:
         """Read the database again, and hold it to the laws, to what may have changed, and to what was to."""
