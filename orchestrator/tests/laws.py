@@ -15,6 +15,11 @@ from ml_shared.names import Stage
 
 _JOBS: Final = "SELECT * FROM jobs"
 _LEASES: Final = "SELECT *, expires_at < now() AS over FROM leases"
+_EVENTS: Final = """
+SELECT job_id, array_agg(number ORDER BY number) AS numbers, array_agg(type ORDER BY number) AS types
+FROM job_events GROUP BY job_id
+"""
+ENDINGS: Final = {"completed", "failed", "cancelled"}
 MOVES: Final = ("stage", "status", "placement", "attempt_id", "attempt_open", "committing", "error_code", "ended_at")
 
 Law = tuple[bool, str]
@@ -31,6 +36,7 @@ class Standing:
     lanes: dict[str, Any] = field(default_factory=dict)
     owners: dict[str, Any] = field(default_factory=dict)
     batches: dict[UUID, Any] = field(default_factory=dict)
+    events: dict[UUID, Any] = field(default_factory=dict)
     virtual_time: float = 0.0
 
     @classmethod
@@ -63,7 +69,9 @@ class Standing:
     def started_as(self, job: HandOut) -> str | None:
         """Return by which word the attempt said that it had started, if it runs."""
         lease = self.leases.get(job.job_id)
-        return lease["start_id"] if lease and lease["phase"] == "run" and lease["attempt_id"] == job.attempt_id else None
+        return (
+            lease["start_id"] if lease and lease["phase"] == "run" and lease["attempt_id"] == job.attempt_id else None
+        )
 
     def reasons(self, job: UUID) -> set[WaitingReason | None]:
         """Return what may be said of why a job is not further."""
@@ -96,13 +104,12 @@ async def read_standing(pool: Any) -> Standing:
         lanes = {row["host"]: row for row in await connection.fetch("SELECT * FROM lanes")}
         owners = {row["owner"]: row for row in await connection.fetch("SELECT * FROM owners")}
         batches = {row["id"]: row for row in await connection.fetch("SELECT * FROM batches")}
+        events = {row["job_id"]: row for row in await connection.fetch(_EVENTS)}
         time = await connection.fetchval("SELECT virtual_time FROM stages WHERE stage = $1", FIRST.stage)
-    return Standing(jobs, leases, stages, lanes, owners, batches, time)
+    return Standing(jobs, leases, stages, lanes, owners, batches, events, time)
 
 
-def laws(
-    before: Standing, now: Standing, *, max_attempts: int, in_flight: int, max_open_jobs: int
-) -> Iterator[Law]:
+def laws(before: Standing, now: Standing, *, max_attempts: int, in_flight: int, max_open_jobs: int) -> Iterator[Law]:
     """Yield the laws that are always in force, each with whether it holds."""
     yield from _ended_ones_never_move(before, now)
     for job, row in now.jobs.items():
@@ -114,6 +121,7 @@ def laws(
     yield from _owners_are_counted(now, max_open_jobs)
     yield from _tags_are_given_back(before, now)
     yield from _lanes_lead_to_their_jobs(now)
+    yield from _events_are_told_once(before, now)
 
 
 def _ended_ones_never_move(before: Standing, now: Standing) -> Iterator[Law]:
@@ -156,7 +164,10 @@ def _tags_are_given_back(before: Standing, now: Standing) -> Iterator[Law]:
         unused = sum(1 for job in before.jobs if now.jobs[job]["owner"] == owner and _never_used(before, now, job))
         was = before.owners[owner]["last_tag"] if owner in before.owners else 0.0
         wanted = max(was, before.virtual_time) + new if new else max(was - unused, 0.0)
-        yield math.isclose(row["last_tag"], wanted, abs_tol=1e-6), "an owner's tag is what he took less what he gave back"
+        yield (
+            math.isclose(row["last_tag"], wanted, abs_tol=1e-6),
+            "an owner's tag is what he took less what he gave back",
+        )
 
 
 def _never_used(before: Standing, now: Standing, job: UUID) -> bool:
@@ -178,7 +189,9 @@ def _lanes_lead_to_their_jobs(now: Standing) -> Iterator[Law]:
         held = holder is not None and holder["placement"] in {"ready", "leased"}
         yield lane["holder"] is None or held, "no lane is held by a job that is not in it"
     asked = Counter(
-        now.jobs[job]["host"] for job, lease in now.leases.items() if lease["stage"] == FIRST.stage and not lease["over"]
+        now.jobs[job]["host"]
+        for job, lease in now.leases.items()
+        if lease["stage"] == FIRST.stage and not lease["over"]
     )
     yield all(count <= 1 for count in asked.values()), "one page of a host at a time"
 
@@ -193,4 +206,21 @@ def frame(before: Standing, now: Standing, may_change: frozenset[UUID], all_of: 
     """
     for job, row in before.jobs.items():
         if job not in may_change and (all_of is None or row["stage"] != all_of):
-            yield all(now.jobs[job][name] == row[name] for name in MOVES), "a job moves only when something happens to it"
+            yield (
+                all(now.jobs[job][name] == row[name] for name in MOVES),
+                "a job moves only when something happens to it",
+            )
+
+
+def _events_are_told_once(before: Standing, now: Standing) -> Iterator[Law]:
+    for job, row in now.jobs.items():
+        told = now.events[job]
+        yield (
+            told["numbers"] == list(range(1, row["last_event"] + 1)),
+            "each event is there once, in order, without a gap",
+        )
+        earlier = before.events[job]["types"] if job in before.events else []
+        yield told["types"][: len(earlier)] == earlier, "what was told is not told otherwise later"
+        ended = [type_ for type_ in told["types"] if type_ in ENDINGS]
+        ends = [row["status"]] if row["placement"] == "ended" else []
+        yield ended == ends and told["types"][-1:] == (ends or told["types"][-1:]), "an end is told once, as the last"

@@ -21,7 +21,7 @@ from laws import Standing, frame, laws, read_standing
 
 from app.core.dispatch import claims, recovery
 from app.core.dispatch.hand_outs import HandOut
-from app.core.dispatch.pipeline import PIPELINE, after, definition_of
+from app.core.dispatch.pipeline import FIRST, LAST, PIPELINE, after, definition_of
 from app.core.errors import AlreadyEndedError, CommittingError, NotRetryableError, TooManyOpenJobsError
 from app.core.jobs import batches, cancelling, reading, retrying, submission, transitions
 from app.core.jobs.filters import JobFilter
@@ -33,6 +33,8 @@ from ml_shared.names import Stage
 OWNERS: Final = ("key:a", "key:b")
 HOSTS: Final = ("one.test", "two.test")
 CODES: Final = ("upstream_error", "host_busy", "endpoint_rate_limited", "content_missing")
+FOUND: Final = {"look": {"content_hash": "1" * 64}}
+# no page ever changes: who indexes it a second time has it touched
 MAX_OPEN_JOBS: Final = 6
 MAX_ATTEMPTS: Final = 2
 IN_FLIGHT: Final = 3
@@ -41,7 +43,7 @@ ROUNDS: Final = 60
 # passes of each stage in which what is unfinished has to come to its end
 CLEAN: Final = """
 DELETE FROM leases; DELETE FROM job_stages; DELETE FROM jobs; DELETE FROM batches; DELETE FROM lanes; DELETE FROM owner_turns;
-DELETE FROM owners; DELETE FROM idempotency_keys;
+DELETE FROM owners; DELETE FROM idempotency_keys; DELETE FROM validators;
 UPDATE stages SET virtual_time = 0, paused_until = NULL, pauses = 0, pause_reason = NULL, queue_epoch = NULL, probed_at = NULL;
 """
 TIME: Final = """
@@ -118,23 +120,23 @@ class JobsMachine(RuleBasedStateMachine):
         if row is None or row["attempt_id"] != job.attempt_id or row["stage"] != job.stage or not row["attempt_open"]:
             return None
         guards = set()
-        if job.stage is PIPELINE[-1].stage:
+        if job.stage is LAST.stage:
             guards.add(Guard.LAST_STAGE)
         if self.before.attempts_of(job) >= MAX_ATTEMPTS:
             guards.add(Guard.NO_ATTEMPT_LEFT)
+        if job.stage is FIRST.stage and row["known"] is not None:
+            guards.add(Guard.UNCHANGED)
         if not self.before.was_started(job):
             guards.add(Guard.NEVER_STARTED)
         move = move_of(self.before.state(job.job_id), event, frozenset(guards))
-        following = after(job.stage)
-        return move.then, following.stage if move.where is Where.NEXT and following else job.stage
+        following = {Where.NEXT: after(job.stage), Where.LAST: LAST}.get(move.where)
+        return move.then, following.stage if following else job.stage
 
     def settle(self, *may_change: UUID, all_of: Stage | None = None, wanted: "tuple[Any, Any] | None" = None) -> None:
         """Read the database again, and hold it to the laws, to what may have changed, and to what was to."""
         now = self.runner.run(read_standing(self.pool))
         for holds, law in (
-            *laws(
-                self.before, now, max_attempts=MAX_ATTEMPTS, in_flight=IN_FLIGHT, max_open_jobs=MAX_OPEN_JOBS
-            ),
+            *laws(self.before, now, max_attempts=MAX_ATTEMPTS, in_flight=IN_FLIGHT, max_open_jobs=MAX_OPEN_JOBS),
             *frame(self.before, now, frozenset(may_change), all_of),
         ):
             self.law(holds, law)
@@ -244,7 +246,9 @@ class JobsMachine(RuleBasedStateMachine):
                 lambda pool: retrying.retry(pool, owner, job, traceparent=None, max_open_jobs=MAX_OPEN_JOBS), crash
             )
         except NotRetryableError:
-            self.law(self.before.state(job) not in {State.FAILED, State.CANCELLED}, "not tried again, though it could be")
+            self.law(
+                self.before.state(job) not in {State.FAILED, State.CANCELLED}, "not tried again, though it could be"
+            )
         except TooManyOpenJobsError:
             self.law(self.before.owners[owner]["open_jobs"] >= MAX_OPEN_JOBS, "refused, though there was room")
         else:
@@ -305,9 +309,7 @@ class JobsMachine(RuleBasedStateMachine):
             return
         job = self.attempt(pick)
         self.do(
-            lambda pool: claims.queued(
-                pool, job.stage, [(job, None)], queue_epoch=epoch, lease_seconds=LEASE_SECONDS
-            ),
+            lambda pool: claims.queued(pool, job.stage, [(job, None)], queue_epoch=epoch, lease_seconds=LEASE_SECONDS),
             crash,
         )
         self.settle(all_of=job.stage)
@@ -368,6 +370,7 @@ class JobsMachine(RuleBasedStateMachine):
             status=status,
             error_code=None if status is CallbackStatus.SUCCESS else code,
             retry_after_seconds=600 if status is CallbackStatus.DEFERRED else None,
+            stats=FOUND if job.stage is FIRST.stage else {},
         )
 
         async def say(pool: Any) -> transitions.Transition:
@@ -396,7 +399,12 @@ class JobsMachine(RuleBasedStateMachine):
     @rule(crash=crashes)
     def recover(self, crash: int | None) -> None:
         over = [job for job, lease in self.before.leases.items() if lease["over"]]
-        cancelled = [job for batch, row in self.before.batches.items() if row["cancel_open"] for job in self.before.jobs_of(batch)]
+        cancelled = [
+            job
+            for batch, row in self.before.batches.items()
+            if row["cancel_open"]
+            for job in self.before.jobs_of(batch)
+        ]
 
         async def look(pool: Any) -> None:
             await cancelling.go_on(pool)
@@ -485,5 +493,10 @@ class JobsMachine(RuleBasedStateMachine):
             answer, _ = self.do(lambda pool: transitions.progress(pool, job.job_id, definition, report, limits))
             if answer is None:
                 return
-        callback = StageCallback(attempt_id=str(job.attempt_id), stage=job.stage, status=CallbackStatus.SUCCESS)
+        callback = StageCallback(
+            attempt_id=str(job.attempt_id),
+            stage=job.stage,
+            status=CallbackStatus.SUCCESS,
+            stats=FOUND if job.stage is FIRST.stage else {},
+        )
         self.do(lambda pool: transitions.complete(pool, job.job_id, definition, callback, limits))

@@ -80,7 +80,10 @@ PLANTS: Final = {
         "take_success", "AND attempt_id = p_attempt AND attempt_open AND", "AND attempt_open AND"
     ),
     "the fence is dropped: any attempt's failure counts": InModule(
-        transitions, "_CLOSE_ATTEMPT", "AND attempt_id = $3 AND attempt_open", "AND attempt_open AND $3::uuid IS NOT NULL"
+        transitions,
+        "_CLOSE_ATTEMPT",
+        "AND attempt_id = $3 AND attempt_open",
+        "AND attempt_open AND $3::uuid IS NOT NULL",
     ),
     "a tag is forgotten: a cancelled job keeps its turn": InFunction(
         "cancel_locked", "last_tag = GREATEST(last_tag - v_tags / weight, 0)", "last_tag = last_tag"
@@ -94,15 +97,15 @@ PLANTS: Final = {
     "a job ends twice: what has ended can fail": InModule(
         transitions, "_CLOSE_ATTEMPT", "AND attempt_open AND placement <> 'ended'", ""
     ),
-    "a job is cancelled while it is written": InFunction(
-        "cancel_job", " AND NOT (committing AND attempt_open)", ""
-    ),
+    "a job is cancelled while it is written": InFunction("cancel_job", " AND NOT (committing AND attempt_open)", ""),
     "a start is not counted": InFunction("report_progress", "attempts = s.attempts + 1", "attempts = s.attempts"),
     "a lane is kept: a job that ends does not leave it": InFunction(
         "end_job", "    PERFORM leave_lane(p_host, p_job, NULL);\n", ""
     ),
     "a wiped queue is not noticed": InModule(claims, "_OF_ANOTHER_EPOCH", "IS DISTINCT FROM $2", "= $2"),
-    "a limit is not kept: an owner has one more job": InModule(submission, "_SUBMIT", "o.open_jobs < $11", "o.open_jobs <= $11"),
+    "a limit is not kept: an owner has one more job": InModule(
+        submission, "_SUBMIT", "o.open_jobs < $12", "o.open_jobs <= $12"
+    ),
     "each statement commits by itself": NoTransactions(),
 }
 SOON_FOUND: Final = (
