@@ -21,7 +21,7 @@ from laws import Standing, frame, laws, read_standing
 
 from app.core.dispatch import claims, recovery
 from app.core.dispatch.hand_outs import HandOut
-from app.core.dispatch.pipeline import FIRST, LAST, PIPELINE, after, definition_of
+from app.core.dispatch.pipeline import FIRST, LAST, after, definition_of
 from app.core.errors import AlreadyEndedError, CommittingError, NotRetryableError, TooManyOpenJobsError
 from app.core.jobs import batches, cancelling, reading, retrying, submission, transitions
 from app.core.jobs.filters import JobFilter
@@ -141,7 +141,7 @@ class JobsMachine(RuleBasedStateMachine):
         ):
             self.law(holds, law)
         if wanted is not None:
-            job, found = wanted[0], (now.state(wanted[0]), Stage(now.jobs[wanted[0]]["stage"]))
+            found = (now.state(wanted[0]), Stage(now.jobs[wanted[0]]["stage"]))
             self.law(found == wanted[1], "it is not where the table of states says")
         self.see(now)
 
