@@ -74,10 +74,10 @@ _rerank_seconds = Histogram(
 )
 
 _touches = Counter(
-    "ml_embedding_touches", "Unchanged pages, by what their document was found to be.", ["operation", "found"]
+    "ml_embedding_touches", "Unchanged pages, by what their document was found to be.", ["operation", "outcome"]
 )
 _removals = Counter(
-    "ml_embedding_removals", "Documents to be removed, by what they were found to be.", ["operation", "found"]
+    "ml_embedding_removals", "Documents to be removed, by what they were found to be.", ["operation", "outcome"]
 )
 
 # what has not happened yet is 0, and no gap

@@ -100,9 +100,12 @@ def test_a_second_look_costs_what_has_changed_and_what_was_deleted_comes_back(st
     assert second["jobs"][TAGGED]["counts"]["saved_bytes"] is None
     assert caller.corpus(site.corpus)["documents"] == whole["documents"] == PAGES
 
-    third = site.look(chunking={"max_tokens": 128, "overlap_tokens": 16})
-    assert third["outcomes"] == {"changed": PAGES}
-    assert (third["chunked"], {status for _, status in third["site"]}) == (PAGES, {200})
+    answered = len(stage.web.answered)
+    other = {"max_tokens": 24, "overlap_tokens": 0}
+    job = caller.wait(caller.submit(site.urls[0], site.corpus, chunking=other).json()["job_id"])
+    assert job["outcome"] == "changed", "it is cut otherwise"
+    assert (site.paths[0], 200) in stage.web.answered[answered:]
+    assert job["counts"]["chunks"] > saved["chunks"]
 
 
 def test_force_fetches_and_cuts_what_has_not_changed(stage: Stage, caller: Caller) -> None:
