@@ -32,6 +32,7 @@ JOB = {
     "corpus_name": "docs",
     "metadata": {"a": ["b", 1, 0.5, None]},
     "chunking": {"max_tokens": 512, "overlap_tokens": 64, "strategy": "markdown"},
+    "render": "auto",
     "force": True,
 }
 BATCH = {

@@ -8,7 +8,7 @@ from pydantic import Field
 from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
 from ml_shared.contracts.chunking import ChunkingOptions
 from ml_shared.contracts.embedding import PageOutcome
-from ml_shared.contracts.scraping import Extraction
+from ml_shared.contracts.scraping import Extraction, Render, RenderField
 from ml_shared.contracts.values import BigCount, Choice, PeerTimestamp, Stats, Told
 from ml_shared.names import Stage
 
@@ -36,6 +36,7 @@ class JobOptions(RequestModel):
     corpus_name: CorpusName = "default"
     metadata: Metadata = Field(default_factory=dict)
     chunking: ChunkingOptions = Field(default_factory=ChunkingOptions)
+    render: RenderField = Render.NEVER
     force: bool = Field(
         default=False,
         description="fetch and index it whatever is known of it; else a page that has not changed is neither sent, cut nor "

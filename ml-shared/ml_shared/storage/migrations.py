@@ -63,8 +63,8 @@ def read_migrations(folder: Path) -> list[Migration]:
     Raises
     ------
     MigrationError
-        If a name is not `NNNN_name.sql`, a number is there twice, or the first is not 1. One that is left out may come
-        later, from a branch that was merged later: what is missing is applied, whatever was applied before.
+        If a name is not `NNNN_name.sql`, a number is there twice, or the first one is not 1. Numbers may be left out:
+        who writes several at once reserves them.
     """
     found = []
     for path in sorted(folder.glob("*.sql")):
@@ -74,8 +74,8 @@ def read_migrations(folder: Path) -> list[Migration]:
         found.append(Migration(int(match[1]), path.name, path.read_text()))
     if not found:
         raise MigrationError(f"{folder}: no migration there")
-    versions = [migration.version for migration in found]
-    if versions[0] != 1 or len(set(versions)) < len(versions):
+    numbers = [migration.version for migration in found]
+    if numbers[0] != 1 or len(set(numbers)) != len(numbers):
         raise MigrationError(f"{folder}: the files are not numbered from 0001 on, each number once")
     return found
 

@@ -31,6 +31,7 @@ async def deliver(run: StageRun, result: ScrapeResult) -> StageOutcome:
         "title": result.title,
         "status_code": result.status_code,
         "final_url": result.final_url,
+        "rendered": result.rendered,
         "not_modified": result.not_modified,
         "extraction": result.extraction.model_dump(mode="json") if result.extraction is not None else None,
         "look": Look.of(result).model_dump(mode="json"),

@@ -17,7 +17,7 @@ from ml_shared.contracts.embedding import (
 )
 from ml_shared.contracts.jobs import JobKind
 from ml_shared.contracts.looks import described, kept
-from ml_shared.contracts.scraping import EnqueueScrape, EnqueueScrapes, ScrapeHandOut, ScrapeResult
+from ml_shared.contracts.scraping import EnqueueScrape, EnqueueScrapes, Render, ScrapeHandOut, ScrapeResult
 from ml_shared.contracts.values import uuid_of
 from ml_shared.names import Stage
 
@@ -56,6 +56,7 @@ class HandOut:
     traceparent: str | None
     earlier_traceparent: str | None
     attempts: int | None = None
+    render: Render = Render.NEVER
     kind: str = JobKind.PAGE
     known: dict[str, Any] | None = None
     unchanged: bool = False
@@ -104,6 +105,7 @@ def _scrape_fields(job: HandOut) -> dict[str, Any]:
     etag = known.get("etag")
     return {
         "url": job.url,
+        "render": job.render,
         "if_none_match": etag,
         "if_modified_since": None if etag else known.get("last_modified"),
         **_stage_fields(job),

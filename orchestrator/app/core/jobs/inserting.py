@@ -9,6 +9,7 @@ from app.core.dispatch.pipeline import FIRST
 from app.core.jobs.submission import check_taken
 from app.core.metrics import JOBS_SUBMITTED
 from ml_shared.contracts.jobs import JobOptions
+from ml_shared.contracts.scraping import Render
 
 # The tags of all of them are reserved at once. Their lanes in the order of hosts, as everybody locks several.
 _INSERT: Final = """
@@ -30,11 +31,11 @@ WITH given AS MATERIALIZED (
     SELECT $1, $7, $9, $8 FROM reserved WHERE $7::uuid IS NOT NULL
 ), job AS (
     INSERT INTO jobs (
-        owner, id, url, document_url, host, corpus_name, metadata, chunking, traceparent, batch_id, retry_of, stage,
-        placement, tag, afresh
+        owner, id, url, document_url, host, corpus_name, metadata, chunking, render, traceparent, batch_id, retry_of,
+        stage, placement, tag, afresh
     )
-    SELECT $1, given.id, given.url, NULLIF(given.document_url, given.url), given.host, $9, $10, $11, given.traceparent, $7, given.retry_of,
-        $12, CASE WHEN $13 THEN 'parked' ELSE 'ready' END, before + nth / weight, $16
+    SELECT $1, given.id, given.url, NULLIF(given.document_url, given.url), given.host, $9, $10, $11, $17,
+        given.traceparent, $7, given.retry_of, $12, CASE WHEN $13 THEN 'parked' ELSE 'ready' END, before + nth / weight, $16
     FROM given, reserved
     RETURNING host, tag
 ), lane AS (
@@ -54,12 +55,14 @@ class Asked:
     corpus_name: str
     metadata: dict[str, Any]
     chunking: dict[str, Any]
+    render: Render = Render.NEVER
     force: bool = False
 
     @classmethod
     def of(cls, options: JobOptions) -> Self:
         """Return what a request asks for."""
-        return cls(options.corpus_name, options.metadata, options.chunking.model_dump(mode="json"), options.force)
+        chunking = options.chunking.model_dump(mode="json")
+        return cls(options.corpus_name, options.metadata, chunking, options.render, options.force)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ async def insert_jobs(
         *(asked.corpus_name, asked.metadata, asked.chunking, FIRST.stage, FIRST.by_host, max_open_jobs),
         [job.document_url for job in jobs],
         asked.force,
+        asked.render,
     )
     check_taken(taken, max_open_jobs)
     JOBS_SUBMITTED.inc(len(jobs))

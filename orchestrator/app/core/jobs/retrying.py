@@ -15,11 +15,13 @@ from app.core.jobs.inserting import Asked, NewBatch, NewJob, insert_jobs
 from app.core.jobs.removing import insert_removals
 from ml_shared.contracts.batches import BatchJob, BatchRetried
 from ml_shared.contracts.jobs import JobKind, JobRetried, JobStatus
+from ml_shared.contracts.scraping import Render
 
 RETRYABLE: Final = (JobStatus.FAILED, JobStatus.CANCELLED)
 
 _LOCK_JOB = """
-SELECT id, url, document_url, host, status, kind, corpus_name, crawl_id, run, metadata, chunking, afresh FROM jobs WHERE owner = $1 AND id = $2 FOR NO KEY UPDATE
+SELECT id, url, document_url, host, status, kind, corpus_name, crawl_id, run, metadata, chunking, render, afresh FROM jobs
+WHERE owner = $1 AND id = $2 FOR NO KEY UPDATE
 """
 _RETRY_OF_JOB = "SELECT id FROM jobs WHERE owner = $1 AND retry_of = $2"
 _LOCK_FAILED = """
@@ -27,7 +29,7 @@ SELECT 1 FROM jobs WHERE owner = $1 AND batch_id = $2 AND status = 'failed' ORDE
 """
 # a statement after the locks: one that waited for them would not see what was tried again meanwhile
 _FAILED = """
-SELECT id, url, document_url, host, corpus_name, metadata, chunking, afresh FROM jobs
+SELECT id, url, document_url, host, corpus_name, metadata, chunking, render, afresh FROM jobs
 WHERE owner = $1 AND batch_id = $2 AND status = 'failed'
   AND NOT EXISTS (SELECT 1 FROM jobs AS again WHERE again.owner = $1 AND again.retry_of = jobs.id)
 ORDER BY tag
@@ -126,4 +128,4 @@ def _retried(new: UUID, old: UUID) -> JobRetried:
 
 def _asked(old: Any) -> Asked:
     """Return what was asked of a job: jobs of one batch were asked the same."""
-    return Asked(old["corpus_name"], old["metadata"], old["chunking"], old["afresh"])
+    return Asked(old["corpus_name"], old["metadata"], old["chunking"], Render(old["render"]), old["afresh"])

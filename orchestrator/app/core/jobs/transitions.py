@@ -300,7 +300,7 @@ async def _defer(
         await make_runnable(connection, job, definition.stage)
         await leave_lane(connection, job, callback.host_next_at or until)
     else:
-        await make_wait(connection, job, definition.stage, until)
+        await make_wait(connection, job, definition.stage, until, code)
         if definition.by_host:
             await leave_lane(connection, job, callback.host_next_at)
     return Transition(CallbackAnswer())
