@@ -14,7 +14,7 @@ from app.core.jobs.inserting import Asked, NewJob, insert_jobs
 from app.core.jobs.retrying import retry
 from ml_shared.contracts.embedding import EmbedAction, EnqueueEmbed
 from ml_shared.contracts.jobs import JobRequest, JobView
-from ml_shared.contracts.scraping import EnqueueScrape
+from ml_shared.contracts.scraping import EnqueueScrape, Render
 from ml_shared.names import Stage
 
 URL = "http://site.test/page"
@@ -115,6 +115,13 @@ async def test_a_time_is_sent_where_a_site_gives_no_tag(core: Core) -> None:
     await indexed(core, look(last_modified="Thu, 01 Jan 2026 00:00:00 GMT", etag="no\nheader"))
     await submit(core)
     assert sent(await core.claim_one(Stage.SCRAPING)) == (None, "Thu, 01 Jan 2026 00:00:00 GMT")
+
+
+async def test_a_page_that_a_browser_may_build_is_known_by_its_text_alone(core: Core) -> None:
+    await indexed(core)
+    await submit(core, render=Render.AUTO)
+    assert sent(await scraped(core, look())) == (None, None)
+    assert (await core.claim_one(Stage.EMBEDDING)).unchanged
 
 
 async def test_another_text_is_cut_and_is_what_is_known_afterwards(core: Core) -> None:
