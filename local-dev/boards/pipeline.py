@@ -31,6 +31,24 @@ BOARD = Board(
             ],
         ),
         Row(
+            "Looking again",
+            [
+                Panel("Documents, by what became of them", [rate("ml_jobs_outcomes_total", "outcome")], "ops"),
+                Panel(
+                    "Bytes not fetched",
+                    [rate("ml_jobs_saved_bytes_total")],
+                    "Bps",
+                    "Sites said that their pages are as they were.",
+                ),
+                Panel(
+                    "Chunks not embedded",
+                    [rate("ml_jobs_saved_chunks_total")],
+                    "ops",
+                    "What they say was in the corpus already.",
+                ),
+            ],
+        ),
+        Row(
             "Waiting, and fairness",
             [
                 Panel("Waiting, by reason", [latest("ml_jobs_waiting", "reason")]),

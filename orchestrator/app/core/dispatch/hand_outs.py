@@ -101,7 +101,8 @@ def scrape_requests(handed: Sequence[tuple[HandOut, str | None]]) -> EnqueueScra
 
 
 def _scrape_fields(job: HandOut) -> dict[str, Any]:
-    known = job.known or {}
+    # what a site says of a page as it sends it is not what a browser makes of it: that is known by its text alone
+    known = (job.known or {}) if job.render is Render.NEVER else {}
     etag = known.get("etag")
     return {
         "url": job.url,
