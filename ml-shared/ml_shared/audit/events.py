@@ -20,8 +20,10 @@ class AuditEvent(StrEnum):
     JOB_SUBMITTED = "job_submitted"
     BATCH_SUBMITTED = "batch_submitted"
     JOB_READ = "job_read"
+    JOB_FOLLOWED = "job_followed"
     JOBS_LISTED = "jobs_listed"
     BATCH_READ = "batch_read"
+    BATCH_FOLLOWED = "batch_followed"
     BATCHES_LISTED = "batches_listed"
     BATCH_CANCELLED = "batch_cancelled"
     BATCH_RETRIED = "batch_retried"
@@ -72,8 +74,10 @@ FIELDS: Final[Mapping[AuditEvent, Fields]] = {
     AuditEvent.JOB_SUBMITTED: {**_JOB, "url": str, "corpus_name": str},
     AuditEvent.BATCH_SUBMITTED: {**_BATCH, "corpus_name": str},
     AuditEvent.JOB_READ: _JOB,
+    AuditEvent.JOB_FOLLOWED: _JOB,
     AuditEvent.JOBS_LISTED: {"results": int},
     AuditEvent.BATCH_READ: _BATCH,
+    AuditEvent.BATCH_FOLLOWED: _BATCH,
     AuditEvent.BATCHES_LISTED: {"results": int},
     AuditEvent.BATCH_CANCELLED: _BATCH,
     AuditEvent.BATCH_RETRIED: {**_BATCH, "retry_of": str},

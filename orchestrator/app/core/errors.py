@@ -72,6 +72,12 @@ class TooManyOpenJobsError(RateLimitedError):
     code = "too_many_open_jobs"
 
 
+class TooManyStreamsError(RateLimitedError):
+    """As many streams of events are open as there may be, of this owner or in this process."""
+
+    code = "too_many_streams"
+
+
 class IdempotencyKeyReusedError(InvalidError):
     """The same `Idempotency-Key` came with another body."""
 
