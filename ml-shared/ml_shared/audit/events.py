@@ -25,6 +25,7 @@ class AuditEvent(StrEnum):
     BATCH_READ = "batch_read"
     BATCH_FOLLOWED = "batch_followed"
     BATCHES_LISTED = "batches_listed"
+    STATS_READ = "stats_read"
     BATCH_CANCELLED = "batch_cancelled"
     BATCH_RETRIED = "batch_retried"
     JOB_CANCELLED = "job_cancelled"
@@ -79,6 +80,7 @@ FIELDS: Final[Mapping[AuditEvent, Fields]] = {
     AuditEvent.BATCH_READ: _BATCH,
     AuditEvent.BATCH_FOLLOWED: _BATCH,
     AuditEvent.BATCHES_LISTED: {"results": int},
+    AuditEvent.STATS_READ: {"hours": int},
     AuditEvent.BATCH_CANCELLED: _BATCH,
     AuditEvent.BATCH_RETRIED: {**_BATCH, "retry_of": str},
     AuditEvent.JOB_CANCELLED: _JOB,
