@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api.routes import async_, batches, events, health, internal, jobs, stats, sync
+from app.api.routes import async_, batches, documents, events, health, internal, jobs, stats, sync
 from app.config import settings
 from app.core.jobs.endings import Endings
 from app.core.jobs.standing import KEPT_SECONDS, read_gauges
@@ -30,6 +30,8 @@ JOB_MAX_BYTES = 2**20
 # of a body: a URL and 16 KiB of metadata, however they are escaped, or what a worker reports
 BATCH_MAX_BYTES = 2**23
 # 1,000 URLs of 2,048 characters of four bytes, and the rest
+FORM_MAX_BYTES = 2**18
+# beside a document: its metadata, and what a form is made of
 
 
 @asynccontextmanager
@@ -58,13 +60,27 @@ app.add_middleware(
     BodyMiddleware,
     limits=BodyLimits.of(
         settings,
-        routes={"/content": settings.MAX_CONTENT_BYTES, "/jobs/batch": BATCH_MAX_BYTES, "/jobs": JOB_MAX_BYTES},
+        routes={
+            "/content": settings.MAX_CONTENT_BYTES,
+            "/jobs/batch": BATCH_MAX_BYTES,
+            "/jobs": JOB_MAX_BYTES,
+            "/documents": settings.MAX_UPLOAD_BYTES + FORM_MAX_BYTES,
+        },
     ),
 )
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
 serve(
     app,
-    *(internal.router, async_.router, jobs.router, batches.router, events.router, stats.router, sync.router),
+    *(
+        internal.router,
+        async_.router,
+        jobs.router,
+        batches.router,
+        documents.router,
+        events.router,
+        stats.router,
+        sync.router,
+    ),
     health.router,
 )

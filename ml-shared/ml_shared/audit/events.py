@@ -18,6 +18,7 @@ class AuditEvent(StrEnum):
     OPENAI_EMBED_COMPLETE = "openai_embed_complete"
     SEARCH_COMPLETE = "search_complete"
     JOB_SUBMITTED = "job_submitted"
+    DOCUMENT_SUBMITTED = "document_submitted"
     BATCH_SUBMITTED = "batch_submitted"
     JOB_READ = "job_read"
     JOB_FOLLOWED = "job_followed"
@@ -73,6 +74,7 @@ FIELDS: Final[Mapping[AuditEvent, Fields]] = {
     AuditEvent.OPENAI_EMBED_COMPLETE: _EMBEDDED,
     AuditEvent.SEARCH_COMPLETE: {**_JOB, "mode": str, "top_k": int, "results": int},
     AuditEvent.JOB_SUBMITTED: {**_JOB, "url": str, "corpus_name": str},
+    AuditEvent.DOCUMENT_SUBMITTED: {**_JOB, "corpus_name": str, "bytes": int},
     AuditEvent.BATCH_SUBMITTED: {**_BATCH, "corpus_name": str},
     AuditEvent.JOB_READ: _JOB,
     AuditEvent.JOB_FOLLOWED: _JOB,

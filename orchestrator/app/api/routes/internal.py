@@ -162,7 +162,7 @@ async def get_content(
     ref: Annotated[Identifier, Path()],
     request: Request,
     attempt_id: Annotated[Identifier, Query()],
-    ctx: CallerContext = Depends(internal_only(Service.EMBEDDING)),
+    ctx: CallerContext = Depends(internal_only(Service.EMBEDDING, Service.SCRAPER)),
 ) -> Response:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
