@@ -43,6 +43,10 @@ class Settings(ServiceSettings):
     RECOVERY_INTERVAL_SECONDS: float = Field(default=5, gt=0, description="beat: between looks for expired leases")
     DISPATCH_TIMEOUT_SECONDS: float = Field(default=20, gt=0, description="a stage's answer; below the dispatch lease")
 
+    MAX_EVENT_STREAMS: int = Field(default=1000, gt=0, description="most streams of events that one process holds open")
+    MAX_EVENT_STREAMS_PER_OWNER: int = Field(default=50, gt=0, description="of these, most of one owner")
+
+    MAX_UPLOAD_BYTES: int = Field(default=32 * 2**20, gt=0, description="longest document of POST /documents")
     MAX_CONTENT_BYTES: int = Field(default=32 * 2**20, gt=0, description="longest page or list of chunks")
     CONTENT_TTL_HOURS: float = Field(
         default=24, gt=0, description="longest that content outlives its job; it goes earlier when room is short"

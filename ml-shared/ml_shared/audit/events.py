@@ -18,10 +18,13 @@ class AuditEvent(StrEnum):
     OPENAI_EMBED_COMPLETE = "openai_embed_complete"
     SEARCH_COMPLETE = "search_complete"
     JOB_SUBMITTED = "job_submitted"
+    DOCUMENT_SUBMITTED = "document_submitted"
     BATCH_SUBMITTED = "batch_submitted"
     JOB_READ = "job_read"
+    JOB_FOLLOWED = "job_followed"
     JOBS_LISTED = "jobs_listed"
     BATCH_READ = "batch_read"
+    BATCH_FOLLOWED = "batch_followed"
     BATCHES_LISTED = "batches_listed"
     STATS_READ = "stats_read"
     BATCH_CANCELLED = "batch_cancelled"
@@ -71,10 +74,13 @@ FIELDS: Final[Mapping[AuditEvent, Fields]] = {
     AuditEvent.OPENAI_EMBED_COMPLETE: _EMBEDDED,
     AuditEvent.SEARCH_COMPLETE: {**_JOB, "mode": str, "top_k": int, "results": int},
     AuditEvent.JOB_SUBMITTED: {**_JOB, "url": str, "corpus_name": str},
+    AuditEvent.DOCUMENT_SUBMITTED: {**_JOB, "corpus_name": str, "bytes": int},
     AuditEvent.BATCH_SUBMITTED: {**_BATCH, "corpus_name": str},
     AuditEvent.JOB_READ: _JOB,
+    AuditEvent.JOB_FOLLOWED: _JOB,
     AuditEvent.JOBS_LISTED: {"results": int},
     AuditEvent.BATCH_READ: _BATCH,
+    AuditEvent.BATCH_FOLLOWED: _BATCH,
     AuditEvent.BATCHES_LISTED: {"results": int},
     AuditEvent.STATS_READ: {"hours": int},
     AuditEvent.BATCH_CANCELLED: _BATCH,

@@ -55,6 +55,9 @@ PreferHeader = Annotated[
         description="`wait=N`: answer once the job has ended, or after N seconds (60 at most), if there is room to wait"
     ),
 ]
+LastEventId = Annotated[
+    str | None, Header(description="the `id` of the last event that came: what came after it is sent again")
+]
 StatusFilter = Annotated[JobStatus | None, Query(description="jobs in this state")]
 CorpusFilter = Annotated[CorpusName | None, Query(description="jobs of this corpus")]
 BatchFilter = Annotated[UUID | None, Query(description="jobs of this batch")]
@@ -106,6 +109,7 @@ __all__ = [
     "HostFilter",
     "IdempotencyHeader",
     "JobId",
+    "LastEventId",
     "PreferHeader",
     "StatsHours",
     "StatusFilter",

@@ -1,6 +1,13 @@
 """Errors of the orchestrator's own."""
 
-from ml_shared.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, RateLimitedError
+from ml_shared.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    RateLimitedError,
+    UnavailableError,
+)
 
 
 class JobNotFoundError(NotFoundError):
@@ -70,6 +77,18 @@ class TooManyOpenJobsError(RateLimitedError):
     """The owner has as many unfinished jobs as one may have."""
 
     code = "too_many_open_jobs"
+
+
+class UploadsFullError(UnavailableError):
+    """So much is kept that an upload has to wait."""
+
+    code = "uploads_full"
+
+
+class TooManyStreamsError(RateLimitedError):
+    """As many streams of events are open as there may be, of this owner or in this process."""
+
+    code = "too_many_streams"
 
 
 class IdempotencyKeyReusedError(InvalidError):

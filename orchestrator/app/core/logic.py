@@ -22,7 +22,7 @@ from app.core.dispatch.pipeline import FIRST, PIPELINE, StageDefinition, definit
 from app.core.dispatch.stage_calls import open_stages
 from app.core.dispatch.watching import Watch
 from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
-from app.core.jobs import reading, stats, submission, transitions, validators
+from app.core.jobs import reading, stats, submission, transitions, uploads, validators
 from app.core.jobs.filters import JobFilter
 from app.core.jobs.roots import SUBMIT_SPAN
 from app.core.jobs.transitions import Limits, Transition
@@ -39,6 +39,7 @@ from ml_shared.contracts.jobs import (
     StageCallback,
 )
 from ml_shared.contracts.stats import StatsView
+from ml_shared.contracts.uploads import DocumentOptions
 from ml_shared.contracts.values import uuid_of
 from ml_shared.names import Operation, Service, Stage
 from ml_shared.telemetry import attributes
@@ -86,6 +87,43 @@ class Orchestrator:
                 traceparent=traceparent,
                 idempotency_key=idempotency_key,
                 max_open_jobs=self._settings.MAX_OPEN_JOBS_PER_OWNER,
+            )
+            span.set_attribute(attributes.JOB_ID, accepted.job_id)
+            return accepted
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Longest document that is taken in."""
+        return self._settings.MAX_UPLOAD_BYTES
+
+    async def submit_document(
+        self,
+        owner: str,
+        asked: DocumentOptions,
+        body: bytes,
+        content_type: str,
+        *,
+        traceparent: str | None,
+        idempotency_key: str | None,
+    ) -> JobAccepted:
+        """Take in a document. See `app.core.jobs.uploads.submit_document`."""
+        known: dict[str, Value] = {
+            attributes.JOB_URL: told_url(asked.document),
+            attributes.CORPUS_NAME: asked.corpus_name,
+            attributes.OPERATION: Operation.WRITE.value,
+        }
+        with work_span(SUBMIT_SPAN, attributes=known) as span:
+            accepted = await uploads.submit_document(
+                self.pool,
+                self._content,
+                owner,
+                asked,
+                body,
+                content_type,
+                traceparent=traceparent,
+                idempotency_key=idempotency_key,
+                max_open_jobs=self._settings.MAX_OPEN_JOBS_PER_OWNER,
+                most_kept_bytes=self._settings.HIGH_WATER_CONTENT_BYTES,
             )
             span.set_attribute(attributes.JOB_ID, accepted.job_id)
             return accepted

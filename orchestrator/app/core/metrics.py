@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from app.core.dispatch.pipeline import PIPELINE
 from app.core.dispatch.placement import Ended
@@ -44,6 +44,15 @@ LEASES_EXPIRED: Final = Counter(
     "ml_jobs_leases_expired", "Leases that ran out, by stage and phase.", ["stage", "phase"]
 )
 JOBS_SUBMITTED: Final = Counter("ml_jobs_submitted", "Jobs taken in.")
+EVENT_STREAMS: Final = Gauge(
+    "ml_event_streams_open",
+    "Streams of events that are open, by kind of subject.",
+    ["kind"],
+    multiprocess_mode="livesum",
+)
+STREAMS_CUT: Final = Counter(
+    "ml_event_streams_cut", "Streams of events that were cut off, for their listener took nothing.", ["kind"]
+)
 JOBS_ENDED: Final = Counter("ml_jobs_ended", "Jobs that ended, by how.", ["status"])
 JOBS_FAILED: Final = Counter("ml_jobs_failed", "Jobs that failed, by stage and error code.", ["stage", "code"])
 STAGE_SECONDS: Final = Histogram(

@@ -1,0 +1,1 @@
+"""Being told: what happened to jobs and batches, as it happens."""
