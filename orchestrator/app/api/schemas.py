@@ -12,6 +12,7 @@ from pydantic.types import Strict
 from ml_shared.contracts.base import CorpusName, Identifier, Timestamp
 from ml_shared.contracts.jobs import JobStatus, StageCallback
 from ml_shared.contracts.values import DECIMAL_DIGITS, IdempotencyKey
+from ml_shared.contracts.webhooks import DeliveryStatus
 from ml_shared.errors import InvalidError
 from ml_shared.http.strict_json import parse
 from ml_shared.web.urls import (
@@ -73,6 +74,10 @@ ErrorCodeFilter = Annotated[
 ]
 EndedAfter = Annotated[Timestamp | None, Query(description="jobs that ended after this time (RFC 3339)")]
 
+WebhookId = Annotated[Identifier, Path(description="what `POST /webhooks` answered")]
+DeliveryId = Annotated[Identifier, Path(description="of the webhook's log of deliveries")]
+DeliveryStatusFilter = Annotated[DeliveryStatus | None, Query(description="deliveries in this state")]
+
 
 def read_report(body: bytes, sha256: str | None) -> tuple[StageCallback, bytes]:
     """Return a report that stands on the first line of a body, and the content that follows it.
@@ -99,6 +104,8 @@ __all__ = [
     "BatchLimit",
     "CorpusFilter",
     "CreatedAfter",
+    "DeliveryId",
+    "DeliveryStatusFilter",
     "EndedAfter",
     "ErrorCodeFilter",
     "HostFilter",
@@ -107,5 +114,6 @@ __all__ = [
     "PreferHeader",
     "StatusFilter",
     "UrlPrefixFilter",
+    "WebhookId",
     "read_report",
 ]

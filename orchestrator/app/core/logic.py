@@ -26,6 +26,7 @@ from app.core.jobs import reading, submission, transitions
 from app.core.jobs.filters import JobFilter
 from app.core.jobs.roots import SUBMIT_SPAN
 from app.core.jobs.transitions import Limits, Transition
+from app.core.notifying import Notifying
 from app.core.steering import Steering
 from ml_shared.contracts.jobs import (
     ContentStored,
@@ -56,6 +57,8 @@ class Orchestrator:
     ----------
     steering
         Those of batches, cancelling and trying again.
+    notifying
+        Those of webhooks.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Orchestrator:
         self._dispatcher = dispatcher
         self._limits = limits
         self._settings = settings
+        self.notifying = Notifying(pool, settings)
         self.steering = Steering(pool, max_open_jobs=settings.MAX_OPEN_JOBS_PER_OWNER)
 
     async def submit(
