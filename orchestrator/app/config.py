@@ -68,6 +68,12 @@ class Settings(ServiceSettings):
     )
     MAX_WEBHOOKS_PER_OWNER: int = Field(default=20, gt=0, le=100, description="most webhooks of an owner")
 
+    JOBS_TTL_DAYS: float = Field(
+        default=90,
+        gt=0,
+        description="how long ended jobs, their batches and events, and what webhooks were told are kept",
+    )
+
     @field_validator("DATABASE_URL", "CONTENT_STORE_URL")
     @classmethod
     def _asyncpg_form(cls, value: str) -> str:

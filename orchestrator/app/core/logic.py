@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from app.core.dispatch.pipeline import FIRST, PIPELINE, StageDefinition, definit
 from app.core.dispatch.stage_calls import open_stages
 from app.core.dispatch.watching import Watch
 from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
-from app.core.jobs import reading, submission, transitions
+from app.core.jobs import reading, retention, submission, transitions
 from app.core.jobs.filters import JobFilter
 from app.core.jobs.roots import SUBMIT_SPAN
 from app.core.jobs.transitions import Limits, Transition
@@ -253,8 +253,12 @@ class Orchestrator:
         return await recovery.seconds_to_next_lane(self.pool)
 
     async def purge(self) -> int:
-        """Forget old content and idempotency keys; return how many pieces of content."""
-        await contents.purge_idempotency_keys(self.pool, datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS))
+        """Forget old content, and what has ended long ago; return how many pieces of content."""
+        await retention.forget(
+            self.pool,
+            jobs_ttl=timedelta(days=self._settings.JOBS_TTL_DAYS),
+            keys_ttl=timedelta(hours=IDEMPOTENCY_HOURS),
+        )
         return await contents.purge(self.pool, self._content, timedelta(hours=self._settings.CONTENT_TTL_HOURS))
 
 
