@@ -97,6 +97,20 @@ BOARD = Board(
             ],
         ),
         Row(
+            "Webhooks",
+            [
+                Panel("Attempts, by outcome", [rate("ml_webhooks_deliveries_total", "outcome")], "ops", width=8),
+                Panel("Until receivers answer", quantiles("ml_webhooks_delivery_duration_seconds"), "s", width=8),
+                Panel(
+                    "Paused",
+                    [rate("ml_webhooks_paused_total")],
+                    "ops",
+                    "Webhooks where nothing arrived for a day. Their owners see the reason at `GET /webhooks`.",
+                    width=8,
+                ),
+            ],
+        ),
+        Row(
             "Scraping",
             [
                 Panel("Pages, by outcome", [rate("ml_scrape_pages_total", "outcome", "request_mode")], "ops", width=6),

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api.routes import async_, batches, documents, events, health, internal, jobs, stats, sync
+from app.api.routes import async_, batches, documents, events, health, internal, jobs, stats, sync, webhooks
 from app.config import settings
 from app.core.jobs.endings import Endings
 from app.core.jobs.standing import KEPT_SECONDS, read_gauges
@@ -80,6 +80,7 @@ serve(
         documents.router,
         events.router,
         stats.router,
+        webhooks.router,
         sync.router,
     ),
     health.router,

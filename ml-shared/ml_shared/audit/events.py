@@ -32,6 +32,15 @@ class AuditEvent(StrEnum):
     JOB_CANCELLED = "job_cancelled"
     JOB_RETRIED = "job_retried"
     JOB_ENDED = "job_ended"
+    WEBHOOK_CREATED = "webhook_created"
+    WEBHOOK_READ = "webhook_read"
+    WEBHOOKS_LISTED = "webhooks_listed"
+    WEBHOOK_CHANGED = "webhook_changed"
+    WEBHOOK_DELETED = "webhook_deleted"
+    WEBHOOK_ROTATED = "webhook_rotated"
+    WEBHOOK_TESTED = "webhook_tested"
+    WEBHOOK_REPLAYED = "webhook_replayed"
+    DELIVERIES_LISTED = "deliveries_listed"
     STAGE_STARTED = "stage_started"
     STAGE_REPORTED = "stage_reported"
     CONTENT_STORED = "content_stored"
@@ -61,6 +70,8 @@ _TASK: Final[Fields] = {"task_id": str, "job_id": str}
 _JOB: Final[Fields] = {"job_id": str}
 _BATCH: Final[Fields] = {"batch_id": str, "jobs": int}
 _CONTENT: Final[Fields] = {"job_id": str, "stage": str, "content_ref": str, "bytes": int}
+_WEBHOOK: Final[Fields] = {"webhook_id": str}
+_DELIVERY: Final[Fields] = {**_WEBHOOK, "delivery_id": str}
 _CORPUS: Final[Fields] = {"corpus_name": str}
 _DOCUMENT: Final[Fields] = {**_CORPUS, "document_id": str | UUID}
 _EMBEDDED: Final[Fields] = {"job_id": str, "texts": int, "tokens": int}
@@ -88,6 +99,15 @@ FIELDS: Final[Mapping[AuditEvent, Fields]] = {
     AuditEvent.JOB_CANCELLED: _JOB,
     AuditEvent.JOB_RETRIED: {**_JOB, "retry_of": str},
     AuditEvent.JOB_ENDED: {**_JOB, "stage": str, "status": str, "error_code": str},
+    AuditEvent.WEBHOOK_CREATED: _WEBHOOK,
+    AuditEvent.WEBHOOK_READ: _WEBHOOK,
+    AuditEvent.WEBHOOKS_LISTED: {"results": int},
+    AuditEvent.WEBHOOK_CHANGED: _WEBHOOK,
+    AuditEvent.WEBHOOK_DELETED: _WEBHOOK,
+    AuditEvent.WEBHOOK_ROTATED: _WEBHOOK,
+    AuditEvent.WEBHOOK_TESTED: _DELIVERY,
+    AuditEvent.WEBHOOK_REPLAYED: {**_DELIVERY, "deliveries": int},
+    AuditEvent.DELIVERIES_LISTED: {**_WEBHOOK, "results": int},
     AuditEvent.STAGE_STARTED: {**_JOB, "stage": str},
     AuditEvent.STAGE_REPORTED: {**_JOB, "stage": str, "status": str, "error_code": str},
     AuditEvent.CONTENT_STORED: _CONTENT,

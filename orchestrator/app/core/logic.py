@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -22,10 +22,11 @@ from app.core.dispatch.pipeline import FIRST, PIPELINE, StageDefinition, definit
 from app.core.dispatch.stage_calls import open_stages
 from app.core.dispatch.watching import Watch
 from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
-from app.core.jobs import reading, stats, submission, transitions, uploads, validators
+from app.core.jobs import reading, retention, stats, submission, transitions, uploads, validators
 from app.core.jobs.filters import JobFilter
 from app.core.jobs.roots import SUBMIT_SPAN
 from app.core.jobs.transitions import Limits, Transition
+from app.core.notifying import Notifying
 from app.core.steering import Steering
 from ml_shared.contracts.jobs import (
     ContentStored,
@@ -58,6 +59,8 @@ class Orchestrator:
     ----------
     steering
         Those of batches, cancelling and trying again.
+    notifying
+        Those of webhooks.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Orchestrator:
         self._dispatcher = dispatcher
         self._limits = limits
         self._settings = settings
+        self.notifying = Notifying(pool, settings)
         self.steering = Steering(pool, max_open_jobs=settings.MAX_OPEN_JOBS_PER_OWNER)
 
     async def submit(
@@ -292,9 +296,13 @@ class Orchestrator:
         return await recovery.seconds_to_next_lane(self.pool)
 
     async def purge(self) -> int:
-        """Forget old content, idempotency keys and validators; return how many pieces of content."""
+        """Forget old content, and what has ended long ago; return how many pieces of content."""
         await validators.forget(self.pool, timedelta(days=self._settings.VALIDATORS_TTL_DAYS))
-        await contents.purge_idempotency_keys(self.pool, datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS))
+        await retention.forget(
+            self.pool,
+            jobs_ttl=timedelta(days=self._settings.JOBS_TTL_DAYS),
+            keys_ttl=timedelta(hours=IDEMPOTENCY_HOURS),
+        )
         return await contents.purge(self.pool, self._content, timedelta(hours=self._settings.CONTENT_TTL_HOURS))
 
 
