@@ -17,7 +17,7 @@ from app.core.fetching.addresses import AddressGuard, Resolver, SystemResolver
 from app.core.fetching.pacing import Pacer
 from app.core.fetching.requests import Fetcher
 from app.core.fetching.visiting import NOT_MODIFIED, Page, Visit, Visitor
-from app.core.rendering.answering import is_markup
+from app.core.rendering.markup import is_markup
 from app.core.rendering.renderer import Renderer
 from app.core.robots.directives import forbids_following, refuse_noindex, rules_of
 from app.core.robots.store import RobotsStore
