@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from app.core.fetching.addresses import NAT64_PREFIX_LENGTHS
 from ml_shared.settings import ServiceSettings
+from ml_shared.web.addresses import NAT64_PREFIX_LENGTHS
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 

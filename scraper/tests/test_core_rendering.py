@@ -83,6 +83,15 @@ async def test_auto_leaves_a_page_with_text_as_it_is_and_always_does_not(scrape:
     assert (made.rendered, made.title, made.etag) == (True, "Made", None)
 
 
+async def test_a_page_that_is_always_rendered_is_not_asked_for_by_its_validators(
+    settings: Any, redis: Redis, renderer: Served, site: Site
+) -> None:
+    url = application(site, "/app", writes())
+    async with scraper_with(settings, redis) as scraper:
+        await execute_scrape(scraper, Visit(url, validators={"If-None-Match": '"1"'}, render=Render.ALWAYS))
+    assert {hit.path: hit.headers.get("if-none-match") for hit in site.hits} == dict.fromkeys(site.paths)
+
+
 async def test_a_document_is_read_as_it_came_whatever_is_asked(scrape: Any, site: Site) -> None:
     url = site.page("/notes.md", f"# Notes\n\n{TEXT}", content_type="text/markdown")
     assert (await scrape(url, Render.ALWAYS)).rendered is False

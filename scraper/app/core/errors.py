@@ -17,24 +17,6 @@ _TEMPORARY_STATUSES: Final = frozenset({408, 425, 429})
 # the client errors that say "not now" rather than "not ever"
 
 
-class BlockedAddressError(InvalidError):
-    """The host is at an address that is not on the public internet."""
-
-    code = "blocked_address"
-
-
-class BlockedPortError(InvalidError):
-    """The URL names a port that pages are not fetched from."""
-
-    code = "blocked_port"
-
-
-class DnsError(UpstreamError):
-    """The host name could not be resolved."""
-
-    code = "dns_failed"
-
-
 class RobotsDisallowedError(ForbiddenError):
     """The site's robots.txt asks us not to fetch this page."""
 
@@ -75,12 +57,6 @@ class FetchTimeoutError(DeadlineError):
     """The host took longer than a page may take."""
 
     code = "fetch_timeout"
-
-
-class TlsError(UpstreamError):
-    """No trusted encrypted connection to the host came about."""
-
-    code = "tls_failed"
 
 
 class TooManyRedirectsError(UpstreamError):

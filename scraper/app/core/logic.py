@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from app.core.errors import EmptyContentError, RendererNotConfiguredError
 from app.core.extraction.pool import ExtractionPool
 from app.core.extraction.result import Extract
-from app.core.fetching.addresses import AddressGuard, Resolver, SystemResolver
 from app.core.fetching.pacing import Pacer
 from app.core.fetching.requests import Fetcher
 from app.core.fetching.visiting import NOT_MODIFIED, Page, Visit, Visitor
@@ -25,6 +24,7 @@ from app.core.telemetry import NOT_MODIFIED as NOT_MODIFIED_OUTCOME
 from app.core.telemetry import counted, extracting, fetched, fetching, rendering
 from ml_shared.contracts.chunking import PageStart
 from ml_shared.contracts.scraping import Extraction, ExtractionWarning, Render, ScrapeResult
+from ml_shared.web.addresses import AddressGuard, Resolver, SystemResolver
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -129,6 +129,7 @@ async def execute_scrape(scraper: Scraper, visit: Visit) -> ScrapeResult:
     with counted(visit.mode) as ending:
         if visit.render is Render.ALWAYS:
             scraper.needs_renderer()
+            visit.validators = {}  # they tell of a page as it came, and whether its scripts' text is the same nobody knows
         await scraper.extraction.expect()
         page = await _fetched(scraper.visitor.read(visit), visit)
         while True:

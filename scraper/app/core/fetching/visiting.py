@@ -10,16 +10,7 @@ from urllib.parse import urljoin, urlsplit
 from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS
 
-from app.core.errors import (
-    BlockedAddressError,
-    BlockedPortError,
-    DnsError,
-    HostBusyError,
-    HttpStatusError,
-    RobotsUnreachableError,
-    TlsError,
-    TooManyRedirectsError,
-)
+from app.core.errors import HostBusyError, HttpStatusError, RobotsUnreachableError, TooManyRedirectsError
 from app.core.extraction.kinds import READABLE
 from app.core.fetching.challenges import refuse_challenge
 from app.core.fetching.pacing import Errand, Pacer
@@ -30,6 +21,7 @@ from app.core.telemetry import REQUEST_SPAN, ROBOTS_SPAN, WAIT_SPAN, visit_span
 from ml_shared.contracts.scraping import Render, RobotsVerdict
 from ml_shared.errors import UpstreamError
 from ml_shared.names import RequestMode
+from ml_shared.web.errors import BlockedAddressError, BlockedPortError, DnsError, TlsError
 from ml_shared.web.urls import InvalidUrlError, host_of, normalise_url
 
 PAGE_MEDIA_TYPES: Final = READABLE
