@@ -16,7 +16,7 @@ from app.core.extraction.result import Extract
 from app.core.fetching.pacing import Pacer
 from app.core.fetching.requests import Answer, Fetcher
 from app.core.fetching.visiting import NOT_MODIFIED, Page, Visit, Visitor
-from app.core.rendering.answering import is_markup
+from app.core.rendering.markup import is_markup
 from app.core.rendering.renderer import Renderer
 from app.core.robots.directives import forbids_following, refuse_noindex, rules_of
 from app.core.robots.store import RobotsStore
@@ -132,6 +132,7 @@ async def execute_scrape(scraper: Scraper, visit: Visit) -> ScrapeResult:
     with counted(visit.mode) as ending:
         if visit.render is Render.ALWAYS:
             scraper.needs_renderer()
+            visit.validators = {}  # they tell of a page as it came, and whether its scripts' text is the same nobody knows
         await scraper.extraction.expect()
         page = await _fetched(scraper.visitor.read(visit), visit)
         while True:
