@@ -1,5 +1,6 @@
 """What the orchestrator counts. Labels are stages, outcomes and codes, never a job, a URL, a caller or a corpus."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import Counter, Histogram
@@ -8,6 +9,7 @@ from app.core.dispatch.pipeline import PIPELINE
 from app.core.dispatch.placement import Ended
 from app.core.dispatch.stage_calls import Accepted, Answered, Rejected, Unavailable, Unknown
 from app.core.jobs.transitions import Transition
+from ml_shared.contracts.crawls import PageOutcome, RunState
 from ml_shared.contracts.jobs import ENDED, CallbackStatus, JobStatus
 from ml_shared.telemetry.metrics import start_at_zero
 
@@ -63,6 +65,15 @@ SEARCHABLE_SECONDS: Final = Histogram(
     buckets=_SEARCHABLE_BUCKETS_SECONDS,
 )
 
+CRAWL_RUNS_ENDED: Final = Counter("ml_crawl_runs_ended", "Runs of crawls that ended, by how.", ["state"])
+CRAWL_RUNS_DUE: Final = Counter(
+    "ml_crawl_runs_due", "Runs that a schedule asked for, by whether they began or were missed.", ["outcome"]
+)
+CRAWL_RUNS_HELD: Final = Counter(
+    "ml_crawl_runs_held", "Runs that would have removed more than a third of their crawl's documents, and removed none."
+)
+CRAWL_PAGES: Final = Counter("ml_crawl_pages", "Pages of runs, by what became of them.", ["outcome"])
+
 _STAGES: Final = [definition.stage.value for definition in PIPELINE]
 start_at_zero(
     HAND_OUTS, _STAGES, [one.__name__.lower() for one in (Accepted, Answered, Rejected, Unavailable, Unknown)]
@@ -74,6 +85,11 @@ start_at_zero(JOBS_ENDED, sorted(ENDED))
 start_at_zero(JOBS_FAILED, _STAGES, [OTHER])  # with each code they would be a hundred, most of them never used
 start_at_zero(STAGE_SECONDS, _STAGES, [status.value for status in CallbackStatus])
 start_at_zero(STAGE_ATTEMPTS, _STAGES)
+
+
+start_at_zero(CRAWL_RUNS_ENDED, [state.value for state in RunState if state is not RunState.RUNNING])
+start_at_zero(CRAWL_RUNS_DUE, ["begun", "missed"])
+start_at_zero(CRAWL_PAGES, [outcome.value for outcome in PageOutcome])
 
 
 def count_transition(moved: Transition) -> None:
@@ -91,7 +107,7 @@ def count_transition(moved: Transition) -> None:
 def count_ended(ended: Ended) -> None:
     """Count a job that ended."""
     JOBS_ENDED.labels(ended.status).inc()
-    if ended.status is JobStatus.COMPLETED:
+    if ended.status is JobStatus.COMPLETED and ended.searchable:
         SEARCHABLE_SECONDS.observe(ended.seconds)
     elif ended.status is JobStatus.FAILED:
         JOBS_FAILED.labels(ended.failed_stage, ended.code if ended.code in FAILURE_CODES else OTHER).inc()
@@ -100,3 +116,18 @@ def count_ended(ended: Ended) -> None:
 def count_cancelled(jobs: int) -> None:
     """Count jobs that were cancelled."""
     JOBS_ENDED.labels(JobStatus.CANCELLED).inc(jobs)
+
+
+def count_pass_of_runs(outcomes: Mapping[str, int], ended: Mapping[str, int], held: int) -> None:
+    """Count what a pass of runs found: what became of pages, and how runs ended."""
+    for outcome, pages in outcomes.items():
+        CRAWL_PAGES.labels(outcome).inc(pages)
+    for state, runs in ended.items():
+        CRAWL_RUNS_ENDED.labels(state).inc(runs)
+    CRAWL_RUNS_HELD.inc(held)
+
+
+def count_due(begun: int, missed: int) -> None:
+    """Count runs that were due."""
+    CRAWL_RUNS_DUE.labels("begun").inc(begun)
+    CRAWL_RUNS_DUE.labels("missed").inc(missed)

@@ -15,6 +15,8 @@ from ml_shared.names import Stage
 from ml_shared.storage.redis_client import open_sibling
 
 CHANNEL: Final = "ml:passes"
+RUNS: Final = "runs"
+# beside stages: something may be done for a run of a crawl
 SEND_TIMEOUT_SECONDS: Final = 2.0
 RECONNECT_SECONDS: Final = 1.0
 BETWEEN_SECONDS: Final = 0.015
@@ -56,13 +58,14 @@ class Nudger:
             await self.nudge(*wanted, ended=ended)
             await asyncio.sleep(BETWEEN_SECONDS)
 
-    async def nudge(self, *stages: Stage, ended: Collection[str] = ()) -> None:
-        """Ask for a pass of these stages, and name jobs that have ended."""
-        if self._redis is None or not (stages or ended):
+    async def nudge(self, *stages: Stage, ended: Collection[str] = (), runs: bool = False) -> None:
+        """Ask for a pass of these stages, name jobs that have ended, and say whether runs of crawls have something to do."""
+        words = [*sorted(stages), *ended, *([RUNS] if runs else [])]
+        if self._redis is None or not words:
             return
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                await self._redis.publish(CHANNEL, " ".join([*sorted(stages), *ended]))
+                await self._redis.publish(CHANNEL, " ".join(words))
         except (RedisError, TimeoutError, OSError) as error:
             logger.warning(
                 "nudge_not_sent", extra={"failed_stage": next(iter(stages), None), "reason": type(error).__name__}
@@ -81,8 +84,8 @@ async def open_nudger(redis: Redis | None) -> AsyncIterator[Nudger]:
         await nudger.flush()
 
 
-async def nudges(redis: Redis) -> AsyncIterator[Stage]:
-    """Yield the stages that are asked for, as long as Redis is there.
+async def nudges(redis: Redis) -> AsyncIterator[Stage | None]:
+    """Yield the stages that are asked for, and `None` for runs of crawls, as long as Redis is there.
 
     Raises
     ------
@@ -92,6 +95,8 @@ async def nudges(redis: Redis) -> AsyncIterator[Stage]:
     async for word in _words(redis):
         if word in set(Stage):  # the others name jobs that have ended, or are another version's
             yield Stage(word)
+        elif word == RUNS:
+            yield None
 
 
 async def hear_endings(redis: Redis | None, endings: Endings) -> None:

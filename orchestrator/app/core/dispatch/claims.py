@@ -20,7 +20,7 @@ MATURE_BATCH = 500
 LANE_BATCH = 500
 # how many hosts' lanes one pass opens at most
 
-_CLAIM = "SELECT * FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+_CLAIM = "SELECT *, kind_of_job(owner, id) AS kind FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 # The first span of a hand-out is noted once it is under way: a later attempt's links to it.
 _QUEUED = """
 WITH handed AS (
@@ -113,6 +113,7 @@ async def claim(
             traceparent=row["traceparent"],
             earlier_traceparent=row["earlier_traceparent"],
             attempts=row["attempts"],
+            kind=row["kind"],
         )
         for row in rows
     ]

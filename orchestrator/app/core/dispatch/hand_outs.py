@@ -41,6 +41,8 @@ class HandOut:
     ----------
     attempts
         The number of this attempt, where the claim has started it.
+    kind
+        What the job is for: a page, or links to read.
     """
 
     owner: str
@@ -59,6 +61,7 @@ class HandOut:
     traceparent: str | None
     earlier_traceparent: str | None
     attempts: int | None = None
+    kind: str = "page"
 
 
 class Page:

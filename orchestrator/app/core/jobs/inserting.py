@@ -13,8 +13,8 @@ from ml_shared.contracts.jobs import JobOptions
 # The tags of all of them are reserved at once. Their lanes in the order of hosts, as everybody locks several.
 _INSERT: Final = """
 WITH given AS MATERIALIZED (
-    SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[])
-        WITH ORDINALITY AS given(id, url, host, traceparent, retry_of, nth)
+    SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $15::text[])
+        WITH ORDINALITY AS given(id, url, host, traceparent, retry_of, kind, nth)
 ), reserved AS (
     INSERT INTO owners AS o (owner, last_tag, open_jobs)
     SELECT $1, (SELECT coalesce(max(virtual_time), 0) FROM stages WHERE stage = $12) + count(*), count(*)
@@ -30,10 +30,12 @@ WITH given AS MATERIALIZED (
     SELECT $1, $7, $9, $8 FROM reserved WHERE $7::uuid IS NOT NULL
 ), job AS (
     INSERT INTO jobs (
-        owner, id, url, host, corpus_name, metadata, chunking, traceparent, batch_id, retry_of, stage, placement, tag
+        owner, id, url, host, corpus_name, metadata, chunking, traceparent, batch_id, retry_of, stage, placement, tag,
+        kind, crawl_id, run
     )
     SELECT $1, given.id, given.url, given.host, $9, $10, $11, given.traceparent, $7, given.retry_of,
-        $12, CASE WHEN $13 THEN 'parked' ELSE 'ready' END, before + nth / weight
+        $12, CASE WHEN $13 THEN 'parked' ELSE 'ready' END, before + nth / weight,
+        given.kind, $16, $17
     FROM given, reserved
     RETURNING host, tag
 ), lane AS (
@@ -72,6 +74,8 @@ class NewJob:
         The root of its trace.
     retry_of
         The ended job that it is tried again for.
+    kind
+        What it is for: a page, or links to read.
     """
 
     id: UUID
@@ -79,6 +83,15 @@ class NewJob:
     host: str
     traceparent: str | None
     retry_of: UUID | None = None
+    kind: str = "page"
+
+
+@dataclass(frozen=True, slots=True)
+class OfRun:
+    """The run of a crawl that jobs are taken in for."""
+
+    crawl_id: UUID
+    run: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +110,7 @@ async def insert_jobs(
     *,
     max_open_jobs: int,
     batch: NewBatch | None = None,
+    of_run: OfRun | None = None,
 ) -> None:
     """Insert jobs, runnable at once, in their order.
 
@@ -120,6 +134,8 @@ async def insert_jobs(
         [job.retry_of for job in jobs],
         *((batch.id, batch.retry_of) if batch else (None, None)),
         *(asked.corpus_name, asked.metadata, asked.chunking, FIRST.stage, FIRST.by_host, max_open_jobs),
+        [job.kind for job in jobs],
+        *((of_run.crawl_id, of_run.run) if of_run else (None, None)),
     )
     check_taken(taken, max_open_jobs)
     JOBS_SUBMITTED.inc(len(jobs))

@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import ValidationError
 
+from app.core.crawls.taking import CrawledPage, hash_elsewhere, take_links
 from app.core.dispatch.hand_outs import HandOut, attempt_of
 from app.core.dispatch.pipeline import FIRST, StageDefinition, after
 from app.core.dispatch.placement import (
@@ -80,6 +81,10 @@ _PROGRESS = "SELECT verdict, ended_seconds FROM report_progress($1, $2, $3, $4, 
 _SUCCESS = """
 SELECT attempts, run_seconds, ended_seconds
 FROM take_success($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+"""
+_TAKE_PAGE = """
+SELECT attempts, run_seconds, ended_seconds
+FROM take_page($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 """
 _ACCEPTED: Final = "accepted"
 
@@ -151,6 +156,7 @@ async def complete(
     limits: Limits,
     *,
     traceparent: str | None = None,
+    crawled: CrawledPage | None = None,
 ) -> Transition:
     """Take a stage's result: the job moves on, waits, or ends.
 
@@ -158,6 +164,8 @@ async def complete(
     ----------
     traceparent
         Of a stage that runs in the pass itself: the hand-out's own span, which `queued` keeps of the others.
+    crawled
+        What the first stage's result means for the run that the job is of, if it is of one.
 
     Raises
     ------
@@ -165,6 +173,8 @@ async def complete(
         If there is no such job.
     """
     stage, attempt_id = definition.stage, attempt_of(callback.attempt_id)
+    if callback.status is CallbackStatus.SUCCESS and crawled is not None:
+        return await _take_page(pool, job_id, definition, callback, attempt_id, crawled)
     if callback.status is CallbackStatus.SUCCESS:
         return await _succeed(pool, job_id, definition, callback, attempt_id, traceparent)
     async with pool.acquire() as connection, connection.transaction():
@@ -208,6 +218,37 @@ async def _succeed(
         CallbackAnswer(),
         next_stage=following.stage if following else None,
         ended=None if following else Ended(JobStatus.COMPLETED, done["ended_seconds"]),
+        stage_run=StageRun(definition.stage, callback.status, done["run_seconds"], max(done["attempts"], 1)),
+    )
+
+
+async def _take_page(
+    pool: asyncpg.Pool,
+    job_id: UUID,
+    definition: StageDefinition,
+    callback: StageCallback,
+    attempt_id: UUID,
+    page: CrawledPage,
+) -> Transition:
+    """Take a page of a run: as any, unless it is not to be indexed; and what it leads to is in the frontier with it."""
+    following, stats = after(definition.stage), callback.stats
+    async with pool.acquire() as connection, connection.transaction():
+        done = await connection.fetchrow(
+            _TAKE_PAGE,
+            *(job_id, definition.stage, attempt_id, definition.by_host, callback.host_next_at),
+            *((following.stage, waiting_status(following), following.by_host) if following else (None, None, False)),
+            *(callback.content_ref, _count(stats, "bytes"), _extraction(stats)),
+            *(page.crawl_id, page.run, page.url_hash, page.index, page.reason, page.detail),
+            *(hash_elsewhere(page), page.elsewhere, page.content_hash, page.not_modified),
+        )
+        if done is None:
+            return await _answer_late(connection, job_id, definition.stage, attempt_id)
+        await take_links(connection, page)
+    ended = done["ended_seconds"] is not None
+    return Transition(
+        CallbackAnswer(),
+        next_stage=None if ended or following is None else following.stage,
+        ended=Ended(JobStatus.COMPLETED, done["ended_seconds"], searchable=False) if ended else None,
         stage_run=StageRun(definition.stage, callback.status, done["run_seconds"], max(done["attempts"], 1)),
     )
 
