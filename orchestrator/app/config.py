@@ -33,9 +33,6 @@ class Settings(ServiceSettings):
 
     MAX_CRAWLS_PER_OWNER: int = Field(default=100, gt=0, description="most crawls of an owner")
     CRAWL_WINDOW: int = Field(default=200, gt=0, description="most jobs that a run of a crawl has under way")
-    LASTMOD_TRUST_DAYS: float = Field(
-        default=7, ge=0, description="how long a page is not looked at because its sitemap says that it has not changed"
-    )
 
     DISPATCH_LEASE_SECONDS: float = Field(default=30, gt=0, description="from claiming a job to the stage's answer")
     QUEUE_LEASE_SECONDS: float = Field(default=900, gt=0, description="from the stage's answer to a worker's start")
@@ -52,6 +49,13 @@ class Settings(ServiceSettings):
     MAX_CONTENT_BYTES: int = Field(default=32 * 2**20, gt=0, description="longest page or list of chunks")
     CONTENT_TTL_HOURS: float = Field(
         default=24, gt=0, description="longest that content outlives its job; it goes earlier when room is short"
+    )
+
+    VALIDATORS_TTL_DAYS: float = Field(
+        default=90, gt=0, description="how long is remembered what a page was known by that nobody indexes again"
+    )
+    LASTMOD_TRUST_DAYS: float = Field(
+        default=7, ge=0, description="how long a sitemap is believed that says that a page has not changed"
     )
 
     @field_validator("DATABASE_URL", "CONTENT_STORE_URL")

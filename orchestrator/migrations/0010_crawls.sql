@@ -5,7 +5,8 @@ ALTER TABLE jobs
     ADD COLUMN IF NOT EXISTS run integer,
     ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'page',
     ADD COLUMN IF NOT EXISTS outcome text,
-    ADD COLUMN IF NOT EXISTS saved_bytes bigint;
+    ADD COLUMN IF NOT EXISTS saved_bytes bigint,
+    ADD COLUMN IF NOT EXISTS saved_chunks integer;
 CREATE INDEX IF NOT EXISTS jobs_of_crawl ON jobs (owner, crawl_id, submitted_at DESC, id DESC) WHERE crawl_id IS NOT NULL;
 
 -- `definition` is what was asked for, without `urls`. `deleting`: it is gone from lists, and what is left of it goes bit by bit.
@@ -86,6 +87,8 @@ CREATE TABLE IF NOT EXISTS run_pages (
     content_hash text,
     not_modified boolean     NOT NULL DEFAULT false,
     bytes        bigint,
+    saved_bytes  bigint,
+    saved_chunks integer,
     ended_at     timestamptz,
     PRIMARY KEY (crawl_id, url_hash, run),
     CHECK ((state = 'ended') = (outcome IS NOT NULL))
@@ -153,12 +156,6 @@ CREATE TABLE IF NOT EXISTS crawl_links (
     links    bytea   NOT NULL,
     PRIMARY KEY (crawl_id, url_hash)
 );
-
--- `claim_jobs` answers what it answered before there were kinds.
-CREATE OR REPLACE FUNCTION kind_of_job(p_owner text, p_job uuid) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
-BEGIN
-    RETURN (SELECT kind FROM jobs WHERE owner = p_owner AND id = p_job);
-END $$;
 
 -- Takes URLs into a run: each once, however often it is met. One that was left out for how it was met (too deep, by a link
 -- that is not to be followed) is taken in when it is met otherwise. Rows of pages are locked last of all, after lanes, and
@@ -268,14 +265,17 @@ BEGIN
     RETURN cardinality(v_jobs);
 END $$;
 
--- A page's result: its job moves on, or is completed where the page is not to be indexed, and its links are in the frontier:
+-- A page's result (`take_success` is that of 0011): its job moves on, or is completed where the page is not to be indexed, and its links are in the frontier:
 -- all of it, or nothing. No row if the attempt is not the job's any more.
 CREATE OR REPLACE FUNCTION take_page(
     p_job uuid, p_stage text, p_attempt uuid, p_by_host boolean, p_host_next_at timestamptz,
     p_next_stage text, p_next_status text, p_next_by_host boolean, p_content_ref text, p_bytes bigint, p_extraction jsonb,
     p_crawl uuid, p_run integer, p_url_hash bytea, p_index boolean, p_reason text, p_detail text,
-    p_elsewhere bytea, p_elsewhere_url text, p_content_hash text, p_not_modified boolean
-) RETURNS TABLE (attempts integer, run_seconds double precision, ended_seconds double precision) LANGUAGE plpgsql AS $$
+    p_elsewhere bytea, p_elsewhere_url text, p_content_hash text, p_not_modified boolean,
+    p_document jsonb, p_look jsonb, p_last_stage text, p_last_status text
+) RETURNS TABLE (
+    attempts integer, run_seconds double precision, ended_seconds double precision, next_stage text, saved_bytes bigint
+) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     v_reason text := p_reason;
@@ -284,6 +284,7 @@ DECLARE
     v_next bytea := p_elsewhere;
     v_hash text := p_content_hash;
     v_first bytea;
+    v_index boolean;
     v_done record;
 BEGIN
     PERFORM 1 FROM jobs
@@ -325,18 +326,16 @@ BEGIN
             SELECT url INTO v_detail FROM run_pages WHERE crawl_id = p_crawl AND url_hash = v_first ORDER BY run DESC LIMIT 1;
         END IF;
     END IF;
-    IF p_index AND v_reason IS NULL THEN
-        SELECT * INTO v_done FROM take_success(
-            p_job, p_stage, p_attempt, true, p_by_host, false, p_host_next_at, p_next_stage, p_next_status, p_next_by_host,
-            p_content_ref, p_bytes, p_extraction, NULL, NULL, NULL, NULL);
-    ELSE
-        SELECT * INTO v_done FROM take_success(
-            p_job, p_stage, p_attempt, true, p_by_host, false, p_host_next_at, NULL, NULL, false,
-            p_content_ref, p_bytes, p_extraction, NULL, NULL, NULL, NULL);
-    END IF;
+    -- what is not indexed under this URL is not known as if it were
+    v_index := p_index AND v_reason IS NULL;
+    SELECT * INTO v_done FROM take_success(
+        p_job, p_stage, p_attempt, true, p_by_host, false, p_host_next_at,
+        CASE WHEN v_index THEN p_next_stage END, CASE WHEN v_index THEN p_next_status END, v_index AND p_next_by_host,
+        p_content_ref, p_bytes, p_extraction, NULL, NULL, p_document, NULL,
+        p_look, CASE WHEN v_index THEN p_last_stage END, CASE WHEN v_index THEN p_last_status END, NULL, NULL, NOT v_index);
     UPDATE run_pages SET
         reason = v_reason, detail = v_detail, elsewhere = v_elsewhere, content_hash = v_hash, not_modified = p_not_modified,
         bytes = p_bytes
     WHERE crawl_id = p_crawl AND run = p_run AND url_hash = p_url_hash AND state = 'open' AND job_id = p_job;
-    RETURN QUERY SELECT v_done.attempts, v_done.run_seconds, v_done.ended_seconds;
+    RETURN QUERY SELECT v_done.attempts, v_done.run_seconds, v_done.ended_seconds, v_done.next_stage, v_done.saved_bytes;
 END $$;

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
 from conftest import Core
 
 from app.core.crawling import Crawling
@@ -17,6 +18,7 @@ from app.core.dispatch.pipeline import definition_of
 from app.core.jobs import transitions
 from ml_shared.contracts.crawls import CrawlRequest, PageOutcome, RunRequest, RunView
 from ml_shared.contracts.jobs import CallbackStatus, StageCallback
+from ml_shared.contracts.looks import Look
 from ml_shared.contracts.scraping import RobotsVerdict, ScrapeResult
 from ml_shared.names import Stage
 
@@ -47,7 +49,6 @@ class Site(dict[str, Page]):
     def __init__(self, pages: dict[str, Page] | None = None) -> None:
         super().__init__(pages or {})
         self.asked: Counter[str] = Counter()
-        self.known: dict[str, str] = {}
 
     def answer(self, url: str, kind: str) -> Page:
         self.asked[url] += 1
@@ -95,7 +96,7 @@ class Driver:
             await self.scraped(job)
         for stage in (Stage.CHUNKING, Stage.EMBEDDING):
             for job in await self.core.claim(stage, high_water=1_000_000):
-                self.embedded[job.url] += stage is Stage.EMBEDDING
+                self.embedded[job.url] += stage is Stage.EMBEDDING and not job.unchanged
                 await self.core.complete(job)
 
     async def scraped(self, job: HandOut) -> transitions.Transition:
@@ -104,15 +105,21 @@ class Driver:
             return await self.core.complete(
                 job, status=CallbackStatus.FAILED, error_code=page.error[0], error_message=page.error[1]
             )
-        not_modified = page.etag and self.site.known.get(job.url) == page.text and job.kind == "page"
-        self.site.known[job.url] = page.text
+        digest = hashlib.sha256(page.text.encode()).hexdigest()
+        not_modified = page.etag and (job.known or {}).get("etag") == digest
         body = None if not_modified else written(job, page)
+        look = Look(not_modified=not_modified, etag=digest if page.etag else None, content_hash=digest)
 
         async def read() -> bytes | None:
             return body
 
         crawled = await read_page(self.core.pool, job.job_id, read, not_modified=not_modified)
-        callback = StageCallback(attempt_id=str(job.attempt_id), stage=job.stage, status=CallbackStatus.SUCCESS)
+        callback = StageCallback(
+            attempt_id=str(job.attempt_id),
+            stage=job.stage,
+            status=CallbackStatus.SUCCESS,
+            stats={"look": look.model_dump(mode="json"), "bytes": 0 if not_modified else len(page.text)},
+        )
         return await transitions.complete(
             self.core.pool, job.job_id, definition_of(job.stage), callback, self.core.limits, crawled=crawled
         )
@@ -144,8 +151,6 @@ class Driver:
 
 
 def written(job: HandOut, page: Page) -> bytes:
-    import orjson
-
     if page.lists is not None:
         return orjson.dumps({"url": job.url, "final_url": job.url, "truncated": False, "warnings": [], **page.lists})
     return (

@@ -216,6 +216,9 @@ async def test_a_refresh_tells_what_is_new_changed_and_unchanged_and_follows_wha
         "/e": "new",
     }
     assert (run.saved.bodies, run.saved.embeddings) == (4, 4)
+    assert driver.embedded == Counter(
+        {f"http://site.test{path}": 1 for path in ("/", "/a", "/c", "/d", "/e")} | {"http://site.test/b": 2}
+    )
 
 
 async def test_a_page_that_is_gone_twice_is_removed_and_one_that_comes_back_is_not(core: Core) -> None:

@@ -26,7 +26,7 @@ from app.core.dispatch.pipeline import FIRST, PIPELINE, StageDefinition, definit
 from app.core.dispatch.stage_calls import open_stages
 from app.core.dispatch.watching import Watch
 from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
-from app.core.jobs import reading, submission, transitions
+from app.core.jobs import reading, submission, transitions, validators
 from app.core.jobs.filters import JobFilter
 from app.core.jobs.removing import remove_documents
 from app.core.jobs.roots import SUBMIT_SPAN
@@ -287,8 +287,9 @@ class Orchestrator:
         return await recovery.seconds_to_next_lane(self.pool)
 
     async def purge(self) -> int:
-        """Forget old runs, idempotency keys and content; return how many pieces of content."""
+        """Forget old runs, validators, idempotency keys and content; return how many pieces of content."""
         await self.crawling.forget_old_runs()
+        await validators.forget(self.pool, timedelta(days=self._settings.VALIDATORS_TTL_DAYS))
         await contents.purge_idempotency_keys(self.pool, datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS))
         return await contents.purge(self.pool, self._content, timedelta(hours=self._settings.CONTENT_TTL_HOURS))
 

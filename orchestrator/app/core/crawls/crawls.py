@@ -98,7 +98,9 @@ async def submit(
             request.chunking.model_dump(mode="json", exclude_unset=False),
             *(Definition.of(request).model_dump(mode="json"), request.urls, _stored(request.schedule), due),
         )
-        await begin(connection, owner, crawl, trigger=RunTrigger.SUBMITTED, traceparent=traceparent)
+        await begin(
+            connection, owner, crawl, trigger=RunTrigger.SUBMITTED, force=request.force, traceparent=traceparent
+        )
     return accepted, True
 
 
@@ -249,7 +251,7 @@ def _view(row: Any) -> CrawlView:
     if row["missed_at"] is not None:
         missed = MissedRun(at=row["missed_at"], reason=row["missed_reason"])
     return CrawlView(
-        **definition.model_dump(),
+        **definition.model_dump(exclude={"render"}),
         crawl_id=str(row["id"]),
         corpus_name=row["corpus_name"],
         urls=len(row["urls"]),

@@ -13,6 +13,7 @@ from app.core.crawls.frontier import RunScope, all_met, meet
 from app.core.crawls.taking import remembered
 from app.core.jobs.inserting import Asked, NewJob, OfRun, insert_jobs
 from app.core.jobs.roots import open_roots
+from app.core.jobs.validators import unmodified
 from ml_shared.contracts.crawls import PageOutcome, SkipReason
 
 LOOK_AHEAD: Final = 4
@@ -29,7 +30,8 @@ _ASKED: Final = "SELECT coalesce(max(nth), 0) FROM run_pages WHERE crawl_id = $1
 _ROOM_OF_OWNER: Final = "SELECT open_jobs FROM owners WHERE owner = $1"
 _NEXT: Final = """
 SELECT page.url_hash, page.url, page.host, page.kind, page.depth, page.pattern, page.pattern_most, page.patience,
-    (page.lastmod < known.fetched_at AND known.fetched_at > now() - $4::interval AND known.missed = 0 AND NOT $5) AS fresh
+    CASE WHEN known.missed = 0 THEN page.lastmod END AS lastmod,
+    $4 AND NOT EXISTS (SELECT 1 FROM crawl_links WHERE crawl_id = page.crawl_id AND url_hash = page.url_hash) AS unread
 FROM run_pages page
 LEFT JOIN crawl_documents known ON known.crawl_id = page.crawl_id AND known.url_hash = page.url_hash
 WHERE page.crawl_id = $1 AND page.run = $2 AND page.state = 'waiting'
@@ -118,13 +120,13 @@ async def fill(connection: Any, run: Any, crawl: Any, definition: Definition, wi
     if await connection.fetchval(_STALE, *key, STALE_MOST):
         return Filled(stale=True)
     asked = await connection.fetchval(_ASKED, *key)
-    found = await connection.fetch(_NEXT, *key, room * LOOK_AHEAD, window.lastmod_trust, run["force"])
-    choice = _Choice(standing, room, definition.max_pages - asked)
+    found = await connection.fetch(_NEXT, *key, room * LOOK_AHEAD, definition.follow_links)
+    choice = _Choice(standing, room, definition.max_pages - asked, await _fresh(connection, run, crawl, found, window))
     await _judge(connection, key, found, choice)
     picked = choice.picked(found)
-    await _open(connection, run, crawl, [page for page in picked if not page["fresh"]], asked)
+    fresh = [page for page in picked if page["url"] in choice.fresh]
+    await _open(connection, run, crawl, definition, [page for page in picked if page["url"] not in choice.fresh], asked)
     await connection.execute(_END, *key, [page["url_hash"] for page in choice.traps], "skipped", SkipReason.TRAP)
-    fresh = [page for page in picked if page["fresh"]]
     await _leave(connection, run, definition, fresh)
     others = len(fresh) + len(choice.traps)
     return Filled(jobs=len(picked) - len(fresh), others=others, exhausted=not picked and not others)
@@ -133,9 +135,10 @@ async def fill(connection: Any, run: Any, crawl: Any, definition: Definition, wi
 class _Choice:
     """Which pages of a frontier become jobs now."""
 
-    def __init__(self, standing: Sequence[Any], room: int, left: int) -> None:
+    def __init__(self, standing: Sequence[Any], room: int, left: int, fresh: set[str]) -> None:
         self._room = room
         self._left = left
+        self.fresh = fresh
         self._hosts: Counter[str] = Counter()
         self._patterns: Counter[int] = Counter()
         for row in standing:
@@ -172,11 +175,21 @@ class _Choice:
         if page["kind"] == "page":
             self._patterns[page["pattern"]] += 1
             self.asked[page["pattern"]] += 1
-            self._left -= not page["fresh"]
+            self._left -= page["url"] not in self.fresh
 
     def _is_trap(self, page: Any) -> bool:
         most = page["pattern_most"]
         return page["pattern"] in self.stale or (most is not None and self.asked[page["pattern"]] >= most)
+
+
+async def _fresh(connection: Any, run: Any, crawl: Any, found: Sequence[Any], window: Window) -> set[str]:
+    """Return which pages need no look, because of what their sitemap says of them."""
+    lastmods = {page["url"]: page["lastmod"] for page in found if page["lastmod"] is not None and not page["unread"]}
+    if not lastmods or run["force"]:
+        return set()
+    return await unmodified(
+        connection, run["owner"], crawl["corpus_name"], lastmods, crawl["chunking"], trust=window.lastmod_trust
+    )
 
 
 async def _judge(connection: Any, key: tuple[UUID, int], found: Sequence[Any], choice: _Choice) -> None:
@@ -195,19 +208,30 @@ async def _judge(connection: Any, key: tuple[UUID, int], found: Sequence[Any], c
             choice.stale.add(row["pattern"])
 
 
-async def _open(connection: Any, run: Any, crawl: Any, pages: Sequence[Any], asked: int) -> None:
+async def _open(
+    connection: Any, run: Any, crawl: Any, definition: Definition, pages: Sequence[Any], asked: int
+) -> None:
+    """Make jobs of pages.
+
+    What is known of a page may be of another crawl, or of a job: this one does not know where such a page leads, and asks
+    for it as if nothing were known of it.
+    """
     if not pages:
         return
+    pages = sorted(pages, key=lambda page: bool(page["unread"]))
     jobs = [(uuid.uuid4(), page["url"]) for page in pages]
     async with open_roots(jobs, crawl["corpus_name"]) as traceparents:
         made = [
-            NewJob(job_id, page["url"], page["host"], traceparent, kind=page["kind"])
+            NewJob(job_id, page["url"], page["host"], traceparent, document_url=page["url"], kind=page["kind"])
             for (job_id, _), page, traceparent in zip(jobs, pages, traceparents, strict=True)
         ]
-        options = Asked(crawl["corpus_name"], crawl["metadata"], crawl["chunking"])
         of_run = OfRun(run["crawl_id"], run["run"])
-        # the room was counted without locking the owner: somebody may have taken some of it since, and that is no harm
-        await insert_jobs(connection, run["owner"], made, options, max_open_jobs=2**31 - 1, of_run=of_run)
+        read = sum(not page["unread"] for page in pages)
+        for part, force in ((made[:read], run["force"]), (made[read:], True)):
+            if part:
+                options = Asked(crawl["corpus_name"], crawl["metadata"], crawl["chunking"], definition.render, force)
+                # the room was counted without locking the owner: who took some of it since had it first, and no harm
+                await insert_jobs(connection, run["owner"], part, options, max_open_jobs=2**31 - 1, of_run=of_run)
         numbers = []
         for page in pages:
             asked += page["kind"] == "page"

@@ -54,6 +54,7 @@ FROM runs CROSS JOIN LATERAL (
         count(*) FILTER (WHERE state = 'open') AS open, coalesce(sum(bytes), 0)::bigint AS bytes,
         count(*) FILTER (WHERE outcome = 'unchanged' AND reason = 'lastmod') AS not_asked,
         count(*) FILTER (WHERE outcome = 'unchanged' AND not_modified) AS not_sent,
+        coalesce(sum(saved_bytes), 0)::bigint AS saved_bytes, coalesce(sum(saved_chunks), 0)::bigint AS saved_chunks,
         count(*) FILTER (WHERE nth IS NOT NULL AND ended_at > coalesce(runs.ended_at, now())
             - make_interval(secs => {RECENT_SECONDS})) AS recent,
         count(*) FILTER (WHERE nth IS NOT NULL AND state = 'ended') AS over
@@ -249,7 +250,13 @@ def _view(row: Any, outcomes: dict[str, dict[str, int]]) -> RunView:
         outcomes=OutcomeCounts(**totals),
         reasons={outcome: outcomes[outcome] for outcome in told if outcome in outcomes},
         bytes=row["bytes"],
-        saved=Saved(requests=row["not_asked"], bodies=row["not_sent"], embeddings=0 if row["force"] else unchanged),
+        saved=Saved(
+            requests=row["not_asked"],
+            bodies=row["not_sent"],
+            bytes=row["saved_bytes"],
+            embeddings=0 if row["force"] else unchanged,
+            chunks=row["saved_chunks"],
+        ),
         pages_per_minute=round(per_minute, 2) if row["over"] else None,
         estimated_end_at=estimated,
         warnings=[RunWarning(code=code, message=message, url=url) for code, message, url in row["warnings"]],

@@ -14,6 +14,7 @@ _SETTLE: Final = f"""
 WITH over AS MATERIALIZED (
     SELECT page.url_hash, page.kind, page.reason, page.not_modified, page.content_hash, jobs.ended_at, jobs.status,
         jobs.outcome AS indexed, jobs.error_code, jobs.error_message, jobs.kind = 'remove' AS removal,
+        jobs.saved_bytes, jobs.saved_chunks,
         known.url_hash IS NOT NULL AS known, known.content_hash AS known_hash
     FROM run_pages page
     LEFT JOIN jobs ON jobs.owner = $3 AND jobs.id = page.job_id
@@ -28,7 +29,7 @@ WITH over AS MATERIALIZED (
             WHEN status = 'failed' AND error_code IN ('robots_disallowed', 'noindex', 'unsupported_content_type') THEN 'skipped'
             WHEN status = 'failed' THEN 'failed'
             WHEN reason IS NOT NULL THEN 'skipped'
-            WHEN indexed IN ('new', 'changed', 'unchanged') AND NOT (known AND indexed = 'new') THEN indexed
+            WHEN indexed IN ('new', 'changed', 'unchanged') THEN indexed
             WHEN not_modified OR (known AND known_hash = content_hash) THEN 'unchanged'
             WHEN known THEN 'changed'
             ELSE 'new'
@@ -46,7 +47,7 @@ WITH over AS MATERIALIZED (
 )
 UPDATE run_pages SET
     state = 'ended', ended_at = coalesce(told.ended_at, now()), outcome = came_to, reason = because,
-    detail = coalesce(left(told.error_message, {DETAIL_MOST}), run_pages.detail)
+    saved_bytes = told.saved_bytes, saved_chunks = told.saved_chunks, detail = coalesce(left(told.error_message, {DETAIL_MOST}), run_pages.detail)
 FROM told WHERE run_pages.crawl_id = $1 AND run_pages.run = $2 AND run_pages.url_hash = told.url_hash
 RETURNING run_pages.url, run_pages.url_hash, run_pages.depth, run_pages.kind, outcome, run_pages.reason, run_pages.detail, optional,
     run_pages.content_hash, run_pages.not_modified, run_pages.job_id
