@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api.routes import async_, batches, health, internal, jobs, sync
+from app.api.routes import async_, batches, crawls, health, internal, jobs, runs, sync
 from app.config import settings
 from app.core.jobs.endings import Endings
 from app.core.jobs.standing import KEPT_SECONDS, read_gauges
@@ -28,6 +28,8 @@ JOB_MAX_BYTES = 2**20
 # of a body: a URL and 16 KiB of metadata, however they are escaped, or what a worker reports
 BATCH_MAX_BYTES = 2**23
 # 1,000 URLs of 2,048 characters of four bytes, and the rest
+CRAWL_MAX_BYTES = 2**23
+# 10,000 URLs of a list, most of them shorter than they may be
 
 
 @asynccontextmanager
@@ -53,9 +55,24 @@ app.add_middleware(
     BodyMiddleware,
     limits=BodyLimits.of(
         settings,
-        routes={"/content": settings.MAX_CONTENT_BYTES, "/jobs/batch": BATCH_MAX_BYTES, "/jobs": JOB_MAX_BYTES},
+        routes={
+            "/content": settings.MAX_CONTENT_BYTES,
+            "/jobs/batch": BATCH_MAX_BYTES,
+            "/crawls": CRAWL_MAX_BYTES,
+            "/jobs": JOB_MAX_BYTES,
+        },
     ),
 )
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
-serve(app, internal.router, async_.router, jobs.router, batches.router, sync.router, health.router)
+serve(
+    app,
+    internal.router,
+    async_.router,
+    jobs.router,
+    batches.router,
+    crawls.router,
+    runs.router,
+    sync.router,
+    health.router,
+)

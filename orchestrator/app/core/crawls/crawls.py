@@ -191,7 +191,7 @@ async def change(pool: asyncpg.Pool, owner: str, crawl_id: UUID, patch: CrawlPat
             due = None if patch.schedule is None else scheduling.next_run_at(patch.schedule, crawl_id, now, now)
             schedule = _stored(patch.schedule)
         given = patch.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"schedule"})
-        changed = definition.model_copy(update=given)
+        changed = Definition.model_validate({**definition.model_dump(mode="json"), **given})
         paused = crawl["paused"]
         await connection.execute(
             _CHANGE, owner, crawl_id, changed.model_dump(mode="json"), schedule, None if paused else due
