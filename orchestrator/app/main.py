@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api.routes import async_, batches, crawls, health, internal, jobs, runs, sync
+from app.api.routes import async_, batches, crawls, health, internal, jobs, runs, stats, sync
 from app.config import settings
 from app.core.jobs.endings import Endings
 from app.core.jobs.standing import KEPT_SECONDS, read_gauges
@@ -73,6 +73,7 @@ serve(
     batches.router,
     crawls.router,
     runs.router,
+    stats.router,
     sync.router,
     health.router,
 )

@@ -100,6 +100,7 @@ PageUrlPrefixFilter = Annotated[
     Annotated[str, StringConstraints(min_length=1, max_length=URL_MAX_CHARACTERS), AfterValidator(_check_text)] | None,
     Query(description="pages whose URL begins with this"),
 ]
+StatsHours = Annotated[int, Field(ge=1, le=168), Strict(), DECIMAL_DIGITS, Query(description="how far back, in hours")]
 
 
 def read_report(body: bytes, sha256: str | None) -> tuple[StageCallback, bytes]:
@@ -142,6 +143,7 @@ __all__ = [
     "ReasonFilter",
     "RunLimit",
     "RunNumber",
+    "StatsHours",
     "StatusFilter",
     "UrlPrefixFilter",
     "read_report",
