@@ -34,6 +34,9 @@ class Settings(ServiceSettings):
     HIGH_WATER_CONTENT_BYTES: int = Field(default=2 * 2**30, gt=0, description="most bytes of content kept, likewise")
     MAX_OPEN_JOBS_PER_OWNER: int = Field(default=100_000, gt=0, description="most unfinished jobs of an owner")
 
+    MAX_CRAWLS_PER_OWNER: int = Field(default=100, gt=0, description="most crawls of an owner")
+    CRAWL_WINDOW: int = Field(default=200, gt=0, description="most jobs that a run of a crawl has under way")
+
     DISPATCH_LEASE_SECONDS: float = Field(default=30, gt=0, description="from claiming a job to the stage's answer")
     QUEUE_LEASE_SECONDS: float = Field(default=900, gt=0, description="from the stage's answer to a worker's start")
     RUN_LEASE_SECONDS: float = Field(default=60, gt=0, description="between a worker's signs of life")

@@ -41,6 +41,19 @@ class AuditEvent(StrEnum):
     WEBHOOK_TESTED = "webhook_tested"
     WEBHOOK_REPLAYED = "webhook_replayed"
     DELIVERIES_LISTED = "deliveries_listed"
+    CRAWL_SUBMITTED = "crawl_submitted"
+    CRAWL_READ = "crawl_read"
+    CRAWLS_LISTED = "crawls_listed"
+    CRAWL_CHANGED = "crawl_changed"
+    CRAWL_PAUSED = "crawl_paused"
+    CRAWL_RESUMED = "crawl_resumed"
+    CRAWL_DELETED = "crawl_deleted"
+    RUN_BEGUN = "run_begun"
+    RUN_READ = "run_read"
+    RUNS_LISTED = "runs_listed"
+    RUN_PAGES_LISTED = "run_pages_listed"
+    RUN_CANCELLED = "run_cancelled"
+    RUN_CONFIRMED = "run_confirmed"
     STAGE_STARTED = "stage_started"
     STAGE_REPORTED = "stage_reported"
     CONTENT_STORED = "content_stored"
@@ -69,6 +82,8 @@ Fields = Mapping[str, type | UnionType]
 _TASK: Final[Fields] = {"task_id": str, "job_id": str}
 _JOB: Final[Fields] = {"job_id": str}
 _BATCH: Final[Fields] = {"batch_id": str, "jobs": int}
+_CRAWL: Final[Fields] = {"crawl_id": str}
+_RUN: Final[Fields] = {**_CRAWL, "run": int}
 _CONTENT: Final[Fields] = {"job_id": str, "stage": str, "content_ref": str, "bytes": int}
 _WEBHOOK: Final[Fields] = {"webhook_id": str}
 _DELIVERY: Final[Fields] = {**_WEBHOOK, "delivery_id": str}
@@ -110,6 +125,19 @@ FIELDS: Final[Mapping[AuditEvent, Fields]] = {
     AuditEvent.DELIVERIES_LISTED: {**_WEBHOOK, "results": int},
     AuditEvent.STAGE_STARTED: {**_JOB, "stage": str},
     AuditEvent.STAGE_REPORTED: {**_JOB, "stage": str, "status": str, "error_code": str},
+    AuditEvent.CRAWL_SUBMITTED: {**_RUN, "url": str, "corpus_name": str},
+    AuditEvent.CRAWL_READ: _CRAWL,
+    AuditEvent.CRAWLS_LISTED: {"results": int},
+    AuditEvent.CRAWL_CHANGED: _CRAWL,
+    AuditEvent.CRAWL_PAUSED: _CRAWL,
+    AuditEvent.CRAWL_RESUMED: _CRAWL,
+    AuditEvent.CRAWL_DELETED: {**_CRAWL, "documents": str},
+    AuditEvent.RUN_BEGUN: _RUN,
+    AuditEvent.RUN_READ: _RUN,
+    AuditEvent.RUNS_LISTED: {**_CRAWL, "results": int},
+    AuditEvent.RUN_PAGES_LISTED: {**_RUN, "results": int},
+    AuditEvent.RUN_CANCELLED: _RUN,
+    AuditEvent.RUN_CONFIRMED: {**_RUN, "documents": int},
     AuditEvent.CONTENT_STORED: _CONTENT,
     AuditEvent.CONTENT_READ: _CONTENT,
     AuditEvent.RESULT_READ: {**_TASK, "status": int},

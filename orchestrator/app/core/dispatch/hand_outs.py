@@ -32,6 +32,8 @@ class HandOut:
     ----------
     attempts
         The number of this attempt, where the claim has started it.
+    kind
+        What the job is for: a page, or links to read.
     known
         What the page was known by when it was last indexed, if it was and that counts.
     unchanged
@@ -115,6 +117,7 @@ def _scrape_fields(job: HandOut) -> dict[str, Any]:
         "render": job.render,
         "if_none_match": etag,
         "if_modified_since": None if etag else known.get("last_modified"),
+        **({"purpose": JobKind.LINKS.value} if job.kind == JobKind.LINKS else {}),
         **_stage_fields(job),
     }
 
