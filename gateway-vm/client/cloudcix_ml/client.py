@@ -35,6 +35,7 @@ class _Platform(Face[Mode]):
     search = Method(search.search)
     wait = Method(jobs.wait)
     health = Method(services.health)
+    clock_skew = Method(services.clock_skew)
 
     @property
     def url(self) -> str:
