@@ -68,6 +68,7 @@ def _bound(port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((LOOPBACK, port))
+        bound.listen()  # now: whoever is told of it may come at once
     except OSError as error:
         bound.close()
         raise ConfigurationError(f"port {port} can't be had: {error.strerror}; --port 0 takes a free one") from None

@@ -1,6 +1,6 @@
 """The tools: each asks the platform once or twice and answers within bounds."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -13,7 +13,7 @@ from cloudcix_ml.client import AsyncClient
 from cloudcix_ml.errors import CloudCIXError, NotFoundError, WaitTimeoutError
 from cloudcix_ml.models.crawls import Run
 from cloudcix_ml.models.jobs import Batch, Job
-from cloudcix_ml.models.search import SearchFilters, SearchMode
+from cloudcix_ml.models.search import SearchFilters
 from cloudcix_ml.standing import line_of
 from cloudcix_ml.texts import one_line
 from cloudcix_ml.version import VERSION
@@ -38,6 +38,7 @@ WRITES: Final = ToolAnnotations(
 
 Corpus = Annotated[str, Field(description="name of a corpus, as list_corpora tells it", min_length=1, max_length=100)]
 Url = Annotated[str, Field(description="http:// or https://", min_length=8, max_length=2_048, pattern="^https?://")]
+Mode: TypeAlias = Literal["hybrid", "vector", "text"]
 Id = Annotated[str, Field(min_length=1, max_length=100)]
 
 
@@ -68,7 +69,9 @@ class Tools:
             list[Corpus] | None, Field(description="where; all of your corpora unless given", max_length=20)
         ] = None,
         top_k: Annotated[int, Field(description="how many passages", ge=1, le=MOST_PASSAGES)] = 5,
-        mode: Annotated[SearchMode, Field(description="by meaning, by words, or by both")] = SearchMode.HYBRID,
+        mode: Annotated[
+            Mode, Field(description="by meaning (vector), by words (text), or by both (hybrid)")
+        ] = "hybrid",
         url_prefix: Annotated[str | None, Field(description="only pages whose URL begins so", max_length=2_048)] = None,
     ) -> Annotated[CallToolResult, Found]:
         """Find the passages that answer a question best, each with its source.
