@@ -27,6 +27,7 @@ from standins.weights import MODEL_NAME, TOKENIZER_SHA256, model_folder
 
 from ml_shared.contracts.chunking import ChunkRequest
 from ml_shared.names import Operation
+from ml_shared.web.addresses import AddressGuard, SystemResolver
 
 WARM_PAGES: Final = 10
 MACHINE_ROUNDS: Final = 1_000
@@ -86,15 +87,14 @@ def _of_service(service: str, *names: str) -> list[Any]:
 
 @asynccontextmanager
 async def _scraper(ports: Collection[int]) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
-    extracting, addresses, requests, kinds = _of_service(
+    extracting, requests, kinds = _of_service(
         "scraper",
         "core.extraction.extract",
-        "core.fetching.addresses",
         "core.fetching.requests",
         "core.extraction.kinds",
     )
-    resolver = addresses.SystemResolver()
-    guard = addresses.AddressGuard(resolver, private_networks=[ip_network(f"{HOST}/32")], ports=ports)
+    resolver = SystemResolver()
+    guard = AddressGuard(resolver, private_networks=[ip_network(f"{HOST}/32")], ports=ports)
     fetcher = requests.Fetcher(
         guard,
         user_agent="ml-bench/1",

@@ -12,6 +12,7 @@ from chores.folders import REPOSITORY, SERVICES, chosen, environment
 TYPED = {
     "ml-shared": ("ml_shared",),
     **dict.fromkeys(SERVICES, ("app", "instrumentation.py")),
+    "scraper": ("app", "instrumentation.py", "renderer"),
     "gateway-vm/client": ("cloudcix_ml",),
     "local-dev": (
         "fleet",

@@ -290,6 +290,7 @@ def _gateway(layout: Layout, ports: Mapping[str, int], overrides: Mapping[str, s
         GATEWAY_RUN_DIR="run",
         GATEWAY_TEMP_DIR="temp",
         GATEWAY_LOG_DIR=os.path.relpath(logs, folder),
+        GATEWAY_CONSOLE_DIR="console",
         GATEWAY_HTTP_INCLUDES="http.d/*.conf",
         GATEWAY_SERVER_INCLUDES="server.d/*.conf",
         **overrides,

@@ -76,12 +76,18 @@ async def test_code_older_than_its_database_is_refused(postgres_database: str, f
         await migrate(postgres_database, folder)
 
 
-@pytest.mark.parametrize("names", [[], ["0002_a.sql"], ["0001_a.sql", "0003_b.sql"], ["first.sql"]])
-def test_files_that_are_not_numbered_without_a_gap_are_refused(tmp_path: Path, names: list[str]) -> None:
+@pytest.mark.parametrize("names", [[], ["0002_a.sql"], ["0001_a.sql", "0001_b.sql"], ["first.sql"]])
+def test_files_that_are_not_numbered_from_one_on_are_refused(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         (tmp_path / name).write_text("SELECT 1;")
     with pytest.raises(MigrationError):
         read_migrations(tmp_path)
+
+
+def test_a_number_may_be_left_out_and_be_given_later(tmp_path: Path) -> None:
+    for name in ("0001_a.sql", "0003_c.sql", "0002_b.sql"):
+        (tmp_path / name).write_text("SELECT 1;")
+        assert [one.name for one in read_migrations(tmp_path)] == sorted(path.name for path in tmp_path.iterdir())
 
 
 def run_as_program(dsn: str, folder: Path) -> tuple[int, list[dict[str, Any]]]:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api.routes import async_, batches, health, internal, jobs, sync
+from app.api.routes import async_, batches, health, internal, jobs, stats, sync
 from app.config import settings
 from app.core.jobs.endings import Endings
 from app.core.jobs.standing import KEPT_SECONDS, read_gauges
@@ -58,4 +58,4 @@ app.add_middleware(
 )
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
-serve(app, internal.router, async_.router, jobs.router, batches.router, sync.router, health.router)
+serve(app, internal.router, async_.router, jobs.router, batches.router, stats.router, sync.router, health.router)

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from app.core.fetching.addresses import NAT64_PREFIX_LENGTHS
 from ml_shared.settings import ServiceSettings
+from ml_shared.web.addresses import NAT64_PREFIX_LENGTHS
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -51,6 +51,15 @@ class Settings(ServiceSettings):
     EXTRACT_TIMEOUT_SECONDS: float = Field(
         default=15, gt=0, description="longest time to turn one page into text before that process is killed"
     )
+
+    RENDERER_URL: str = Field(
+        default="",
+        pattern=r"^(unix:///.+)?$",
+        description="where the renderer listens, `unix:///run/renderer/renderer.sock`; without it no page is rendered",
+    )
+    RENDER_TIMEOUT_SECONDS: float = Field(default=30, gt=0, description="longest time to render one page")
+    RENDER_MAX_REQUESTS: int = Field(default=60, ge=0, description="most requests that a page's scripts get answered")
+    RENDER_MAX_BYTES: int = Field(default=20 * 2**20, gt=0, description="longest answers to these, decoded, together")
 
     @field_validator("ALLOWED_PRIVATE_NETWORKS", "BLOCKED_NETWORKS", "NAT64_PREFIXES", mode="before")
     @classmethod

@@ -13,13 +13,9 @@ import pytest
 import trustme
 from sites import Site
 
-from app.core.errors import (
-    FetchTimeoutError,
-    PageTooLargeError,
-    TlsError,
-    UnsupportedContentTypeError,
-)
+from app.core.errors import FetchTimeoutError, PageTooLargeError, UnsupportedContentTypeError
 from ml_shared.errors import UpstreamError
+from ml_shared.web.errors import TlsError
 
 PAGES = frozenset({"text/html", "text/plain"})
 
@@ -27,8 +23,8 @@ PAGES = frozenset({"text/html", "text/plain"})
 def fetcher(*ports: int, context: ssl.SSLContext | None = None, addresses: tuple[str, ...] = ()) -> Any:
     import ipaddress
 
-    from app.core.fetching.addresses import AddressGuard, SystemResolver
     from app.core.fetching.requests import Fetcher
+    from ml_shared.web.addresses import AddressGuard, SystemResolver
 
     class Fixed:
         async def resolve(self, host: str, port: int) -> tuple[str, ...]:

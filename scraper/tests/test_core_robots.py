@@ -9,15 +9,10 @@ from conftest import Surroundings, scraper_with
 from redis.asyncio import Redis
 from sites import Site
 
-from app.core.errors import (
-    BlockedAddressError,
-    DnsError,
-    PacingUnavailableError,
-    RobotsDisallowedError,
-    RobotsUnreachableError,
-)
+from app.core.errors import PacingUnavailableError, RobotsDisallowedError, RobotsUnreachableError
 from app.core.fetching.visiting import Visit
 from app.core.robots.rules import RobotsFile, RobotsRules
+from ml_shared.web.errors import BlockedAddressError, DnsError
 
 AGENT = "CloudCIXBot"
 

@@ -8,15 +8,10 @@ from conftest import scraper_with
 from redis.asyncio import Redis
 from sites import Site
 
-from app.core.errors import (
-    BlockedAddressError,
-    BlockedPortError,
-    ChallengePageError,
-    HttpStatusError,
-    TooManyRedirectsError,
-)
+from app.core.errors import ChallengePageError, HttpStatusError, TooManyRedirectsError
 from app.core.fetching.visiting import Page, Visit
 from ml_shared.errors import ServiceError
+from ml_shared.web.errors import BlockedAddressError, BlockedPortError
 
 
 async def read(settings: Any, redis: Redis, url: str, **changes: Any) -> Page:

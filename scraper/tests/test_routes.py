@@ -62,6 +62,7 @@ async def test_a_page_comes_back_as_markdown_with_what_is_known_of_it(client: ht
         "fetched_at": "",
         "robots": {},
         "not_modified": False,
+        "rendered": False,
         "nofollow": False,
         "pages": [],
         "extraction": {"method": ANY, "kept_share": pytest.approx(0.5, abs=0.1), "warnings": []},

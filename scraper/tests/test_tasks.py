@@ -43,6 +43,7 @@ def test_a_jobs_page_is_put_with_the_orchestrator_and_reported(
         "title": "Streaming replication — The manual",
         "status_code": 200,
         "final_url": url,
+        "rendered": False,
         "not_modified": False,
         "extraction": {"method": ANY, "kept_share": ANY, "warnings": []},
     }
@@ -128,7 +129,7 @@ def test_a_job_id_alone_calls_nobody_back(scrape_task: Any, orchestrator: FakeOr
 def test_the_task_has_its_name_its_limits_and_no_retries_of_a_page_that_is_gone(scrape_task: Any, site: Site) -> None:
     assert scrape_task.name == "scraper.scrape_url"
     configuration = scrape_task.app.conf
-    assert (configuration.task_soft_time_limit, configuration.task_time_limit) == (60, 75)
+    assert (configuration.task_soft_time_limit, configuration.task_time_limit) == (105, 120)
     assert configuration.task_default_queue == "scraper"
     scrape_task.apply(kwargs={"url": site.page("/page", status=404)})
     assert site.paths.count("/page") == 1

@@ -23,6 +23,7 @@ class AuditEvent(StrEnum):
     JOBS_LISTED = "jobs_listed"
     BATCH_READ = "batch_read"
     BATCHES_LISTED = "batches_listed"
+    STATS_READ = "stats_read"
     BATCH_CANCELLED = "batch_cancelled"
     BATCH_RETRIED = "batch_retried"
     JOB_CANCELLED = "job_cancelled"
@@ -75,6 +76,7 @@ FIELDS: Final[Mapping[AuditEvent, Fields]] = {
     AuditEvent.JOBS_LISTED: {"results": int},
     AuditEvent.BATCH_READ: _BATCH,
     AuditEvent.BATCHES_LISTED: {"results": int},
+    AuditEvent.STATS_READ: {"hours": int},
     AuditEvent.BATCH_CANCELLED: _BATCH,
     AuditEvent.BATCH_RETRIED: {**_BATCH, "retry_of": str},
     AuditEvent.JOB_CANCELLED: _JOB,

@@ -8,11 +8,19 @@ from pydantic import BeforeValidator, Field
 from ml_shared.contracts.base import Identifier, PeerModel, RequestModel, Url
 from ml_shared.contracts.chunking import MAX_PAGES, PageStart
 from ml_shared.contracts.queueing import BATCH_MAX, HandOutFields, StageFields
-from ml_shared.contracts.values import PeerTimestamp
+from ml_shared.contracts.values import Choice, PeerTimestamp
 
 METHOD_MAX_CHARACTERS: Final = 60
 _HEADER_VALUE: Final = r"^[!-~\u0080-\u00ff](?:[ -~\u0080-\u00ff]*[!-~\u0080-\u00ff])?$"
 VALIDATOR_MAX_CHARACTERS: Final = 500
+
+
+class Render(StrEnum):
+    """Whether a browser builds a page before its text is taken."""
+
+    NEVER = "never"
+    AUTO = "auto"
+    ALWAYS = "always"
 
 
 class ExtractionWarning(StrEnum):
@@ -21,6 +29,7 @@ class ExtractionWarning(StrEnum):
     LOOKS_MISSING = "looks_missing"
     LITTLE_TEXT = "little_text"
     WRONG_CONTENT_TYPE = "wrong_content_type"
+    INCOMPLETE = "incomplete"
 
 
 _KNOWN_WARNINGS: Final = frozenset(ExtractionWarning)
@@ -46,6 +55,14 @@ IfModifiedSince = Annotated[
 ]
 
 
+RenderField = Annotated[
+    Choice[Render],
+    Field(
+        description="whether a browser runs the page's scripts first: `auto` does for a page that holds no text without"
+    ),
+]
+
+
 class ScrapeRequest(RequestModel):
     """`POST /scrape`. A `job_id` is echoed and nothing more."""
 
@@ -53,6 +70,7 @@ class ScrapeRequest(RequestModel):
     job_id: Identifier | None = None
     if_none_match: IfNoneMatch = None
     if_modified_since: IfModifiedSince = None
+    render: RenderField = Render.NEVER
 
 
 class EnqueueScrape(StageFields):
@@ -61,6 +79,7 @@ class EnqueueScrape(StageFields):
     url: Url
     if_none_match: IfNoneMatch = None
     if_modified_since: IfModifiedSince = None
+    render: RenderField = Render.NEVER
 
 
 class ScrapeHandOut(HandOutFields, EnqueueScrape):
@@ -95,7 +114,8 @@ class Extraction(PeerModel):
         default_factory=list,
         description=(
             "`looks_missing`: it reads like a page that says that there is no such page; `little_text`: a dozen words or "
-            "less; `wrong_content_type`: it was read as what its bytes are, not as what its header says"
+            "less; `wrong_content_type`: it was read as what its bytes are, not as what its header says; `incomplete`: "
+            "something that the rendered page is made of did not come, for want of time or room"
         ),
     )
 
@@ -126,6 +146,7 @@ class ScrapeResult(PeerModel):
         description="the page is what the request's validators say; it was not sent, and nothing was read",
     )
     nofollow: bool = Field(default=False, description="the page asks robots not to follow its links")
+    rendered: bool = Field(default=False, description="a browser built the page; then it has no validators")
     pages: Annotated[list[PageStart], Field(max_length=MAX_PAGES)] = Field(
         default_factory=list, description="of a document with pages or slides: where each that has text begins"
     )

@@ -63,7 +63,8 @@ def read_migrations(folder: Path) -> list[Migration]:
     Raises
     ------
     MigrationError
-        If a name is not `NNNN_name.sql`, or the numbers are not 1, 2, 3, ….
+        If a name is not `NNNN_name.sql`, a number is there twice, or the first one is not 1. Numbers may be left out:
+        who writes several at once reserves them.
     """
     found = []
     for path in sorted(folder.glob("*.sql")):
@@ -71,10 +72,11 @@ def read_migrations(folder: Path) -> list[Migration]:
         if match is None:
             raise MigrationError(f"{path.name}: not of the form 0001_name.sql")
         found.append(Migration(int(match[1]), path.name, path.read_text()))
-    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
-        raise MigrationError(f"{folder}: the files are not numbered 0001, 0002, … without a gap")
     if not found:
         raise MigrationError(f"{folder}: no migration there")
+    numbers = [migration.version for migration in found]
+    if numbers[0] != 1 or len(set(numbers)) != len(numbers):
+        raise MigrationError(f"{folder}: the files are not numbered from 0001 on, each number once")
     return found
 
 

@@ -73,6 +73,8 @@ ErrorCodeFilter = Annotated[
 ]
 EndedAfter = Annotated[Timestamp | None, Query(description="jobs that ended after this time (RFC 3339)")]
 
+StatsHours = Annotated[int, Field(ge=1, le=168), Strict(), DECIMAL_DIGITS, Query(description="how far back, in hours")]
+
 
 def read_report(body: bytes, sha256: str | None) -> tuple[StageCallback, bytes]:
     """Return a report that stands on the first line of a body, and the content that follows it.
@@ -105,6 +107,7 @@ __all__ = [
     "IdempotencyHeader",
     "JobId",
     "PreferHeader",
+    "StatsHours",
     "StatusFilter",
     "UrlPrefixFilter",
     "read_report",

@@ -17,24 +17,6 @@ _TEMPORARY_STATUSES: Final = frozenset({408, 425, 429})
 # the client errors that say "not now" rather than "not ever"
 
 
-class BlockedAddressError(InvalidError):
-    """The host is at an address that is not on the public internet."""
-
-    code = "blocked_address"
-
-
-class BlockedPortError(InvalidError):
-    """The URL names a port that pages are not fetched from."""
-
-    code = "blocked_port"
-
-
-class DnsError(UpstreamError):
-    """The host name could not be resolved."""
-
-    code = "dns_failed"
-
-
 class RobotsDisallowedError(ForbiddenError):
     """The site's robots.txt asks us not to fetch this page."""
 
@@ -75,12 +57,6 @@ class FetchTimeoutError(DeadlineError):
     """The host took longer than a page may take."""
 
     code = "fetch_timeout"
-
-
-class TlsError(UpstreamError):
-    """No trusted encrypted connection to the host came about."""
-
-    code = "tls_failed"
 
 
 class TooManyRedirectsError(UpstreamError):
@@ -138,6 +114,30 @@ class NoIndexError(ForbiddenError):
     """The page asks robots not to index it."""
 
     code = "noindex"
+
+
+class RendererNotConfiguredError(InvalidError):
+    """The page was to be rendered, and there is no renderer here."""
+
+    code = "renderer_not_configured"
+
+
+class RendererUnavailableError(UnavailableError):
+    """The renderer does not answer, or all its browsers are in use; later it will work."""
+
+    code = "renderer_unavailable"
+
+
+class RenderError(UnsupportedError):
+    """The page's browser crashed, or took more memory or time than a page may have."""
+
+    code = "render_failed"
+
+
+class RenderTimeoutError(DeadlineError):
+    """What the page is made of did not come in time, and it has no text without."""
+
+    code = "render_timeout"
 
 
 class ExtractionError(UnsupportedError):

@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from redis.asyncio import Redis
 
+from app.core.errors import EmptyContentError, RendererNotConfiguredError
 from app.core.extraction.pool import ExtractionPool
 from app.core.extraction.result import Extract
-from app.core.fetching.addresses import AddressGuard, Resolver, SystemResolver
 from app.core.fetching.pacing import Pacer
 from app.core.fetching.requests import Fetcher
 from app.core.fetching.visiting import NOT_MODIFIED, Page, Visit, Visitor
+from app.core.rendering.answering import is_markup
+from app.core.rendering.renderer import Renderer
 from app.core.robots.directives import forbids_following, refuse_noindex, rules_of
 from app.core.robots.store import RobotsStore
 from app.core.telemetry import NOT_MODIFIED as NOT_MODIFIED_OUTCOME
-from app.core.telemetry import counted, extracting, fetched, fetching
+from app.core.telemetry import counted, extracting, fetched, fetching, rendering
 from ml_shared.contracts.chunking import PageStart
-from ml_shared.contracts.scraping import Extraction, ExtractionWarning, ScrapeResult
+from ml_shared.contracts.scraping import Extraction, ExtractionWarning, Render, ScrapeResult
+from ml_shared.web.addresses import AddressGuard, Resolver, SystemResolver
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -38,6 +41,28 @@ class Scraper:
     extraction: ExtractionPool
     agent: str
     obeys_noindex: bool
+    renderer: Renderer | None
+
+    def needs_renderer(self) -> Renderer:
+        """Return the renderer, or say that there is none."""
+        if self.renderer is None:
+            raise RendererNotConfiguredError("there is no renderer here; `render` can be `never`, or `auto` in vain")
+        return self.renderer
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of a page.
+
+    Attributes
+    ----------
+    rendered
+        Whether a browser built it.
+    """
+
+    page: Page
+    extract: Extract
+    rendered: bool = False
 
 
 @asynccontextmanager
@@ -83,7 +108,7 @@ async def open_scraper(
     )
     try:
         async with ExtractionPool.open(size=processes, timeout_seconds=settings.EXTRACT_TIMEOUT_SECONDS) as extraction:
-            yield Scraper(visitor, extraction, agent, settings.OBEY_NOINDEX)
+            yield Scraper(visitor, extraction, agent, settings.OBEY_NOINDEX, Renderer.of(settings))
     finally:
         system.close()
 
@@ -102,18 +127,49 @@ async def execute_scrape(scraper: Scraper, visit: Visit) -> ScrapeResult:
         With the codes of the scraper's contract.
     """
     with counted(visit.mode) as ending:
+        if visit.render is Render.ALWAYS:
+            scraper.needs_renderer()
         await scraper.extraction.expect()
         page = await _fetched(scraper.visitor.read(visit), visit)
         while True:
             fetched_at = datetime.now(UTC)
             if page.answer.status == NOT_MODIFIED:
                 ending.outcome = NOT_MODIFIED_OUTCOME
-                return _result(visit, page, Extract(""), fetched_at)
-            extract = await _extracted(scraper, visit, page)
-            if extract.refresh is None:
-                return _result(visit, page, extract, fetched_at)
+                return _result(visit, Reading(page, Extract("")), fetched_at)
+            reading = await _read(scraper, visit, page)
+            if reading.extract.refresh is None:
+                return _result(visit, reading, fetched_at)
             # each is a redirect more, and the visitor counts them
-            page = await _fetched(scraper.visitor.read_on(page, extract.refresh), visit)
+            page = await _fetched(scraper.visitor.read_on(reading.page, reading.extract.refresh), visit)
+
+
+async def _read(scraper: Scraper, visit: Visit, page: Page) -> Reading:
+    """Return the text of a page, as it came or as a browser builds it."""
+    if visit.render is Render.ALWAYS and is_markup(page.answer):
+        return await _rendered(scraper, visit, page)
+    try:
+        return Reading(page, await _extracted(scraper, visit, page))
+    except EmptyContentError as nothing:
+        if visit.render is not Render.AUTO or not is_markup(page.answer):
+            raise
+        if scraper.renderer is None:
+            raise EmptyContentError(
+                f"{nothing.detail}; there is no renderer here that could run its scripts"
+            ) from nothing
+    return await _rendered(scraper, visit, page)
+
+
+async def _rendered(scraper: Scraper, visit: Visit, page: Page) -> Reading:
+    renderer = scraper.needs_renderer()
+    if scraper.obeys_noindex:
+        refuse_noindex(rules_of(page.answer.headers.get("x-robots-tag", ""), scraper.agent))
+    with rendering(visit):
+        made = await renderer.render(scraper.visitor, page)
+    try:
+        extract = await _extracted(scraper, visit, made.page)
+    except EmptyContentError as nothing:
+        raise made.failure or nothing from nothing
+    return Reading(made.page, made.noted(extract), made.rendered)
 
 
 async def _fetched(reading: Awaitable[Page], visit: Visit) -> Page:
@@ -143,8 +199,10 @@ async def _extracted(scraper: Scraper, visit: Visit, page: Page) -> Extract:
     return replace(extract, robots=[*asked, *extract.robots])
 
 
-def _result(visit: Visit, page: Page, extract: Extract, fetched_at: datetime) -> ScrapeResult:
-    answer = page.answer
+def _result(visit: Visit, reading: Reading, fetched_at: datetime) -> ScrapeResult:
+    answer, extract = reading.page.answer, reading.extract
+    # of a page that scripts build they tell nothing: they are those of the scripts' frame
+    validators = {} if reading.rendered else answer.headers
     return ScrapeResult(
         job_id=visit.job_id,
         url=visit.url,
@@ -159,12 +217,13 @@ def _result(visit: Visit, page: Page, extract: Extract, fetched_at: datetime) ->
         canonical_url=extract.canonical_url,
         links=extract.links,
         content_hash=hashlib.sha256(extract.content.encode()).hexdigest(),
-        etag=_short(answer.headers.get("etag")),
-        last_modified=_short(answer.headers.get("last-modified")),
+        etag=_short(validators.get("etag")),
+        last_modified=_short(validators.get("last-modified")),
         bytes_fetched=len(answer.body),
         fetched_at=fetched_at,
-        robots=page.robots,
+        robots=reading.page.robots,
         not_modified=answer.status == NOT_MODIFIED,
+        rendered=reading.rendered,
         nofollow=forbids_following(extract.robots),
         pages=[PageStart(number=number, start=start) for number, start in extract.pages],
         extraction=Extraction(

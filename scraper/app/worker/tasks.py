@@ -4,6 +4,7 @@ from app.core.fetching.visiting import Visit, validators_of
 from app.core.logic import execute_scrape
 from app.worker.callbacks import deliver
 from app.worker.celery_app import app
+from ml_shared.contracts.scraping import Render
 from ml_shared.names import Queue, RequestMode, Stage, TaskName
 from ml_shared.telemetry.attributes import JobStage
 from ml_shared.worker.stage import StageOutcome, StageRun
@@ -21,12 +22,15 @@ def scrape_task(
     submitted_at: str | None = None,
     if_none_match: str | None = None,
     if_modified_since: str | None = None,
+    render: str = Render.NEVER.value,
 ) -> None:
     """Scrape one page. `owner`, `as_of` and `submitted_at` are what every stage is sent; a page needs none of them."""
 
     async def body(run: StageRun) -> StageOutcome:
         validators = validators_of(if_none_match, if_modified_since)
-        visit = Visit(url, job_id, RequestMode.ASYNC, queue_name=Queue.SCRAPER.value, validators=validators)
+        visit = Visit(
+            *(url, job_id, RequestMode.ASYNC, Queue.SCRAPER.value), validators=validators, render=Render(render)
+        )
         try:
             result = await execute_scrape(run.resources.scraper, visit)
         finally:

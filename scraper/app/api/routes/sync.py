@@ -35,7 +35,9 @@ async def scrape_sync(
     await enforcer.check(ctx)
     admit(payload, ctx, echo_job_id=True)
     validators = validators_of(payload.if_none_match, payload.if_modified_since)
-    visit = Visit(payload.url, payload.job_id, RequestMode.SYNC, caller=ctx.owner, validators=validators)
+    visit = Visit(
+        payload.url, payload.job_id, RequestMode.SYNC, caller=ctx.owner, validators=validators, render=payload.render
+    )
     with direct_work(Stage.SCRAPING, payload.job_id):
         async with request.app.state.seats.taken(ctx.owner):
             result = await within_deadline(

@@ -1,8 +1,4 @@
-"""One HTTP request to an address that a stranger named.
-
-httpcore rather than httpx: it lets us give the connection its addresses, it follows no redirect, keeps no cookie, reads
-no proxy from the environment, and telemetry does not put our trace context into its requests.
-"""
+"""One HTTP request to an address that a stranger named (`ml_shared.web.pinned` says why by httpcore)."""
 
 import asyncio
 import ssl
@@ -11,16 +7,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpcore
 
-from app.core.errors import FetchTimeoutError, PageTooLargeError, TlsError, UnsupportedContentTypeError
+from app.core.errors import FetchTimeoutError, PageTooLargeError, UnsupportedContentTypeError
 from app.core.extraction import kinds, sniffing
-from app.core.fetching.addresses import AddressGuard
 from app.core.fetching.decoding import ACCEPT_ENCODING, Decoder
 from ml_shared.errors import UpstreamError
+from ml_shared.web.addresses import AddressGuard
+from ml_shared.web.pinned import PinnedBackend, connection_error
 
 ACCEPT: Final = "text/html, application/xhtml+xml, text/markdown, text/plain;q=0.9, application/pdf;q=0.9, */*;q=0.5"
 _PORTS: Final = {"http": 80, "https": 443}
@@ -132,29 +129,6 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-class _PinnedBackend(httpcore.AnyIOBackend):
-    """Connects to addresses that were judged, whatever name it is asked for."""
-
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = addresses
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        failure: Exception | None = None
-        for address in self._addresses:
-            try:
-                return await super().connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure or httpcore.ConnectError("no address to connect to")
-
-
 class Fetcher:
     """Makes single requests: no redirects, no cookies, a new connection each.
 
@@ -183,15 +157,13 @@ class Fetcher:
         self._timeouts = {"connect": connect_timeout_seconds}
         self._ssl_context = ssl_context
 
-    async def get(
-        self, url: str, budget: Budget, rule: BodyRule, validators: Mapping[str, str] | None = None
-    ) -> Answer:
+    async def get(self, url: str, budget: Budget, rule: BodyRule, headers: Mapping[str, str] | None = None) -> Answer:
         """Fetch a normalised URL.
 
         Parameters
         ----------
-        validators
-            Headers with which a site is told what we have already.
+        headers
+            Sent beside our own, or in place of them: what a site is told that we have already, or what a script asks for.
 
         Raises
         ------
@@ -205,11 +177,11 @@ class Fetcher:
         async with budget.spend():
             addresses = await self._guard.candidates(host, port)
             try:
-                return await self._exchange(url, parts.netloc, addresses, rule, budget, validators or {})
+                return await self._exchange(url, parts.netloc, addresses, rule, budget, headers or {})
             except httpcore.TimeoutException as error:
                 raise FetchTimeoutError(f"{parts.netloc} did not answer in time") from error
             except httpcore.ConnectError as error:
-                raise _connection_error(parts.netloc, error) from error
+                raise connection_error(parts.netloc, error) from error
             except (httpcore.NetworkError, httpcore.ProtocolError) as error:
                 raise UpstreamError(f"the connection to {parts.netloc} broke before the page was complete") from error
 
@@ -220,14 +192,14 @@ class Fetcher:
         addresses: Sequence[str],
         rule: BodyRule,
         budget: Budget,
-        validators: Mapping[str, str],
+        more: Mapping[str, str],
     ) -> Answer:
         target = httpcore.URL(url)
         connection = httpcore.AsyncHTTPConnection(
-            origin=target.origin, ssl_context=self._ssl_context, network_backend=_PinnedBackend(addresses)
+            origin=target.origin, ssl_context=self._ssl_context, network_backend=PinnedBackend(addresses)
         )
         # as bytes: a validator goes back letter by letter
-        sent = {"Host": netloc, **self._headers, **validators}
+        sent = {"Host": netloc, **self._headers, **more}
         headers = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
         async with (
             connection,
@@ -239,17 +211,6 @@ class Fetcher:
             _check_headers(answer, rule)
             body = await _read(response.aiter_stream(), answer, rule, budget)
         return Answer(url, answer.status, answer.headers, body)
-
-
-def _connection_error(netloc: str, error: httpcore.ConnectError) -> UpstreamError:
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__
-    if cause is None:
-        return UpstreamError(f"no connection to {netloc} came about")
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return TlsError(f"the certificate of {netloc} is not trusted: {cause.verify_message}", retryable=False)
-    return TlsError(f"no encrypted connection to {netloc} came about: {cause.reason or 'handshake failed'}")
 
 
 def _lower_case(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

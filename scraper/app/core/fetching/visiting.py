@@ -10,16 +10,7 @@ from urllib.parse import urljoin, urlsplit
 from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS
 
-from app.core.errors import (
-    BlockedAddressError,
-    BlockedPortError,
-    DnsError,
-    HostBusyError,
-    HttpStatusError,
-    RobotsUnreachableError,
-    TlsError,
-    TooManyRedirectsError,
-)
+from app.core.errors import HostBusyError, HttpStatusError, RobotsUnreachableError, TooManyRedirectsError
 from app.core.extraction.kinds import READABLE
 from app.core.fetching.challenges import refuse_challenge
 from app.core.fetching.pacing import Errand, Pacer
@@ -27,9 +18,10 @@ from app.core.fetching.requests import Answer, BodyRule, Budget, Fetcher, origin
 from app.core.robots.rules import ROBOTS_MAX_BYTES, RobotsRules
 from app.core.robots.store import RobotsStore
 from app.core.telemetry import REQUEST_SPAN, ROBOTS_SPAN, WAIT_SPAN, visit_span
-from ml_shared.contracts.scraping import RobotsVerdict
+from ml_shared.contracts.scraping import Render, RobotsVerdict
 from ml_shared.errors import UpstreamError
 from ml_shared.names import RequestMode
+from ml_shared.web.errors import BlockedAddressError, BlockedPortError, DnsError, TlsError
 from ml_shared.web.urls import InvalidUrlError, host_of, normalise_url
 
 PAGE_MEDIA_TYPES: Final = READABLE
@@ -65,6 +57,8 @@ class Visit:
         Who waits for it.
     validators
         Headers that tell the page's host what we have of it: then it may say that the page is still that.
+    render
+        Whether a browser is to build the page.
     host_next_at
         When the submitted URL's host may be asked again; it is set whatever becomes of the visit.
     bytes_received
@@ -77,6 +71,7 @@ class Visit:
     queue_name: str | None = None
     caller: str = ""
     validators: Mapping[str, str] = field(default_factory=dict)
+    render: Render = Render.NEVER
     host_next_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     bytes_received: int = 0
 
@@ -152,6 +147,38 @@ class Visitor:
         """
         return await self._arrive(page.walk, url)
 
+    async def read_part(
+        self, page: Page, url: str, headers: Mapping[str, str], *, seconds: float, max_bytes: int
+    ) -> Answer:
+        """Fetch something that a page is made of: by its own site's robots.txt, in its host's turn. Redirects are answers.
+
+        Parameters
+        ----------
+        url
+            Normalised.
+        headers
+            Sent with it.
+        seconds
+            On the network.
+        max_bytes
+            Of its body.
+
+        Raises
+        ------
+        ServiceError
+            With the codes of the scraper's contract; `host_busy` says when its turn is.
+        """
+        visit = page.walk.visit
+        part = _Walk(visit, Budget(seconds))
+        try:
+            with visit_span(ROBOTS_SPAN, visit):
+                verdict = await self._verdict(part, url)
+            await self._wait_for_turn(part, host_of(url), Errand.PAGE, delay_seconds=verdict.crawl_delay, insist=False)
+            return await self._ask(part, url, BodyRule(max_bytes), headers)
+        finally:
+            page.walk.budget.bytes_received += part.budget.bytes_received
+            visit.bytes_received = page.walk.budget.bytes_received
+
     async def _arrive(self, walk: "_Walk", url: str) -> Page:
         visit = walk.visit
         verdict: RobotsVerdict | None = None
@@ -209,17 +236,20 @@ class Visitor:
             elif host not in asked:  # where a robots.txt is moved within its host it is followed at once
                 await self._wait_for_turn(walk, host, Errand.ROBOTS, insist=host in walk.visited)
             asked.add(host)
-            with visit_span(REQUEST_SPAN, walk.visit) as span:
-                span.set_attribute(SERVER_ADDRESS, urlsplit(url).hostname or "")
-                validators = walk.visit.validators if ask_leave is not None else None
-                answer = await self._fetcher.get(url, walk.budget, rule, validators)
-                span.set_attribute(HTTP_RESPONSE_STATUS_CODE, answer.status)
-            await self._heed(walk, host, answer)
+            answer = await self._ask(walk, url, rule, walk.visit.validators if ask_leave is not None else {})
             if answer.status not in _REDIRECTS:
                 return answer
             url = _target(answer)
         most = self._max_redirects if ask_leave is not None else redirects
         raise TooManyRedirectsError(f"more than {most} redirects", retryable=False)
+
+    async def _ask(self, walk: "_Walk", url: str, rule: BodyRule, headers: Mapping[str, str]) -> Answer:
+        with visit_span(REQUEST_SPAN, walk.visit) as span:
+            span.set_attribute(SERVER_ADDRESS, urlsplit(url).hostname or "")
+            answer = await self._fetcher.get(url, walk.budget, rule, headers)
+            span.set_attribute(HTTP_RESPONSE_STATUS_CODE, answer.status)
+        await self._heed(walk, host_of(url), answer)
+        return answer
 
     async def _wait_for_turn(
         self, walk: "_Walk", host: str, errand: Errand, *, delay_seconds: float | None = None, insist: bool

@@ -13,18 +13,17 @@ from redis.asyncio import Redis
 from redis.exceptions import LockError, RedisError
 
 from app.core.errors import (
-    DnsError,
     FetchTimeoutError,
     HostBusyError,
     PacingUnavailableError,
     RobotsUnreachableError,
-    TlsError,
     TooManyRedirectsError,
 )
 from app.core.fetching.requests import Answer, origin_of
 from app.core.robots.rules import RobotsFile
 from ml_shared.errors import UpstreamError
 from ml_shared.storage.lua import LuaScript
+from ml_shared.web.errors import DnsError, TlsError
 
 _KEPT_MAX_BYTES: Final = 16 * 1024
 # compressed; a longer one is kept by this process alone

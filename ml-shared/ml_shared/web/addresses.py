@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
-from app.core.errors import BlockedAddressError, BlockedPortError, DnsError
+from ml_shared.web.errors import BlockedAddressError, BlockedPortError, DnsError
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network

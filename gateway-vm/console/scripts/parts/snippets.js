@@ -1,0 +1,34 @@
+// The same request for a shell or a program. The key is never in it.
+
+import { addressOf } from "../core/api.js";
+import { h } from "../core/dom.js";
+import { copy } from "../elements/copy-text.js";
+import { open } from "./dialogs.js";
+import { button, toast } from "./ui.js";
+
+const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+
+export function asCurl(body) {
+  return [`curl -H "X-API-Key: $CLOUDCIX_ML_KEY" -H 'Content-Type: application/json' \\`, `     -d ${quoted(JSON.stringify(body))} \\`, `     ${addressOf("embedding", "search")}`].join("\n");
+}
+
+export function asPython(body) {
+  return ["import os", "", "import httpx", "", "answer = httpx.post(", `    ${JSON.stringify(String(addressOf("embedding", "search")))},`, `    headers={"X-API-Key": os.environ["CLOUDCIX_ML_KEY"]},`, `    json=${literal(body, 4)},`, "    timeout=60,", ").raise_for_status().json()", "", `for hit in answer["results"]:`, `    print(hit["score"], hit["url"], hit["text"][:200])`, ""].join("\n");
+}
+
+/** A value as Python writes it. */
+function literal(value, indent) {
+  const inner = " ".repeat(indent + 4);
+  if (value === null) return "None";
+  if (value === true) return "True";
+  if (value === false) return "False";
+  if (Array.isArray(value)) return `[${value.map((one) => literal(one, indent)).join(", ")}]`;
+  if (typeof value === "object") return `{\n${Object.entries(value).map(([name, one]) => `${inner}${JSON.stringify(name)}: ${literal(one, indent + 4)},`).join("\n")}\n${" ".repeat(indent)}}`;
+  return JSON.stringify(value);
+}
+
+export function showCode(name, code) {
+  const dialog = open(h("div", { class: "inside" }, h("h2", {}, `This search as ${name}`), h("pre", { class: "code-block", tabindex: "0" }, code),
+    h("p", { class: "quiet" }, "The key is read from CLOUDCIX_ML_KEY."),
+    h("div", { class: "buttons" }, button("Close", () => dialog.close()), button("Copy", async () => { toast((await copy(code)) ? "Copied." : "The browser does not let this be copied: choose the text yourself."); dialog.close(); }, { class: "primary" }))), { label: `This search as ${name}` });
+}
