@@ -7,11 +7,12 @@ import typer
 
 from cloudcix_ml.cli.corpora import Yes, sure
 from cloudcix_ml.cli.exits import Exit
+from cloudcix_ml.cli.indexing import RenderOption
 from cloudcix_ml.cli.jobs import Limit
 from cloudcix_ml.cli.shell import Shell, command, group
 from cloudcix_ml.cli.watching import Timeout, shown, told
 from cloudcix_ml.errors import ConfigurationError
-from cloudcix_ml.models.crawls import CrawlSource, PageOutcome, RunAccepted, Schedule
+from cloudcix_ml.models.crawls import CrawlSource, RunAccepted, RunOutcome, Schedule
 
 Id = Annotated[str, typer.Argument(metavar="CRAWL")]
 RunId = Annotated[str, typer.Argument(metavar="CRAWL/NUMBER")]
@@ -29,6 +30,7 @@ def crawl(
     max_pages: Annotated[int | None, typer.Option(min=1, help="Pages at most.")] = None,
     max_depth: Annotated[int | None, typer.Option(min=0, help="Links deep at most.")] = None,
     every: Annotated[str | None, typer.Option(metavar="24h", help="Do it again so often.")] = None,
+    render: RenderOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Find the pages, and index none.")] = False,
     wait: Wait = True,
     timeout: Timeout = None,
@@ -43,6 +45,7 @@ def crawl(
         subdomains=subdomains or None,
         max_pages=max_pages,
         max_depth=max_depth,
+        render=render,
         schedule=Schedule(every=every) if every else None,
         dry_run=dry_run or None,
     )
@@ -111,7 +114,7 @@ def list_runs(shell: Shell, crawl_id: Id, limit: Limit = 20) -> None:
 def list_pages(
     shell: Shell,
     run: RunId,
-    outcome: Annotated[PageOutcome | None, typer.Option(help="Those that came to this.")] = None,
+    outcome: Annotated[RunOutcome | None, typer.Option(help="Those that came to this.")] = None,
     reason: Annotated[str | None, typer.Option(help="Those for this reason.")] = None,
     url_prefix: Annotated[str | None, typer.Option(help="Those whose URL begins so.")] = None,
     limit: Limit = 100,

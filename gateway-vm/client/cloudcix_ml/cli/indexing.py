@@ -11,11 +11,14 @@ from cloudcix_ml.cli.shell import Shell, command
 from cloudcix_ml.cli.values import pairs_of
 from cloudcix_ml.cli.watching import Timeout, shown, told
 from cloudcix_ml.errors import ConfigurationError
-from cloudcix_ml.models.jobs import Job, JobAccepted
+from cloudcix_ml.models.jobs import Job, JobAccepted, Render
 
 MOST_URLS = 1_000
 MOST_BYTES = 256 * 1024 * 1024
 STDIN = "-"
+RenderOption = Annotated[
+    Render | None, typer.Option(help="Of pages: whether a browser runs their scripts first; never, unless said.")
+]
 
 
 def index(
@@ -29,6 +32,8 @@ def index(
         typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="To filter searches by; repeat it."),
     ] = None,
     name: Annotated[str, typer.Option(help="What the document on standard input is called.")] = "standard-input.md",
+    render: RenderOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Of pages: fetch and index them whatever is known.")] = False,
     wait: Annotated[bool, typer.Option(help="Whether to wait until it can be found.")] = True,
     timeout: Timeout = None,
 ) -> int:
@@ -40,9 +45,10 @@ def index(
     if len(urls) > MOST_URLS:
         raise ConfigurationError(f"{len(urls)} URLs; a batch has at most {MOST_URLS}")
     options: dict[str, Any] = {"corpus_name": corpus, "metadata": pairs_of(metadata, "--metadata") or None}
+    page: dict[str, Any] = {"render": render, "force": force or None}
     if len(urls) > 1 and not files:
-        return _batch(shell, urls, options, wait, timeout)
-    accepted = [shell.client.jobs.submit(url, **options) for url in urls]
+        return _batch(shell, urls, options | page, wait, timeout)
+    accepted = [shell.client.jobs.submit(url, **options, **page) for url in urls]
     accepted += [_upload(shell, file, name, options) for file in files]
     if not wait:
         return _later(shell, accepted)
