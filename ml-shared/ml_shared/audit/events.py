@@ -11,6 +11,8 @@ class AuditEvent(StrEnum):
     """What was done."""
 
     SCRAPE_SYNC_COMPLETE = "scrape_sync_complete"
+    LINKS_SYNC_COMPLETE = "links_sync_complete"
+    MAP_SYNC_COMPLETE = "map_sync_complete"
     SCRAPE_ENQUEUED = "scrape_enqueued"
     CHUNK_COMPLETE = "chunk_complete"
     EMBED_SYNC_COMPLETE = "embed_sync_complete"
@@ -93,6 +95,8 @@ _EMBEDDED: Final[Fields] = {"job_id": str, "texts": int, "tokens": int}
 
 FIELDS: Final[Mapping[AuditEvent, Fields]] = {
     AuditEvent.SCRAPE_SYNC_COMPLETE: {**_JOB, "url": str, "bytes": int},
+    AuditEvent.LINKS_SYNC_COMPLETE: {**_JOB, "url": str, "results": int},
+    AuditEvent.MAP_SYNC_COMPLETE: {**_JOB, "url": str, "results": int},
     AuditEvent.SCRAPE_ENQUEUED: {**_TASK, "url": str},
     AuditEvent.CHUNK_COMPLETE: {**_JOB, "chunk_count": int, "token_total": int},
     AuditEvent.EMBED_SYNC_COMPLETE: _EMBEDDED,

@@ -1,4 +1,4 @@
-"""What the scraper does: one page in, Markdown and metadata out."""
+"""What the scraper does: one page in, Markdown and metadata out; or a list of pages in, and their URLs out."""
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from redis.asyncio import Redis
 
+from app.core.discovery.lists import execute_links as execute_links
+from app.core.discovery.site_map import execute_map as execute_map
 from app.core.errors import EmptyContentError, RendererNotConfiguredError
 from app.core.extraction.pool import ExtractionPool
 from app.core.extraction.result import Extract
@@ -259,6 +261,8 @@ def _result(
         published_at=extract.published_at,
         canonical_url=extract.canonical_url,
         links=extract.links,
+        nofollow_links=extract.nofollow_links,
+        links_left_out=extract.links_left_out,
         content_hash=hashlib.sha256(extract.content.encode()).hexdigest(),
         etag=_short(validators.get("etag")),
         last_modified=_short(validators.get("last-modified")),
