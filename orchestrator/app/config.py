@@ -48,6 +48,13 @@ class Settings(ServiceSettings):
         default=24, gt=0, description="longest that content outlives its job; it goes earlier when room is short"
     )
 
+    VALIDATORS_TTL_DAYS: float = Field(
+        default=90, gt=0, description="how long is remembered what a page was known by that nobody indexes again"
+    )
+    LASTMOD_TRUST_DAYS: float = Field(
+        default=7, ge=0, description="how long a sitemap is believed that says that a page has not changed"
+    )
+
     @field_validator("DATABASE_URL", "CONTENT_STORE_URL")
     @classmethod
     def _asyncpg_form(cls, value: str) -> str:

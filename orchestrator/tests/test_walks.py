@@ -33,6 +33,7 @@ JOB = {
     "metadata": {"a": ["b", 1, 0.5, None]},
     "chunking": {"max_tokens": 512, "overlap_tokens": 64, "strategy": "markdown"},
     "render": "auto",
+    "force": True,
 }
 BATCH = {
     **{name: value for name, value in JOB.items() if name != "url"},
@@ -47,7 +48,20 @@ COMPLETE = {
     "error_message": "m",
     "retry_after_seconds": 1.5,
     "host_next_at": "2026-01-01T00:00:00Z",
-    "stats": {"bytes": 1, "document": {"title": "t"}},
+    "stats": {
+        "bytes": 1,
+        "document": {"title": "t"},
+        "look": {
+            "etag": "e",
+            "last_modified": "l",
+            "content_hash": "h",
+            "not_modified": False,
+            "document": {"title": "t"},
+        },
+        "outcome": "new",
+        "reused": 1,
+        "superseded": False,
+    },
 }
 PROGRESS = {"attempt_id": "a", "stage": "scraping", "phase": "running", "start_id": "s", "done": 1, "total": 2}
 

@@ -93,6 +93,12 @@ class StoreUnavailableError(UnavailableError):
     code = "store_unavailable"
 
 
+class DocumentDiffersError(UnavailableError):
+    """A document is not what its page was known by: it is made anew, of content that somebody has to fetch first."""
+
+    code = "content_missing"
+
+
 class ModelNotPreparedError(UnavailableError):
     """The database does not know the configured model yet."""
 

@@ -22,7 +22,7 @@ from app.core.dispatch.pipeline import FIRST, PIPELINE, StageDefinition, definit
 from app.core.dispatch.stage_calls import open_stages
 from app.core.dispatch.watching import Watch
 from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
-from app.core.jobs import reading, stats, submission, transitions
+from app.core.jobs import reading, stats, submission, transitions, validators
 from app.core.jobs.filters import JobFilter
 from app.core.jobs.roots import SUBMIT_SPAN
 from app.core.jobs.transitions import Limits, Transition
@@ -254,7 +254,8 @@ class Orchestrator:
         return await recovery.seconds_to_next_lane(self.pool)
 
     async def purge(self) -> int:
-        """Forget old content and idempotency keys; return how many pieces of content."""
+        """Forget old content, idempotency keys and validators; return how many pieces of content."""
+        await validators.forget(self.pool, timedelta(days=self._settings.VALIDATORS_TTL_DAYS))
         await contents.purge_idempotency_keys(self.pool, datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS))
         return await contents.purge(self.pool, self._content, timedelta(hours=self._settings.CONTENT_TTL_HOURS))
 

@@ -8,6 +8,7 @@ from app.core.dispatch.pipeline import PIPELINE
 from app.core.dispatch.placement import Ended
 from app.core.dispatch.stage_calls import Accepted, Answered, Rejected, Unavailable, Unknown
 from app.core.jobs.transitions import Transition
+from ml_shared.contracts.embedding import PageOutcome
 from ml_shared.contracts.jobs import ENDED, CallbackStatus, JobStatus
 from ml_shared.telemetry.metrics import start_at_zero
 
@@ -57,6 +58,13 @@ STAGE_ATTEMPTS: Final = Histogram(
     ["stage"],
     buckets=_ATTEMPT_BUCKETS,
 )
+OUTCOMES: Final = Counter("ml_jobs_outcomes", "Jobs completed, by what became of their document.", ["outcome"])
+SAVED_BYTES: Final = Counter(
+    "ml_jobs_saved_bytes", "Bytes that were not fetched, since sites said that their pages are as they were."
+)
+SAVED_CHUNKS: Final = Counter(
+    "ml_jobs_saved_chunks", "Chunks that were not embedded, since what they say was in the corpus already."
+)
 SEARCHABLE_SECONDS: Final = Histogram(
     "ml_jobs_searchable_seconds",
     "Time from a job's submission until its page could be searched.",
@@ -71,6 +79,7 @@ start_at_zero(STAGE_PAUSES, _STAGES)
 start_at_zero(HIGH_WATER, _STAGES)
 start_at_zero(LEASES_EXPIRED, _STAGES, PHASES)
 start_at_zero(JOBS_ENDED, sorted(ENDED))
+start_at_zero(OUTCOMES, [outcome.value for outcome in PageOutcome])
 start_at_zero(JOBS_FAILED, _STAGES, [OTHER])  # with each code they would be a hundred, most of them never used
 start_at_zero(STAGE_SECONDS, _STAGES, [status.value for status in CallbackStatus])
 start_at_zero(STAGE_ATTEMPTS, _STAGES)
@@ -84,14 +93,19 @@ def count_transition(moved: Transition) -> None:
             STAGE_SECONDS.labels(run.stage, run.outcome).observe(run.seconds)
         if run.outcome is not CallbackStatus.DEFERRED or moved.ended is not None:
             STAGE_ATTEMPTS.labels(run.stage).observe(run.attempts)
+    if moved.saved is not None:
+        if moved.saved.outcome is not None:
+            OUTCOMES.labels(moved.saved.outcome).inc()
+        SAVED_BYTES.inc(moved.saved.bytes)
+        SAVED_CHUNKS.inc(moved.saved.chunks)
     if moved.ended is not None:
-        count_ended(moved.ended)
+        count_ended(moved.ended, indexed=moved.saved is None or moved.saved.outcome is not PageOutcome.REMOVED)
 
 
-def count_ended(ended: Ended) -> None:
-    """Count a job that ended."""
+def count_ended(ended: Ended, *, indexed: bool = True) -> None:
+    """Count a job that ended; one that removes a document makes nothing searchable."""
     JOBS_ENDED.labels(ended.status).inc()
-    if ended.status is JobStatus.COMPLETED:
+    if ended.status is JobStatus.COMPLETED and indexed:
         SEARCHABLE_SECONDS.observe(ended.seconds)
     elif ended.status is JobStatus.FAILED:
         JOBS_FAILED.labels(ended.failed_stage, ended.code if ended.code in FAILURE_CODES else OTHER).inc()

@@ -5,6 +5,7 @@ from typing import Final
 from ml_shared.errors import (
     DeadlineError,
     ForbiddenError,
+    InvalidError,
     RateLimitedError,
     TooLargeError,
     UnavailableError,

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ml_shared.clients.orchestrator import REPORTED_CONTENT_MAX_BYTES, OrchestratorClient
+from ml_shared.contracts.looks import Look
 from ml_shared.contracts.scraping import ScrapeResult
 from ml_shared.names import Stage
 from ml_shared.settings import ServiceSettings
@@ -21,7 +22,10 @@ async def open_orchestrator(settings: ServiceSettings) -> AsyncIterator[Orchestr
 
 
 async def deliver(run: StageRun, result: ScrapeResult) -> StageOutcome:
-    """Return what the callback says of a page, and the page itself; a long one is put with the orchestrator before."""
+    """Return what the callback says of a page, and the page itself; a long one is put with the orchestrator before.
+
+    Of a page that was not sent there is none: what was kept of it once is not kept any more, and not needed.
+    """
     stats = {
         "bytes": result.bytes_fetched,
         "title": result.title,
@@ -30,8 +34,9 @@ async def deliver(run: StageRun, result: ScrapeResult) -> StageOutcome:
         "rendered": result.rendered,
         "not_modified": result.not_modified,
         "extraction": result.extraction.model_dump(mode="json") if result.extraction is not None else None,
+        "look": Look.of(result).model_dump(mode="json"),
     }
-    if run.orchestrator is None or not run.job_id or not run.attempt_id:
+    if run.orchestrator is None or not run.job_id or not run.attempt_id or result.not_modified:
         return StageOutcome(result=result, stats=stats)
     body = result.model_dump_json().encode()
     if len(body) <= REPORTED_CONTENT_MAX_BYTES:

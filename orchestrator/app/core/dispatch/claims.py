@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from app.core.dispatch.hand_outs import HandOut
-from app.core.dispatch.pipeline import StageDefinition, behind
+from app.core.dispatch.pipeline import FIRST, StageDefinition, behind
 from app.core.dispatch.placement import Ended, by_lane, drop_lease, end, make_runnable, waiting_status
 from ml_shared.contracts.jobs import JobStatus
 from ml_shared.contracts.scraping import Render
@@ -23,7 +23,7 @@ LANE_BATCH = 500
 
 _CLAIM = """
 SELECT *, (SELECT render FROM jobs WHERE jobs.owner = claimed.owner AND jobs.id = claimed.id) AS render
-FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS claimed
+FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS claimed
 """
 # The first span of a hand-out is noted once it is under way: a later attempt's links to it.
 _QUEUED = """
@@ -97,7 +97,7 @@ async def claim(
     rows = await pool.fetch(
         _CLAIM,
         *(stage, definition.status, definition.by_host, waiting_status(definition), behind(stage), high_water),
-        *(in_flight, lease_seconds, MATURE_BATCH, LANE_BATCH, deadline_seconds),
+        *(in_flight, lease_seconds, MATURE_BATCH, LANE_BATCH, deadline_seconds, definition is FIRST),
     )
     return [
         HandOut(
@@ -118,6 +118,10 @@ async def claim(
             traceparent=row["traceparent"],
             earlier_traceparent=row["earlier_traceparent"],
             attempts=row["attempts"],
+            kind=row["kind"],
+            known=row["known"],
+            unchanged=row["unchanged"],
+            chunking_hash=row["chunking_hash"],
         )
         for row in rows
     ]

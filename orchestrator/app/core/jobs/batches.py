@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -90,10 +91,7 @@ async def insert_traced(
 ) -> None:
     """Insert the jobs of a batch, each with a trace of its own."""
     async with open_roots([(job.id, job.url) for job in jobs], asked.corpus_name) as traceparents:
-        traced = [
-            NewJob(job.id, job.url, job.host, traceparent, job.retry_of)
-            for job, traceparent in zip(jobs, traceparents, strict=True)
-        ]
+        traced = [replace(job, traceparent=traceparent) for job, traceparent in zip(jobs, traceparents, strict=True)]
         await insert_jobs(connection, owner, traced, asked, max_open_jobs=max_open_jobs, batch=batch)
 
 
@@ -110,7 +108,7 @@ async def _documents(urls: list[str]) -> tuple[list[NewJob], list[tuple[int, str
             raise InvalidError(f"urls.{index}: {error.detail}", code=error.code) from error
         job = first.get(normal)
         if job is None:
-            first[normal] = NewJob(uuid.uuid4(), url, host_of(normal), None)
+            first[normal] = NewJob(uuid.uuid4(), url, host_of(normal), None, document_url=normal)
         else:
             duplicates.append((index, url, job))
     return list(first.values()), duplicates

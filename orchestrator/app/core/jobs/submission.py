@@ -27,8 +27,11 @@ WITH reserved AS (
     WHERE o.open_jobs < $12
     RETURNING last_tag
 ), job AS (
-    INSERT INTO jobs (owner, id, url, host, corpus_name, metadata, chunking, render, traceparent, stage, placement, tag)
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $11 THEN 'parked' ELSE 'ready' END, last_tag FROM reserved
+    INSERT INTO jobs (
+        owner, id, url, document_url, host, corpus_name, metadata, chunking, render, traceparent, stage, placement, tag, afresh
+    )
+    SELECT $1, $2, $3, NULLIF($13, $3), $4, $5, $6, $7, $8, $9, $10, CASE WHEN $11 THEN 'parked' ELSE 'ready' END, last_tag, $14
+    FROM reserved
     RETURNING host, tag
 ), lane AS (
     INSERT INTO lanes (host, head_tag) SELECT host, tag FROM job WHERE $11
@@ -79,7 +82,7 @@ async def submit(
     arguments = (
         *(owner, job_id, request.url, host_of(url), request.corpus_name, request.metadata),
         request.chunking.model_dump(mode="json", exclude_unset=False),
-        *(request.render, traceparent, FIRST.stage, FIRST.by_host, max_open_jobs),
+        *(request.render, traceparent, FIRST.stage, FIRST.by_host, max_open_jobs, url, request.force),
     )
     if idempotency_key is None:
         taken = await pool.fetchval(_SUBMIT, *arguments)

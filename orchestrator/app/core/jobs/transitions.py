@@ -14,7 +14,7 @@ import asyncpg
 from pydantic import ValidationError
 
 from app.core.dispatch.hand_outs import HandOut, attempt_of
-from app.core.dispatch.pipeline import FIRST, StageDefinition, after
+from app.core.dispatch.pipeline import FIRST, LAST, StageDefinition, after
 from app.core.dispatch.placement import (
     Ended,
     drop_lease,
@@ -25,6 +25,7 @@ from app.core.dispatch.placement import (
     waiting_status,
 )
 from app.core.errors import JobNotFoundError
+from ml_shared.contracts.embedding import PageOutcome
 from ml_shared.contracts.jobs import (
     CallbackAnswer,
     CallbackStatus,
@@ -33,6 +34,7 @@ from ml_shared.contracts.jobs import (
     ProgressReport,
     StageCallback,
 )
+from ml_shared.contracts.looks import Look
 from ml_shared.contracts.scraping import Extraction
 from ml_shared.names import Stage
 
@@ -57,7 +59,7 @@ BACKOFF_BASE_SECONDS: Final = 5.0
 _CLOSE_ATTEMPT = """
 UPDATE jobs SET attempt_open = false, committing = false
 WHERE id = $1 AND stage = $2 AND attempt_id = $3 AND attempt_open AND placement <> 'ended'
-RETURNING owner, id, host, tag, url, content_ref
+RETURNING owner, id, host, tag, url, content_ref, unchanged
 """
 _KNOWN = """
 SELECT jobs.owner, job_stages.finished_attempt FROM jobs
@@ -78,9 +80,11 @@ RETURNING extract(epoch FROM now() - first_deferred_at)::float8 AS deferred_seco
 """
 _PROGRESS = "SELECT verdict, ended_seconds FROM report_progress($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 _SUCCESS = """
-SELECT attempts, run_seconds, ended_seconds
-FROM take_success($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+SELECT attempts, run_seconds, ended_seconds, next_stage, saved_bytes
+FROM take_success($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
 """
+# what is known of the page is not of its document: it is fetched, and counts as if nothing were known of it
+_START_AFRESH = "UPDATE jobs SET afresh = true, unchanged = false, known = NULL WHERE owner = $1 AND id = $2"
 _ACCEPTED: Final = "accepted"
 
 
@@ -113,6 +117,15 @@ class StageRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """What a completed job came to, and what it did not cost: bytes that were not fetched, chunks that were not embedded."""
+
+    outcome: PageOutcome | None
+    bytes: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """What a report did.
 
@@ -126,12 +139,15 @@ class Transition:
         How the job ended, if it did.
     stage_run
         The attempt that the report ended, if it did.
+    saved
+        What the job came to, if it is completed.
     """
 
     answer: CallbackAnswer
     next_stage: Stage | None = None
     ended: Ended | None = None
     stage_run: StageRun | None = None
+    saved: Saved | None = None
 
 
 async def _answer_late(connection: Any, job_id: UUID, stage: Stage, attempt_id: UUID) -> Transition:
@@ -192,7 +208,9 @@ async def _succeed(
 ) -> Transition:
     following, stats = after(definition.stage), callback.stats
     first = definition.stage is FIRST.stage
-    document = None if first else stats.get("document")
+    look = _look(stats) if first else None
+    document = look.document if look else stats.get("document")
+    outcome, saved_chunks = (None, None) if following else (_outcome(stats), _count(stats, "reused"))
     done = await pool.fetchrow(
         _SUCCESS,
         *(job_id, definition.stage, attempt_id, first, definition.by_host, definition.read_answer is not None),
@@ -201,14 +219,17 @@ async def _succeed(
         *(callback.content_ref, _count(stats, "bytes"), _extraction(stats) if first else None),
         *((None, None) if first else (_count(stats, "chunks"), _count(stats, "tokens"))),
         *(document if isinstance(document, dict) else None, traceparent),
+        look.model_dump(mode="json", exclude={"document"}) if look else None,
+        *(LAST.stage, waiting_status(LAST), outcome, saved_chunks, stats.get("superseded") is True),
     )
     if done is None:
         return await _answer_late(pool, job_id, definition.stage, attempt_id)
     return Transition(
         CallbackAnswer(),
-        next_stage=following.stage if following else None,
+        next_stage=Stage(done["next_stage"]) if done["next_stage"] else None,
         ended=None if following else Ended(JobStatus.COMPLETED, done["ended_seconds"]),
         stage_run=StageRun(definition.stage, callback.status, done["run_seconds"], max(done["attempts"], 1)),
+        saved=None if following else Saved(outcome, done["saved_bytes"] or 0, saved_chunks or 0),
     )
 
 
@@ -223,6 +244,21 @@ def _extraction(stats: dict[str, Any]) -> dict[str, Any] | None:
         return Extraction.model_validate(stats.get("extraction")).model_dump(mode="json")
     except ValidationError:
         return None
+
+
+def _look(stats: dict[str, Any]) -> Look | None:
+    """Return what a scraper tells of a page beside the page, if it is one that tells it."""
+    try:
+        return Look.model_validate(stats.get("look"))
+    except ValidationError:
+        return Look(not_modified=True) if stats.get("not_modified") is True else None
+
+
+def _outcome(stats: dict[str, Any]) -> PageOutcome | None:
+    try:
+        return PageOutcome(stats.get("outcome"))
+    except ValueError:
+        return None  # of an embedding service that does not tell it, or that did nothing
 
 
 async def _fail(connection: Any, job: Any, stage: Stage, callback: StageCallback) -> Transition:
@@ -242,14 +278,17 @@ async def _defer(
     connection: Any, job: Any, definition: StageDefinition, callback: StageCallback, limits: Limits
 ) -> Transition:
     code = callback.error_code or "upstream_error"
-    counted = code not in GIVEN_BACK
+    missing = code == CONTENT_MISSING and definition.stage is not FIRST.stage
+    # a touch that finds another document than was expected has done its work
+    counted = code not in GIVEN_BACK and not (missing and job["unchanged"])
     progress = await connection.fetchrow(_DEFER_STAGE, job["owner"], job["id"], definition.stage, 0 if counted else 1)
     if progress["deferred_seconds"] > limits.max_deferred_seconds or (
         counted and progress["attempts"] >= limits.max_attempts
     ):
         return await _fail(connection, job, definition.stage, callback)
-    if code == CONTENT_MISSING and definition.stage is not FIRST.stage:
-        # not a failure: what was kept is gone, so the page is fetched again
+    if missing:
+        # not a failure: what was kept is gone, or is not what stands in the corpus, so the page is fetched again
+        await connection.execute(_START_AFRESH, job["owner"], job["id"])
         await make_runnable(connection, job, FIRST.stage)
         return Transition(CallbackAnswer(), next_stage=FIRST.stage)
     seconds = callback.retry_after_seconds
