@@ -12,6 +12,7 @@ from pydantic.types import Strict
 from ml_shared.contracts.base import CorpusName, Identifier, Timestamp
 from ml_shared.contracts.jobs import JobStatus, StageCallback
 from ml_shared.contracts.values import DECIMAL_DIGITS, IdempotencyKey
+from ml_shared.contracts.webhooks import DeliveryStatus
 from ml_shared.errors import InvalidError
 from ml_shared.http.strict_json import parse
 from ml_shared.web.urls import (
@@ -55,6 +56,9 @@ PreferHeader = Annotated[
         description="`wait=N`: answer once the job has ended, or after N seconds (60 at most), if there is room to wait"
     ),
 ]
+LastEventId = Annotated[
+    str | None, Header(description="the `id` of the last event that came: what came after it is sent again")
+]
 StatusFilter = Annotated[JobStatus | None, Query(description="jobs in this state")]
 CorpusFilter = Annotated[CorpusName | None, Query(description="jobs of this corpus")]
 BatchFilter = Annotated[UUID | None, Query(description="jobs of this batch")]
@@ -74,6 +78,9 @@ ErrorCodeFilter = Annotated[
 EndedAfter = Annotated[Timestamp | None, Query(description="jobs that ended after this time (RFC 3339)")]
 
 StatsHours = Annotated[int, Field(ge=1, le=168), Strict(), DECIMAL_DIGITS, Query(description="how far back, in hours")]
+WebhookId = Annotated[Identifier, Path(description="what `POST /webhooks` answered")]
+DeliveryId = Annotated[Identifier, Path(description="of the webhook's log of deliveries")]
+DeliveryStatusFilter = Annotated[DeliveryStatus | None, Query(description="deliveries in this state")]
 
 
 def read_report(body: bytes, sha256: str | None) -> tuple[StageCallback, bytes]:
@@ -101,14 +108,18 @@ __all__ = [
     "BatchLimit",
     "CorpusFilter",
     "CreatedAfter",
+    "DeliveryId",
+    "DeliveryStatusFilter",
     "EndedAfter",
     "ErrorCodeFilter",
     "HostFilter",
     "IdempotencyHeader",
     "JobId",
+    "LastEventId",
     "PreferHeader",
     "StatsHours",
     "StatusFilter",
     "UrlPrefixFilter",
+    "WebhookId",
     "read_report",
 ]
