@@ -46,6 +46,7 @@ def test_a_jobs_page_is_put_with_the_orchestrator_and_reported(
         "rendered": False,
         "not_modified": False,
         "extraction": {"method": ANY, "kept_share": ANY, "warnings": []},
+        "look": ANY,
     }
     kept = orchestrator.contents[str(callback.content_ref)]
     assert (kept.job_id, kept.attempt_id, kept.stage) == ("job-1", "attempt-1", "scraping")

@@ -100,6 +100,12 @@ class EnqueueScrape(StageFields):
     if_modified_since: IfModifiedSince = None
     purpose: Purpose = ScrapePurpose.PAGE
     render: RenderField = Render.NEVER
+    content_ref: Identifier | None = Field(
+        default=None, description="internal: what was uploaded, to be read instead of fetched"
+    )
+    upload_type: Annotated[str, Field(max_length=255)] | None = Field(
+        default=None, description="internal: the content type that it was uploaded with"
+    )
 
 
 class ScrapeHandOut(HandOutFields, EnqueueScrape):

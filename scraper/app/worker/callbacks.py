@@ -8,7 +8,7 @@ from ml_shared.clients.orchestrator import REPORTED_CONTENT_MAX_BYTES, Orchestra
 from ml_shared.contracts.links import LinkList
 from ml_shared.contracts.looks import Look
 from ml_shared.contracts.scraping import ScrapeResult
-from ml_shared.errors import TooLargeError
+from ml_shared.errors import InvalidError, TooLargeError
 from ml_shared.names import Stage
 from ml_shared.settings import ServiceSettings
 from ml_shared.worker.stage import StageOutcome, StageRun
@@ -26,6 +26,21 @@ async def open_orchestrator(settings: ServiceSettings) -> AsyncIterator[Orchestr
         return
     async with OrchestratorClient.open(settings) as orchestrator:
         yield orchestrator
+
+
+async def read_content(run: StageRun, ref: str) -> bytes:
+    """Return what the orchestrator keeps for this attempt to work on.
+
+    Raises
+    ------
+    InvalidError
+        If the task is no job's: nobody keeps anything for it.
+    ContentMissingError, AbandonError, UnavailableError, UpstreamError
+        As `OrchestratorClient.get_content` does.
+    """
+    if run.orchestrator is None or run.attempt_id is None:
+        raise InvalidError("content_ref names what a job's orchestrator keeps, and this task is no job's")
+    return await run.orchestrator.get_content(ref, run.attempt_id)
 
 
 async def deliver(run: StageRun, result: ScrapeResult) -> StageOutcome:

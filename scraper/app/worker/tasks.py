@@ -1,8 +1,8 @@
 """The scraper's Celery task."""
 
 from app.core.fetching.visiting import Visit, validators_of
-from app.core.logic import execute_links, execute_scrape
-from app.worker.callbacks import deliver, deliver_links
+from app.core.logic import UNTOLD, execute_links, execute_scrape, execute_upload
+from app.worker.callbacks import deliver, deliver_links, read_content
 from app.worker.celery_app import app
 from ml_shared.contracts.scraping import Render, ScrapePurpose
 from ml_shared.names import Queue, RequestMode, Stage, TaskName
@@ -24,14 +24,23 @@ def scrape_task(
     if_modified_since: str | None = None,
     purpose: str = ScrapePurpose.PAGE.value,
     render: str = Render.NEVER.value,
+    content_ref: str | None = None,
+    upload_type: str | None = None,
 ) -> None:
-    """Scrape one page, or read a list of pages. `owner`, `as_of` and `submitted_at` are what every stage is sent."""
+    """Scrape one page, read a list of pages, or read what was uploaded under `content_ref`.
+
+    `owner`, `as_of` and `submitted_at` are what every stage is sent.
+    """
 
     async def body(run: StageRun) -> StageOutcome:
         validators = validators_of(if_none_match, if_modified_since)
         visit = Visit(
             *(url, job_id, RequestMode.ASYNC, Queue.SCRAPER.value), validators=validators, render=Render(render)
         )
+        if content_ref is not None:
+            uploaded = await read_content(run, content_ref)
+            result = await execute_upload(run.resources.scraper, visit, uploaded, upload_type or UNTOLD)
+            return await deliver(run, result)
         try:
             if purpose == ScrapePurpose.LINKS:
                 return await deliver_links(run, await execute_links(run.resources.scraper, visit))
