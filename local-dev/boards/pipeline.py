@@ -31,6 +31,24 @@ BOARD = Board(
             ],
         ),
         Row(
+            "Looking again",
+            [
+                Panel("Documents, by what became of them", [rate("ml_jobs_outcomes_total", "outcome")], "ops"),
+                Panel(
+                    "Bytes not fetched",
+                    [rate("ml_jobs_saved_bytes_total")],
+                    "Bps",
+                    "Sites said that their pages are as they were.",
+                ),
+                Panel(
+                    "Chunks not embedded",
+                    [rate("ml_jobs_saved_chunks_total")],
+                    "ops",
+                    "What they say was in the corpus already.",
+                ),
+            ],
+        ),
+        Row(
             "Waiting, and fairness",
             [
                 Panel("Waiting, by reason", [latest("ml_jobs_waiting", "reason")]),
@@ -75,6 +93,20 @@ BOARD = Board(
                     [rate("ml_dispatch_high_water_passes_total", "stage")],
                     "ops",
                     width=6,
+                ),
+            ],
+        ),
+        Row(
+            "Webhooks",
+            [
+                Panel("Attempts, by outcome", [rate("ml_webhooks_deliveries_total", "outcome")], "ops", width=8),
+                Panel("Until receivers answer", quantiles("ml_webhooks_delivery_duration_seconds"), "s", width=8),
+                Panel(
+                    "Paused",
+                    [rate("ml_webhooks_paused_total")],
+                    "ops",
+                    "Webhooks where nothing arrived for a day. Their owners see the reason at `GET /webhooks`.",
+                    width=8,
                 ),
             ],
         ),

@@ -88,6 +88,8 @@ def service_settings(
             "EMBEDDING_URL": at.url("embedding"),
             "SERVICE_API_KEY": keys["orchestrator"],
             "INTERNAL_CALLER_IDS": ",".join(f"{name}={keys.hash_of(name)}" for name in ("scraper", "embedding")),
+            "WEBHOOK_SECRET_KEY": keys["webhooks"],
+            "WEBHOOK_PRIVATE_NETWORKS": f"{HOST}/32",
         },
         Service.SCRAPER: {
             "OTEL_SERVICE_NAME": "scraper",
