@@ -10,7 +10,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api.routes import async_, batches, documents, events, health, internal, jobs, stats, sync
+from app.api.routes import (
+    async_,
+    batches,
+    crawls,
+    documents,
+    events,
+    health,
+    internal,
+    jobs,
+    runs,
+    stats,
+    sync,
+    webhooks,
+)
 from app.config import settings
 from app.core.jobs.endings import Endings
 from app.core.jobs.standing import KEPT_SECONDS, read_gauges
@@ -32,6 +45,8 @@ BATCH_MAX_BYTES = 2**23
 # 1,000 URLs of 2,048 characters of four bytes, and the rest
 FORM_MAX_BYTES = 2**18
 # beside a document: its metadata, and what a form is made of
+CRAWL_MAX_BYTES = 2**23
+# 10,000 URLs of a list, most of them shorter than they may be
 
 
 @asynccontextmanager
@@ -64,6 +79,7 @@ app.add_middleware(
             "/content": settings.MAX_CONTENT_BYTES,
             "/jobs/batch": BATCH_MAX_BYTES,
             "/jobs": JOB_MAX_BYTES,
+            "/crawls": CRAWL_MAX_BYTES,
             "/documents": settings.MAX_UPLOAD_BYTES + FORM_MAX_BYTES,
         },
     ),
@@ -77,9 +93,12 @@ serve(
         async_.router,
         jobs.router,
         batches.router,
+        crawls.router,
+        runs.router,
         documents.router,
         events.router,
         stats.router,
+        webhooks.router,
         sync.router,
     ),
     health.router,

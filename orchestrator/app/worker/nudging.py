@@ -15,6 +15,8 @@ from ml_shared.names import Stage
 from ml_shared.storage.redis_client import open_sibling
 
 CHANNEL: Final = "ml:passes"
+RUNS: Final = "runs"
+# beside stages: something may be done for a run of a crawl
 SEND_TIMEOUT_SECONDS: Final = 2.0
 RECONNECT_SECONDS: Final = 1.0
 BETWEEN_SECONDS: Final = 0.015
@@ -73,9 +75,14 @@ class Nudger:
             await self._publish(wanted, told)
             await asyncio.sleep(BETWEEN_SECONDS)
 
-    async def nudge(self, *stages: Stage, moved: Collection[str] = (), ended: Collection[str] = ()) -> None:
-        """Ask for a pass of these stages; name jobs and batches that have moved, and jobs that have ended."""
-        await self._publish(stages, _words_of(moved, ended))
+    async def nudge(
+        self, *stages: Stage, moved: Collection[str] = (), ended: Collection[str] = (), runs: bool = False
+    ) -> None:
+        """Ask for a pass of these stages; name jobs and batches that have moved, and jobs that have ended.
+
+        `runs`: runs of crawls have something to do.
+        """
+        await self._publish(stages, [*_words_of(moved, ended), *([RUNS] if runs else [])])
 
     async def _publish(self, stages: Collection[Stage], told: Collection[str]) -> None:
         if self._redis is None or not (stages or told):
@@ -105,8 +112,8 @@ async def open_nudger(redis: Redis | None) -> AsyncIterator[Nudger]:
         await nudger.flush()
 
 
-async def nudges(redis: Redis) -> AsyncIterator[Stage]:
-    """Yield the stages that are asked for, as long as Redis is there.
+async def nudges(redis: Redis) -> AsyncIterator[Stage | None]:
+    """Yield the stages that are asked for, and `None` for runs of crawls, as long as Redis is there.
 
     Raises
     ------
@@ -116,6 +123,8 @@ async def nudges(redis: Redis) -> AsyncIterator[Stage]:
     async for word in _words(redis):
         if word in set(Stage):  # the others name jobs that have ended, or are another version's
             yield Stage(word)
+        elif word == RUNS:
+            yield None
 
 
 async def hear_moves(redis: Redis | None, listener: Listener) -> None:

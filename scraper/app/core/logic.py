@@ -1,4 +1,4 @@
-"""What the scraper does: one page in, Markdown and metadata out."""
+"""What the scraper does: one page in, Markdown and metadata out; or a list of pages in, and their URLs out."""
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from redis.asyncio import Redis
 
+from app.core.discovery.lists import execute_links as execute_links
+from app.core.discovery.site_map import execute_map as execute_map
 from app.core.errors import EmptyContentError, RendererNotConfiguredError
 from app.core.extraction.pool import ExtractionPool
 from app.core.extraction.result import Extract
 from app.core.fetching.pacing import Pacer
 from app.core.fetching.requests import Answer, Fetcher
 from app.core.fetching.visiting import NOT_MODIFIED, Page, Visit, Visitor
-from app.core.rendering.answering import is_markup
+from app.core.rendering.markup import is_markup
 from app.core.rendering.renderer import Renderer
 from app.core.robots.directives import forbids_following, refuse_noindex, rules_of
 from app.core.robots.store import RobotsStore
@@ -132,6 +134,7 @@ async def execute_scrape(scraper: Scraper, visit: Visit) -> ScrapeResult:
     with counted(visit.mode) as ending:
         if visit.render is Render.ALWAYS:
             scraper.needs_renderer()
+            visit.validators = {}  # they tell of a page as it came, and whether its scripts' text is the same nobody knows
         await scraper.extraction.expect()
         page = await _fetched(scraper.visitor.read(visit), visit)
         while True:
@@ -258,6 +261,8 @@ def _result(
         published_at=extract.published_at,
         canonical_url=extract.canonical_url,
         links=extract.links,
+        nofollow_links=extract.nofollow_links,
+        links_left_out=extract.links_left_out,
         content_hash=hashlib.sha256(extract.content.encode()).hexdigest(),
         etag=_short(validators.get("etag")),
         last_modified=_short(validators.get("last-modified")),

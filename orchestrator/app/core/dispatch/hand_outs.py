@@ -32,6 +32,8 @@ class HandOut:
     ----------
     attempts
         The number of this attempt, where the claim has started it.
+    kind
+        What the job is for: a page, or links to read.
     known
         What the page was known by when it was last indexed, if it was and that counts.
     unchanged
@@ -107,13 +109,15 @@ def _scrape_fields(job: HandOut) -> dict[str, Any]:
     if job.upload is not None:
         uploaded = {"content_ref": job.upload["ref"], "upload_type": job.upload["type"]}
         return {"url": job.url, **uploaded, **_stage_fields(job)}
-    known = job.known or {}
+    # what a site says of a page as it sends it is not what a browser makes of it: that is known by its text alone
+    known = (job.known or {}) if job.render is Render.NEVER else {}
     etag = known.get("etag")
     return {
         "url": job.url,
         "render": job.render,
         "if_none_match": etag,
         "if_modified_since": None if etag else known.get("last_modified"),
+        **({"purpose": JobKind.LINKS.value} if job.kind == JobKind.LINKS else {}),
         **_stage_fields(job),
     }
 

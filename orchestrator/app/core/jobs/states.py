@@ -55,6 +55,7 @@ class Guard(StrEnum):
 
     LAST_STAGE = "it is in the last stage"
     NO_ATTEMPT_LEFT = "it has had all its attempts"
+    NEVER_STARTED = "nobody has started it in this stage"
     UNCHANGED = "its page is as it was known"
     CONTENT_MISSING = "what it was to work on is gone: `content_missing`"
 
@@ -149,6 +150,8 @@ MOVES: Final = (
     Move(State.LOST, Event.CLAIMED, State.HANDED_OUT, "a new attempt: reports of the one before are stale"),
     Move(State.LOST, Event.STARTED, State.FAILED, _GIVE_UP, Guard.NO_ATTEMPT_LEFT),
     Move(State.LOST, Event.STARTED, State.RUNNING, "delivered again: one more attempt counts"),
+    Move(State.LOST, Event.RUNNING, State.LOST, "the worker is told to abandon", Guard.NEVER_STARTED),
+    Move(State.LOST, Event.COMMITTING, State.LOST, "the worker is told to abandon", Guard.NEVER_STARTED),
     Move(State.LOST, Event.RUNNING, State.RUNNING, "the lease is taken up again, until the stage's deadline"),
     Move(State.LOST, Event.COMMITTING, State.COMMITTING, "the lease is taken up again; can't be cancelled any more"),
     *_reported(State.LOST),

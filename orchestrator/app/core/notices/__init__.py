@@ -1,1 +1,1 @@
-"""Being told: what happened to jobs and batches, as it happens."""
+"""Telling owners what became of their jobs and batches: events as they happen, and webhooks."""
