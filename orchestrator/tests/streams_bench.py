@@ -60,7 +60,9 @@ async def hold(source: Source, subjects: list[Subject], pool: object, end: list[
         open_mb, cpu = resident_mb() - before, time.process_time()
         await asyncio.sleep(QUIET_SECONDS)
         quiet = (time.process_time() - cpu) / QUIET_SECONDS
-        print(f"{source.name}: {len(held)} streams take {open_mb:.1f} MB, and {quiet:.1%} of a CPU while nothing happens")
+        print(
+            f"{source.name}: {len(held)} streams take {open_mb:.1f} MB, and {quiet:.1%} of a CPU while nothing happens"
+        )
         began = time.monotonic()
         for job in end:
             await cancelling.cancel(pool, OWNER, job)  # type: ignore[arg-type]
