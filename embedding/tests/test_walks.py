@@ -70,6 +70,8 @@ BODIES = {
         "owner": "key:a",
         "as_of": TIME,
         "submitted_at": TIME,
+        "action": "index",
+        "chunking_hash": "c",
     },
     "POST /enqueue/batch": {
         "hand_outs": [
@@ -83,6 +85,8 @@ BODIES = {
                 "as_of": TIME,
                 "submitted_at": TIME,
                 "traceparent": "t",
+                "action": "index",
+                "chunking_hash": "c",
             }
         ]
     },

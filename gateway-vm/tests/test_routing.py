@@ -58,6 +58,14 @@ def test_an_internal_route_is_not_there_for_outsiders(outside: Gateway, method: 
         ("PATCH", "/webhooks/w1"),
         ("DELETE", "/webhooks/w1"),
         ("POST", "/webhooks/w1/deliveries/d1/replay"),
+        ("POST", "/crawls"),
+        ("GET", "/crawls"),
+        ("PATCH", "/crawls/c1"),
+        ("DELETE", "/crawls/c1"),
+        ("POST", "/crawls/c1/runs"),
+        ("POST", "/crawls/c1/pause"),
+        ("GET", "/crawls/c1/runs/2/pages"),
+        ("POST", "/crawls/c1/runs/2/confirm"),
     ],
 )
 def test_a_users_route_reaches_the_orchestrator_with_what_its_client_prefers(
@@ -113,7 +121,7 @@ def test_metrics_are_for_the_fleet_only(gateway: Gateway, outside: Gateway, serv
 def test_health_is_the_orchestrators_and_what_only_begins_so_is_not(gateway: Gateway) -> None:
     assert gateway.get("/health").json() == {"service": "orchestrator"}
     assert gateway.last("orchestrator").path == "/health"
-    for path in ("/healthanything", "/health/live", "/", "/api/", "/api/unknown/x", "/metrics", "/stub_status"):
+    for path in ("/healthanything", "/health/live", "/console", "/api/", "/api/unknown/x", "/metrics", "/stub_status"):
         assert gateway.get(path).json()["code"] == "not_found"
 
 
@@ -133,7 +141,7 @@ def test_a_path_that_ends_in_a_slash_is_handed_on_and_never_redirected(
     assert gateway.last(service).path.endswith("/")
 
 
-@pytest.mark.parametrize("path", ["/", "/api/", "/nothing/", "/health/"])
+@pytest.mark.parametrize("path", ["/console/", "/api/", "/nothing/", "/health/"])
 def test_a_path_of_no_service_that_ends_in_a_slash_is_not_redirected_either(gateway: Gateway, path: str) -> None:
     assert gateway.get(path).status_code == 404
 

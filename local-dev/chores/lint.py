@@ -12,6 +12,8 @@ from chores.folders import REPOSITORY, SERVICES, chosen, environment
 TYPED = {
     "ml-shared": ("ml_shared",),
     **dict.fromkeys(SERVICES, ("app", "instrumentation.py")),
+    "scraper": ("app", "instrumentation.py", "renderer"),
+    "gateway-vm/client": ("cloudcix_ml",),
     "local-dev": (
         "fleet",
         "traces",
@@ -50,8 +52,8 @@ def _checks(folders: list[str]) -> list[Check]:
     ]
     for folder, parts in TYPED.items():
         present = [part for part in parts if (REPOSITORY / folder / part).exists()]
-        if folder in folders and present:
-            command = [sys.executable, "-m", "mypy", "--config-file", "../.mypy.ini", *present]
+        if folder.partition("/")[0] in folders and present:
+            command = [sys.executable, "-m", "mypy", "--config-file", str(REPOSITORY / ".mypy.ini"), *present]
             checks.append(Check(f"mypy {folder}", command, REPOSITORY / folder))
     if "local-dev" in folders:
         workflows = [str(Path(sys.executable).with_name("zizmor")), "--offline", "--no-progress", "--quiet", ".github"]

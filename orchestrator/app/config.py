@@ -34,6 +34,9 @@ class Settings(ServiceSettings):
     HIGH_WATER_CONTENT_BYTES: int = Field(default=2 * 2**30, gt=0, description="most bytes of content kept, likewise")
     MAX_OPEN_JOBS_PER_OWNER: int = Field(default=100_000, gt=0, description="most unfinished jobs of an owner")
 
+    MAX_CRAWLS_PER_OWNER: int = Field(default=100, gt=0, description="most crawls of an owner")
+    CRAWL_WINDOW: int = Field(default=200, gt=0, description="most jobs that a run of a crawl has under way")
+
     DISPATCH_LEASE_SECONDS: float = Field(default=30, gt=0, description="from claiming a job to the stage's answer")
     QUEUE_LEASE_SECONDS: float = Field(default=900, gt=0, description="from the stage's answer to a worker's start")
     RUN_LEASE_SECONDS: float = Field(default=60, gt=0, description="between a worker's signs of life")
@@ -46,9 +49,20 @@ class Settings(ServiceSettings):
     RECOVERY_INTERVAL_SECONDS: float = Field(default=5, gt=0, description="beat: between looks for expired leases")
     DISPATCH_TIMEOUT_SECONDS: float = Field(default=20, gt=0, description="a stage's answer; below the dispatch lease")
 
+    MAX_EVENT_STREAMS: int = Field(default=1000, gt=0, description="most streams of events that one process holds open")
+    MAX_EVENT_STREAMS_PER_OWNER: int = Field(default=50, gt=0, description="of these, most of one owner")
+
+    MAX_UPLOAD_BYTES: int = Field(default=32 * 2**20, gt=0, description="longest document of POST /documents")
     MAX_CONTENT_BYTES: int = Field(default=32 * 2**20, gt=0, description="longest page or list of chunks")
     CONTENT_TTL_HOURS: float = Field(
         default=24, gt=0, description="longest that content outlives its job; it goes earlier when room is short"
+    )
+
+    VALIDATORS_TTL_DAYS: float = Field(
+        default=90, gt=0, description="how long is remembered what a page was known by that nobody indexes again"
+    )
+    LASTMOD_TRUST_DAYS: float = Field(
+        default=7, ge=0, description="how long a sitemap is believed that says that a page has not changed"
     )
 
     WEBHOOK_SECRET_KEY: SecretStr | None = Field(

@@ -99,6 +99,7 @@ async def test_what_is_done_to_batches_and_jobs_is_a_line_each(api: httpx.AsyncC
     assert fields.items() >= {"batch_id": batch_id, "jobs": 2, "corpus_name": "docs"}.items()
     for path, event, expected in (
         ("GET /batches", AuditEvent.BATCHES_LISTED, {"results": 1}),
+        ("GET /stats?hours=6", AuditEvent.STATS_READ, {"hours": 6}),
         (f"GET /batches/{batch_id}", AuditEvent.BATCH_READ, {"batch_id": batch_id, "jobs": 2}),
         (f"POST /batches/{batch_id}/cancel", AuditEvent.BATCH_CANCELLED, {"batch_id": batch_id, "jobs": 2}),
     ):

@@ -16,9 +16,12 @@ from app.core.dispatch import claims
 from app.core.dispatch.dispatching import Dispatcher, Policy
 from app.core.dispatch.hand_outs import HandOut
 from app.core.dispatch.stage_calls import StageClient, open_stages
+from app.core.jobs import batches, cancelling, retrying, submission
 from app.core.jobs.reading import find
 from app.core.metrics import JOBS_ENDED
-from ml_shared.contracts.jobs import CallbackStatus, WaitingReason
+from ml_shared.contracts.batches import BatchRequest
+from ml_shared.contracts.jobs import CallbackStatus, JobRequest, WaitingReason
+from ml_shared.contracts.scraping import Render
 from ml_shared.names import Stage
 from ml_shared.testing.stages import a_page
 
@@ -52,6 +55,35 @@ async def scraped(core: Core, content: PostgresContentStore, **page: object) -> 
     stored = await content.put(job.owner, job.job_id, job.attempt_id, Stage.SCRAPING, body)
     await core.complete(job, content_ref=stored.content_ref)
     return job.job_id
+
+
+async def test_how_a_page_is_to_be_built_goes_to_the_scraper_also_when_it_is_tried_again(
+    core: Core, dispatcher: Dispatcher, fleet: Fleet
+) -> None:
+    single_page = JobRequest(url="http://a.test/", render=Render.ALWAYS)
+    single = (
+        await submission.submit(
+            core.pool, "key:a", single_page, traceparent=None, idempotency_key=None, max_open_jobs=10
+        )
+    ).job_id
+    await batches.submit(
+        core.pool,
+        "key:a",
+        BatchRequest(urls=["http://b.test/"], render=Render.AUTO),
+        idempotency_key=None,
+        max_open_jobs=10,
+    )
+    await core.submit("http://c.test/")
+    await cancelling.cancel(core.pool, "key:a", UUID(single))
+    await retrying.retry(core.pool, "key:a", UUID(single), traceparent=None, max_open_jobs=10)
+    await dispatcher.run(Stage.SCRAPING)
+    asked = {hand_out["url"]: hand_out["render"] for call in fleet.scraper.calls for hand_out in _hand_outs(call.body)}
+    assert asked == {"http://a.test/": "always", "http://b.test/": "auto", "http://c.test/": "never"}
+
+
+def _hand_outs(body: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = body.get("hand_outs", [body])
+    return found
 
 
 async def test_a_hand_out_carries_the_attempt_and_the_jobs_own_trace(

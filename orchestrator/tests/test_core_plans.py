@@ -12,6 +12,7 @@ from conftest import Core
 from app.core.jobs.batches import _COUNTED
 from app.core.jobs.filters import JobFilter
 from app.core.jobs.reading import page_statement
+from app.core.jobs.stats import ENDED, OPEN, SUBMITTED
 
 BATCH = uuid4()
 ROWS = 20_000
@@ -70,6 +71,22 @@ async def test_a_filter_of_jobs_is_served_by_its_index(crowded: Core, wanted: Jo
         found = await planned(crowded, statement, *arguments)
         assert index in {name for _, _, name in found}, found
         assert ("Seq Scan", "jobs", "") not in found
+
+
+@pytest.mark.parametrize(("statement", "index"), [(ENDED, "jobs_by_end"), (SUBMITTED, "jobs_by_owner")])
+async def test_figures_over_time_are_read_by_index(crowded: Core, statement: str, index: str) -> None:
+    window = (datetime.now(UTC) - timedelta(minutes=10), 60.0, 100)
+    found = await planned(crowded, statement, "key:a", *window)
+    assert index in {name for _, _, name in found}, found
+    assert ("Seq Scan", "jobs", "") not in found
+
+
+async def test_an_owners_unfinished_jobs_are_not_looked_for_among_everybodys(crowded: Core) -> None:
+    await crowded.submit("http://few.test/", owner="key:b")  # whose others have ended
+    await crowded.pool.execute("ANALYZE jobs")
+    found = await planned(crowded, OPEN, "key:b")
+    assert "jobs_open" in {name for _, _, name in found}, found
+    assert ("Seq Scan", "jobs", "") not in found
 
 
 async def test_batches_and_their_counts_are_read_by_index(crowded: Core) -> None:

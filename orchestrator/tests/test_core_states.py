@@ -13,7 +13,7 @@ from app.core.dispatch import claims
 from app.core.dispatch.hand_outs import HandOut
 from app.core.errors import AlreadyEndedError, CommittingError
 from app.core.jobs import cancelling
-from app.core.jobs.states import MOVES, Event, Guard, State, markdown, move_of
+from app.core.jobs.states import MOVES, Event, Guard, State, Where, markdown, move_of
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
 from ml_shared.names import Stage
 
@@ -30,10 +30,15 @@ REPORTS = {
     Event.DEFERRED: CallbackStatus.DEFERRED,
     Event.FAILED: CallbackStatus.FAILED,
 }
+IN_LAST_STAGE = {Guard.LAST_STAGE, Guard.CONTENT_MISSING}
+KNOWN = {"content_hash": "1" * 64, "bytes": 7}
+ELSEWHERE = {Where.NEXT: Stage.CHUNKING, Where.LAST: Stage.EMBEDDING, Where.FIRST: Stage.SCRAPING}
+# what these are about is one event; the others are about each job
+OF_ONE_EVENT = {Guard.UNCHANGED: Event.SUCCESS, Guard.CONTENT_MISSING: Event.DEFERRED}
 
 
-async def reached(core: Core, state: State, stage: Stage) -> HandOut:
-    """The only job there is, in a state of a stage, as its last attempt had it."""
+async def reached(core: Core, state: State, stage: Stage, *, started: bool = True) -> HandOut:
+    """The only job there is, in a state of a stage, as its last attempt had it. `started`: whether a lost one had begun."""
     await core.pool.execute("TRUNCATE jobs, job_stages, leases, lanes, owners, owner_turns, stages CASCADE")
     async with core.pool.acquire() as connection:
         await claims.ensure_stages(connection, list(Stage))
@@ -47,7 +52,7 @@ async def reached(core: Core, state: State, stage: Stage) -> HandOut:
         await claims.give_back(core.pool, job, reason="test", base_seconds=0.001, most_seconds=0.001)
         await core.pool.execute("UPDATE jobs SET attempt_open = false")
         await core.pool.execute("UPDATE stages SET paused_until = NULL")
-    elif state is not State.HANDED_OUT:
+    elif state is not State.HANDED_OUT and started:
         assert await core.started(job)
     match state:
         case State.COMMITTING:
@@ -68,11 +73,15 @@ async def reached(core: Core, state: State, stage: Stage) -> HandOut:
     return job
 
 
-async def happens(core: Core, event: Event, job: HandOut) -> None:
+async def happens(core: Core, event: Event, job: HandOut, guards: frozenset[Guard] = frozenset()) -> None:
+    if Guard.UNCHANGED in guards:
+        await core.pool.execute("UPDATE jobs SET known = $1 WHERE placement <> 'ended'", KNOWN)
     if event in PHASES:
         await core.started(job, PHASES[event])
     elif event in REPORTS:
-        await core.complete(job, status=REPORTS[event], error_code="upstream_error", retry_after_seconds=1)
+        code = "content_missing" if Guard.CONTENT_MISSING in guards else "upstream_error"
+        stats = {"look": {"content_hash": KNOWN["content_hash"]}} if event is Event.SUCCESS else {}
+        await core.complete(job, status=REPORTS[event], error_code=code, retry_after_seconds=1, stats=stats)
     elif event is Event.CLAIMED:
         await core.claim(job.stage)
     elif event is Event.UNREACHABLE:
@@ -106,16 +115,19 @@ async def test_every_event_does_in_this_state_what_the_table_says(core: Core, st
     wrong = []
     for event in Event:
         for guards in (frozenset[Guard](), *(frozenset([guard]) for guard in Guard)):
-            stage = Stage.EMBEDDING if Guard.LAST_STAGE in guards else Stage.SCRAPING
-            job = await reached(core, state, stage)
+            if any(OF_ONE_EVENT.get(guard, event) is not event for guard in guards):
+                continue
+            stage = Stage.EMBEDDING if guards & IN_LAST_STAGE else Stage.SCRAPING
+            never = Guard.NEVER_STARTED in guards and state is State.LOST
+            job = await reached(core, state, stage, started=not never)
             move = move_of(state, event, guards)
             attempts = await core.pool.fetchval(
                 "SELECT coalesce(max(attempts), 0) FROM job_stages WHERE stage = $1", stage
             )
             limited = core.with_limits(max_attempts=attempts) if Guard.NO_ATTEMPT_LEFT in guards else core
             before = await core.row(job.job_id)
-            await happens(limited, event, job)
-            wanted = (move.then, Stage.CHUNKING if move.next_stage else stage)
+            await happens(limited, event, job, guards)
+            wanted = (move.then, ELSEWHERE.get(move.where, stage))
             found = await standing(core, job.job_id)
             if found != wanted:
                 wrong.append(f"{event}, {sorted(guards)}: {found} instead of {wanted}")

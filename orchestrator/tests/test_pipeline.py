@@ -61,7 +61,9 @@ async def test_a_job_goes_through_every_stage_to_its_end(users: httpx.Client, fl
     job = users.get(f"/jobs/{job_id}").json()
     assert job["status"] == "completed"
     chunks = fleet.embedding.indexed[URL].chunks
-    assert job["counts"] | {"bytes": 0} == {"bytes": 0, "chunks": len(chunks), "tokens": 3 * 2 + len(TEXT.split())}
+    assert job["outcome"] == "new"
+    counts = {"chunks": len(chunks), "tokens": 3 * 2 + len(TEXT.split()), "saved_bytes": None, "saved_chunks": None}
+    assert job["counts"] | {"bytes": 0} == {"bytes": 0, **counts}
     assert [chunk.text for chunk in chunks] == [TEXT[chunk.start : chunk.end] for chunk in chunks]
     assert [view["attempts"] for view in job["stages"]] == [1, 1, 1]
 

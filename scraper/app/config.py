@@ -44,5 +44,14 @@ class Settings(ServiceSettings):
         default=15, gt=0, description="longest time to turn one page into text before that process is killed"
     )
 
+    RENDERER_URL: str = Field(
+        default="",
+        pattern=r"^(unix:///.+)?$",
+        description="where the renderer listens, `unix:///run/renderer/renderer.sock`; without it no page is rendered",
+    )
+    RENDER_TIMEOUT_SECONDS: float = Field(default=30, gt=0, description="longest time to render one page")
+    RENDER_MAX_REQUESTS: int = Field(default=60, ge=0, description="most requests that a page's scripts get answered")
+    RENDER_MAX_BYTES: int = Field(default=20 * 2**20, gt=0, description="longest answers to these, decoded, together")
+
 
 settings = Settings()

@@ -5,9 +5,11 @@ They are started once a run, because settings are read when `app.config` is impo
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
 USER_KEY = "test-user-key-0123456789"
 OTHER_KEY = "test-other-key-0123456789"
 ORCHESTRATOR_KEY = "test-orchestrator-key-0123456789"
+
+
+@contextmanager
+def socket_folder() -> Iterator[Path]:
+    """Make a folder whose path leaves room for a socket's, which may have a hundred letters."""
+    with tempfile.TemporaryDirectory(prefix="renderer-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,8 @@ def surroundings(redis_server: RedisServer) -> Iterator[Surroundings]:
             "SYNC_TIMEOUT_SECONDS": "10",
             "WORKER_METRICS_PORT": "0",
             "PYROSCOPE_SERVER_ADDRESS": "",
+            "RENDERER_URL": f"unix://{stack.enter_context(socket_folder())}/socket",  # where a test may have one listen
+            "RENDER_TIMEOUT_SECONDS": "8",
         }
         os.environ.update(environment)
         yield Surroundings(redis_server, membership, orchestrator, site, other, environment)

@@ -88,6 +88,12 @@ class EndpointUnavailableError(UnavailableError):
     code = "endpoint_unavailable"
 
 
+class DocumentDiffersError(UnavailableError):
+    """A document is not what its page was known by: it is made anew, of content that somebody has to fetch first."""
+
+    code = "content_missing"
+
+
 class ModelNotPreparedError(UnavailableError):
     """The database does not know the configured model yet."""
 

@@ -18,7 +18,7 @@ from app.core.storage.documents import Known, known_vectors, replace_document
 from app.core.storage.models import Model
 from app.core.terms import DocumentTerms
 from ml_shared.contracts.chunking import Chunk
-from ml_shared.contracts.embedding import IndexResult
+from ml_shared.contracts.embedding import IndexResult, PageOutcome
 from ml_shared.names import Operation, RequestMode, Stage
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.spans import Value, work_span
@@ -87,6 +87,7 @@ class Indexer:
             embedded=len(sent),
             reused=reused,
             superseded=written.document_id is None,
+            outcome=PageOutcome.CHANGED if sent and written.outcome is PageOutcome.UNCHANGED else written.outcome,
             model=self.model.name,
         )
 

@@ -14,6 +14,7 @@ import asyncpg
 from opentelemetry import trace
 
 from app.config import Settings
+from app.core import looking
 from app.core.answers.answering import Answering
 from app.core.answers.look import Look
 from app.core.answers.pieces import Joined, join
@@ -48,7 +49,7 @@ from ml_shared.names import Operation, RequestMode
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.readings import Values
 from ml_shared.telemetry.spans import Value, work_span
-from ml_shared.web.urls import normalise_url
+from ml_shared.web.urls import document_url
 
 DEFAULT_CORPUS = "default"
 TEXTS_SPAN = "embed.texts"
@@ -85,7 +86,10 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A document to be indexed, for whom, and when it was asked for."""
+    """A document to be indexed, touched or removed, for whom, and when it was asked for.
+
+    `chunking_hash` is the orchestrator's word for the settings that its chunks are made with.
+    """
 
     owner: str
     corpus_name: str
@@ -93,6 +97,7 @@ class Order:
     as_of: Timestamp
     submitted_at: Timestamp
     job_id: str | None = None
+    chunking_hash: str | None = None
 
 
 @asynccontextmanager
@@ -203,18 +208,7 @@ async def execute_index(
     before_write
         Awaited just before the one transaction that writes.
     """
-    fields = order.document.model_dump(exclude={"url", "metadata"})
-    write = DocumentWrite(
-        owner=order.owner,
-        corpus=order.corpus_name,
-        url=normalise_url(order.document.url),
-        as_of=order.as_of,
-        submitted_at=order.submitted_at,
-        fields={name: storable(value) if isinstance(value, str) else value for name, value in fields.items()},
-        metadata=order.document.metadata,
-        job_id=order.job_id,
-        trace_id=_trace_id(),
-    )
+    write = _write_of(order)
     if service.next is None:
         return await _index(service, service.serving(None), write, chunks, before_write)
     while True:
@@ -227,6 +221,54 @@ async def execute_index(
         # the corpus has changed to the other model meanwhile, and takes no more of this one's vectors
 
 
+async def execute_touch(service: Embedding, order: Order) -> IndexResult:
+    """Note that a document's page was looked at and is as it was, which costs no embedding.
+
+    Raises
+    ------
+    DocumentDiffersError
+        If the document is not what the order says of it: it was deleted, or was made of another text, with other settings
+        of chunking, another model or another prefix. Its page is then to be indexed anew.
+    """
+    write = _write_of(order)
+    served = service.serving(None)
+    if service.next is not None:
+        served = service.serving(await model_of(service.pool, write.owner, write.corpus))
+    write = replace(write, passage_prefix=served.settings.EMBEDDING_PASSAGE_PREFIX)
+    return await looking.touch(service.pool, write, served.model)
+
+
+async def execute_remove(
+    service: Embedding, order: Order, *, before_write: Callable[[], Awaitable[None]] | None = None
+) -> IndexResult:
+    """Remove a document whose page is gone, unless it was looked at since.
+
+    Parameters
+    ----------
+    before_write
+        Awaited just before the one transaction that writes.
+    """
+    if before_write is not None:
+        await before_write()
+    return await looking.remove(service.pool, _write_of(order))
+
+
+def _write_of(order: Order) -> DocumentWrite:
+    fields = order.document.model_dump(exclude={"url", "metadata"})
+    return DocumentWrite(
+        owner=order.owner,
+        corpus=order.corpus_name,
+        url=document_url(order.document.url),
+        as_of=order.as_of,
+        submitted_at=order.submitted_at,
+        fields={name: storable(value) if isinstance(value, str) else value for name, value in fields.items()},
+        metadata=order.document.metadata,
+        job_id=order.job_id,
+        trace_id=_trace_id(),
+        chunking_hash=order.chunking_hash,
+    )
+
+
 async def _index(
     service: Embedding,
     served: Served,
@@ -235,6 +277,7 @@ async def _index(
     before_write: Callable[[], Awaitable[None]] | None,
 ) -> IndexResult:
     settings = served.settings
+    write = replace(write, passage_prefix=settings.EMBEDDING_PASSAGE_PREFIX)
     indexer = Indexer(
         service.pool, served.endpoint, served.model, settings.EMBEDDING_MAX_TOKENS, settings.EMBEDDING_PASSAGE_PREFIX
     )

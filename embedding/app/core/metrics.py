@@ -14,6 +14,7 @@ from app.core.errors import (
     InputTooLongError,
     InvalidVectorError,
 )
+from app.core.found import Found
 from ml_shared.contracts.embedding import SearchMode
 from ml_shared.errors import InternalError
 from ml_shared.names import Operation
@@ -72,6 +73,13 @@ _rerank_seconds = Histogram(
     "ml_search_rerank_seconds", "Time of one search's wait for the reranker.", ["operation"], buckets=_SECONDS_BUCKETS
 )
 
+_touches = Counter(
+    "ml_embedding_touches", "Unchanged pages, by what their document was found to be.", ["operation", "outcome"]
+)
+_removals = Counter(
+    "ml_embedding_removals", "Documents to be removed, by what they were found to be.", ["operation", "outcome"]
+)
+
 # what has not happened yet is 0, and no gap
 ENDPOINT_SECONDS: Final = {operation: _endpoint_seconds.labels(operation) for operation in Operation}
 ENDPOINT_TEXTS: Final = {operation: _texts.labels(operation) for operation in Operation}
@@ -84,6 +92,10 @@ WRITE_SECONDS: Final = _write_seconds.labels(Operation.WRITE)
 SEARCH_SECONDS: Final = {mode: _search_seconds.labels(Operation.READ, mode) for mode in SearchMode}
 RERANK_SECONDS: Final = _rerank_seconds.labels(Operation.READ)
 RERANKS: Final = {outcome: _reranks.labels(Operation.READ, outcome) for outcome in (SUCCESS, FAILED)}
+TOUCHES: Final = {found: _touches.labels(Operation.WRITE, found) for found in Found}
+REMOVALS: Final[dict[Found, Counter]] = {
+    found: _removals.labels(Operation.WRITE, found) for found in Found if found is not Found.DIFFERS
+}
 REUSED: Final = Counter(
     "ml_embedding_reused", "Chunks that were not sent to the endpoint, since their vector was there."
 )

@@ -251,7 +251,14 @@ class Change:
                 raise EndpointUnavailableError(f"no answer within {LAST_SECONDS} s") from error
 
         try:
-            return await storage.switch(self.service.pool, corpus, self.served.model, embed, LAST_TEXTS)
+            return await storage.switch(
+                self.service.pool,
+                corpus,
+                self.served.model,
+                embed,
+                LAST_TEXTS,
+                prefix=self.served.settings.EMBEDDING_PASSAGE_PREFIX,
+            )
         except (EndpointRateLimitedError, EndpointUnavailableError):
             return False
 

@@ -51,5 +51,5 @@ async def read_chunks(run: StageRun, content_ref: str) -> Sequence[Chunk]:
 
 
 def indexed(result: IndexResult) -> StageOutcome:
-    """Return what the callback says of an indexed document."""
+    """Return what the callback says of a document that was indexed, touched or removed."""
     return StageOutcome(result=result, stats=result.model_dump(mode="json"))

@@ -7,15 +7,15 @@ from typing import Any
 from opentelemetry import trace
 
 from app.core.difference import Piece
-from app.core.logic import Order, execute_index
+from app.core.logic import Order, execute_index, execute_remove, execute_touch
 from app.core.packing import unpack_chunks
 from app.worker.callbacks import indexed, read_chunks
 from app.worker.celery_app import app
-from ml_shared.contracts.embedding import ChunkIn, Document
+from ml_shared.contracts.embedding import ChunkIn, Document, EmbedAction
 from ml_shared.names import Stage, TaskName
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.attributes import JobStage
-from ml_shared.web.urls import normalise_url
+from ml_shared.web.urls import document_url
 from ml_shared.worker.stage import StageOutcome, StageRun
 from ml_shared.worker.task import StageTask
 
@@ -35,10 +35,13 @@ def embed_document_task(
     content_ref: str | None = None,
     job_id: str | None = None,
     attempt_id: str | None = None,
+    action: str = EmbedAction.INDEX.value,
+    chunking_hash: str | None = None,
 ) -> None:
-    """Make one document searchable. Its chunks come along, or the orchestrator keeps them under `content_ref`.
+    """Make one document searchable; or touch it, or remove it, as the orchestrator may ask.
 
-    They come packed; an API of version 0.1 sends them as they are.
+    Its chunks come along, or the orchestrator keeps them under `content_ref`. They come packed; an API of version 0.1 sends
+    them as they are.
     """
     order = Order(
         owner=owner,
@@ -47,11 +50,16 @@ def embed_document_task(
         as_of=datetime.fromisoformat(as_of),
         submitted_at=datetime.fromisoformat(submitted_at),
         job_id=job_id,
+        chunking_hash=chunking_hash,
     )
-    url = normalise_url(order.document.url)
+    url = document_url(order.document.url)
 
     async def body(run: StageRun) -> StageOutcome:
         trace.get_current_span().set_attribute(attributes.CORPUS_NAME, corpus_name)
+        if action == EmbedAction.TOUCH:
+            return indexed(await execute_touch(run.resources.embedding, order))
+        if action == EmbedAction.REMOVE:
+            return indexed(await execute_remove(run.resources.embedding, order, before_write=run.committing))
         pieces: Sequence[Piece] = [ChunkIn.model_validate(chunk) for chunk in chunks or ()]
         if packed_chunks is not None:
             pieces = unpack_chunks(packed_chunks)

@@ -36,6 +36,27 @@ Address = Annotated[str, Field(max_length=URL_MAX_CHARACTERS)]
 """A URL that is shown and never fetched, as it came."""
 
 
+class PageOutcome(StrEnum):
+    """What became of a document."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    REMOVED = "removed"
+
+
+class EmbedAction(StrEnum):
+    """What the orchestrator asks of a document.
+
+    `index`: make it searchable. `touch`: its page was looked at and is as it was, so nothing of it is made anew, if it still is
+    what the request says. `remove`: its page is gone.
+    """
+
+    INDEX = "index"
+    TOUCH = "touch"
+    REMOVE = "remove"
+
+
 class EmbedRequest(RequestModel):
     """`POST /embed`."""
 
@@ -83,7 +104,30 @@ class ChunkIn(RequestModel):
     ] = Field(default_factory=list)
 
 
-class EnqueueEmbed(StageFields):
+class ActionFields(RequestModel):
+    """What the orchestrator asks for, of which there is more than indexing."""
+
+    action: Choice[EmbedAction] = Field(default=EmbedAction.INDEX, description="internal: what is asked for")
+    chunking_hash: Line | None = Field(
+        default=None, description="internal: the settings that the chunks are made, or were made, with"
+    )
+
+    def _check_action(self, *, has_chunks: bool) -> None:
+        """Check that the request has what its action can't be without.
+
+        Raises
+        ------
+        ValueError
+            Saying what is missing.
+        """
+        if self.action is EmbedAction.INDEX and not has_chunks:
+            raise ValueError("give the document's chunks, as POST /chunk answers them")
+        document: Document | None = getattr(self, "document", None)
+        if self.action is EmbedAction.TOUCH and not (document and document.content_hash and self.chunking_hash):
+            raise ValueError("to touch a document, give its content_hash, and its chunking_hash")
+
+
+class EnqueueEmbed(StageFields, ActionFields):
     """`POST /enqueue` on embedding: `chunks` from a caller, `content_ref` (a `ChunkResult`) from the orchestrator."""
 
     corpus_name: CorpusName = "default"
@@ -95,17 +139,21 @@ class EnqueueEmbed(StageFields):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if self.chunks is None and self.content_ref is None:
-            raise ValueError("give the document's chunks, as POST /chunk answers them")
+        self._check_action(has_chunks=self.chunks is not None or self.content_ref is not None)
         return self
 
 
-class EmbedHandOut(HandOutFields):
+class EmbedHandOut(HandOutFields, ActionFields):
     """One of several hand-outs: the orchestrator keeps the chunks."""
 
     corpus_name: CorpusName = "default"
     document: Document
-    content_ref: Identifier
+    content_ref: Identifier | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        self._check_action(has_chunks=self.content_ref is not None)
+        return self
 
 
 class EnqueueEmbeds(RequestModel):
@@ -123,6 +171,9 @@ class IndexResult(PeerModel):
     embedded: int = Field(default=0, description="chunks that were sent to the endpoint")
     reused: int = Field(default=0, description="chunks that kept their row and vector")
     superseded: bool = Field(default=False, description="a newer version, or a deletion, stood there already")
+    outcome: PageOutcome | None = Field(
+        default=None, description="what became of the document; null if `superseded`, or if there was none to remove"
+    )
     model: str = ""
 
 

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from ml_shared.contracts.base import CorpusName, Identifier, Metadata, PeerModel, RequestModel, Timestamp, Url
 from ml_shared.contracts.chunking import ChunkingOptions
-from ml_shared.contracts.scraping import Extraction
+from ml_shared.contracts.embedding import PageOutcome
+from ml_shared.contracts.scraping import Extraction, Render, RenderField
 from ml_shared.contracts.values import BigCount, Choice, PeerTimestamp, Stats, Told
 from ml_shared.names import Stage
 
@@ -35,6 +36,12 @@ class JobOptions(RequestModel):
     corpus_name: CorpusName = "default"
     metadata: Metadata = Field(default_factory=dict)
     chunking: ChunkingOptions = Field(default_factory=ChunkingOptions)
+    render: RenderField = Render.NEVER
+    force: bool = Field(
+        default=False,
+        description="fetch and index it whatever is known of it; else a page that has not changed is neither sent, cut nor "
+        "embedded again",
+    )
 
 
 class JobRequest(JobOptions):
@@ -54,6 +61,15 @@ class JobRetried(JobAccepted):
     """`202` of `POST /jobs/{id}/retry`: an ended job never moves, so this is a new one."""
 
     retry_of: str
+
+
+class JobKind(StrEnum):
+    """What a job is for."""
+
+    PAGE = "page"
+    LINKS = "links"
+    UPLOAD = "upload"
+    REMOVE = "remove"
 
 
 class WaitingReason(StrEnum):
@@ -90,6 +106,12 @@ class JobCounts(PeerModel):
     bytes: int | None = None
     chunks: int | None = None
     tokens: int | None = None
+    saved_bytes: int | None = Field(
+        default=None, description="bytes that were not fetched: the site said that the page is as it was"
+    )
+    saved_chunks: int | None = Field(
+        default=None, description="chunks that were not embedded: what they say was in the corpus already"
+    )
 
 
 class JobFailure(PeerModel):
@@ -104,9 +126,15 @@ class JobView(PeerModel):
     """`GET /jobs/{id}`."""
 
     job_id: str
+    kind: str = Field(default=JobKind.PAGE, description="`page`, or `remove`: a document whose page is gone")
     url: str
     corpus_name: str
     status: JobStatus
+    outcome: PageOutcome | None = Field(
+        default=None,
+        description="what became of the document, once the job is completed; null if a newer version of it, or its "
+        "deletion, came before",
+    )
     waiting: Waiting | None = None
     stages: list[StageView] = Field(default_factory=list)
     counts: JobCounts = Field(default_factory=JobCounts)

@@ -20,6 +20,7 @@ from ml_shared.auth.guards import Admits, admits_of
 from ml_shared.auth.membership import validate_api_key
 from ml_shared.auth.request import current_request
 from ml_shared.errors import ServiceError
+from ml_shared.http.documentation import serve_documentation
 from ml_shared.http.problems import FieldError, RefusalError, invalid_fields
 from ml_shared.http.strict_json import LARGE_BYTES, parse, parse_in_pieces
 from ml_shared.ratelimit.enforcer import enforcer
@@ -74,9 +75,11 @@ def serve(app: FastAPI, *routers: APIRouter) -> None:
     """Have an application serve routers' routes, under the paths that they have, the most asked first.
 
     `FastAPI.include_router` would look for a request's route twice, once in each router and once more in the one that has it.
+    Last, and from this machine alone, the pages about the routes.
     """
     for router in routers:
         app.router.routes += router.routes
+    serve_documentation(app)
 
 
 def _guards(dependant: Dependant) -> tuple[bool, tuple[Admits, ...]]:

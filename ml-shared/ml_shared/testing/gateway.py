@@ -18,6 +18,8 @@ _VARIABLE: Final = re.compile(r"\$\{(GATEWAY_[A-Z0-9_]+)\}")
 _EXAMPLE: Final = re.compile(r"^#?(GATEWAY_[A-Z0-9_]+)=(.*)$", re.MULTILINE)
 SERVICES: Final = ("orchestrator", "scraper", "chunking", "embedding")
 START_TIMEOUT_SECONDS: Final = 10.0
+CONSOLE: Final = "console"
+# the folder of its files, beside the template's, and what a state folder has in its place
 MOST_FILES: Final = 65_535
 # of one nginx worker, as in the container
 
@@ -64,7 +66,7 @@ def local_variables(
     gateway_folder
         `gateway-vm`, whose `.env.example` gives rates and bursts.
     state_folder
-        Gets nginx's logs, pid file and temporary files; made if it is missing.
+        Gets nginx's logs, pid file, temporary files and a link to the console; made if it is missing.
     listen
         `address:port`.
     upstreams
@@ -75,6 +77,7 @@ def local_variables(
     state_folder = state_folder.absolute()
     for name in ("run", "logs", "temp"):
         (state_folder / name).mkdir(parents=True, exist_ok=True)
+    _link_console(gateway_folder, state_folder)
     return {
         **example_variables(gateway_folder / ".env.example"),
         **{f"GATEWAY_{name.upper()}_SERVERS": f"server {upstreams[name]};" for name in SERVICES},
@@ -86,11 +89,19 @@ def local_variables(
         "GATEWAY_RUN_DIR": str(state_folder / "run"),
         "GATEWAY_LOG_DIR": str(state_folder / "logs"),
         "GATEWAY_TEMP_DIR": str(state_folder / "temp"),
+        "GATEWAY_CONSOLE_DIR": str(state_folder / CONSOLE),
         # globs without a match: nginx from the wheel lacks stub_status
         "GATEWAY_HTTP_INCLUDES": str(state_folder / "http.d" / "*.conf"),
         "GATEWAY_SERVER_INCLUDES": str(state_folder / "server.d" / "*.conf"),
         **overrides,
     }
+
+
+def _link_console(gateway_folder: Path, state_folder: Path) -> None:
+    """Let nginx find the console's files below its own folder: a path with a space or a `$` in it is not for its configuration."""
+    link = state_folder / CONSOLE
+    link.unlink(missing_ok=True)
+    link.symlink_to((gateway_folder / CONSOLE).absolute(), target_is_directory=True)
 
 
 def most_open_files() -> int:

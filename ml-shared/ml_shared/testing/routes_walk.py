@@ -13,11 +13,14 @@ import httpx
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
+from ml_shared.http.documentation import DOCS_FILES, DOCS_PATH
 from ml_shared.http.problem_documents import PROBLEM_MEDIA_TYPE
 from ml_shared.testing.errors_walk import MEMBERS
 
 OPENAI_MEDIA_TYPE: Final = "application/json"
 PUBLIC: Final = frozenset({"/health", "/health/live", "/metrics"})
+PAGES: Final = frozenset({"/openapi.json", DOCS_PATH, *(f"{DOCS_PATH}/{name}" for name in DOCS_FILES)})
+# about the routes; everybody may read them
 HAND_OUTS: Final = frozenset({"/enqueue", "/chunk"})
 # routes of users that the orchestrator calls, too
 TOO_MANY_BYTES: Final = 10**12
@@ -79,8 +82,7 @@ def operations(app: FastAPI) -> list[Operation]:
         (method, route.path_format)
         for route in iter_route_contexts(app.routes)
         for method in route.methods or ()
-        if method != "HEAD" and route.path not in {app.openapi_url, app.docs_url, app.redoc_url}
-        if route.path != app.swagger_ui_oauth2_redirect_url
+        if method != "HEAD" and route.path not in PAGES
     }
     assert served == shown, f"routes that the OpenAPI document does not show: {served ^ shown}"
     return [Operation(method, path, paths[path][method.lower()]) for method, path in sorted(shown)]

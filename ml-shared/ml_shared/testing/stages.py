@@ -1,5 +1,6 @@
 """Stand-ins for the services that run the stages: they take what the orchestrator hands out, and work when told to."""
 
+import hashlib
 import json
 import re
 import secrets
@@ -16,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from ml_shared.clients.orchestrator import OrchestratorClient
 from ml_shared.contracts.base import RequestModel
 from ml_shared.contracts.chunking import Chunk, ChunkRequest, ChunkResult
-from ml_shared.contracts.embedding import EnqueueEmbed, EnqueueEmbeds
+from ml_shared.contracts.embedding import EmbedAction, EnqueueEmbed, EnqueueEmbeds, PageOutcome
 from ml_shared.contracts.jobs import (
     CallbackAnswer,
     CallbackStatus,
@@ -24,6 +25,7 @@ from ml_shared.contracts.jobs import (
     ProgressReport,
     StageCallback,
 )
+from ml_shared.contracts.looks import Look
 from ml_shared.contracts.queueing import EnqueueAnswer, StageFields
 from ml_shared.contracts.scraping import EnqueueScrape, EnqueueScrapes, RobotsVerdict, ScrapeResult
 from ml_shared.names import Service, Stage
@@ -177,8 +179,11 @@ class FakeScraper(_FakeQueue[EnqueueScrape]):
     ) -> dict[str, Any]:
         result = a_page(task.request.url, **made)
         page = result.model_dump_json().encode()
-        stored = await client.put_content(_job_of(task), _attempt_of(task), self.stage, page)
         stats = {"bytes": len(page), "extraction": result.model_dump(mode="json")["extraction"]}
+        stats["look"] = Look.of(result).model_dump(mode="json")
+        if result.not_modified:
+            return {"stats": stats | {"bytes": 0, "not_modified": True}}
+        stored = await client.put_content(_job_of(task), _attempt_of(task), self.stage, page)
         return {"content_ref": stored.content_ref, "stats": stats}
 
 
@@ -204,11 +209,25 @@ class FakeEmbedding(_FakeQueue[EnqueueEmbed]):
     async def _work(
         self, client: OrchestratorClient, task: FakeTask[EnqueueEmbed], made: dict[str, Any]
     ) -> dict[str, Any]:
+        asked = task.request
+        if asked.action is not EmbedAction.INDEX:
+            return {"stats": self._look(asked) | made}
         read = await client.get_content(task.request.content_ref or "", _attempt_of(task))
         chunks = ChunkResult.model_validate_json(read)
         await self._say(client, task, ProgressPhase.COMMITTING)
-        self.indexed[task.request.document.url] = chunks
-        return {"stats": {"chunks": len(chunks.chunks), "tokens": chunks.token_total, **made}}
+        outcome = PageOutcome.CHANGED if asked.document.url in self.indexed else PageOutcome.NEW
+        self.indexed[asked.document.url] = chunks
+        counts = {"chunks": len(chunks.chunks), "tokens": chunks.token_total, "outcome": outcome.value}
+        return {"stats": counts | made}
+
+    def _look(self, asked: EnqueueEmbed) -> dict[str, Any]:
+        """Touch a document, which is believed to be as it was, or remove it."""
+        if asked.action is EmbedAction.REMOVE:
+            gone = self.indexed.pop(asked.document.url, None)
+            return {"outcome": PageOutcome.REMOVED.value if gone else None}
+        chunks = self.indexed[asked.document.url]
+        counts = {"chunks": len(chunks.chunks), "tokens": chunks.token_total, "reused": len(chunks.chunks)}
+        return counts | {"outcome": PageOutcome.UNCHANGED.value}
 
 
 class FakeChunking(FakeStage[ChunkRequest]):
@@ -244,7 +263,7 @@ class FakeChunking(FakeStage[ChunkRequest]):
 
 
 def a_page(url: str, **fields: Any) -> ScrapeResult:
-    """Return what a scraper would make of a page; any field of it can be given."""
+    """Return what a scraper would make of a page; any field of it can be given. Its hash is its content's."""
     usual = {
         "url": url,
         "final_url": url,
@@ -252,12 +271,14 @@ def a_page(url: str, **fields: Any) -> ScrapeResult:
         "title": "Title",
         "content": "# Title\n\nBody.",
         "content_type": "text/html",
-        "content_hash": "0" * 64,
+        "content_hash": "",
         "bytes_fetched": 12,
         "fetched_at": FETCHED_AT,
         "robots": RobotsVerdict(allowed=True),
     }
-    return ScrapeResult.model_validate(usual | fields)
+    made = usual | fields
+    made["content_hash"] = made["content_hash"] or hashlib.sha256(str(made["content"]).encode()).hexdigest()
+    return ScrapeResult.model_validate(made)
 
 
 def _chunk(index: int, text: str, words: list[re.Match[str]]) -> Chunk:

@@ -80,6 +80,18 @@ class TooManyOpenJobsError(RateLimitedError):
     code = "too_many_open_jobs"
 
 
+class UploadsFullError(UnavailableError):
+    """So much is kept that an upload has to wait."""
+
+    code = "uploads_full"
+
+
+class TooManyStreamsError(RateLimitedError):
+    """As many streams of events are open as there may be, of this owner or in this process."""
+
+    code = "too_many_streams"
+
+
 class IdempotencyKeyReusedError(InvalidError):
     """The same `Idempotency-Key` came with another body."""
 
@@ -141,3 +153,51 @@ class SecretUnreadableError(InternalError):
 
     def __init__(self) -> None:
         super().__init__("the webhook's secret can't be opened; rotate it, or set the key that sealed it")
+
+
+class CrawlNotFoundError(NotFoundError):
+    """No such crawl, or another owner's."""
+
+    code = "crawl_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such crawl; GET /crawls lists yours")
+
+
+class RunNotFoundError(NotFoundError):
+    """No such run of that crawl."""
+
+    code = "run_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such run of this crawl; GET /crawls/{id}/runs lists those that are kept")
+
+
+class TooManyCrawlsError(ConflictError):
+    """The owner has as many crawls as one may have."""
+
+    code = "too_many_crawls"
+
+
+class TooManyOpenRunsError(RateLimitedError):
+    """The owner has as many runs under way as one may have."""
+
+    code = "too_many_open_runs"
+
+
+class RunInProgressError(ConflictError):
+    """A crawl has one run at a time."""
+
+    code = "run_in_progress"
+
+
+class NotHeldError(ConflictError):
+    """There is nothing that waits to be confirmed."""
+
+    code = "not_held"
+
+
+class InvalidScheduleError(InvalidError):
+    """Not a schedule that ever comes."""
+
+    code = "invalid_schedule"

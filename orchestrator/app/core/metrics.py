@@ -1,14 +1,18 @@
 """What the orchestrator counts. Labels are stages, outcomes and codes, never a job, a URL, a caller or a corpus."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from app.core.dispatch.pipeline import PIPELINE
 from app.core.dispatch.placement import Ended
 from app.core.dispatch.stage_calls import Accepted, Answered, Rejected, Unavailable, Unknown
 from app.core.jobs.transitions import Transition
 from app.core.notices.sending import ERROR_CODES, Attempt
+from ml_shared.contracts.crawls import PageOutcome as CrawledOutcome
+from ml_shared.contracts.crawls import RunState
+from ml_shared.contracts.embedding import PageOutcome
 from ml_shared.contracts.jobs import ENDED, CallbackStatus, JobStatus
 from ml_shared.telemetry.metrics import start_at_zero
 
@@ -46,6 +50,15 @@ LEASES_EXPIRED: Final = Counter(
     "ml_jobs_leases_expired", "Leases that ran out, by stage and phase.", ["stage", "phase"]
 )
 JOBS_SUBMITTED: Final = Counter("ml_jobs_submitted", "Jobs taken in.")
+EVENT_STREAMS: Final = Gauge(
+    "ml_event_streams_open",
+    "Streams of events that are open, by kind of subject.",
+    ["kind"],
+    multiprocess_mode="livesum",
+)
+STREAMS_CUT: Final = Counter(
+    "ml_event_streams_cut", "Streams of events that were cut off, for their listener took nothing.", ["kind"]
+)
 JOBS_ENDED: Final = Counter("ml_jobs_ended", "Jobs that ended, by how.", ["status"])
 JOBS_FAILED: Final = Counter("ml_jobs_failed", "Jobs that failed, by stage and error code.", ["stage", "code"])
 STAGE_SECONDS: Final = Histogram(
@@ -59,6 +72,13 @@ STAGE_ATTEMPTS: Final = Histogram(
     "Attempts that a job had in a stage when it left that for good.",
     ["stage"],
     buckets=_ATTEMPT_BUCKETS,
+)
+OUTCOMES: Final = Counter("ml_jobs_outcomes", "Jobs completed, by what became of their document.", ["outcome"])
+SAVED_BYTES: Final = Counter(
+    "ml_jobs_saved_bytes", "Bytes that were not fetched, since sites said that their pages are as they were."
+)
+SAVED_CHUNKS: Final = Counter(
+    "ml_jobs_saved_chunks", "Chunks that were not embedded, since what they say was in the corpus already."
 )
 SEARCHABLE_SECONDS: Final = Histogram(
     "ml_jobs_searchable_seconds",
@@ -75,6 +95,15 @@ WEBHOOK_SECONDS: Final = Histogram(
 )
 WEBHOOKS_PAUSED: Final = Counter("ml_webhooks_paused", "Webhooks that were paused because nothing arrived there.")
 
+CRAWL_RUNS_ENDED: Final = Counter("ml_crawl_runs_ended", "Runs of crawls that ended, by how.", ["state"])
+CRAWL_RUNS_DUE: Final = Counter(
+    "ml_crawl_runs_due", "Runs that a schedule asked for, by whether they began or were missed.", ["outcome"]
+)
+CRAWL_RUNS_HELD: Final = Counter(
+    "ml_crawl_runs_held", "Runs that would have removed more than a third of their crawl's documents, and removed none."
+)
+CRAWL_PAGES: Final = Counter("ml_crawl_pages", "Pages of runs, by what became of them.", ["outcome"])
+
 _STAGES: Final = [definition.stage.value for definition in PIPELINE]
 start_at_zero(
     HAND_OUTS, _STAGES, [one.__name__.lower() for one in (Accepted, Answered, Rejected, Unavailable, Unknown)]
@@ -83,10 +112,16 @@ start_at_zero(STAGE_PAUSES, _STAGES)
 start_at_zero(HIGH_WATER, _STAGES)
 start_at_zero(LEASES_EXPIRED, _STAGES, PHASES)
 start_at_zero(JOBS_ENDED, sorted(ENDED))
+start_at_zero(OUTCOMES, [outcome.value for outcome in PageOutcome])
 start_at_zero(JOBS_FAILED, _STAGES, [OTHER])  # with each code they would be a hundred, most of them never used
 start_at_zero(STAGE_SECONDS, _STAGES, [status.value for status in CallbackStatus])
 start_at_zero(STAGE_ATTEMPTS, _STAGES)
 start_at_zero(WEBHOOK_DELIVERIES, [DELIVERED, *ERROR_CODES])
+
+
+start_at_zero(CRAWL_RUNS_ENDED, [state.value for state in RunState if state is not RunState.RUNNING])
+start_at_zero(CRAWL_RUNS_DUE, ["begun", "missed"])
+start_at_zero(CRAWL_PAGES, [outcome.value for outcome in CrawledOutcome])
 
 
 def count_transition(moved: Transition) -> None:
@@ -97,14 +132,19 @@ def count_transition(moved: Transition) -> None:
             STAGE_SECONDS.labels(run.stage, run.outcome).observe(run.seconds)
         if run.outcome is not CallbackStatus.DEFERRED or moved.ended is not None:
             STAGE_ATTEMPTS.labels(run.stage).observe(run.attempts)
+    if moved.saved is not None:
+        if moved.saved.outcome is not None:
+            OUTCOMES.labels(moved.saved.outcome).inc()
+        SAVED_BYTES.inc(moved.saved.bytes)
+        SAVED_CHUNKS.inc(moved.saved.chunks)
     if moved.ended is not None:
-        count_ended(moved.ended)
+        count_ended(moved.ended, indexed=moved.saved is None or moved.saved.outcome is not PageOutcome.REMOVED)
 
 
-def count_ended(ended: Ended) -> None:
-    """Count a job that ended."""
+def count_ended(ended: Ended, *, indexed: bool = True) -> None:
+    """Count a job that ended; one that removes a document makes nothing searchable."""
     JOBS_ENDED.labels(ended.status).inc()
-    if ended.status is JobStatus.COMPLETED:
+    if ended.status is JobStatus.COMPLETED and indexed and ended.searchable:
         SEARCHABLE_SECONDS.observe(ended.seconds)
     elif ended.status is JobStatus.FAILED:
         JOBS_FAILED.labels(ended.failed_stage, ended.code if ended.code in FAILURE_CODES else OTHER).inc()
@@ -119,3 +159,18 @@ def count_delivery(attempt: Attempt) -> None:
     """Count an attempt to deliver a webhook."""
     WEBHOOK_DELIVERIES.labels(attempt.error or DELIVERED).inc()
     WEBHOOK_SECONDS.observe(attempt.seconds)
+
+
+def count_pass_of_runs(outcomes: Mapping[str, int], ended: Mapping[str, int], held: int) -> None:
+    """Count what a pass of runs found: what became of pages, and how runs ended."""
+    for outcome, pages in outcomes.items():
+        CRAWL_PAGES.labels(outcome).inc(pages)
+    for state, runs in ended.items():
+        CRAWL_RUNS_ENDED.labels(state).inc(runs)
+    CRAWL_RUNS_HELD.inc(held)
+
+
+def count_due(begun: int, missed: int) -> None:
+    """Count runs that were due."""
+    CRAWL_RUNS_DUE.labels("begun").inc(begun)
+    CRAWL_RUNS_DUE.labels("missed").inc(missed)

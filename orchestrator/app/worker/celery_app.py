@@ -59,6 +59,7 @@ app = build_celery_app(
             settings.DISPATCH_INTERVAL_SECONDS, TaskName.DISPATCH, *(definition.stage.value for definition in PIPELINE)
         ),
         "recover": _every(settings.RECOVERY_INTERVAL_SECONDS, TaskName.RECOVER_JOBS),
+        "crawl": _every(settings.RECOVERY_INTERVAL_SECONDS, TaskName.CRAWL),
         "purge": _every(PURGE_INTERVAL_SECONDS, TaskName.PURGE),
     },
 )

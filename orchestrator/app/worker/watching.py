@@ -13,6 +13,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from app.config import settings
+from app.core.crawls.watching import RunsWatch
 from app.core.dispatch.watching import Watch
 from app.core.logic import open_orchestrator
 from app.worker.beside import BesideStep
@@ -27,7 +28,8 @@ async def stand_watch() -> None:
     """Make passes until cancelled, or until what it needs is gone."""
     async with open_redis(settings.REDIS_URL or "") as redis, open_orchestrator(settings) as orchestrator:
         watch = orchestrator.watch(interval_seconds=settings.DISPATCH_INTERVAL_SECONDS)
-        with beside(_listen(redis, watch), sample_pools_regularly()):
+        runs = orchestrator.watch_runs(watch, interval_seconds=settings.DISPATCH_INTERVAL_SECONDS)
+        with beside(_listen(redis, watch, runs), runs.stand(), sample_pools_regularly()):
             await watch.stand()
 
 
@@ -42,12 +44,14 @@ def beside(*work: Any) -> Iterator[None]:
             task.cancel()
 
 
-async def _listen(redis: Any, watch: Watch) -> None:
+async def _listen(redis: Any, watch: Watch, runs: RunsWatch) -> None:
     async with open_sibling(redis, max_connections=1) as own:
         while True:
             try:
                 async for stage in nudges(own):
-                    watch.ask(stage)
+                    if stage is not None:
+                        watch.ask(stage)
+                    runs.hear(stage)
             except (RedisError, OSError) as error:
                 logger.warning("nudges_not_heard", extra={"reason": type(error).__name__})
             await asyncio.sleep(RECONNECT_SECONDS)

@@ -5,6 +5,7 @@ from typing import Final
 from ml_shared.errors import (
     DeadlineError,
     ForbiddenError,
+    InvalidError,
     RateLimitedError,
     TooLargeError,
     UnavailableError,
@@ -109,10 +110,40 @@ class EncryptedError(UnsupportedError):
     code = "encrypted"
 
 
+class NotAListError(UnsupportedError):
+    """What was to name URLs is no sitemap, no feed and no page that names feeds."""
+
+    code = "not_a_list"
+
+
 class NoIndexError(ForbiddenError):
     """The page asks robots not to index it."""
 
     code = "noindex"
+
+
+class RendererNotConfiguredError(InvalidError):
+    """The page was to be rendered, and there is no renderer here."""
+
+    code = "renderer_not_configured"
+
+
+class RendererUnavailableError(UnavailableError):
+    """The renderer does not answer, or all its browsers are in use; later it will work."""
+
+    code = "renderer_unavailable"
+
+
+class RenderError(UnsupportedError):
+    """The page's browser crashed, or took more memory or time than a page may have."""
+
+    code = "render_failed"
+
+
+class RenderTimeoutError(DeadlineError):
+    """What the page is made of did not come in time, and it has no text without."""
+
+    code = "render_timeout"
 
 
 class ExtractionError(UnsupportedError):

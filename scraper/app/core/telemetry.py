@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -29,6 +30,7 @@ ROBOTS_SPAN: Final = "scrape.robots"
 WAIT_SPAN: Final = "scrape.wait"
 REQUEST_SPAN: Final = "scrape.request"
 EXTRACT_SPAN: Final = "scrape.extract"
+RENDER_SPAN: Final = "scrape.render"
 # a fetch is made of the three before the last: leave, a turn and a request for each hop
 
 SUCCESS: Final = "success"
@@ -44,6 +46,14 @@ OUTCOMES: Final = (
     *sorted(error.code for error in vars(errors).values() if getattr(error, "__module__", "") == errors.__name__),
 )
 """What can become of a page."""
+
+RENDER_OUTCOMES: Final = (
+    SUCCESS,
+    CANCELLED,
+    OTHER,
+    *sorted(error.code for error in (errors.RenderError, errors.RendererUnavailableError, errors.PageTooLargeError)),
+)
+"""What can become of rendering one."""
 
 _LABELS: Final = ["request_mode", "operation"]
 PAGES: Final = Counter(
@@ -72,9 +82,29 @@ EXTRACT_SECONDS: Final = Histogram(
     _LABELS,
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
 )
+RENDER_SECONDS: Final = Histogram(
+    "ml_scrape_render_duration_seconds",
+    "Time to render a page or to fail to, the waits for a browser and for its hosts' paces included.",
+    _LABELS,
+    buckets=(0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
+)
+RENDERS: Final = Counter(
+    "ml_scrape_renders", "Pages that a browser was to build, by what became of that.", ["outcome", *_LABELS]
+)
+RENDER_REQUESTS: Final = Counter(
+    "ml_scrape_render_requests", "Requests that rendered pages made, by what became of them.", ["outcome", *_LABELS]
+)
 ROBOTS_DENIALS: Final = Counter(
     "ml_scrape_robots_denials", "Pages that were not fetched because the site's robots.txt asks not to.", _LABELS
 )
+
+
+class PartOutcome(StrEnum):
+    """What becomes of a request that a rendered page makes."""
+
+    FETCHED = "fetched"
+    FAILED = "failed"
+    REFUSED = "refused"
 
 
 @lru_cache(maxsize=256)
@@ -88,7 +118,9 @@ def _of(metric: Metric, mode: RequestMode) -> Metric:
 
 
 start_at_zero(PAGES, OUTCOMES, RequestMode, [Operation.WRITE])
-for _metric in (PAGE_BYTES, BYTES, FETCH_SECONDS, EXTRACT_SECONDS, ROBOTS_DENIALS):
+start_at_zero(RENDERS, RENDER_OUTCOMES, RequestMode, [Operation.WRITE])
+start_at_zero(RENDER_REQUESTS, PartOutcome, RequestMode, [Operation.WRITE])
+for _metric in (PAGE_BYTES, BYTES, FETCH_SECONDS, EXTRACT_SECONDS, RENDER_SECONDS, ROBOTS_DENIALS):
     start_at_zero(_metric, RequestMode, [Operation.WRITE])
 
 
@@ -127,6 +159,28 @@ def extracting(visit: "Visit") -> Iterator[None]:
     """Tell of turning a page into text."""
     with visit_span(EXTRACT_SPAN, visit), _of(EXTRACT_SECONDS, visit.mode).time():
         yield
+
+
+@contextmanager
+def rendering(visit: "Visit") -> Iterator[None]:
+    """Tell of rendering a page, and count what came over the network for it."""
+    before = visit.bytes_received
+    outcome = SUCCESS
+    with visit_span(RENDER_SPAN, visit), _of(RENDER_SECONDS, visit.mode).time():
+        try:
+            yield
+        except BaseException as error:
+            outcome = failure_code(error)
+            raise
+        finally:
+            _of(BYTES, visit.mode).inc(visit.bytes_received - before)
+            told = outcome if outcome in RENDER_OUTCOMES else OTHER
+            RENDERS.labels(told, visit.mode, Operation.WRITE).inc()
+
+
+def count_part(outcome: PartOutcome, mode: RequestMode) -> None:
+    """Count a request that a rendered page made."""
+    RENDER_REQUESTS.labels(outcome, mode, Operation.WRITE).inc()
 
 
 @dataclass

@@ -14,9 +14,9 @@ from ml_shared.queues.results import ResultStore
 from ml_shared.storage.redis_client import open_redis
 from ml_shared.worker.celery import build_celery_app
 
-SOFT_TIME_LIMIT_SECONDS: Final = 60
-# a page's 20 s on the network, 15 s for its text, and turns to wait for on the way
-TIME_LIMIT_SECONDS: Final = 75
+SOFT_TIME_LIMIT_SECONDS: Final = 105
+# a page's 20 s on the network, 15 s for its text, for one that is rendered 30 s and its text once more, and turns to wait for
+TIME_LIMIT_SECONDS: Final = 120
 
 
 @dataclass(frozen=True)

@@ -25,15 +25,15 @@ CHUNKS_AT_ONCE: Final = 500
 # it known which row to update. unnest() flattens nested arrays, so headings travel as JSON, and the terms' numbers as one
 # array with the places in it where a chunk's begin and end.
 ADD_DOCUMENT: Final = f"""
-WITH corpus AS MATERIALIZED ({OPEN_CORPUS.format(others="$35")}), claimed AS (
+WITH corpus AS MATERIALIZED ({OPEN_CORPUS.format(others="$37")}), claimed AS (
     INSERT INTO documents ({CLAIM_VALUES.columns}, chunk_count, token_count, indexed_at, terms_version)
-    SELECT owner, name, {CLAIM_VALUES.placeholders}, $19, $20, now(), {VERSION} FROM corpus
+    SELECT owner, name, {CLAIM_VALUES.placeholders}, $21, $22, now(), {VERSION} FROM corpus
     ON CONFLICT (owner, corpus, url) DO NOTHING
     RETURNING id
 ), new AS MATERIALIZED (
     SELECT nextval('chunks_id_seq') AS id, given.* FROM unnest(
-        $21::int[], $22::int[], $23::int[], $24::int[], $25::bytea[], $26::text[], $27::text[], $28::halfvec[],
-        $29::int[], $30::bigint[], $31::int[], $32::int[]
+        $23::int[], $24::int[], $25::int[], $26::int[], $27::bytea[], $28::text[], $29::text[], $30::halfvec[],
+        $31::int[], $32::bigint[], $33::int[], $34::int[]
     ) AS given (chunk_index, start_offset, end_offset, token_count, text_hash, text, heading_path, embedding,
                 length, digest, first, last)
 ), added AS (
@@ -49,13 +49,13 @@ WITH corpus AS MATERIALIZED ({OPEN_CORPUS.format(others="$35")}), claimed AS (
     SELECT $1, $2, claimed.id, new.id, $6, new.embedding FROM claimed, new
 ), said AS (
     INSERT INTO chunk_terms (owner, corpus, document_id, id, length, digest, numbers)
-    SELECT $1, $2, claimed.id, new.id, new.length, new.digest, ($33::bigint[])[new.first : new.last] FROM claimed, new
+    SELECT $1, $2, claimed.id, new.id, new.length, new.digest, ($35::bigint[])[new.first : new.last] FROM claimed, new
 )
-UPDATE corpora SET live = true, document_count = document_count + 1, chunk_count = chunk_count + $19,
-                   token_count = token_count + $20, model_id = $6, updated_at = now(),
-                   languages = {LANGUAGES.format("$34")}
+UPDATE corpora SET live = true, document_count = document_count + 1, chunk_count = chunk_count + $21,
+                   token_count = token_count + $22, model_id = $6, updated_at = now(),
+                   languages = {LANGUAGES.format("$36")}
 FROM claimed, (SELECT count(*) AS chunks FROM added) AS counted
-WHERE corpora.owner = $1 AND corpora.name = $2 AND counted.chunks = $19
+WHERE corpora.owner = $1 AND corpora.name = $2 AND counted.chunks = $21
 RETURNING claimed.id
 """  # noqa: S608 - column names and places of our own
 

@@ -25,7 +25,17 @@ _DESCRIBED: Final = (
     *("title", "final_url", "canonical_url", "content_type", "language", "author", "published_at", "content_hash"),
     "fetched_at",
 )
-_RENEWED: Final = ("as_of", "submitted_at", "model_id", *_DESCRIBED, "metadata", "job_id", "trace_id")
+_RENEWED: Final = (
+    "as_of",
+    "submitted_at",
+    "model_id",
+    *_DESCRIBED,
+    "metadata",
+    "job_id",
+    "trace_id",
+    "chunking_hash",
+    "passage_prefix",
+)
 
 
 class _ClaimValues(NamedTuple):
@@ -42,7 +52,7 @@ CLAIM_VALUES: Final = _ClaimValues(
 
 # The row that it takes or makes is the lock that orders concurrent replaces of one document.
 CLAIM_DOCUMENT: Final = f"""
-WITH corpus AS MATERIALIZED ({OPEN_CORPUS.format(others="$19")})
+WITH corpus AS MATERIALIZED ({OPEN_CORPUS.format(others="$21")})
 INSERT INTO documents ({CLAIM_VALUES.columns})
 SELECT owner, name, {CLAIM_VALUES.placeholders} FROM corpus
 ON CONFLICT (owner, corpus, url) DO UPDATE SET {", ".join(f"{name} = EXCLUDED.{name}" for name in _RENEWED)}
@@ -56,7 +66,8 @@ RETURNING id, chunk_count, token_count, indexed_at IS NOT NULL AS was_live
 class DocumentWrite:
     """A version of a document that is to stand, if none newer does. `url` is the normal form.
 
-    A corpus that answers from one of `other_models` takes no vectors of this write's model.
+    A corpus that answers from one of `other_models` takes no vectors of this write's model. `chunking_hash` and
+    `passage_prefix` are what its chunks were made with.
     """
 
     owner: str
@@ -69,11 +80,13 @@ class DocumentWrite:
     job_id: str | None
     trace_id: str | None
     other_models: Sequence[int] = ()
+    chunking_hash: str | None = None
+    passage_prefix: str = ""
 
     def claim_values(self, model: Model) -> tuple[Any, ...]:
         """The values of `CLAIM_VALUES`."""
         described = tuple(self.fields.get(name) for name in _DESCRIBED)
         return (
             self.owner, self.corpus, self.url, self.as_of, self.submitted_at, model.id,
-            *described, dict(self.metadata), self.job_id, self.trace_id,
+            *described, dict(self.metadata), self.job_id, self.trace_id, self.chunking_hash, self.passage_prefix,
         )  # fmt: skip

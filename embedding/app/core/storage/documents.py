@@ -17,6 +17,7 @@ from app.core.storage.pool import store_errors
 from app.core.storage.terms import write_terms
 from app.core.storage.vectors import FORGET_VECTORS, write_vectors
 from app.core.terms import VERSION, DocumentTerms
+from ml_shared.contracts.embedding import PageOutcome
 
 STORED_CHUNKS = """
 SELECT chunks.id, chunk_index, start_offset, end_offset, token_count, text_hash, heading_path, digest,
@@ -79,10 +80,24 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a replace did; `document_id` is `None` when a newer version, or a deletion, stood there."""
+    """What a replace did; `document_id` is `None` when a newer version, or a deletion, stood there.
+
+    `was_live`: the document could be searched before.
+    """
 
     document_id: UUID | None
     change: Difference
+    was_live: bool = False
+
+    @property
+    def outcome(self) -> PageOutcome | None:
+        """What became of the document: `None` if nothing was written."""
+        if self.document_id is None:
+            return None
+        if not self.was_live:
+            return PageOutcome.NEW
+        changed = self.change.added or self.change.moved or self.change.removed
+        return PageOutcome.CHANGED if changed else PageOutcome.UNCHANGED
 
 
 async def known_vectors(pool: asyncpg.Pool, write: DocumentWrite, model: Model, hashes: Sequence[bytes]) -> Known:
@@ -160,7 +175,7 @@ async def _replaced(
             model.id,
             terms.language,
         )
-        return Written(claimed["id"], change)
+        return Written(claimed["id"], change, claimed["was_live"])
 
 
 async def _replace_chunks(

@@ -48,7 +48,7 @@ ON CONFLICT DO NOTHING
 # Writers hold a key-share lock on the row from before they look which model it names, until their vectors are there
 LOCK_CORPUS: Final = "SELECT chunk_count FROM corpora WHERE owner = $1 AND name = $2 AND live FOR UPDATE"
 SWITCH_CORPUS: Final = """
-WITH documented AS (UPDATE documents SET model_id = $3 WHERE owner = $1 AND corpus = $2 AND indexed_at IS NOT NULL)
+WITH documented AS (UPDATE documents SET model_id = $3, passage_prefix = $4 WHERE owner = $1 AND corpus = $2 AND indexed_at IS NOT NULL)
 UPDATE corpora SET model_id = $3, updated_at = now() WHERE owner = $1 AND name = $2
 """
 SAMPLE: Final = """
@@ -134,11 +134,18 @@ async def switch(
     model: Model,
     embed: Callable[[Sequence[Text]], Awaitable[Sequence[HalfVector]]],
     most: int,
+    *,
+    prefix: str = "",
 ) -> bool:
     """Let a corpus answer from a model, if at most so many of its chunks have no vectors of it yet; return whether that was so.
 
     What is being written ends first, and what is written afterwards has the model's vectors: nobody finds half a corpus. The
     corpus' writers wait while its last texts are embedded, or one that is written to all the time would never change.
+
+    Parameters
+    ----------
+    prefix
+        What is put before a passage for that model.
     """
     with store_errors():
         async with pool.acquire() as connection, connection.transaction():
@@ -149,7 +156,7 @@ async def switch(
                 return False
             if lacking:
                 await add_vectors(connection, corpus, model, lacking, await embed(lacking))
-            await connection.execute(SWITCH_CORPUS, corpus.owner, corpus.name, model.id)
+            await connection.execute(SWITCH_CORPUS, corpus.owner, corpus.name, model.id, prefix)
     return True
 
 

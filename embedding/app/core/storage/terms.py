@@ -66,6 +66,20 @@ async def write_terms(
     await connection.copy_records_to_table("chunk_terms", columns=COLUMNS, records=records)
 
 
+async def renew_terms(connection: Any, key: tuple[str, str, UUID], *, title: str | None, tag: str | None) -> int:
+    """Make a document's words, as it stands, be those of this version under a title and a language; return its chunks.
+
+    Part of a transaction that has the document's row, and shares its corpus'.
+    """
+    rows = await connection.fetch(CHUNKS_OF, *key)
+    terms = DocumentTerms.of(*key[:2], title=title, tag=tag, texts=(row["text"] for row in rows))
+    stale = [(row["id"], _Stored(row)) for row in rows if row["digest"] != terms.digest(row["heading_path"])]
+    known = {row["id"] for row in rows if row["digest"] is not None}
+    await write_terms(connection, key, terms, stale, known=known)
+    await connection.execute(RENEWED, *key, VERSION, terms.language)
+    return len(rows)
+
+
 class _Stored:
     """A chunk as it stands."""
 
@@ -89,12 +103,4 @@ async def renew_document(pool: asyncpg.Pool) -> int | None:
             if older is None:
                 return None
             key = (older["owner"], older["corpus"], older["id"])
-            rows = await connection.fetch(CHUNKS_OF, *key)
-            terms = DocumentTerms.of(
-                *key[:2], title=older["title"], tag=older["language"], texts=(row["text"] for row in rows)
-            )
-            stale = [(row["id"], _Stored(row)) for row in rows if row["digest"] != terms.digest(row["heading_path"])]
-            known = {row["id"] for row in rows if row["digest"] is not None}
-            await write_terms(connection, key, terms, stale, known=known)
-            await connection.execute(RENEWED, *key, VERSION, terms.language)
-            return len(rows)
+            return await renew_terms(connection, key, title=older["title"], tag=older["language"])

@@ -10,9 +10,10 @@ from typing import Any
 import asyncpg
 
 from app.core.dispatch.hand_outs import HandOut
-from app.core.dispatch.pipeline import StageDefinition, behind
+from app.core.dispatch.pipeline import FIRST, StageDefinition, behind
 from app.core.dispatch.placement import Ended, by_lane, drop_lease, end, make_runnable, waiting_status
 from ml_shared.contracts.jobs import JobStatus
+from ml_shared.contracts.scraping import Render
 from ml_shared.names import Stage
 
 MATURE_BATCH = 500
@@ -20,7 +21,11 @@ MATURE_BATCH = 500
 LANE_BATCH = 500
 # how many hosts' lanes one pass opens at most
 
-_CLAIM = "SELECT * FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+_CLAIM = """
+SELECT claimed.*, more.render, more.upload
+FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS claimed CROSS JOIN LATERAL (
+    SELECT render, upload FROM jobs WHERE jobs.owner = claimed.owner AND jobs.id = claimed.id OFFSET 0) more
+"""
 # The first span of a hand-out is noted once it is under way: a later attempt's links to it.
 _QUEUED = """
 WITH handed AS (
@@ -93,7 +98,7 @@ async def claim(
     rows = await pool.fetch(
         _CLAIM,
         *(stage, definition.status, definition.by_host, waiting_status(definition), behind(stage), high_water),
-        *(in_flight, lease_seconds, MATURE_BATCH, LANE_BATCH, deadline_seconds),
+        *(in_flight, lease_seconds, MATURE_BATCH, LANE_BATCH, deadline_seconds, definition is FIRST),
     )
     return [
         HandOut(
@@ -106,6 +111,7 @@ async def claim(
             corpus_name=row["corpus_name"],
             metadata=row["metadata"],
             chunking=row["chunking"],
+            render=Render(row["render"]),
             document=row["document"],
             content_ref=row["content_ref"],
             as_of=row["as_of"],
@@ -113,6 +119,11 @@ async def claim(
             traceparent=row["traceparent"],
             earlier_traceparent=row["earlier_traceparent"],
             attempts=row["attempts"],
+            kind=row["kind"],
+            upload=row["upload"],
+            known=row["known"],
+            unchanged=row["unchanged"],
+            chunking_hash=row["chunking_hash"],
         )
         for row in rows
     ]

@@ -9,26 +9,17 @@ from uuid import UUID
 
 from ml_shared.contracts.chunking import ChunkRequest, ChunkResult, TextFormat
 from ml_shared.contracts.embedding import (
-    LINE_MAX_CHARACTERS,
-    TITLE_MAX_CHARACTERS,
     Document,
+    EmbedAction,
     EmbedHandOut,
     EnqueueEmbed,
     EnqueueEmbeds,
 )
-from ml_shared.contracts.scraping import EnqueueScrape, EnqueueScrapes, ScrapeHandOut, ScrapeResult
-from ml_shared.contracts.values import storable, uuid_of
+from ml_shared.contracts.jobs import JobKind
+from ml_shared.contracts.looks import described, kept
+from ml_shared.contracts.scraping import EnqueueScrape, EnqueueScrapes, Render, ScrapeHandOut, ScrapeResult
+from ml_shared.contracts.values import uuid_of
 from ml_shared.names import Stage
-from ml_shared.web.urls import URL_MAX_CHARACTERS
-
-_DOCUMENT_FIELDS: Final = {
-    "title", "final_url", "canonical_url", "content_type", "language", "author", "published_at", "content_hash",
-    "fetched_at",
-}  # fmt: skip
-_LONGEST: Final = {
-    "title": TITLE_MAX_CHARACTERS, "final_url": URL_MAX_CHARACTERS, "canonical_url": URL_MAX_CHARACTERS,
-    **dict.fromkeys(("content_type", "language", "author", "published_at", "content_hash"), LINE_MAX_CHARACTERS),
-}  # fmt: skip
 
 _NO_ATTEMPT: Final = UUID(int=0)
 
@@ -41,6 +32,16 @@ class HandOut:
     ----------
     attempts
         The number of this attempt, where the claim has started it.
+    kind
+        What the job is for: a page, or links to read.
+    known
+        What the page was known by when it was last indexed, if it was and that counts.
+    unchanged
+        Whether the page was found to be as it was known.
+    chunking_hash
+        Its settings of chunking, in one word.
+    upload
+        What was uploaded, of a job of that kind: its `ref` and its `type`.
     """
 
     owner: str
@@ -59,6 +60,12 @@ class HandOut:
     traceparent: str | None
     earlier_traceparent: str | None
     attempts: int | None = None
+    render: Render = Render.NEVER
+    kind: str = JobKind.PAGE
+    known: dict[str, Any] | None = None
+    unchanged: bool = False
+    chunking_hash: str | None = None
+    upload: dict[str, Any] | None = None
 
 
 class Page:
@@ -90,14 +97,29 @@ def attempt_of(text: str) -> UUID:
 
 def scrape_request(job: HandOut, _page: Page) -> EnqueueScrape:
     """Queue a fetch."""
-    return EnqueueScrape(url=job.url, **_stage_fields(job))
+    return EnqueueScrape(**_scrape_fields(job))
 
 
 def scrape_requests(handed: Sequence[tuple[HandOut, str | None]]) -> EnqueueScrapes:
     """Queue several fetches, each with what its trace goes on from."""
-    return EnqueueScrapes(
-        hand_outs=[ScrapeHandOut(url=job.url, traceparent=told, **_stage_fields(job)) for job, told in handed]
-    )
+    return EnqueueScrapes(hand_outs=[ScrapeHandOut(traceparent=told, **_scrape_fields(job)) for job, told in handed])
+
+
+def _scrape_fields(job: HandOut) -> dict[str, Any]:
+    if job.upload is not None:
+        uploaded = {"content_ref": job.upload["ref"], "upload_type": job.upload["type"]}
+        return {"url": job.url, **uploaded, **_stage_fields(job)}
+    # what a site says of a page as it sends it is not what a browser makes of it: that is known by its text alone
+    known = (job.known or {}) if job.render is Render.NEVER else {}
+    etag = known.get("etag")
+    return {
+        "url": job.url,
+        "render": job.render,
+        "if_none_match": etag,
+        "if_modified_since": None if etag else known.get("last_modified"),
+        **({"purpose": JobKind.LINKS.value} if job.kind == JobKind.LINKS else {}),
+        **_stage_fields(job),
+    }
 
 
 def chunk_request(job: HandOut, page: Page) -> ChunkRequest:
@@ -127,19 +149,7 @@ def chunk_stats(result: ChunkResult, page: Page) -> dict[str, Any]:
     pydantic.ValidationError
         If the kept page is not a `ScrapeResult`.
     """
-    document = page.scraped.model_dump(mode="json", include=_DOCUMENT_FIELDS)
-    return {"chunks": len(result.chunks), "tokens": result.token_total, "document": _kept(document)}
-
-
-def _kept(document: dict[str, Any]) -> dict[str, Any]:
-    """Return what a page says of itself as a corpus keeps it: an author of a megabyte is no reason to lose the page."""
-    kept = dict(document)
-    for name, most in _LONGEST.items():
-        value = document.get(name)
-        if isinstance(value, str):
-            # of a URL a part is another URL
-            kept[name] = None if name.endswith("_url") and len(value) > most else storable(value[:most])
-    return kept
+    return {"chunks": len(result.chunks), "tokens": result.token_total, "document": described(page.scraped)}
 
 
 def embed_request(job: HandOut, _page: Page) -> EnqueueEmbed:
@@ -165,12 +175,24 @@ def embed_requests(handed: Sequence[tuple[HandOut, str | None]]) -> EnqueueEmbed
 
 
 def _embed_fields(job: HandOut) -> dict[str, Any]:
+    action = _action_of(job)
+    document = {**kept(job.document), "url": job.url, "metadata": job.metadata}
+    if action is EmbedAction.TOUCH:
+        document["content_hash"] = (job.known or {}).get("content_hash")
     return {
+        "action": action,
         "corpus_name": job.corpus_name,
-        "document": Document.model_validate({**_kept(job.document), "url": job.url, "metadata": job.metadata}),
-        "content_ref": job.content_ref,
+        "document": Document.model_validate(document),
+        "chunking_hash": None if action is EmbedAction.REMOVE else job.chunking_hash,
+        "content_ref": job.content_ref if action is EmbedAction.INDEX else None,
         **_stage_fields(job),
     }
+
+
+def _action_of(job: HandOut) -> EmbedAction:
+    if job.kind == JobKind.REMOVE:
+        return EmbedAction.REMOVE
+    return EmbedAction.TOUCH if job.unchanged else EmbedAction.INDEX
 
 
 def _stage_fields(job: HandOut) -> dict[str, Any]:

@@ -62,6 +62,7 @@ PIPELINE: Final = (
     StageDefinition(Stage.EMBEDDING, Service.EMBEDDING, embed_request, embed_requests),
 )
 FIRST: Final = PIPELINE[0]
+LAST: Final = PIPELINE[-1]
 _BY_STAGE: Final = {definition.stage: definition for definition in PIPELINE}
 
 

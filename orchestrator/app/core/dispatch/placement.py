@@ -15,19 +15,20 @@ from ml_shared.contracts.jobs import JobStatus
 from ml_shared.names import Stage
 
 _WAIT = """
-UPDATE jobs SET stage = $3, status = $4, placement = 'waiting', not_before = $5, waiting_since = now()
+UPDATE jobs SET stage = $3, status = $4, placement = 'waiting', not_before = $5, waiting_since = now(), put_off_code = $6
 WHERE owner = $1 AND id = $2
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a job ended, and how many seconds after it was submitted."""
+    """How a job ended, and how many seconds after it was submitted; `searchable`: whether its page can be found now."""
 
     status: JobStatus
     seconds: float
     code: str | None = None
     failed_stage: Stage | None = None
+    searchable: bool = True
 
 
 def by_lane(jobs: Iterable[Any]) -> list[Any]:
@@ -59,10 +60,10 @@ async def make_runnable(connection: Any, job: Any, stage: Stage) -> None:
     )
 
 
-async def make_wait(connection: Any, job: Any, stage: Stage, until: datetime) -> None:
-    """Let a job wait until a time; the pass after it makes it runnable."""
+async def make_wait(connection: Any, job: Any, stage: Stage, until: datetime, code: str) -> None:
+    """Let a job wait until a time, for the reason of that code; the pass after it makes it runnable."""
     status = waiting_status(definition_of(stage))
-    await connection.execute(_WAIT, job["owner"], job["id"], stage, status, until)
+    await connection.execute(_WAIT, job["owner"], job["id"], stage, status, until, code)
 
 
 async def end(

@@ -114,12 +114,20 @@ def _view(row: Any) -> JobView:
         )
     return JobView(
         job_id=str(row["id"]),
+        kind=row["kind"],
         url=row["url"],
         corpus_name=row["corpus_name"],
         status=status,
+        outcome=row["outcome"],
         waiting=None if status in ENDED else _waiting(row),
         stages=sorted((_stage_view(*stage) for stage in row["stages"]), key=lambda view: _ORDER[view.stage]),
-        counts=JobCounts(bytes=row["bytes"], chunks=row["chunks"], tokens=row["tokens"]),
+        counts=JobCounts(
+            bytes=row["bytes"],
+            chunks=row["chunks"],
+            tokens=row["tokens"],
+            saved_bytes=row["saved_bytes"],
+            saved_chunks=row["saved_chunks"],
+        ),
         extraction=row["extraction"],
         error=failure,
         metadata=row["metadata"],

@@ -12,13 +12,16 @@ import asyncpg
 from app.core.errors import BatchNotFoundError, JobNotFoundError, NotRetryableError
 from app.core.jobs.batches import insert_traced
 from app.core.jobs.inserting import Asked, NewBatch, NewJob, insert_jobs
+from app.core.jobs.removing import insert_removals
 from ml_shared.contracts.batches import BatchJob, BatchRetried
-from ml_shared.contracts.jobs import JobRetried, JobStatus
+from ml_shared.contracts.jobs import JobKind, JobRetried, JobStatus
+from ml_shared.contracts.scraping import Render
 
 RETRYABLE: Final = (JobStatus.FAILED, JobStatus.CANCELLED)
 
 _LOCK_JOB = """
-SELECT id, url, host, status, corpus_name, metadata, chunking FROM jobs WHERE owner = $1 AND id = $2 FOR NO KEY UPDATE
+SELECT id, url, document_url, host, status, kind, corpus_name, crawl_id, run, metadata, chunking, render, afresh FROM jobs
+WHERE owner = $1 AND id = $2 FOR NO KEY UPDATE
 """
 _RETRY_OF_JOB = "SELECT id FROM jobs WHERE owner = $1 AND retry_of = $2"
 _LOCK_FAILED = """
@@ -26,7 +29,7 @@ SELECT 1 FROM jobs WHERE owner = $1 AND batch_id = $2 AND status = 'failed' ORDE
 """
 # a statement after the locks: one that waited for them would not see what was tried again meanwhile
 _FAILED = """
-SELECT id, url, host, corpus_name, metadata, chunking FROM jobs
+SELECT id, url, document_url, host, corpus_name, metadata, chunking, render, afresh FROM jobs
 WHERE owner = $1 AND batch_id = $2 AND status = 'failed'
   AND NOT EXISTS (SELECT 1 FROM jobs AS again WHERE again.owner = $1 AND again.retry_of = jobs.id)
 ORDER BY tag
@@ -66,8 +69,15 @@ async def retry(
             return _retried(known, job_id), False
         if old["status"] not in RETRYABLE:
             raise NotRetryableError(f"the job is {old['status']}; what failed or was cancelled can be tried again")
-        new = NewJob(uuid.uuid4(), old["url"], old["host"], traceparent, job_id)
-        await insert_jobs(connection, owner, [new], _asked(old), max_open_jobs=max_open_jobs)
+        if old["kind"] == JobKind.UPLOAD:
+            raise NotRetryableError("what was uploaded is not kept after its job has ended; send the document again")
+        new = NewJob(uuid.uuid4(), old["url"], old["host"], traceparent, job_id, old["document_url"])
+        if old["kind"] == JobKind.REMOVE:
+            await insert_removals(
+                connection, owner, old["corpus_name"], [new], crawl_id=old["crawl_id"], run=old["run"]
+            )
+        else:
+            await insert_jobs(connection, owner, [new], _asked(old), max_open_jobs=max_open_jobs)
     return _retried(new.id, job_id), True
 
 
@@ -100,7 +110,7 @@ async def retry_batch(
         if not failed:
             return await _retried_before(connection, owner, batch_id), False
         batch = NewBatch(uuid.uuid4(), batch_id)
-        jobs = [NewJob(uuid.uuid4(), old["url"], old["host"], None, old["id"]) for old in failed]
+        jobs = [NewJob(uuid.uuid4(), old["url"], old["host"], None, old["id"], old["document_url"]) for old in failed]
         await insert_traced(connection, owner, jobs, _asked(failed[0]), max_open_jobs=max_open_jobs, batch=batch)
     told = [BatchJob(job_id=str(job.id), url=job.url) for job in jobs]
     return BatchRetried(batch_id=str(batch.id), retry_of=str(batch_id), jobs=told), True
@@ -120,4 +130,4 @@ def _retried(new: UUID, old: UUID) -> JobRetried:
 
 def _asked(old: Any) -> Asked:
     """Return what was asked of a job: jobs of one batch were asked the same."""
-    return Asked(old["corpus_name"], old["metadata"], old["chunking"])
+    return Asked(old["corpus_name"], old["metadata"], old["chunking"], Render(old["render"]), old["afresh"])

@@ -22,24 +22,24 @@ PAUSED = Reading(
 )
 
 # the reasons of `reading._waiting`
-_JOBS = """
-SELECT jobs.status,
-    CASE
+REASON = """CASE
         WHEN placement = 'leased' AND (phase IS NULL OR leases.expires_at < now()) THEN 'lease'
         WHEN placement = 'leased' AND phase = 'run' THEN 'running'
         WHEN placement = 'leased' THEN 'queued'
         WHEN placement = 'waiting' OR stages.paused_until > now() THEN 'upstream'
         WHEN placement = 'parked' AND (lanes.holder IS NOT NULL OR lanes.next_at > now()) THEN 'host_delay'
         ELSE 'queued'
-    END AS reason,
-    count(*) AS jobs,
-    extract(epoch FROM now() - min(submitted_at))::float8 AS oldest_seconds
-FROM jobs
+    END"""
+WITH_REASON = """jobs
 LEFT JOIN leases ON leases.owner = jobs.owner AND leases.job_id = jobs.id
 LEFT JOIN stages ON stages.stage = jobs.stage
-LEFT JOIN lanes ON lanes.host = jobs.host AND jobs.placement = 'parked'
+LEFT JOIN lanes ON lanes.host = jobs.host AND jobs.placement = 'parked'"""
+_JOBS = f"""
+SELECT jobs.status, {REASON} AS reason, count(*) AS jobs,
+    extract(epoch FROM now() - min(submitted_at))::float8 AS oldest_seconds
+FROM {WITH_REASON}
 WHERE placement <> 'ended' GROUP BY 1, 2
-"""
+"""  # noqa: S608
 _OWNERS = """
 SELECT (SELECT count(DISTINCT owner) FROM jobs WHERE placement <> 'ended' AND placement <> 'leased') AS waiting,
        coalesce((SELECT max(jobs) / sum(jobs) FROM (SELECT count(*) AS jobs FROM leases GROUP BY owner) shares), 0)::float8

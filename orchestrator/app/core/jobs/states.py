@@ -55,6 +55,18 @@ class Guard(StrEnum):
 
     LAST_STAGE = "it is in the last stage"
     NO_ATTEMPT_LEFT = "it has had all its attempts"
+    NEVER_STARTED = "nobody has started it in this stage"
+    UNCHANGED = "its page is as it was known"
+    CONTENT_MISSING = "what it was to work on is gone: `content_missing`"
+
+
+class Where(StrEnum):
+    """In which stage a job is after a move."""
+
+    HERE = ""
+    NEXT = "in the next stage"
+    LAST = "in the last stage"
+    FIRST = "in the first stage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +75,8 @@ class Move:
 
     Attributes
     ----------
-    next_stage
-        Whether the job is in the stage that follows afterwards.
+    where
+        The stage that the job is in afterwards.
     """
 
     state: State
@@ -72,7 +84,7 @@ class Move:
     then: State
     effect: str
     guard: Guard | None = None
-    next_stage: bool = False
+    where: Where = Where.HERE
 
 
 _GIVE_UP: Final = "ends: `stage_timeout`"
@@ -82,7 +94,23 @@ def _reported(state: State) -> tuple[Move, ...]:
     """What ends an attempt, whether or not it ever said that it had started."""
     return (
         Move(state, Event.SUCCESS, State.COMPLETED, "ends; its lane is free", Guard.LAST_STAGE),
-        Move(state, Event.SUCCESS, State.WAITING, "its result is kept", next_stage=True),
+        Move(
+            state,
+            Event.SUCCESS,
+            State.WAITING,
+            "what it is known by is kept; its document is to be touched",
+            Guard.UNCHANGED,
+            Where.LAST,
+        ),
+        Move(state, Event.SUCCESS, State.WAITING, "its result is kept", where=Where.NEXT),
+        Move(
+            state,
+            Event.DEFERRED,
+            State.WAITING,
+            "its page is fetched again, whatever was known of it; of a touch it counts no attempt",
+            Guard.CONTENT_MISSING,
+            Where.FIRST,
+        ),
         Move(state, Event.DEFERRED, State.FAILED, "ends with the reason", Guard.NO_ATTEMPT_LEFT),
         Move(
             state, Event.DEFERRED, State.WAITING, "not before the time that it gives; a busy host's lane waits instead"
@@ -122,6 +150,8 @@ MOVES: Final = (
     Move(State.LOST, Event.CLAIMED, State.HANDED_OUT, "a new attempt: reports of the one before are stale"),
     Move(State.LOST, Event.STARTED, State.FAILED, _GIVE_UP, Guard.NO_ATTEMPT_LEFT),
     Move(State.LOST, Event.STARTED, State.RUNNING, "delivered again: one more attempt counts"),
+    Move(State.LOST, Event.RUNNING, State.LOST, "the worker is told to abandon", Guard.NEVER_STARTED),
+    Move(State.LOST, Event.COMMITTING, State.LOST, "the worker is told to abandon", Guard.NEVER_STARTED),
     Move(State.LOST, Event.RUNNING, State.RUNNING, "the lease is taken up again, until the stage's deadline"),
     Move(State.LOST, Event.COMMITTING, State.COMMITTING, "the lease is taken up again; can't be cancelled any more"),
     *_reported(State.LOST),
@@ -142,6 +172,6 @@ def markdown() -> str:
     lines = ["| state | |", "|---|---|", *(f"| {state} | {meaning} |" for state, meaning in MEANING.items()), ""]
     lines += ["| in | when | if | then | effect |", "|---|---|---|---|---|"]
     for move in MOVES:
-        then = f"{move.then}, in the next stage" if move.next_stage else move.then
+        then = f"{move.then}, {move.where}" if move.where else move.then
         lines.append(f"| {move.state} | {move.event} | {move.guard or ''} | {then} | {move.effect} |")
     return "\n".join(lines) + "\n"

@@ -13,8 +13,9 @@ from uuid import UUID
 import asyncpg
 from pydantic import ValidationError
 
+from app.core.crawls.taking import CrawledPage, hash_elsewhere, take_links
 from app.core.dispatch.hand_outs import HandOut, attempt_of
-from app.core.dispatch.pipeline import FIRST, StageDefinition, after
+from app.core.dispatch.pipeline import FIRST, LAST, StageDefinition, after
 from app.core.dispatch.placement import (
     Ended,
     drop_lease,
@@ -25,6 +26,7 @@ from app.core.dispatch.placement import (
     waiting_status,
 )
 from app.core.errors import JobNotFoundError
+from ml_shared.contracts.embedding import PageOutcome
 from ml_shared.contracts.jobs import (
     CallbackAnswer,
     CallbackStatus,
@@ -33,6 +35,7 @@ from ml_shared.contracts.jobs import (
     ProgressReport,
     StageCallback,
 )
+from ml_shared.contracts.looks import Look
 from ml_shared.contracts.scraping import Extraction
 from ml_shared.names import Stage
 
@@ -57,7 +60,7 @@ BACKOFF_BASE_SECONDS: Final = 5.0
 _CLOSE_ATTEMPT = """
 UPDATE jobs SET attempt_open = false, committing = false
 WHERE id = $1 AND stage = $2 AND attempt_id = $3 AND attempt_open AND placement <> 'ended'
-RETURNING owner, id, host, tag, url, content_ref
+RETURNING owner, id, host, tag, url, content_ref, unchanged
 """
 _KNOWN = """
 SELECT jobs.owner, job_stages.finished_attempt FROM jobs
@@ -78,9 +81,16 @@ RETURNING extract(epoch FROM now() - first_deferred_at)::float8 AS deferred_seco
 """
 _PROGRESS = "SELECT verdict, ended_seconds FROM report_progress($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 _SUCCESS = """
-SELECT attempts, run_seconds, ended_seconds
-FROM take_success($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+SELECT attempts, run_seconds, ended_seconds, next_stage, saved_bytes
+FROM take_success($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
 """
+_TAKE_PAGE = """
+SELECT attempts, run_seconds, ended_seconds, next_stage, saved_bytes
+FROM take_page($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+    $24, $25)
+"""
+# what is known of the page is not of its document: it is fetched, and counts as if nothing were known of it
+_START_AFRESH = "UPDATE jobs SET afresh = true, unchanged = false, known = NULL WHERE owner = $1 AND id = $2"
 _ACCEPTED: Final = "accepted"
 
 
@@ -113,6 +123,15 @@ class StageRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """What a completed job came to, and what it did not cost: bytes that were not fetched, chunks that were not embedded."""
+
+    outcome: PageOutcome | None
+    bytes: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """What a report did.
 
@@ -126,12 +145,15 @@ class Transition:
         How the job ended, if it did.
     stage_run
         The attempt that the report ended, if it did.
+    saved
+        What the job came to, if it is completed.
     """
 
     answer: CallbackAnswer
     next_stage: Stage | None = None
     ended: Ended | None = None
     stage_run: StageRun | None = None
+    saved: Saved | None = None
 
 
 async def _answer_late(connection: Any, job_id: UUID, stage: Stage, attempt_id: UUID) -> Transition:
@@ -151,6 +173,7 @@ async def complete(
     limits: Limits,
     *,
     traceparent: str | None = None,
+    crawled: CrawledPage | None = None,
 ) -> Transition:
     """Take a stage's result: the job moves on, waits, or ends.
 
@@ -158,6 +181,8 @@ async def complete(
     ----------
     traceparent
         Of a stage that runs in the pass itself: the hand-out's own span, which `queued` keeps of the others.
+    crawled
+        What the first stage's result means for the run that the job is of, if it is of one.
 
     Raises
     ------
@@ -165,6 +190,8 @@ async def complete(
         If there is no such job.
     """
     stage, attempt_id = definition.stage, attempt_of(callback.attempt_id)
+    if callback.status is CallbackStatus.SUCCESS and crawled is not None:
+        return await _take_page(pool, job_id, definition, callback, attempt_id, crawled)
     if callback.status is CallbackStatus.SUCCESS:
         return await _succeed(pool, job_id, definition, callback, attempt_id, traceparent)
     async with pool.acquire() as connection, connection.transaction():
@@ -192,7 +219,9 @@ async def _succeed(
 ) -> Transition:
     following, stats = after(definition.stage), callback.stats
     first = definition.stage is FIRST.stage
-    document = None if first else stats.get("document")
+    look = _look(stats) if first else None
+    document = look.document if look else stats.get("document")
+    outcome, saved_chunks = (None, None) if following else (_outcome(stats), _count(stats, "reused"))
     done = await pool.fetchrow(
         _SUCCESS,
         *(job_id, definition.stage, attempt_id, first, definition.by_host, definition.read_answer is not None),
@@ -201,13 +230,49 @@ async def _succeed(
         *(callback.content_ref, _count(stats, "bytes"), _extraction(stats) if first else None),
         *((None, None) if first else (_count(stats, "chunks"), _count(stats, "tokens"))),
         *(document if isinstance(document, dict) else None, traceparent),
+        look.model_dump(mode="json", exclude={"document"}) if look else None,
+        *(LAST.stage, waiting_status(LAST), outcome, saved_chunks, stats.get("superseded") is True),
     )
     if done is None:
         return await _answer_late(pool, job_id, definition.stage, attempt_id)
     return Transition(
         CallbackAnswer(),
-        next_stage=following.stage if following else None,
+        next_stage=Stage(done["next_stage"]) if done["next_stage"] else None,
         ended=None if following else Ended(JobStatus.COMPLETED, done["ended_seconds"]),
+        stage_run=StageRun(definition.stage, callback.status, done["run_seconds"], max(done["attempts"], 1)),
+        saved=None if following else Saved(outcome, done["saved_bytes"] or 0, saved_chunks or 0),
+    )
+
+
+async def _take_page(
+    pool: asyncpg.Pool,
+    job_id: UUID,
+    definition: StageDefinition,
+    callback: StageCallback,
+    attempt_id: UUID,
+    page: CrawledPage,
+) -> Transition:
+    """Take a page of a run: as any, unless it is not to be indexed; and what it leads to is in the frontier with it."""
+    following, stats = after(definition.stage), callback.stats
+    look = _look(stats) or Look(not_modified=page.not_modified)
+    async with pool.acquire() as connection, connection.transaction():
+        done = await connection.fetchrow(
+            _TAKE_PAGE,
+            *(job_id, definition.stage, attempt_id, definition.by_host, callback.host_next_at),
+            *((following.stage, waiting_status(following), following.by_host) if following else (None, None, False)),
+            *(callback.content_ref, _count(stats, "bytes"), _extraction(stats)),
+            *(page.crawl_id, page.run, page.url_hash, page.index, page.reason, page.detail),
+            *(hash_elsewhere(page), page.elsewhere, page.content_hash, page.not_modified),
+            *(look.document, look.model_dump(mode="json", exclude={"document"}), LAST.stage, waiting_status(LAST)),
+        )
+        if done is None:
+            return await _answer_late(connection, job_id, definition.stage, attempt_id)
+        await take_links(connection, page)
+    ended = done["ended_seconds"] is not None
+    return Transition(
+        CallbackAnswer(),
+        next_stage=Stage(done["next_stage"]) if done["next_stage"] else None,
+        ended=Ended(JobStatus.COMPLETED, done["ended_seconds"], searchable=False) if ended else None,
         stage_run=StageRun(definition.stage, callback.status, done["run_seconds"], max(done["attempts"], 1)),
     )
 
@@ -223,6 +288,21 @@ def _extraction(stats: dict[str, Any]) -> dict[str, Any] | None:
         return Extraction.model_validate(stats.get("extraction")).model_dump(mode="json")
     except ValidationError:
         return None
+
+
+def _look(stats: dict[str, Any]) -> Look | None:
+    """Return what a scraper tells of a page beside the page, if it is one that tells it."""
+    try:
+        return Look.model_validate(stats.get("look"))
+    except ValidationError:
+        return Look(not_modified=True) if stats.get("not_modified") is True else None
+
+
+def _outcome(stats: dict[str, Any]) -> PageOutcome | None:
+    try:
+        return PageOutcome(str(stats.get("outcome")))
+    except ValueError:
+        return None  # of an embedding service that does not tell it, or that did nothing
 
 
 async def _fail(connection: Any, job: Any, stage: Stage, callback: StageCallback) -> Transition:
@@ -242,14 +322,17 @@ async def _defer(
     connection: Any, job: Any, definition: StageDefinition, callback: StageCallback, limits: Limits
 ) -> Transition:
     code = callback.error_code or "upstream_error"
-    counted = code not in GIVEN_BACK
+    missing = code == CONTENT_MISSING and definition.stage is not FIRST.stage
+    # a touch that finds another document than was expected has done its work
+    counted = code not in GIVEN_BACK and not (missing and job["unchanged"])
     progress = await connection.fetchrow(_DEFER_STAGE, job["owner"], job["id"], definition.stage, 0 if counted else 1)
     if progress["deferred_seconds"] > limits.max_deferred_seconds or (
         counted and progress["attempts"] >= limits.max_attempts
     ):
         return await _fail(connection, job, definition.stage, callback)
-    if code == CONTENT_MISSING and definition.stage is not FIRST.stage:
-        # not a failure: what was kept is gone, so the page is fetched again
+    if missing:
+        # not a failure: what was kept is gone, or is not what stands in the corpus, so the page is fetched again
+        await connection.execute(_START_AFRESH, job["owner"], job["id"])
         await make_runnable(connection, job, FIRST.stage)
         return Transition(CallbackAnswer(), next_stage=FIRST.stage)
     seconds = callback.retry_after_seconds
@@ -261,7 +344,7 @@ async def _defer(
         await make_runnable(connection, job, definition.stage)
         await leave_lane(connection, job, callback.host_next_at or until)
     else:
-        await make_wait(connection, job, definition.stage, until)
+        await make_wait(connection, job, definition.stage, until, code)
         if definition.by_host:
             await leave_lane(connection, job, callback.host_next_at)
     return Transition(CallbackAnswer())

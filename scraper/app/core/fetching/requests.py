@@ -157,15 +157,13 @@ class Fetcher:
         self._timeouts = {"connect": connect_timeout_seconds}
         self._ssl_context = ssl_context
 
-    async def get(
-        self, url: str, budget: Budget, rule: BodyRule, validators: Mapping[str, str] | None = None
-    ) -> Answer:
+    async def get(self, url: str, budget: Budget, rule: BodyRule, headers: Mapping[str, str] | None = None) -> Answer:
         """Fetch a normalised URL.
 
         Parameters
         ----------
-        validators
-            Headers with which a site is told what we have already.
+        headers
+            Sent beside our own, or in place of them: what a site is told that we have already, or what a script asks for.
 
         Raises
         ------
@@ -179,7 +177,7 @@ class Fetcher:
         async with budget.spend():
             addresses = await self._guard.candidates(host, port)
             try:
-                return await self._exchange(url, parts.netloc, addresses, rule, budget, validators or {})
+                return await self._exchange(url, parts.netloc, addresses, rule, budget, headers or {})
             except httpcore.TimeoutException as error:
                 raise FetchTimeoutError(f"{parts.netloc} did not answer in time") from error
             except httpcore.ConnectError as error:
@@ -194,14 +192,14 @@ class Fetcher:
         addresses: Sequence[str],
         rule: BodyRule,
         budget: Budget,
-        validators: Mapping[str, str],
+        more: Mapping[str, str],
     ) -> Answer:
         target = httpcore.URL(url)
         connection = httpcore.AsyncHTTPConnection(
             origin=target.origin, ssl_context=self._ssl_context, network_backend=PinnedBackend(addresses)
         )
         # as bytes: a validator goes back letter by letter
-        sent = {"Host": netloc, **self._headers, **validators}
+        sent = {"Host": netloc, **self._headers, **more}
         headers = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
         async with (
             connection,

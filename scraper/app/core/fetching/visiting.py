@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE
@@ -18,7 +18,7 @@ from app.core.fetching.requests import Answer, BodyRule, Budget, Fetcher, origin
 from app.core.robots.rules import ROBOTS_MAX_BYTES, RobotsRules
 from app.core.robots.store import RobotsStore
 from app.core.telemetry import REQUEST_SPAN, ROBOTS_SPAN, WAIT_SPAN, visit_span
-from ml_shared.contracts.scraping import RobotsVerdict
+from ml_shared.contracts.scraping import Render, RobotsVerdict
 from ml_shared.errors import UpstreamError
 from ml_shared.names import RequestMode
 from ml_shared.web.errors import BlockedAddressError, BlockedPortError, DnsError, TlsError
@@ -37,6 +37,7 @@ _NO_WAY: Final = (BlockedAddressError, BlockedPortError, DnsError, InvalidUrlErr
 # if a robots.txt redirects to such a place that is no fault of the page's address, which is good
 _AskLeave = Callable[[str], Awaitable[float | None]]
 # raises if a URL may not be fetched, and returns the delay that its site asks for
+_Told = TypeVar("_Told")
 
 
 @dataclass
@@ -57,6 +58,8 @@ class Visit:
         Who waits for it.
     validators
         Headers that tell the page's host what we have of it: then it may say that the page is still that.
+    render
+        Whether a browser is to build the page.
     host_next_at
         When the submitted URL's host may be asked again; it is set whatever becomes of the visit.
     bytes_received
@@ -69,6 +72,7 @@ class Visit:
     queue_name: str | None = None
     caller: str = ""
     validators: Mapping[str, str] = field(default_factory=dict)
+    render: Render = Render.NEVER
     host_next_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     bytes_received: int = 0
 
@@ -119,15 +123,37 @@ class Visitor:
         self._page_rule = BodyRule(max_page_bytes, PAGE_MEDIA_TYPES)
         self._long_robots = asyncio.Lock()
 
-    async def read(self, visit: Visit) -> Page:
+    async def read(self, visit: Visit, rule: BodyRule | None = None) -> Page:
         """Fetch a visit's page, and follow its redirects.
+
+        Parameters
+        ----------
+        rule
+            Which bodies are read, and how far, where it is no page.
 
         Raises
         ------
         ServiceError
             With the codes of the scraper's contract.
         """
-        return await self._arrive(_Walk(visit, Budget(self._budget_seconds)), normalise_url(visit.url))
+        walk = _Walk(visit, Budget(self._budget_seconds), rule or self._page_rule)
+        return await self._arrive(walk, normalise_url(visit.url))
+
+    async def sitemaps(self, visit: Visit) -> tuple[RobotsVerdict, tuple[str, ...]]:
+        """Return what the robots.txt of a visit's site names as its sitemaps, as it is written there.
+
+        Raises
+        ------
+        ServiceError
+            With the codes of the scraper's contract.
+        """
+        walk = _Walk(visit, Budget(self._budget_seconds), self._page_rule)
+        url = normalise_url(visit.url)
+        try:
+            with visit_span(ROBOTS_SPAN, visit):
+                return await self._of_robots(walk, url, lambda rules: (rules.check(url), rules.sitemaps))
+        finally:
+            visit.bytes_received = walk.budget.bytes_received
 
     async def read_on(self, page: Page, url: str) -> Page:
         """Go where a page sends its reader: a redirect like any other, within what is left of the visit's.
@@ -144,6 +170,38 @@ class Visitor:
         """
         return await self._arrive(page.walk, url)
 
+    async def read_part(
+        self, page: Page, url: str, headers: Mapping[str, str], *, seconds: float, max_bytes: int
+    ) -> Answer:
+        """Fetch something that a page is made of: by its own site's robots.txt, in its host's turn. Redirects are answers.
+
+        Parameters
+        ----------
+        url
+            Normalised.
+        headers
+            Sent with it.
+        seconds
+            On the network.
+        max_bytes
+            Of its body.
+
+        Raises
+        ------
+        ServiceError
+            With the codes of the scraper's contract; `host_busy` says when its turn is.
+        """
+        visit = page.walk.visit
+        part = _Walk(visit, Budget(seconds), BodyRule(max_bytes))
+        try:
+            with visit_span(ROBOTS_SPAN, visit):
+                verdict = await self._verdict(part, url)
+            await self._wait_for_turn(part, host_of(url), Errand.PAGE, delay_seconds=verdict.crawl_delay, insist=False)
+            return await self._ask(part, url, part.rule, headers)
+        finally:
+            page.walk.budget.bytes_received += part.budget.bytes_received
+            visit.bytes_received = page.walk.budget.bytes_received
+
     async def _arrive(self, walk: "_Walk", url: str) -> Page:
         visit = walk.visit
         verdict: RobotsVerdict | None = None
@@ -157,7 +215,7 @@ class Visitor:
 
         try:
             left = self._max_redirects - walk.hops
-            answer = await self._follow(walk, url, self._page_rule, left, ask_leave)
+            answer = await self._follow(walk, url, walk.rule, left, ask_leave)
         finally:
             visit.bytes_received = walk.budget.bytes_received
         refuse_challenge(answer.status, answer.headers)
@@ -168,6 +226,10 @@ class Visitor:
         return Page(answer, verdict, walk)
 
     async def _verdict(self, walk: "_Walk", url: str) -> RobotsVerdict:
+        return await self._of_robots(walk, url, lambda rules: rules.check(url))
+
+    async def _of_robots(self, walk: "_Walk", url: str, told: Callable[[RobotsRules], _Told]) -> _Told:
+        """Return what the robots.txt of a URL's site says: of the URL, or of its sitemaps."""
         origin = origin_of(url)
 
         async def read() -> Answer:
@@ -183,9 +245,9 @@ class Visitor:
 
         file = await self._robots.file(origin, read)
         if len(file.text or "") <= _QUICK_ROBOTS_CHARACTERS:
-            return RobotsRules(file, self._agent).check(url)
+            return told(RobotsRules(file, self._agent))
         async with self._long_robots:
-            return await asyncio.to_thread(lambda: RobotsRules(file, self._agent).check(url))
+            return await asyncio.to_thread(lambda: told(RobotsRules(file, self._agent)))
 
     async def _follow(
         self, walk: "_Walk", url: str, rule: BodyRule, redirects: int, ask_leave: _AskLeave | None
@@ -201,17 +263,20 @@ class Visitor:
             elif host not in asked:  # where a robots.txt is moved within its host it is followed at once
                 await self._wait_for_turn(walk, host, Errand.ROBOTS, insist=host in walk.visited)
             asked.add(host)
-            with visit_span(REQUEST_SPAN, walk.visit) as span:
-                span.set_attribute(SERVER_ADDRESS, urlsplit(url).hostname or "")
-                validators = walk.visit.validators if ask_leave is not None else None
-                answer = await self._fetcher.get(url, walk.budget, rule, validators)
-                span.set_attribute(HTTP_RESPONSE_STATUS_CODE, answer.status)
-            await self._heed(walk, host, answer)
+            answer = await self._ask(walk, url, rule, walk.visit.validators if ask_leave is not None else {})
             if answer.status not in _REDIRECTS:
                 return answer
             url = _target(answer)
         most = self._max_redirects if ask_leave is not None else redirects
         raise TooManyRedirectsError(f"more than {most} redirects", retryable=False)
+
+    async def _ask(self, walk: "_Walk", url: str, rule: BodyRule, headers: Mapping[str, str]) -> Answer:
+        with visit_span(REQUEST_SPAN, walk.visit) as span:
+            span.set_attribute(SERVER_ADDRESS, urlsplit(url).hostname or "")
+            answer = await self._fetcher.get(url, walk.budget, rule, headers)
+            span.set_attribute(HTTP_RESPONSE_STATUS_CODE, answer.status)
+        await self._heed(walk, host_of(url), answer)
+        return answer
 
     async def _wait_for_turn(
         self, walk: "_Walk", host: str, errand: Errand, *, delay_seconds: float | None = None, insist: bool
@@ -241,8 +306,9 @@ class _Walk:
     `at` is the address that was asked for last, `hops` are the requests for the page, each redirect one more.
     """
 
-    def __init__(self, visit: Visit, budget: Budget) -> None:
+    def __init__(self, visit: Visit, budget: Budget, rule: BodyRule) -> None:
         self.budget = budget
+        self.rule = rule
         self.visited: set[str] = set()
         self.hops = 0
         self.visit = visit

@@ -1,0 +1,1 @@
+"""The client without its input and output: requests are made here and answers read; a transport carries them."""

@@ -1,0 +1,285 @@
+"""The client and the services' stored OpenAPI documents say the same, looked at from both sides."""
+
+import inspect
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from cloudcix_ml.core.effects import Done, Open, Request, Send, Steps
+from cloudcix_ml.core.session import Session
+from cloudcix_ml.models import corpora, crawls, jobs, search, service, webhooks
+from cloudcix_ml.models.base import Answered, Body, OpenEnum
+from cloudcix_ml.operations import batches, documents, services
+from cloudcix_ml.operations import corpora as corpora_operations
+from cloudcix_ml.operations import crawls as crawl_operations
+from cloudcix_ml.operations import jobs as job_operations
+from cloudcix_ml.operations import search as search_operations
+from cloudcix_ml.operations import webhooks as webhook_operations
+from documents import REPOSITORY, Route, document, route_of, routes, schema
+from pydantic import BaseModel
+
+ELSEWHERE_NAMED = {
+    jobs.Job: "JobView",
+    jobs.Batch: "BatchView",
+    crawls.Crawl: "CrawlView",
+    crawls.Run: "RunView",
+    crawls.Page: "PageView",
+    crawls.ScheduleView: "Schedule",
+    webhooks.Webhook: "WebhookView",
+    webhooks.Delivery: "DeliveryView",
+    corpora.Document: "DocumentView",
+    corpora.Chunk: "ChunkView",
+    search.SearchRequest: "SearchBody",
+    search.Hit: "SearchHit",
+    service.Check: "CheckAnswer",
+    service.Health: "HealthAnswer",
+}
+COMING = {crawls, webhooks}
+"""What other versions of the platform have: held to the documents as soon as these tell of it."""
+COMING_ROUTES = ("/crawls", "/webhooks", "/documents", "/map", "/stats")
+SERVICE_OF = {
+    jobs: "orchestrator",
+    crawls: "orchestrator",
+    webhooks: "orchestrator",
+    corpora: "embedding",
+    search: "embedding",
+    service: "orchestrator",
+}
+NOT_THE_CLIENTS = {
+    # single steps of the pipeline, and OpenAI's routes, which OpenAI's clients are for
+    *(("scraper", path) for path in ("/scrape", "/links", "/enqueue", "/results/{task_id}")),
+    ("chunking", "/chunk"),
+    *(("embedding", path) for path in ("/embed", "/enqueue", "/results/{task_id}")),
+    *(("embedding", path) for path in ("/v1/embeddings", "/v1/models", "/v1/models/{model_id}")),
+    *(
+        (name, path)
+        for name in ("orchestrator", "scraper", "chunking", "embedding")
+        for path in ("/health/live", "/metrics")
+    ),
+}
+MODELS = [
+    (model, name)
+    for module, name in SERVICE_OF.items()
+    for model in vars(module).values()
+    if inspect.isclass(model) and model.__module__ == module.__name__
+    if module not in COMING or ELSEWHERE_NAMED.get(model, model.__name__) in document(name)["components"]["schemas"]
+]
+
+
+def _schema_of(model: type[Any], service_name: str) -> Any:
+    return schema(service_name, ELSEWHERE_NAMED.get(model, model.__name__))
+
+
+def _form(part: dict[str, Any], definitions: dict[str, Any]) -> Any:
+    """What kind of value a schema asks for, its bounds and words left out."""
+    if "$ref" in part:
+        part = definitions[part["$ref"].rpartition("/")[2]]
+    if "const" in part:
+        return "string" if isinstance(part["const"], str) else "number"
+    if "anyOf" in part or "oneOf" in part or "allOf" in part:
+        several = [_form(one, definitions) for one in part.get("anyOf") or part.get("oneOf") or part["allOf"]]
+        return several[0] if len(several) == 1 else sorted(several, key=repr)
+    match part.get("type"):
+        case "array":
+            return [_form(part.get("items", {}), definitions), "…"]
+        case "object" if "properties" in part:
+            return sorted(part["properties"])
+        case "string" if part.get("format") == "uuid":
+            return "string"
+        case "string" if part.get("format") == "date-time":
+            return "date-time"
+        case kind:
+            return kind
+
+
+@pytest.mark.parametrize(("model", "service_name"), MODELS, ids=lambda one: getattr(one, "__name__", one))
+def test_a_model_has_the_fields_of_its_schema_and_no_others(model: type[Any], service_name: str) -> None:
+    theirs = _schema_of(model, service_name)
+    if issubclass(model, OpenEnum):
+        assert [member.value for member in model] == theirs["enum"]
+        return
+    assert issubclass(model, BaseModel)
+    ours = model.model_json_schema()
+    their_definitions = document(service_name)["components"]["schemas"]
+    assert sorted(ours["properties"]) == sorted(theirs["properties"])
+    for name, part in theirs["properties"].items():
+        here = ours["properties"][name]
+        mine, yours = _form(here, ours.get("$defs", {})), _form(part, their_definitions)
+        if issubclass(model, Body) and mine == sorted([yours, "null"], key=repr):
+            continue  # what may be left out here is None, and is then not sent
+        assert mine == yours, name
+
+
+@pytest.mark.parametrize(("model", "service_name"), MODELS, ids=lambda one: getattr(one, "__name__", one))
+def test_what_a_model_insists_on_is_always_there(model: type[Any], service_name: str) -> None:
+    required = set(_schema_of(model, service_name).get("required", []))
+    if issubclass(model, Answered):
+        assert set(model.model_json_schema().get("required", [])) <= required
+    elif issubclass(model, Body):
+        assert required - {name for name, field in model.model_fields.items() if field.is_required()} == set()
+
+
+def test_every_schema_that_a_route_of_the_clients_shows_has_a_model() -> None:
+    modelled = {(name, ELSEWHERE_NAMED.get(model, model.__name__)) for model, name in MODELS}
+    shown = set()
+    for route in routes():
+        if route.internal or (route.service, route.path) in NOT_THE_CLIENTS or "health" in route.path:
+            continue
+        if route.path.startswith(COMING_ROUTES) or route.path.endswith("/events"):
+            continue
+        parts = [route.schema_of_body(), *(route.schema_of_answer(status) for status in (200, 202))]
+        shown |= {(route.service, name) for part in parts for name in _named(part, route.service)}
+    assert shown - modelled == set()
+
+
+def _named(part: Any, service_name: str) -> set[str]:
+    """Every schema that one leads to."""
+    found: set[str] = set()
+    waiting = [part]
+    while waiting:
+        match waiting.pop():
+            case {"$ref": ref} if (name := ref.rpartition("/")[2]) not in found:
+                found.add(name)
+                waiting.append(schema(service_name, name))
+            case dict() as inner:
+                waiting.extend(value for key, value in inner.items() if key != "$ref")
+            case list() as several:
+                waiting.extend(several)
+    return found
+
+
+def _asked(operation: Any, **arguments: Any) -> Request:
+    """The first request of an operation."""
+    effect = Steps(operation(Session("http://x", None), **arguments)).begin()
+    assert isinstance(effect, Send | Open)
+    assert not isinstance(effect, Done)
+    return effect.request
+
+
+def _route(operation: Any, arguments: dict[str, Any]) -> Route | None:
+    request = _asked(operation, **arguments)
+    return route_of(request.method, request.path)
+
+
+OPERATIONS: list[tuple[Any, dict[str, Any]]] = [
+    (
+        job_operations.submit,
+        {"url": "https://x/", "metadata": {"a": 1}, "chunking": jobs.ChunkingOptions(max_tokens=99)},
+    ),
+    (job_operations.read, {"job_id": "j"}),
+    (
+        job_operations.list_all,
+        {
+            **dict.fromkeys(("status", "corpus_name", "batch_id", "host", "url_prefix", "error_code"), "x"),
+            **dict.fromkeys(("created_after", "ended_after"), "2026-01-01T00:00:00Z"),
+            "page_size": 5,
+        },
+    ),
+    (job_operations.cancel, {"job_id": "j"}),
+    (job_operations.retry, {"job_id": "j"}),
+    (batches.submit, {"urls": ["https://x/"], "metadata": {}, "chunking": jobs.ChunkingOptions()}),
+    (batches.read, {"batch_id": "b"}),
+    (batches.list_all, {"page_size": 5}),
+    (batches.cancel, {"batch_id": "b"}),
+    (batches.retry, {"batch_id": "b"}),
+    (corpora_operations.list_all, {"page_size": 5}),
+    (corpora_operations.read, {"name": "c"}),
+    (corpora_operations.delete, {"name": "c"}),
+    (documents.list_all, {"corpus_name": "c", "page_size": 5}),
+    (documents.read, {"corpus_name": "c", "document_id": "d"}),
+    (documents.chunks, {"corpus_name": "c", "document_id": "d", "page_size": 5}),
+    (documents.content, {"corpus_name": "c", "document_id": "d"}),
+    (documents.delete, {"corpus_name": "c", "document_id": "d"}),
+    (
+        search_operations.search,
+        {"query": "q", "corpus_name": "c", "filters": search.SearchFilters(metadata={}), "facets": ["a"], "top_k": 3},
+    ),
+    *((services.health, {"service": name}) for name in services.SERVICES),
+]
+THERE_SOON: list[tuple[Any, dict[str, Any]]] = [
+    (
+        crawl_operations.crawl,
+        {
+            "url": "https://x/",
+            "include": ["/a/*"],
+            "schedule": crawls.Schedule(every="24h"),
+            "on_gone": "keep",
+            "max_pages": 5,
+            "dry_run": False,
+            "chunking": jobs.ChunkingOptions(),
+        },
+    ),
+    (crawl_operations.crawl, {"urls": ["https://x/"]}),
+    (crawl_operations.list_all, {"page_size": 5}),
+    *((one, {"crawl_id": "c"}) for one in (crawl_operations.read, crawl_operations.pause, crawl_operations.resume)),
+    (crawl_operations.change, {"crawl_id": "c", "patch": crawls.CrawlPatch(schedule=None, max_depth=3)}),
+    (crawl_operations.delete, {"crawl_id": "c", "documents": "keep"}),
+    (crawl_operations.run, {"crawl_id": "c", "force": True}),
+    (crawl_operations.runs, {"crawl_id": "c", "page_size": 5}),
+    *(
+        (one, {"crawl_id": "c", "run": 1})
+        for one in (crawl_operations.read_run, crawl_operations.cancel_run, crawl_operations.confirm)
+    ),
+    (
+        crawl_operations.pages,
+        {"crawl_id": "c", "run": 1, "outcome": "new", "reason": "trap", "url_prefix": "https://x/", "page_size": 5},
+    ),
+    (webhook_operations.make, {"url": "https://x/", "events": ["job.failed", "run.ended"]}),
+    (webhook_operations.list_all, {}),
+    (webhook_operations.change, {"webhook_id": "w", "paused": True, "events": ["job.completed"]}),
+    *(
+        (one, {"webhook_id": "w"})
+        for one in (
+            webhook_operations.read,
+            webhook_operations.delete,
+            webhook_operations.rotate,
+            webhook_operations.test,
+        )
+    ),
+    (webhook_operations.deliveries, {"webhook_id": "w", "page_size": 5}),
+    (webhook_operations.replay, {"webhook_id": "w", "since": datetime(2026, 1, 1, tzinfo=UTC)}),
+    (webhook_operations.replay_one, {"webhook_id": "w", "delivery_id": "d"}),
+]
+"""Of routes that other versions of the platform have: held to the documents as soon as these tell of them."""
+OPERATIONS += [(one, more) for one, more in THERE_SOON if _route(one, more) is not None]
+
+
+@pytest.mark.parametrize(("operation", "arguments"), OPERATIONS, ids=lambda one: getattr(one, "__qualname__", None))
+def test_what_is_asked_is_a_route_with_these_parameters_and_this_body(
+    operation: Any, arguments: dict[str, Any]
+) -> None:
+    request = _asked(operation, **arguments)
+    route = route_of(request.method, request.path)
+    assert route is not None, request.path
+    assert set(request.params) <= route.parameters("query")
+    if body := route.schema_of_body():
+        assert request.body is not None
+        assert route.wrong(body, json.loads(request.body)) is None
+    creates = "idempotency-key" in {name.lower() for name in route.parameters("header")}
+    assert "Idempotency-Key" in request.headers or not creates
+
+
+def test_every_filter_of_a_list_can_be_given() -> None:
+    for operation, arguments in OPERATIONS:
+        request = _asked(operation, **arguments)
+        route = route_of(request.method, request.path)
+        assert route is not None
+        if "cursor" in route.parameters("query") and operation is not documents.read:
+            assert set(request.params) | {"cursor"} == route.parameters("query")
+
+
+def test_every_route_for_users_is_asked_by_some_operation() -> None:
+    asked = {route_of(request.method, request.path) for request in (_asked(one, **more) for one, more in OPERATIONS)}
+    wanted = {
+        one
+        for one in routes()
+        if not one.internal and (one.service, one.path) not in NOT_THE_CLIENTS
+        if not one.path.startswith(COMING_ROUTES) and not one.path.endswith("/events")
+    }
+    assert wanted - asked == set()
+
+
+def test_the_documents_are_the_stored_ones() -> None:
+    assert (REPOSITORY / "orchestrator" / "openapi.json").is_file()
+    assert len(routes()) > 40

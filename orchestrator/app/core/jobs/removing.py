@@ -1,0 +1,66 @@
+"""Removing documents whose page is gone: leased, fenced work of the last stage, which is where such a job begins."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from app.core.dispatch.pipeline import LAST
+from app.core.dispatch.placement import waiting_status
+from app.core.jobs.inserting import NewJob
+from app.core.jobs.roots import open_roots
+from app.core.metrics import JOBS_SUBMITTED
+from ml_shared.web.urls import host_of, normalise_url
+
+_INSERT = "SELECT insert_removals($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+
+
+async def remove_documents(
+    connection: Any, owner: str, corpus_name: str, urls: Sequence[str], crawl_id: UUID | None, run: int | None
+) -> list[UUID]:
+    """Take in a job for each document of these URLs that is to go from a corpus, part of the caller's transaction.
+
+    A document that is looked at from now on stays, and so does one that was since: what is removed is what stood there before.
+    Jobs like these are taken in however many unfinished ones their owner has, and count among them.
+
+    Parameters
+    ----------
+    urls
+        As many as the caller wants in one statement: some hundreds. Of one document one is taken.
+    crawl_id, run
+        The crawl's run that found the pages gone, if one did.
+
+    Returns
+    -------
+    list of UUID
+        The jobs, in the order of their documents' first URLs. The last stage is to be nudged once they are committed.
+
+    Raises
+    ------
+    InvalidUrlError
+        If a URL is none.
+    """
+    documents = list(dict.fromkeys(normalise_url(url) for url in urls))
+    jobs = [NewJob(uuid.uuid4(), url, host_of(url), None) for url in documents]
+    async with open_roots([(job.id, job.url) for job in jobs], corpus_name) as traceparents:
+        traced = [
+            NewJob(job.id, job.url, job.host, traceparent) for job, traceparent in zip(jobs, traceparents, strict=True)
+        ]
+        await insert_removals(connection, owner, corpus_name, traced, crawl_id=crawl_id, run=run)
+    return [job.id for job in jobs]
+
+
+async def insert_removals(
+    connection: Any, owner: str, corpus_name: str, jobs: Sequence[NewJob], *, crawl_id: UUID | None, run: int | None
+) -> None:
+    """Insert jobs that remove the documents of their URLs, ready in the last stage."""
+    await connection.execute(
+        _INSERT,
+        *(owner, corpus_name, LAST.stage, waiting_status(LAST), crawl_id, run),
+        [job.retry_of for job in jobs],
+        [job.id for job in jobs],
+        [job.document_url or job.url for job in jobs],
+        [job.host for job in jobs],
+        [job.traceparent for job in jobs],
+    )
+    JOBS_SUBMITTED.inc(len(jobs))

@@ -1,0 +1,1 @@
+"""What runs beside the scraper where pages are rendered: browsers, and who hands them out."""

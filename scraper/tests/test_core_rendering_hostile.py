@@ -1,0 +1,242 @@
+"""Pages whose scripts want more than they may have: each is bounded, and the next page is fine."""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import Surroundings, scraper_with, until
+from redis.asyncio import Redis
+from rendering import Served, application, require_browser, served, writes
+from sites import Site
+
+from app.core.fetching.visiting import Visit
+from app.core.logic import execute_scrape
+from ml_shared.contracts.scraping import Render, ScrapeResult
+from ml_shared.errors import ServiceError
+
+EACH = 3
+# pages of a browser before it is ended
+PAGES = int(os.environ.get("RENDERED_PAGES", EACH + 1))
+# `make test-rendering` has a hundred
+HOARDS = ["const held = []; while (true) held.push(new Uint8Array(16 << 20).fill(7));"]
+if "RENDERED_PAGES" in os.environ:  # it takes ten seconds of a core until the heap is full
+    HOARDS.append("const held = []; while (true) held.push({text: 'x'.repeat(1000) + held.length});")
+SECONDS = 2.0
+
+
+@pytest.fixture(scope="module")
+def renderer(surroundings: Surroundings) -> Iterator[Served]:
+    require_browser()
+    path = Path(surroundings.environment["RENDERER_URL"].removeprefix("unix://"))
+    with served(path, "--pages-at-once", "1", "--pages-each", str(EACH), "--wait-seconds", "5") as running:
+        yield running
+
+
+@pytest.fixture
+def scrape(settings: Any, redis: Redis, renderer: Served) -> Any:
+    async def scrape(url: str, render: Render = Render.ALWAYS, **changes: Any) -> ScrapeResult:
+        changes = {"RENDER_TIMEOUT_SECONDS": SECONDS, **changes}
+        async with scraper_with(settings, redis, **changes) as scraper:
+            return await execute_scrape(scraper, Visit(url, render=render))
+
+    return scrape
+
+
+@pytest.fixture(autouse=True)
+async def _the_next_page_is_fine(scrape: Any, renderer: Served, site: Site) -> Any:
+    yield
+    site.reset()
+    assert "lit for" in (await scrape(application(site, "/next", writes()), RENDER_TIMEOUT_SECONDS=20)).content
+    await until(lambda: len(renderer.browsers) <= 1)
+
+
+class Trap:
+    """An address that nothing may come to, by TCP or by UDP."""
+
+    def __init__(self) -> None:
+        self.came: list[str] = []
+        self._tcp = socket.create_server(("127.0.0.1", 0))
+        self.port = self._tcp.getsockname()[1]
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp.bind(("127.0.0.1", self.port))
+        self._threads = [threading.Thread(target=wait) for wait in (self._wait_for_tcp, self._wait_for_udp)]
+        self._ending = False
+
+    def __enter__(self) -> "Trap":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending = True
+        socket.create_connection(("127.0.0.1", self.port)).close()
+        self._udp.sendto(b"", ("127.0.0.1", self.port))
+        for thread in self._threads:
+            thread.join(10)
+        self._tcp.close()
+        self._udp.close()
+
+    def _wait_for_tcp(self) -> None:
+        while True:
+            self._tcp.accept()[0].close()
+            if self._ending:
+                return
+            self.came.append("tcp")
+
+    def _wait_for_udp(self) -> None:
+        while True:
+            self._udp.recvfrom(2_000)
+            if self._ending:
+                return
+            self.came.append("udp")
+
+
+async def failure(scraping: Any) -> str:
+    with pytest.raises(ServiceError) as caught:
+        await scraping
+    return caught.value.code
+
+
+async def test_a_script_without_end_leaves_what_was_there_before(scrape: Any, site: Site) -> None:
+    found = await scrape(application(site, "/loop", writes() + "while (true) {}"))
+    assert ("lit for" in found.content, found.extraction.warnings) == (True, ["incomplete"])
+    assert await failure(scrape(application(site, "/nothing", "while (true) {}"))) == "render_timeout"
+
+
+async def test_dialogs_without_end_are_answered_by_nobody(scrape: Any, site: Site) -> None:
+    script = "while (true) { alert(1); confirm(2); prompt(3); print(); }"
+    found = await scrape(application(site, "/dialogs", writes() + script))
+    assert "lit for" in found.content
+
+
+async def test_redirects_by_script_end_like_others(scrape: Any, site: Site) -> None:
+    for number in range(4):
+        application(site, f"/{number}", f"location.href = '/{number + 1}'")
+    assert await failure(scrape(site.url("/0"), MAX_REDIRECTS=2, RENDER_TIMEOUT_SECONDS=20)) == "too_many_redirects"
+    assert len([path for path in site.paths if not path.endswith((".js", ".txt"))]) == 3
+    again = application(site, "/again", "location.reload()")
+    assert await failure(scrape(again, MAX_REDIRECTS=1, RENDER_TIMEOUT_SECONDS=20)) == "too_many_redirects"
+
+
+@pytest.mark.parametrize("hoard", HOARDS)
+async def test_memory_without_end_ends_the_page_alone(scrape: Any, renderer: Served, site: Site, hoard: str) -> None:
+    assert await failure(scrape(application(site, "/bomb", hoard), RENDER_TIMEOUT_SECONDS=20)) == "render_failed"
+
+
+async def test_requests_without_end_are_answered_up_to_a_bound(scrape: Any, site: Site) -> None:
+    for number in range(20):
+        site.page(f"/{number}.json", "1", content_type="application/json")
+    script = """
+      const ask = async (n) => {
+        if (n < 10000) { await Promise.allSettled([...Array(50).keys()].map(m => fetch(`/${n + m}.json`))); ask(n + 50); }
+      };
+      ask(0);
+    """
+    url = application(site, "/flood", writes() + script)
+    found = await scrape(url, RENDER_MAX_REQUESTS=10, RENDER_TIMEOUT_SECONDS=20)
+    assert ("lit for" in found.content, found.extraction.warnings) == (True, ["incomplete"])
+    assert len([path for path in site.paths if path.endswith(".json")]) <= 10
+
+
+async def test_bytes_without_end_are_taken_up_to_a_bound(scrape: Any, site: Site) -> None:
+    site.page("/large", b"x" * 300_000, content_type="text/plain")
+    script = writes() + "for (let n = 0; n < 50; n++) fetch('/large').catch(() => 0);"
+    found = await scrape(application(site, "/flood", script), RENDER_MAX_BYTES=1_000_000, RENDER_TIMEOUT_SECONDS=20)
+    assert ("lit for" in found.content, found.extraction.warnings) == (True, ["incomplete"])
+    assert len([path for path in site.paths if path == "/large"]) <= 6
+
+
+async def test_a_page_that_grows_beyond_what_a_page_may_be_is_too_large(scrape: Any, site: Site) -> None:
+    script = writes() + "document.body.append('word '.repeat(100_000))"
+    assert await failure(scrape(application(site, "/grows", script), MAX_PAGE_BYTES=200_000)) == "too_large"
+
+
+async def test_nothing_leaves_the_browser_but_what_is_fetched_for_it(scrape: Any, site: Site) -> None:
+    with Trap() as trap:
+        at = f"127.0.0.1:{trap.port}"
+        script = f"""
+          const quiet = (work) => {{ try {{ const p = work(); if (p && p.catch) p.catch(() => 0); }} catch (e) {{}} }};
+          const add = (html) => document.body.insertAdjacentHTML('beforeend', html);
+          for (const host of ['{at}', 'localhost:{trap.port}', '[::1]:{trap.port}', '169.254.169.254', 'redis-scrape:6379']) {{
+            quiet(() => fetch(`http://${{host}}/latest/meta-data/`, {{mode: 'no-cors'}}));
+            quiet(() => new WebSocket(`ws://${{host}}/`));
+            quiet(() => new WebTransport(`https://${{host}}/`));
+            quiet(() => navigator.sendBeacon(`http://${{host}}/`, 'x'));
+            quiet(() => window.open(`http://${{host}}/`));
+            quiet(() => new EventSource(`http://${{host}}/`));
+            add(`<link rel=preconnect href=http://${{host}}><link rel=dns-prefetch href=//${{host}}>`);
+            add(`<link rel=prefetch href=http://${{host}}><iframe src=http://${{host}}></iframe><img src=http://${{host}}/a.png>`);
+            add(`<object data=http://${{host}}/x></object><embed src=http://${{host}}/x><video src=http://${{host}}/v>`);
+            add(`<script type=speculationrules>{{"prerender": [{{"urls": ["http://${{host}}/"]}}]}}<\\/script>`);
+            add(`<a href=http://${{host}}/ ping=http://${{host}}/ id=out target=_blank>out</a><a id=down download href=http://${{host}}/f>f</a>`);
+            document.getElementById('out').click(); document.getElementById('down').click();
+            quiet(() => new Worker(URL.createObjectURL(new Blob([
+              `fetch('http://${{host}}/worker').catch(() => 0); new WebSocket('ws://${{host}}/worker'); importScripts('http://${{host}}/w.js')`]))));
+            quiet(() => new SharedWorker(URL.createObjectURL(new Blob([`fetch('http://${{host}}/shared')`]))));
+          }}
+          quiet(() => navigator.serviceWorker.register('/worker.js'));
+          quiet(async () => {{
+            const peer = new RTCPeerConnection({{iceServers: [{{urls: ['stun:{at}', 'stun:{at}?transport=tcp']}},
+              {{urls: ['turn:{at}?transport=udp', 'turn:{at}?transport=tcp'], username: 'a', credential: 'b'}}]}});
+            peer.createDataChannel('x');
+            await peer.setLocalDescription();
+          }});
+          quiet(() => fetch('file:///etc/passwd').then(r => r.text()).then(t => add(t)));
+          add('<iframe src=file:///etc/passwd></iframe><a id=blob download=f>f</a>');
+          const blob = document.getElementById('blob'); blob.href = URL.createObjectURL(new Blob(['x'])); blob.click();
+          {writes()}
+        """
+        found = await scrape(application(site, "/out", script), RENDER_TIMEOUT_SECONDS=8)
+        await asyncio.sleep(0.5)  # what was on its way by then has come
+        assert trap.came == []
+    assert "lit for" in found.content
+    assert "root:" not in found.content
+    assert sorted(set(site.paths)) == ["/out", "/out.js", "/robots.txt"]
+
+
+async def test_windows_and_workers_do_not_outlive_their_page(scrape: Any, renderer: Served, site: Site) -> None:
+    script = """
+      for (let n = 0; n < 4; n++) {
+        open('about:blank', `w${n}`, 'width=100,height=100');
+        new Worker(URL.createObjectURL(new Blob(['while (true) {}'])));
+      }
+    """
+    assert "lit for" in (await scrape(application(site, "/many", writes() + script))).content
+    await scrape(application(site, "/next", writes()), RENDER_TIMEOUT_SECONDS=20)
+    await until(lambda: len(renderer.of_kind("renderer")) <= 2)
+
+
+async def test_a_browser_that_dies_takes_its_page_alone(scrape: Any, renderer: Served, site: Site) -> None:
+    scraping = asyncio.create_task(scrape(application(site, "/loop", "while (true) {}"), RENDER_TIMEOUT_SECONDS=20))
+    await until(lambda: "/loop.js" in site.paths and bool(renderer.browsers))
+    for browser in renderer.browsers:
+        browser.kill()
+    assert await failure(scraping) == "render_failed"
+
+
+async def test_a_page_that_its_reader_leaves_is_ended(scrape: Any, renderer: Served, site: Site) -> None:
+    scraping = asyncio.create_task(scrape(application(site, "/loop", "while (true) {}"), RENDER_TIMEOUT_SECONDS=60))
+    await until(lambda: "/loop.js" in site.paths and bool(renderer.of_kind("renderer")))
+    busy = renderer.of_kind("renderer")
+    scraping.cancel()
+    await asyncio.gather(scraping, return_exceptions=True)
+    await until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in busy))
+
+
+async def test_browsers_are_used_a_few_times_and_none_is_left(scrape: Any, renderer: Served, site: Site) -> None:
+    url = application(site, "/app", writes())
+    first = {browser.pid for browser in renderer.browsers}
+    await scrape(url, RENDER_TIMEOUT_SECONDS=20)
+    once = len(renderer.processes)
+    for _ in range(PAGES - 1):
+        await scrape(url, RENDER_TIMEOUT_SECONDS=20)
+    assert first.isdisjoint(browser.pid for browser in renderer.browsers)
+    # of all these pages no more is left than of one
+    await until(lambda: len(renderer.browsers) <= 1 and len(renderer.processes) <= once)
+    assert renderer.files <= 30
