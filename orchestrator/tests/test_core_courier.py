@@ -359,13 +359,30 @@ def test_attempts_come_ever_later_and_no_sooner_than_asked_for() -> None:
     assert retry_seconds(1, None, 0.8) == 4
 
 
-async def test_a_look_reads_nothing_of_endpoints_that_have_nothing_to_be_sent(core: Core) -> None:
+async def sequentially_read(connection: Any) -> int:
+    read: int = await connection.fetchval("SELECT pg_stat_get_xact_tuples_returned('webhook_deliveries'::regclass)")
+    return read
+
+
+async def test_looks_and_lists_read_by_index_however_long_the_log_is(core: Core) -> None:
+    webhook_id, _ = await endpoint(core, "http://receiver.test/")
     await core.pool.execute(
-        """INSERT INTO webhook_deliveries (owner, webhook_id, type, data, status)
-           SELECT 'key:' || n % 100, gen_random_uuid(), 'run.ended', '{}', 'delivered' FROM generate_series(1, 20000) n"""
+        """INSERT INTO webhook_deliveries (owner, webhook_id, type, data, status, created_at)
+           SELECT $1, CASE WHEN n % 100 = 0 THEN $2 ELSE gen_random_uuid() END, 'run.ended', '{}', 'delivered',
+               now() - n * interval '1 second' FROM generate_series(1, 20000) n""",
+        *(OWNER, webhook_id),
     )
     await core.pool.execute("ANALYZE webhook_deliveries")
+    since = ReplayRequest(since=datetime.now(UTC) - timedelta(seconds=3_650))
     async with core.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT * FROM claim_deliveries(2, 10, 30)")
-        read = await connection.fetchval("SELECT pg_stat_get_xact_tuples_returned('webhook_deliveries'::regclass)")
-    assert read == 0, "no sequential scan"
+        assert await sequentially_read(connection) == 0
+        for status in (None, DeliveryStatus.DELIVERED):
+            page = await deliveries.find_page(connection, OWNER, webhook_id, status, limit=50, cursor=None)
+            assert len(page.items) == 50
+            await deliveries.find_page(connection, OWNER, webhook_id, status, limit=50, cursor=page.next_cursor)
+            assert await sequentially_read(connection) == 0
+        assert (await deliveries.replay_since(connection, OWNER, webhook_id, since)).deliveries == 36
+        assert await sequentially_read(connection) == 0
+        await connection.execute("SELECT forget_deliveries(now() - interval '5 hours', 10)")
+        assert await sequentially_read(connection) == 0
