@@ -51,7 +51,7 @@ CRAWL = {
     "max_depth": 3,
     "keep_query": False,
     "on_gone": "delete",
-    "schedule": {"cron": "0 3 * * 1", "timezone": "Europe/Dublin"},
+    "schedule": {"every": None, "cron": "0 3 * * 1", "timezone": "Europe/Dublin"},
     "dry_run": False,
 }
 PATCH = {
