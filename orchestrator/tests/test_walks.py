@@ -43,6 +43,7 @@ CRAWL = {
     **{name: value for name, value in JOB.items() if name != "url"},
     "source": "page",
     "url": "http://site.test/",
+    "urls": [],
     "include": ["/docs/*"],
     "exclude": ["*/old/*"],
     "subdomains": False,
@@ -89,8 +90,9 @@ def test_no_value_anywhere_is_a_fault_of_ours(configured: Any, monkeypatch: pyte
     from app.main import app
 
     monkeypatch.setattr("ml_shared.service.shutdown_telemetry", lambda: None)
-    for name in ("MAX_OPEN_JOBS_PER_OWNER", "MAX_CRAWLS_PER_OWNER", "RATE_LIMIT_CAPACITY"):
+    for name in ("MAX_OPEN_JOBS_PER_OWNER", "MAX_CRAWLS_PER_OWNER", "MAX_OPEN_RUNS_PER_OWNER", "RATE_LIMIT_CAPACITY"):
         monkeypatch.setattr(configured, name, 1_000_000)
+    monkeypatch.setattr(configured, "RATE_LIMIT_TIERS", {"default": 1_000_000})
     bodies = {
         "POST /jobs": JOB,
         "POST /jobs/batch": BATCH,
