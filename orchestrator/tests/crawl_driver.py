@@ -152,7 +152,7 @@ class Driver:
 
 def written(job: HandOut, page: Page) -> bytes:
     if page.lists is not None:
-        return orjson.dumps({"url": job.url, "final_url": job.url, "truncated": False, "warnings": [], **page.lists})
+        return orjson.dumps({"url": job.url, "final_url": job.url, **page.lists})
     return (
         ScrapeResult(
             url=job.url,

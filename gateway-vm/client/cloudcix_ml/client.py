@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from cloudcix_ml.core.session import PATIENCE_SECONDS, Key, Session, checked_url
 from cloudcix_ml.errors import ConfigurationError
 from cloudcix_ml.faces import Awaiting, Blocking, Face, Method, Mode
-from cloudcix_ml.groups import Batches, Corpora, Crawls, Documents, Jobs
+from cloudcix_ml.groups import Batches, Corpora, Crawls, Documents, Jobs, Webhooks
 from cloudcix_ml.operations import crawls, indexing, jobs, search, services, uploads
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class _Platform(Face[Mode]):
         self.crawls: Crawls[Mode] = Crawls(session, transport)
         self.corpora: Corpora[Mode] = Corpora(session, transport)
         self.documents: Documents[Mode] = Documents(session, transport)
+        self.webhooks: Webhooks[Mode] = Webhooks(session, transport)
 
     index = Method(indexing.index)
     crawl = Method(crawls.crawl)
@@ -35,6 +36,7 @@ class _Platform(Face[Mode]):
     search = Method(search.search)
     wait = Method(jobs.wait)
     health = Method(services.health)
+    clock_skew = Method(services.clock_skew)
 
     @property
     def url(self) -> str:

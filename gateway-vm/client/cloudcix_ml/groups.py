@@ -1,7 +1,8 @@
 """The clients' groups of methods, as one reads them: `client.jobs.wait(…)`."""
 
 from cloudcix_ml.faces import Face, Listing, Method, Mode
-from cloudcix_ml.operations import batches, corpora, crawls, documents, jobs
+from cloudcix_ml.operations import batches, corpora, crawls, documents, jobs, webhooks
+from cloudcix_ml.webhooks import verify
 
 
 class Jobs(Face[Mode]):
@@ -64,3 +65,19 @@ class Documents(Face[Mode]):
     chunks = Listing(documents.chunks)
     content = Method(documents.content)
     delete = Method(documents.delete)
+
+
+class Webhooks(Face[Mode]):
+    """Being told, instead of asking."""
+
+    create = Method(webhooks.make)
+    get = Method(webhooks.read)
+    list = Listing(webhooks.list_all)
+    change = Method(webhooks.change)
+    delete = Method(webhooks.delete)
+    rotate = Method(webhooks.rotate)
+    test = Method(webhooks.test)
+    deliveries = Listing(webhooks.deliveries)
+    replay = Method(webhooks.replay)
+    replay_one = Method(webhooks.replay_one)
+    verify = staticmethod(verify)

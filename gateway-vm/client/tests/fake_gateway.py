@@ -175,7 +175,7 @@ class FakeGateway(ServedFake):
             case "POST", "/jobs/{job_id}/retry":
                 return 202, {"job_id": self._new("https://example.com/"), "status": "queued", "retry_of": "x"}
             case "GET", "/batches/{batch_id}":
-                return 200, self._batch(last)
+                return (200, self._batch(last)) if last == "b1" else _problem(404, "batch_not_found", got.path)
             case "POST", "/search":
                 return 200, {"results": self.hits, "mode": got.json.get("mode", "hybrid"), "model": "t", "took_ms": 1.5}
             case "GET", "/corpora":

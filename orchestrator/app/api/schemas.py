@@ -13,6 +13,7 @@ from ml_shared.contracts.base import CorpusName, Identifier, Timestamp
 from ml_shared.contracts.crawls import OnGone, PageOutcome
 from ml_shared.contracts.jobs import JobStatus, StageCallback
 from ml_shared.contracts.values import DECIMAL_DIGITS, IdempotencyKey
+from ml_shared.contracts.webhooks import DeliveryStatus
 from ml_shared.errors import InvalidError
 from ml_shared.http.strict_json import parse
 from ml_shared.web.urls import (
@@ -55,6 +56,9 @@ PreferHeader = Annotated[
     Header(
         description="`wait=N`: answer once the job has ended, or after N seconds (60 at most), if there is room to wait"
     ),
+]
+LastEventId = Annotated[
+    str | None, Header(description="the `id` of the last event that came: what came after it is sent again")
 ]
 StatusFilter = Annotated[JobStatus | None, Query(description="jobs in this state")]
 CorpusFilter = Annotated[CorpusName | None, Query(description="jobs of this corpus")]
@@ -101,6 +105,9 @@ PageUrlPrefixFilter = Annotated[
     Query(description="pages whose URL begins with this"),
 ]
 StatsHours = Annotated[int, Field(ge=1, le=168), Strict(), DECIMAL_DIGITS, Query(description="how far back, in hours")]
+WebhookId = Annotated[Identifier, Path(description="what `POST /webhooks` answered")]
+DeliveryId = Annotated[Identifier, Path(description="of the webhook's log of deliveries")]
+DeliveryStatusFilter = Annotated[DeliveryStatus | None, Query(description="deliveries in this state")]
 
 
 def read_report(body: bytes, sha256: str | None) -> tuple[StageCallback, bytes]:
@@ -131,12 +138,15 @@ __all__ = [
     "CrawlIdempotencyHeader",
     "CrawlLimit",
     "CreatedAfter",
+    "DeliveryId",
+    "DeliveryStatusFilter",
     "DocumentsChoice",
     "EndedAfter",
     "ErrorCodeFilter",
     "HostFilter",
     "IdempotencyHeader",
     "JobId",
+    "LastEventId",
     "OutcomeFilter",
     "PageUrlPrefixFilter",
     "PreferHeader",
@@ -146,5 +156,6 @@ __all__ = [
     "StatsHours",
     "StatusFilter",
     "UrlPrefixFilter",
+    "WebhookId",
     "read_report",
 ]

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -26,11 +26,12 @@ from app.core.dispatch.pipeline import FIRST, PIPELINE, StageDefinition, definit
 from app.core.dispatch.stage_calls import open_stages
 from app.core.dispatch.watching import Watch
 from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
-from app.core.jobs import reading, stats, submission, transitions, validators
+from app.core.jobs import reading, retention, stats, submission, transitions, uploads, validators
 from app.core.jobs.filters import JobFilter
 from app.core.jobs.removing import remove_documents
 from app.core.jobs.roots import SUBMIT_SPAN
 from app.core.jobs.transitions import Limits, Transition
+from app.core.notifying import Notifying
 from app.core.steering import Steering
 from ml_shared.contracts.jobs import (
     CallbackStatus,
@@ -45,6 +46,7 @@ from ml_shared.contracts.jobs import (
     StageCallback,
 )
 from ml_shared.contracts.stats import StatsView
+from ml_shared.contracts.uploads import DocumentOptions
 from ml_shared.contracts.values import uuid_of
 from ml_shared.names import Operation, Service, Stage
 from ml_shared.telemetry import attributes
@@ -63,6 +65,8 @@ class Orchestrator:
     ----------
     steering
         Those of batches, cancelling and trying again.
+    notifying
+        Those of webhooks.
     crawling
         Those of crawls and their runs.
     """
@@ -75,6 +79,7 @@ class Orchestrator:
         self._dispatcher = dispatcher
         self._limits = limits
         self._settings = settings
+        self.notifying = Notifying(pool, settings)
         self.steering = Steering(pool, max_open_jobs=settings.MAX_OPEN_JOBS_PER_OWNER)
         window = Window(
             most=settings.CRAWL_WINDOW,
@@ -106,6 +111,43 @@ class Orchestrator:
                 traceparent=traceparent,
                 idempotency_key=idempotency_key,
                 max_open_jobs=self._settings.MAX_OPEN_JOBS_PER_OWNER,
+            )
+            span.set_attribute(attributes.JOB_ID, accepted.job_id)
+            return accepted
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Longest document that is taken in."""
+        return self._settings.MAX_UPLOAD_BYTES
+
+    async def submit_document(
+        self,
+        owner: str,
+        asked: DocumentOptions,
+        body: bytes,
+        content_type: str,
+        *,
+        traceparent: str | None,
+        idempotency_key: str | None,
+    ) -> JobAccepted:
+        """Take in a document. See `app.core.jobs.uploads.submit_document`."""
+        known: dict[str, Value] = {
+            attributes.JOB_URL: told_url(asked.document),
+            attributes.CORPUS_NAME: asked.corpus_name,
+            attributes.OPERATION: Operation.WRITE.value,
+        }
+        with work_span(SUBMIT_SPAN, attributes=known) as span:
+            accepted = await uploads.submit_document(
+                self.pool,
+                self._content,
+                owner,
+                asked,
+                body,
+                content_type,
+                traceparent=traceparent,
+                idempotency_key=idempotency_key,
+                max_open_jobs=self._settings.MAX_OPEN_JOBS_PER_OWNER,
+                most_kept_bytes=self._settings.HIGH_WATER_CONTENT_BYTES,
             )
             span.set_attribute(attributes.JOB_ID, accepted.job_id)
             return accepted
@@ -298,10 +340,14 @@ class Orchestrator:
         return await recovery.seconds_to_next_lane(self.pool)
 
     async def purge(self) -> int:
-        """Forget old runs, validators, idempotency keys and content; return how many pieces of content."""
+        """Forget old content, and what has ended long ago; return how many pieces of content."""
         await self.crawling.forget_old_runs()
         await validators.forget(self.pool, timedelta(days=self._settings.VALIDATORS_TTL_DAYS))
-        await contents.purge_idempotency_keys(self.pool, datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS))
+        await retention.forget(
+            self.pool,
+            jobs_ttl=timedelta(days=self._settings.JOBS_TTL_DAYS),
+            keys_ttl=timedelta(hours=IDEMPOTENCY_HOURS),
+        )
         return await contents.purge(self.pool, self._content, timedelta(hours=self._settings.CONTENT_TTL_HOURS))
 
 

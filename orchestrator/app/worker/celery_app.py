@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.config import settings
 from app.core.dispatch.pipeline import PIPELINE
+from app.worker.courier import CourierStep
 from app.worker.nudging import Nudger
 from app.worker.watching import WatchStep
 from ml_shared.names import Queue, TaskName
@@ -62,4 +63,4 @@ app = build_celery_app(
         "purge": _every(PURGE_INTERVAL_SECONDS, TaskName.PURGE),
     },
 )
-app.steps["worker"].add(WatchStep)
+app.steps["worker"].update({WatchStep, CourierStep})

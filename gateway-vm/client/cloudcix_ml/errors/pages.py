@@ -125,6 +125,30 @@ class ExtractionFailedError(UnsupportedError):
     code = "extraction_failed"
 
 
+class RendererNotConfiguredError(InvalidRequestError):
+    """The page was to be rendered, and there is no renderer."""
+
+    code = "renderer_not_configured"
+
+
+class RendererUnavailableError(UnavailableError):
+    """The renderer does not answer, or all its browsers are in use."""
+
+    code = "renderer_unavailable"
+
+
+class RenderFailedError(UnsupportedError):
+    """The page's browser crashed, or took more than a page may have."""
+
+    code = "render_failed"
+
+
+class RenderTimeoutError(DeadlineError):
+    """What the page is made of did not come in time."""
+
+    code = "render_timeout"
+
+
 class NoIndexError(PermissionDeniedError):
     """The page asks not to be indexed."""
 

@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import Field
 
 from cloudcix_ml.models.base import Answered, Body, OpenEnum
-from cloudcix_ml.models.jobs import ChunkingOptions
+from cloudcix_ml.models.jobs import ChunkingOptions, Render
 
 
 class CrawlSource(OpenEnum):
@@ -26,7 +26,7 @@ class OnGone(OpenEnum):
     KEEP = "keep"
 
 
-class PageOutcome(OpenEnum):
+class RunOutcome(OpenEnum):
     """What became of a page in a run."""
 
     NEW = "new"
@@ -75,6 +75,8 @@ class CrawlRequest(Body):
     corpus_name: str = "default"
     metadata: dict[str, object] | None = None
     chunking: ChunkingOptions | None = None
+    render: Render = Render.NEVER
+    force: bool = False
     include: list[str] = Field(default_factory=list)
     exclude: list[str] = Field(default_factory=list)
     subdomains: bool = False
@@ -239,7 +241,7 @@ class Page(Answered):
 
     url: str
     state: str
-    outcome: PageOutcome | None = None
+    outcome: RunOutcome | None = None
     reason: str | None = None
     detail: str | None = None
     depth: int

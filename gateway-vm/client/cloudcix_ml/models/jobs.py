@@ -47,6 +47,24 @@ class ExtractionWarning(OpenEnum):
     LOOKS_MISSING = "looks_missing"
     LITTLE_TEXT = "little_text"
     WRONG_CONTENT_TYPE = "wrong_content_type"
+    INCOMPLETE = "incomplete"
+
+
+class Render(OpenEnum):
+    """Whether a browser builds a page before its text is taken."""
+
+    NEVER = "never"
+    AUTO = "auto"
+    ALWAYS = "always"
+
+
+class PageOutcome(OpenEnum):
+    """What became of a document."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    REMOVED = "removed"
 
 
 class ChunkStrategy(OpenEnum):
@@ -72,6 +90,8 @@ class JobRequest(Body):
     corpus_name: str = "default"
     metadata: dict[str, Any] | None = None
     chunking: ChunkingOptions | None = None
+    render: Render = Render.NEVER
+    force: bool = False
 
 
 class BatchRequest(Body):
@@ -81,6 +101,8 @@ class BatchRequest(Body):
     corpus_name: str = "default"
     metadata: dict[str, Any] | None = None
     chunking: ChunkingOptions | None = None
+    render: Render = Render.NEVER
+    force: bool = False
 
 
 class JobAccepted(Answered):
@@ -115,11 +137,13 @@ class StageView(Answered):
 
 
 class JobCounts(Answered):
-    """How much a page is."""
+    """How much a page is, and how much of it had not to be done again."""
 
     bytes: int | None = None
     chunks: int | None = None
     tokens: int | None = None
+    saved_bytes: int | None = None
+    saved_chunks: int | None = None
 
 
 class JobFailure(Answered):
@@ -144,7 +168,9 @@ class Job(Answered):
     job_id: str
     url: str
     corpus_name: str
+    kind: str = "page"
     status: JobStatus
+    outcome: PageOutcome | None = None
     submitted_at: datetime
     ended_at: datetime | None = None
     waiting: Waiting | None = None

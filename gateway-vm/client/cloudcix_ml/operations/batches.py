@@ -6,7 +6,7 @@ from typing import Any
 from cloudcix_ml.core.effects import Operation, Stream
 from cloudcix_ml.core.exchange import call
 from cloudcix_ml.core.session import Session
-from cloudcix_ml.models.jobs import Batch, BatchAccepted, BatchPage, BatchRequest, BatchRetried, ChunkingOptions
+from cloudcix_ml.models.jobs import Batch, BatchAccepted, BatchPage, BatchRequest, BatchRetried, ChunkingOptions, Render
 from cloudcix_ml.operations.following import Subject, followed, waited
 from cloudcix_ml.operations.requests import ORCHESTRATOR, create, get, listed, path_of, post
 
@@ -20,10 +20,21 @@ def submit(
     corpus_name: str = "default",
     metadata: Mapping[str, Any] | None = None,
     chunking: ChunkingOptions | None = None,
+    render: Render | str | None = None,
+    force: bool | None = None,
     idempotency_key: str | None = None,
 ) -> Operation[BatchAccepted]:
     """Have up to 1,000 pages indexed, all or none; a URL that stands there twice is one job."""
-    body = BatchRequest.of({"urls": list(urls), "corpus_name": corpus_name, "metadata": metadata, "chunking": chunking})
+    body = BatchRequest.of(
+        {
+            "urls": list(urls),
+            "corpus_name": corpus_name,
+            "metadata": metadata,
+            "chunking": chunking,
+            "render": render,
+            "force": force,
+        }
+    )
     return (yield from call(session, create(f"{ORCHESTRATOR}/jobs/batch", body, idempotency_key), BatchAccepted))
 
 

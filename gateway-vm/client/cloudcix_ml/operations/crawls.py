@@ -15,15 +15,15 @@ from cloudcix_ml.models.crawls import (
     CrawlSource,
     OnGone,
     Page,
-    PageOutcome,
     PagesPage,
     Run,
     RunAccepted,
+    RunOutcome,
     RunPage,
     RunRequest,
     Schedule,
 )
-from cloudcix_ml.models.jobs import ChunkingOptions
+from cloudcix_ml.models.jobs import ChunkingOptions, Render
 from cloudcix_ml.operations.following import Subject, followed, waited
 from cloudcix_ml.operations.requests import ORCHESTRATOR, create, get, listed, params_of, path_of, post
 
@@ -39,6 +39,8 @@ def crawl(
     corpus_name: str = "default",
     metadata: Mapping[str, Any] | None = None,
     chunking: ChunkingOptions | None = None,
+    render: Render | str | None = None,
+    force: bool | None = None,
     include: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
     subdomains: bool | None = None,
@@ -59,6 +61,10 @@ def crawl(
         Where it begins: a page, a site, a sitemap, a feed.
     source
         What `url` is: `site` unless said; `list` for `urls`.
+    render
+        Whether a browser runs the pages' scripts first: `auto` does where there is no text without.
+    force
+        Fetch and index everything whatever is known of it.
     include, exclude
         Globs on the path: of the first one has to match, of the second none may.
     subdomains
@@ -83,6 +89,8 @@ def crawl(
         "corpus_name": corpus_name,
         "metadata": metadata,
         "chunking": chunking,
+        "render": render,
+        "force": force,
         "include": include and list(include),
         "exclude": exclude and list(exclude),
         "subdomains": subdomains,
@@ -154,7 +162,7 @@ def pages(
     crawl_id: str,
     run: int,
     *,
-    outcome: PageOutcome | str | None = None,
+    outcome: RunOutcome | str | None = None,
     reason: str | None = None,
     url_prefix: str | None = None,
     page_size: int | None = None,

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 from cloudcix_ml.core.effects import Operation
 from cloudcix_ml.core.session import Session
 from cloudcix_ml.errors import JobFailedError
-from cloudcix_ml.models.jobs import ChunkingOptions, Job, JobStatus
+from cloudcix_ml.models.jobs import ChunkingOptions, Job, JobStatus, Render
 from cloudcix_ml.operations import jobs, uploads
 
 
@@ -18,6 +18,8 @@ def index(
     corpus_name: str = "default",
     metadata: Mapping[str, Any] | None = None,
     chunking: ChunkingOptions | None = None,
+    render: Render | str | None = None,
+    force: bool | None = None,
     timeout_seconds: float | None = None,
     idempotency_key: str | None = None,
 ) -> Operation[Job]:
@@ -27,6 +29,10 @@ def index(
     ----------
     url_or_file
         A URL, the path of a file, or a file that is open for reading bytes.
+    render
+        Of a page: whether a browser runs its scripts first; `auto` does where there is no text without.
+    force
+        Of a page: fetch and index it whatever is known of it.
     timeout_seconds
         How long to wait; for ever unless given.
 
@@ -44,6 +50,8 @@ def index(
             corpus_name=corpus_name,
             metadata=metadata,
             chunking=chunking,
+            render=render,
+            force=force,
             idempotency_key=idempotency_key,
         )
     else:

@@ -7,7 +7,16 @@ from typing import Any
 from cloudcix_ml.core.effects import Operation, Stream
 from cloudcix_ml.core.exchange import call
 from cloudcix_ml.core.session import Session
-from cloudcix_ml.models.jobs import ChunkingOptions, Job, JobAccepted, JobPage, JobRequest, JobRetried, JobStatus
+from cloudcix_ml.models.jobs import (
+    ChunkingOptions,
+    Job,
+    JobAccepted,
+    JobPage,
+    JobRequest,
+    JobRetried,
+    JobStatus,
+    Render,
+)
 from cloudcix_ml.operations.following import Subject, followed, waited
 from cloudcix_ml.operations.requests import ORCHESTRATOR, create, get, listed, path_of, post
 
@@ -21,6 +30,8 @@ def submit(
     corpus_name: str = "default",
     metadata: Mapping[str, Any] | None = None,
     chunking: ChunkingOptions | None = None,
+    render: Render | str | None = None,
+    force: bool | None = None,
     idempotency_key: str | None = None,
 ) -> Operation[JobAccepted]:
     """Have a page indexed, and return its job at once.
@@ -35,10 +46,23 @@ def submit(
         What searches can filter by; at most 64 keys, 16 KiB.
     chunking
         How its text is cut.
+    render
+        Whether a browser runs the page's scripts first: `auto` does where there is no text without.
+    force
+        Fetch and index it whatever is known of it.
     idempotency_key
         The same key gives the same job for a day; one is made for each call unless given.
     """
-    body = JobRequest.of({"url": url, "corpus_name": corpus_name, "metadata": metadata, "chunking": chunking})
+    body = JobRequest.of(
+        {
+            "url": url,
+            "corpus_name": corpus_name,
+            "metadata": metadata,
+            "chunking": chunking,
+            "render": render,
+            "force": force,
+        }
+    )
     return (yield from call(session, create(JOBS, body, idempotency_key), JobAccepted))
 
 

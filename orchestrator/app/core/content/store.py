@@ -202,8 +202,3 @@ async def purge(jobs: asyncpg.Pool, store: ContentStore, ttl: timedelta, *, enou
         forgotten += await store.forget(refs) if refs else 0
         after = old[-1]
     return forgotten
-
-
-async def purge_idempotency_keys(jobs: asyncpg.Pool, age: datetime) -> None:
-    """Forget `Idempotency-Key`s from before a time."""
-    await jobs.execute("DELETE FROM idempotency_keys WHERE created_at < $1", age)

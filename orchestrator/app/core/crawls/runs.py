@@ -1,5 +1,6 @@
 """Runs: begun, shown to their owner, cancelled, confirmed."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -145,6 +146,18 @@ async def find(pool: asyncpg.Pool, owner: str, crawl_id: UUID, run: int) -> RunV
     if row is None:
         raise RunNotFoundError
     return (await _views(pool, crawl_id, [row]))[0]
+
+
+async def snapshots(
+    pool: asyncpg.Pool, owners: Sequence[str], crawl_ids: Sequence[UUID], numbers: Sequence[int]
+) -> list[tuple[str, RunView, int]]:
+    """Return runs as they stand, each with its owner and the number of its last move."""
+    rows = await pool.fetch(
+        f"""{_COUNTED} JOIN unnest($1::text[], $2::uuid[], $3::integer[]) AS asked(owner, crawl_id, run)
+            ON asked.owner = runs.owner AND asked.crawl_id = runs.crawl_id AND asked.run = runs.run""",
+        *(owners, crawl_ids, numbers),
+    )
+    return [(row["owner"], (await _views(pool, row["crawl_id"], [row]))[0], row["moved"]) for row in rows]
 
 
 async def find_page(pool: asyncpg.Pool, owner: str, crawl_id: UUID, *, limit: int, cursor: str | None) -> RunPage:

@@ -40,6 +40,8 @@ class HandOut:
         Whether the page was found to be as it was known.
     chunking_hash
         Its settings of chunking, in one word.
+    upload
+        What was uploaded, of a job of that kind: its `ref` and its `type`.
     """
 
     owner: str
@@ -63,6 +65,7 @@ class HandOut:
     known: dict[str, Any] | None = None
     unchanged: bool = False
     chunking_hash: str | None = None
+    upload: dict[str, Any] | None = None
 
 
 class Page:
@@ -103,7 +106,11 @@ def scrape_requests(handed: Sequence[tuple[HandOut, str | None]]) -> EnqueueScra
 
 
 def _scrape_fields(job: HandOut) -> dict[str, Any]:
-    known = job.known or {}
+    if job.upload is not None:
+        uploaded = {"content_ref": job.upload["ref"], "upload_type": job.upload["type"]}
+        return {"url": job.url, **uploaded, **_stage_fields(job)}
+    # what a site says of a page as it sends it is not what a browser makes of it: that is known by its text alone
+    known = (job.known or {}) if job.render is Render.NEVER else {}
     etag = known.get("etag")
     return {
         "url": job.url,

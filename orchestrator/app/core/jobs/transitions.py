@@ -300,7 +300,7 @@ def _look(stats: dict[str, Any]) -> Look | None:
 
 def _outcome(stats: dict[str, Any]) -> PageOutcome | None:
     try:
-        return PageOutcome(stats.get("outcome"))
+        return PageOutcome(str(stats.get("outcome")))
     except ValueError:
         return None  # of an embedding service that does not tell it, or that did nothing
 

@@ -1,0 +1,44 @@
+"""`mcp`."""
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cloudcix_ml.cli.exits import Exit
+from cloudcix_ml.cli.shell import Shell, command
+
+
+class Carrier(StrEnum):
+    """How agents talk to the server."""
+
+    STDIO = "stdio"
+    HTTP = "http"
+
+
+def mcp(
+    shell: Shell,
+    transport: Annotated[
+        Carrier, typer.Option(help="Over standard input and output, or over HTTP on loopback.")
+    ] = Carrier.STDIO,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of http; 0 for a free one.")] = 8765,
+    write: Annotated[
+        bool, typer.Option("--write", help="Offer the tools that change something, too: index_page and crawl_site.")
+    ] = False,
+) -> int:
+    """Serve your corpora to agents that speak the Model Context Protocol; read-only unless you say --write."""
+    try:
+        from cloudcix_ml.agents.serving import serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "mcp":
+            raise
+        sys.exit("The MCP server takes one package more: pip install 'cloudcix-ml[mcp]'")
+    url, key = shell.place()
+    serve(url, key, http_port=port if transport is Carrier.HTTP else None, write=write, say=shell.out.note)
+    return Exit.GOOD
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    command(app, "mcp")(mcp)

@@ -1,0 +1,93 @@
+"""`search`."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from cloudcix_ml.cli.shell import Shell, command
+from cloudcix_ml.cli.values import pairs_of
+from cloudcix_ml.models.search import Hit, SearchFilters, SearchMode
+from cloudcix_ml.texts import one_line, plain
+
+INDENT = "  "
+MOST_LINES = 12
+HIGHLIGHT = "bold yellow"
+
+
+def search(
+    shell: Shell,
+    query: Annotated[str, typer.Argument(help="What is asked, in your own words.")],
+    corpus: Annotated[list[str] | None, typer.Option("--corpus", "-c", help="Where; repeat it for several.")] = None,
+    mode: Annotated[SearchMode, typer.Option(help="By meaning, by words, or by both.")] = SearchMode.HYBRID,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", "-f", metavar="KEY=VALUE", help="Of the documents' metadata.")
+    ] = None,
+    url_prefix: Annotated[str | None, typer.Option(help="Of documents whose URL begins so.")] = None,
+    language: Annotated[str | None, typer.Option(help="Of documents in this language.")] = None,
+    top: Annotated[int, typer.Option("--top", "-n", min=1, max=100, help="How many passages.")] = 5,
+    context: Annotated[int, typer.Option(min=0, max=5, help="Chunks to show before and after each.")] = 0,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell each passage's rank by meaning and by words.")
+    ] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Show passages to their end.")] = False,
+) -> None:
+    """Find the passages that answer a question best; where the question's words stand is marked."""
+    metadata = pairs_of(filters, "--filter")
+    chosen = {"metadata": metadata or None, "url_prefix": url_prefix, "language": language}
+    given = SearchFilters.of(chosen) if any(value is not None for value in chosen.values()) else None
+    answer = shell.client.search(
+        query,
+        corpora=corpus or None,
+        mode=mode,
+        top_k=top,
+        filters=given,
+        context=context or None,
+        explain=explain or None,
+        highlights=True,
+    )
+    if shell.out.as_json:
+        shell.out.data(answer)
+        return
+    for number, hit in enumerate(answer.results, 1):
+        if number > 1:
+            shell.out.text("")
+        _show(shell, number, hit, whole=whole)
+    for warning in answer.warnings:
+        shell.out.note(f"{warning.code}: {warning.message}", "yellow")
+    found = f"{len(answer.results)} passages" if answer.results else "Nothing was found"
+    shell.out.note(f"{found} in {answer.took_ms:.0f} ms, by {answer.mode} of {answer.model}")
+
+
+def _show(shell: Shell, number: int, hit: Hit, *, whole: bool) -> None:
+    shell.out.text(Text.assemble((f"{number}. ", "bold"), (one_line(hit.title or hit.url, 200), "bold cyan")))
+    place = " › ".join(one_line(part, 100) for part in hit.heading_path)
+    shell.out.text(f"{INDENT}{hit.score:.4f}  {one_line(hit.url)}{f'  {place}' if place else ''}")
+    if hit.why is not None:
+        legs = {"meaning": hit.why.vector, "words": hit.why.text, "reranker": hit.why.rerank}
+        told = (f"{name}: rank {leg.rank} ({leg.score:.4f})" for name, leg in legs.items() if leg is not None)
+        shell.out.text(f"{INDENT}{', '.join(told)}")
+    shown = hit.context if hit.context is not None else hit
+    passage = marked(shown.text, shown.highlights or [])
+    lines = [line for line in passage.split("\n", allow_blank=True) if line.plain.strip()]
+    for line in lines if whole else lines[:MOST_LINES]:
+        shell.out.text(Text(INDENT).append_text(line))
+    if not whole and len(lines) > MOST_LINES:
+        shell.out.text(f"{INDENT}… {len(lines) - MOST_LINES} more lines (--whole)")
+
+
+def marked(text: str, places: Sequence[Sequence[int]]) -> Text:
+    """Return a passage, made plain, with these places of the original marked."""
+    made, at = Text(), 0
+    for begin, end in sorted((place[0], place[1]) for place in places if len(place) == 2):
+        begin, end = max(begin, at), min(end, len(text))
+        if begin < end:
+            made.append(plain(text[at:begin])).append(plain(text[begin:end]), HIGHLIGHT)
+            at = end
+    return made.append(plain(text[at:]))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    command(app, "search")(search)
