@@ -43,6 +43,7 @@ CRAWL = {
     **{name: value for name, value in JOB.items() if name != "url"},
     "source": "page",
     "url": "http://site.test/",
+    "urls": [],
     "include": ["/docs/*"],
     "exclude": ["*/old/*"],
     "subdomains": False,
@@ -51,7 +52,7 @@ CRAWL = {
     "max_depth": 3,
     "keep_query": False,
     "on_gone": "delete",
-    "schedule": {"cron": "0 3 * * 1", "timezone": "Europe/Dublin"},
+    "schedule": {"every": None, "cron": "0 3 * * 1", "timezone": "Europe/Dublin"},
     "dry_run": False,
 }
 PATCH = {
@@ -97,7 +98,10 @@ def test_no_value_anywhere_is_a_fault_of_ours(configured: Any, monkeypatch: pyte
 
     monkeypatch.setattr("ml_shared.service.shutdown_telemetry", lambda: None)
     monkeypatch.setattr("app.api.streaming.LASTS_SECONDS", 0.01)  # a stream of events is no answer to wait for
-    limits = ("MAX_OPEN_JOBS_PER_OWNER", "MAX_CRAWLS_PER_OWNER", "RATE_LIMIT_CAPACITY", "MAX_WEBHOOKS_PER_OWNER")
+    limits = (
+        *("MAX_OPEN_JOBS_PER_OWNER", "MAX_CRAWLS_PER_OWNER", "MAX_OPEN_RUNS_PER_OWNER", "RATE_LIMIT_CAPACITY"),
+        "MAX_WEBHOOKS_PER_OWNER",
+    )
     for name in limits:
         monkeypatch.setattr(configured, name, 1_000_000)
     monkeypatch.setattr(configured, "RATE_LIMIT_TIERS", {"default": 1_000_000})
