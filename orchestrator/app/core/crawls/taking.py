@@ -144,13 +144,8 @@ async def _page(found: CrawledPage, scope: RunScope, url: str, page: ScrapeResul
         reason = scope.scope.refusal(url)  # where a run begins is read for its links, whatever is asked for
         elsewhere = None if reason is not None else elsewhere
     if definition.follow_links and detail is None:
-<<<<<<< HEAD
         refused = set(page.nofollow_links)
         given = [Link(link, nofollow=page.nofollow or link in refused) for link in page.links[:LINKS_MOST]]
-=======
-        unfollowed = set(page.links if page.nofollow else page.nofollow_links)
-        given = [Link(link, nofollow=link in unfollowed) for link in page.links[:LINKS_MOST]]
->>>>>>> h-sites
         links = await all_met(scope, given, depth=found.depth + 1)
     beyond = max(len(page.links) - LINKS_MOST, 0) + page.links_left_out if definition.follow_links else 0
     return _with(
