@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cloudcix_ml.core.effects import Done, Open, Request, Send, Steps
 from cloudcix_ml.core.session import Session
-from cloudcix_ml.models import corpora, crawls, jobs, search, service, webhooks
+from cloudcix_ml.models import corpora, crawls, jobs, search, service, stats, webhooks
 from cloudcix_ml.models.base import Answered, Body, OpenEnum
 from cloudcix_ml.operations import batches, documents, services
 from cloudcix_ml.operations import corpora as corpora_operations
@@ -25,6 +25,7 @@ ELSEWHERE_NAMED = {
     crawls.Crawl: "CrawlView",
     crawls.Run: "RunView",
     crawls.Page: "PageView",
+    stats.Stats: "StatsView",
     crawls.ScheduleView: "Schedule",
     webhooks.Webhook: "WebhookView",
     webhooks.Delivery: "DeliveryView",
@@ -37,11 +38,12 @@ ELSEWHERE_NAMED = {
 }
 COMING = {crawls, webhooks}
 """What other versions of the platform have: held to the documents as soon as these tell of it."""
-COMING_ROUTES = ("/crawls", "/webhooks", "/documents", "/map", "/stats")
+COMING_ROUTES = ("/crawls", "/webhooks", "/documents", "/map")
 SERVICE_OF = {
     jobs: "orchestrator",
     crawls: "orchestrator",
     webhooks: "orchestrator",
+    stats: "orchestrator",
     corpora: "embedding",
     search: "embedding",
     service: "orchestrator",
@@ -176,6 +178,7 @@ OPERATIONS: list[tuple[Any, dict[str, Any]]] = [
             "page_size": 5,
         },
     ),
+    (job_operations.stats, {"hours": 5}),
     (job_operations.cancel, {"job_id": "j"}),
     (job_operations.retry, {"job_id": "j"}),
     (batches.submit, {"urls": ["https://x/"], "metadata": {}, "chunking": jobs.ChunkingOptions()}),
