@@ -79,6 +79,8 @@ def test_a_log_line_names_the_route_for_metrics(start_gateway: StartGateway) -> 
         "/api/orchestrator/jobs/a1/events/x": "orchestrator",
         "/api/orchestrator/jobs/a1/events?after=3": "events",
         "/api/orchestrator/batches/b1/events": "events",
+        "/api/orchestrator/crawls/c1/runs/2/events": "events",
+        "/api/orchestrator/crawls/c1/events": "orchestrator",
         "/api/scraper/jobs/a1/events": "scraper",
         "/api/chunking/x": "chunking",
         "/api/embedding/x?route=other": "embedding",

@@ -54,6 +54,18 @@ def test_an_internal_route_is_not_there_for_outsiders(outside: Gateway, method: 
         ("GET", "/batches/b1"),
         ("POST", "/batches/b1/cancel"),
         ("POST", "/batches/b1/retry"),
+        ("POST", "/webhooks"),
+        ("PATCH", "/webhooks/w1"),
+        ("DELETE", "/webhooks/w1"),
+        ("POST", "/webhooks/w1/deliveries/d1/replay"),
+        ("POST", "/crawls"),
+        ("GET", "/crawls"),
+        ("PATCH", "/crawls/c1"),
+        ("DELETE", "/crawls/c1"),
+        ("POST", "/crawls/c1/runs"),
+        ("POST", "/crawls/c1/pause"),
+        ("GET", "/crawls/c1/runs/2/pages"),
+        ("POST", "/crawls/c1/runs/2/confirm"),
     ],
 )
 def test_a_users_route_reaches_the_orchestrator_with_what_its_client_prefers(

@@ -97,7 +97,7 @@ def test_a_connection_to_a_service_is_used_again(start_gateway: StartGateway) ->
     assert len(set(connections)) == 1
 
 
-@pytest.mark.parametrize("path", ["/jobs/a1/events", "/batches/b1/events"])
+@pytest.mark.parametrize("path", ["/jobs/a1/events", "/batches/b1/events", "/crawls/c1/runs/2/events"])
 def test_an_event_reaches_the_client_before_the_next_is_made(start_gateway: StartGateway, path: str) -> None:
     # its end is the connection's: what comes in chunks, nginx hands on even from a buffer
     stream = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"

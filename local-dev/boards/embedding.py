@@ -36,6 +36,16 @@ BOARD = Board(
                     width=6,
                 ),
                 Panel(
+                    "Touches and removals, by what was found",
+                    [
+                        rate("ml_embedding_touches_total", "outcome"),
+                        rate("ml_embedding_removals_total", "outcome"),
+                    ],
+                    "ops",
+                    "`absent` and `differs` of a touch: the page has to be fetched again.",
+                    width=6,
+                ),
+                Panel(
                     "Truncated texts",
                     [total("ml_embedding_truncations_total")],
                     about="Texts that the model cut. Always 0, or the corpus has vectors of half passages.",

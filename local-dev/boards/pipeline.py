@@ -31,6 +31,24 @@ BOARD = Board(
             ],
         ),
         Row(
+            "Looking again",
+            [
+                Panel("Documents, by what became of them", [rate("ml_jobs_outcomes_total", "outcome")], "ops"),
+                Panel(
+                    "Bytes not fetched",
+                    [rate("ml_jobs_saved_bytes_total")],
+                    "Bps",
+                    "Sites said that their pages are as they were.",
+                ),
+                Panel(
+                    "Chunks not embedded",
+                    [rate("ml_jobs_saved_chunks_total")],
+                    "ops",
+                    "What they say was in the corpus already.",
+                ),
+            ],
+        ),
+        Row(
             "Waiting, and fairness",
             [
                 Panel("Waiting, by reason", [latest("ml_jobs_waiting", "reason")]),
@@ -79,6 +97,20 @@ BOARD = Board(
             ],
         ),
         Row(
+            "Webhooks",
+            [
+                Panel("Attempts, by outcome", [rate("ml_webhooks_deliveries_total", "outcome")], "ops", width=8),
+                Panel("Until receivers answer", quantiles("ml_webhooks_delivery_duration_seconds"), "s", width=8),
+                Panel(
+                    "Paused",
+                    [rate("ml_webhooks_paused_total")],
+                    "ops",
+                    "Webhooks where nothing arrived for a day. Their owners see the reason at `GET /webhooks`.",
+                    width=8,
+                ),
+            ],
+        ),
+        Row(
             "Scraping",
             [
                 Panel("Pages, by outcome", [rate("ml_scrape_pages_total", "outcome", "request_mode")], "ops", width=6),
@@ -86,6 +118,16 @@ BOARD = Board(
                 Panel("Extracting", quantiles("ml_scrape_extract_duration_seconds", "request_mode"), "s", width=6),
                 Panel("Page size", quantiles("ml_scrape_page_bytes"), "bytes", width=6),
                 Panel("Bytes fetched", [rate("ml_scrape_bytes_total", "request_mode")], "Bps", width=6),
+                Panel(
+                    "Rendered pages, by outcome",
+                    [rate("ml_scrape_renders_total", "outcome", "request_mode")],
+                    "ops",
+                    width=6,
+                ),
+                Panel("Rendering", quantiles("ml_scrape_render_duration_seconds", "request_mode"), "s", width=6),
+                Panel(
+                    "Requests of rendered pages", [rate("ml_scrape_render_requests_total", "outcome")], "ops", width=6
+                ),
                 Panel("Denied by robots.txt", [rate("ml_scrape_robots_denials_total", "request_mode")], "ops", width=6),
             ],
         ),

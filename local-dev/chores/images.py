@@ -19,15 +19,21 @@ SMOKE = (
     "print(app.main.app.title)"
 )
 """Run with all that compose says of the container: its user, its read-only files, its settings."""
+RENDERER_SMOKE = "import os; from renderer.browsers import find_browser; assert os.getuid(), 'it runs as root'; print(find_browser())"
+"""The same for what holds no service of ours, but a browser and who hands it out."""
 
 
 def commands(folder: Path, services: tuple[str, ...]) -> Iterator[Command]:
     """Yield the build, and the smoke test of each container that is made from the image."""
     for service in services:
-        yield Command(f"{service}: build", compose("build", service), service, BUILD_TIMEOUT_SECONDS)
-        for name, container in services_of(folder / service / "docker-compose.yml").items():
+        containers = services_of(folder / service / "docker-compose.yml")
+        for name, container in containers.items():
+            if "build" in container:
+                yield Command(f"{name}: build", compose("build", name), service, BUILD_TIMEOUT_SECONDS)
+        for name, container in containers.items():
             if container["image"].startswith("cloudcix/"):
-                words = compose("-p", PROJECT, "run", "--rm", "--no-deps", "-T", name, "python", "-c", SMOKE)
+                smoke = RENDERER_SMOKE if name.endswith("-renderer") else SMOKE
+                words = compose("-p", PROJECT, "run", "--rm", "--no-deps", "-T", name, "python", "-c", smoke)
                 yield Command(f"{service}: {name} imports what it runs", words, service)
 
 

@@ -65,7 +65,7 @@ def document(reference: str, stack: str) -> str:
     # the engine writes nanoseconds
     created = datetime.fromisoformat(re.sub(r"(\.\d{1,6})\d*", r"\1", said["Created"]))
     requirements = REPOSITORY / stack / "requirements.txt"
-    pinned = pinned_hashes(requirements.read_text()) if name.startswith("cloudcix/") else {}
+    pinned = pinned_hashes(requirements.read_text()) if name == f"cloudcix/ml-{stack}" else {}
     return bill(Image(name, tag, said["Id"], created), inventory, pinned)
 
 

@@ -66,6 +66,7 @@ def compose(
         *_postgres(layout, ports, keys),
         *_standins(layout, ports, keys, overrides),
         *_migrations(settings),
+        *_renderer(settings[Service.SCRAPER]),
         *(_api(layout, ports, service, settings[service], overrides) for service in Service),
         *(_worker(layout, ports, keys, service, settings[service], overrides) for service in WORKER_OPTIONS),
         _beat(layout, settings[Service.ORCHESTRATOR], overrides),
@@ -195,6 +196,23 @@ def _migrations(settings: Mapping[Service, Mapping[str, str]]) -> list[Program]:
             once=True,
         )
         for service, server in servers.items()
+    ]
+
+
+def _renderer(scraper: Mapping[str, str]) -> list[Program]:
+    """Return what renders pages, where there is a Chromium for it; until a page wants one it starts none."""
+    if not scraper.get("RENDERER_URL"):
+        return []
+    socket = Path(scraper["RENDERER_URL"].removeprefix("unix://"))
+    return [
+        Program(
+            name="scraper-renderer",
+            tier=Tier.SERVICES,
+            command=[sys.executable, "-m", "renderer", "--socket", str(socket)],
+            cwd=REPOSITORY / Service.SCRAPER,
+            environment=_environment({}),
+            ready=socket.exists,
+        )
     ]
 
 

@@ -11,7 +11,7 @@ from ml_shared.names import SERVICE_KEY_PREFIX
 USER_KEYS = ("user", "other-user")
 # the demo's, and a stranger's for trying what a stranger sees
 SERVICE_KEYS = ("orchestrator", "scraper", "embedding")
-PASSWORDS = ("endpoint", "postgres", "postgres-vectors", "redis-orch", "redis-scrape", "redis-embed")
+PASSWORDS = ("endpoint", "postgres", "postgres-vectors", "redis-orch", "redis-scrape", "redis-embed", "webhooks")
 KEY_BYTES = 24
 
 

@@ -1,6 +1,8 @@
 """The settings of each service when the whole fleet runs on this machine."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -34,6 +36,11 @@ class Addresses:
     def database(self, server: str, name: str) -> str:
         """Return a database's URL, password included."""
         return postgres_url(HOST, self.ports[server], name, user="postgres", password=self.keys[server])
+
+
+def _renderer_url(at: Addresses) -> str:
+    """Return where this fleet's renderer listens: in a short path, since a socket's has a hundred letters at most."""
+    return f"unix://{tempfile.gettempdir()}/ml-renderer-{at.ports['scraper']}.sock"
 
 
 def overrides_from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -81,6 +88,8 @@ def service_settings(
             "EMBEDDING_URL": at.url("embedding"),
             "SERVICE_API_KEY": keys["orchestrator"],
             "INTERNAL_CALLER_IDS": ",".join(f"{name}={keys.hash_of(name)}" for name in ("scraper", "embedding")),
+            "WEBHOOK_SECRET_KEY": keys["webhooks"],
+            "WEBHOOK_PRIVATE_NETWORKS": f"{HOST}/32",
         },
         Service.SCRAPER: {
             "OTEL_SERVICE_NAME": "scraper",
@@ -88,6 +97,7 @@ def service_settings(
             "SERVICE_API_KEY": keys["scraper"],
             "ALLOWED_PRIVATE_NETWORKS": f"{HOST}/32",
             "ALLOWED_PORTS": str(at.ports["demo-site"]),
+            "RENDERER_URL": _renderer_url(at) if shutil.which("chromium") else "",
             **reporting,
         },
         Service.CHUNKING: {

@@ -50,6 +50,7 @@ def settings(answers: Answers) -> Settings:
             **{f"{name}_URL": f"http://{answers.at(name)[0]}" for name in ("SCRAPER", "CHUNKING", "EMBEDDING")},
             "SERVICE_API_KEY": key[Service.ORCHESTRATOR],
             "INTERNAL_CALLER_IDS": ",".join(f"{name}={_hash(key[name])}" for name in callers),
+            "WEBHOOK_SECRET_KEY": _secret(),
         },
         "scraper": {
             **service,

@@ -151,6 +151,7 @@ def test_a_stacks_images_are_named_as_compose_names_them() -> None:
         "cloudcix/ml-chunking:latest": "chunking",
         "grafana/alloy:v1.18.1": "chunking",
         "cloudcix/ml-scraper:latest": "scraper",
+        "cloudcix/ml-scraper-renderer:latest": "scraper",
         "redis:7-alpine": "scraper",
     }
     by_digest = sbom.images(STACKS, {"GIT_SHA": "abc1234"})
@@ -182,11 +183,13 @@ def test_an_image_that_is_missing_fails_the_command_and_the_others_are_written(
     monkeypatch.delenv("GIT_SHA", raising=False)
     assert sbom.main(["scraper"], tmp_path / "sbom") == 1
     written = {path.name: json.loads(path.read_text()) for path in (tmp_path / "sbom").iterdir()}
-    assert set(written) == {"cloudcix_ml-scraper.cdx.json", "grafana_alloy.cdx.json"}
+    assert set(written) == {
+        *("cloudcix_ml-scraper.cdx.json", "cloudcix_ml-scraper-renderer.cdx.json", "grafana_alloy.cdx.json")
+    }
     said = capsys.readouterr()
     assert "cloudcix_ml-scraper.cdx.json: 8 components" in said.out
     assert "redis:7-alpine: docker create redis:7-alpine true: no such image: redis:7-alpine" in said.err
-    assert (tmp_path / "removed").read_text() == "rm --force c0ffee\n" * 2
+    assert (tmp_path / "removed").read_text() == "rm --force c0ffee\n" * 3
 
 
 def test_a_stack_that_is_none_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,7 @@ class TaskName(StrEnum):
     DISPATCH = "orchestrator.dispatch"
     RECOVER_JOBS = "orchestrator.recover_jobs"
     PURGE = "orchestrator.purge"
+    CRAWL = "orchestrator.crawl"
 
 
 class Stage(StrEnum):

@@ -209,3 +209,16 @@ async def test_a_host_that_does_not_exist_fails_for_good_and_a_silent_name_serve
                 await resolver.resolve("nowhere.example", 80)
             resolver.close()
             assert (caught.value.code, caught.value.retryable) == ("dns_failed", retryable)
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 80), ("::1", 443), ("10.0.0.1", 80)])
+async def test_an_address_that_is_given_as_one_is_refused_without_looking_anything_up(host: str, port: int) -> None:
+    with pytest.raises(BlockedAddressError):
+        guard().check(host, port)
+
+
+async def test_a_name_is_judged_when_it_is_looked_up_and_a_port_at_once() -> None:
+    guard().check("host.example", 443)
+    guard().check("8.8.8.8", 80)
+    with pytest.raises(BlockedPortError):
+        guard().check("host.example", 6379)

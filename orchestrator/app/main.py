@@ -10,16 +10,31 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.api.routes import async_, batches, health, internal, jobs, stats, sync
+from app.api.routes import (
+    async_,
+    batches,
+    crawls,
+    documents,
+    events,
+    health,
+    internal,
+    jobs,
+    runs,
+    stats,
+    sync,
+    webhooks,
+)
 from app.config import settings
 from app.core.jobs.endings import Endings
 from app.core.jobs.standing import KEPT_SECONDS, read_gauges
 from app.core.logic import open_orchestrator
-from app.worker.nudging import hear_endings, open_nudger
+from app.core.notices.followers import open_followers
+from app.worker.nudging import hear_moves, open_nudger
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware
 from ml_shared.http.problems import install_problem_handlers
 from ml_shared.http.routing import serve
+from ml_shared.http.transport import when_stopping
 from ml_shared.instrumentation import NO_SPANS_OF_ITS_OWN
 from ml_shared.names import Queue
 from ml_shared.service import open_shared
@@ -28,6 +43,10 @@ JOB_MAX_BYTES = 2**20
 # of a body: a URL and 16 KiB of metadata, however they are escaped, or what a worker reports
 BATCH_MAX_BYTES = 2**23
 # 1,000 URLs of 2,048 characters of four bytes, and the rest
+FORM_MAX_BYTES = 2**18
+# beside a document: its metadata, and what a form is made of
+CRAWL_MAX_BYTES = 2**23
+# 10,000 URLs of a list, most of them shorter than they may be
 
 
 @asynccontextmanager
@@ -38,7 +57,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.readings.add(lambda: read_gauges(orchestrator.pool), kept_seconds=KEPT_SECONDS)
         app.state.nudger = await stack.enter_async_context(open_nudger(shared.redis))
         endings = app.state.endings = await stack.enter_async_context(Endings(orchestrator.pool).opened())
-        stack.callback(asyncio.create_task(hear_endings(shared.redis, endings), name="hear-endings").cancel)
+        followers = app.state.followers = await stack.enter_async_context(open_followers(orchestrator.pool, settings))
+        stack.callback(when_stopping(followers.stop))
+        for listener in (endings, followers):
+            stack.callback(asyncio.create_task(hear_moves(shared.redis, listener), name="hear-moves").cancel)
         yield
 
 
@@ -53,9 +75,31 @@ app.add_middleware(
     BodyMiddleware,
     limits=BodyLimits.of(
         settings,
-        routes={"/content": settings.MAX_CONTENT_BYTES, "/jobs/batch": BATCH_MAX_BYTES, "/jobs": JOB_MAX_BYTES},
+        routes={
+            "/content": settings.MAX_CONTENT_BYTES,
+            "/jobs/batch": BATCH_MAX_BYTES,
+            "/jobs": JOB_MAX_BYTES,
+            "/crawls": CRAWL_MAX_BYTES,
+            "/documents": settings.MAX_UPLOAD_BYTES + FORM_MAX_BYTES,
+        },
     ),
 )
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
-serve(app, internal.router, async_.router, jobs.router, batches.router, stats.router, sync.router, health.router)
+serve(
+    app,
+    *(
+        internal.router,
+        async_.router,
+        jobs.router,
+        batches.router,
+        crawls.router,
+        runs.router,
+        documents.router,
+        events.router,
+        stats.router,
+        webhooks.router,
+        sync.router,
+    ),
+    health.router,
+)

@@ -1,8 +1,13 @@
 -- Crawls: what is to be kept of a site in a corpus, each time that it is looked at, and what became of every page.
 
-ALTER TABLE jobs ADD COLUMN IF NOT EXISTS crawl_id uuid;
-ALTER TABLE jobs ADD COLUMN IF NOT EXISTS run integer;
-ALTER TABLE jobs ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'page';
+ALTER TABLE jobs
+    ADD COLUMN IF NOT EXISTS crawl_id uuid,
+    ADD COLUMN IF NOT EXISTS run integer,
+    ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'page',
+    ADD COLUMN IF NOT EXISTS outcome text,
+    ADD COLUMN IF NOT EXISTS saved_bytes bigint,
+    ADD COLUMN IF NOT EXISTS saved_chunks integer;
+CREATE INDEX IF NOT EXISTS jobs_of_crawl ON jobs (owner, crawl_id, submitted_at DESC, id DESC) WHERE crawl_id IS NOT NULL;
 
 -- `definition` is what was asked for, without `urls`. `deleting`: it is gone from lists, and what is left of it goes bit by bit.
 CREATE TABLE IF NOT EXISTS crawls (
@@ -39,7 +44,7 @@ CREATE TABLE IF NOT EXISTS runs (
     trigger         text        NOT NULL,
     force           boolean     NOT NULL DEFAULT false,
     definition      jsonb       NOT NULL,
-    ending          boolean     NOT NULL DEFAULT false,
+    removing        boolean     NOT NULL DEFAULT false,
     stopped         text,
     held            text,
     held_documents  integer     NOT NULL DEFAULT 0,
@@ -51,7 +56,8 @@ CREATE TABLE IF NOT EXISTS runs (
     PRIMARY KEY (crawl_id, run),
     CHECK ((state = 'running') = (ended_at IS NULL))
 );
-CREATE INDEX IF NOT EXISTS runs_open ON runs (owner) WHERE state = 'running';
+CREATE INDEX IF NOT EXISTS runs_open ON runs (owner) WHERE state = 'running' OR removing;
+CREATE UNIQUE INDEX IF NOT EXISTS runs_one_at_once ON runs (crawl_id) WHERE state = 'running';
 CREATE INDEX IF NOT EXISTS runs_held ON runs (crawl_id) WHERE held IS NOT NULL;
 
 -- The frontier, and what became of it: a URL is in a run once. `nth`: the how-manieth page of the run it was that was asked
@@ -81,12 +87,15 @@ CREATE TABLE IF NOT EXISTS run_pages (
     content_hash text,
     not_modified boolean     NOT NULL DEFAULT false,
     bytes        bigint,
+    saved_bytes  bigint,
+    saved_chunks integer,
     ended_at     timestamptz,
     PRIMARY KEY (crawl_id, url_hash, run),
     CHECK ((state = 'ended') = (outcome IS NOT NULL))
 ) WITH (fillfactor = 80);
 CREATE INDEX IF NOT EXISTS run_pages_frontier ON run_pages (crawl_id, run, depth, url_hash) WHERE state = 'waiting';
 CREATE INDEX IF NOT EXISTS run_pages_open ON run_pages (crawl_id, run) WHERE state = 'open';
+CREATE INDEX IF NOT EXISTS run_pages_links ON run_pages (crawl_id, run) WHERE kind = 'links';
 CREATE INDEX IF NOT EXISTS run_pages_in_order ON run_pages (crawl_id, run, n);
 CREATE INDEX IF NOT EXISTS run_pages_by_outcome ON run_pages (crawl_id, run, outcome, reason, n) WHERE outcome IS NOT NULL;
 -- of a URL the beginning: a whole one may be too long for an index
@@ -148,12 +157,6 @@ CREATE TABLE IF NOT EXISTS crawl_links (
     PRIMARY KEY (crawl_id, url_hash)
 );
 
--- `claim_jobs` answers what it answered before there were kinds.
-CREATE OR REPLACE FUNCTION kind_of_job(p_owner text, p_job uuid) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
-BEGIN
-    RETURN (SELECT kind FROM jobs WHERE owner = p_owner AND id = p_job);
-END $$;
-
 -- Takes URLs into a run: each once, however often it is met. One that was left out for how it was met (too deep, by a link
 -- that is not to be followed) is taken in when it is met otherwise. Rows of pages are locked last of all, after lanes, and
 -- several in the order of their hashes.
@@ -212,14 +215,67 @@ BEGIN
                      WHERE what = 'met'), 0);
 END $$;
 
--- A page's result: its job moves on, or is completed where the page is not to be indexed, and its links are in the frontier:
+-- Leaves out what is not asked for any more, some at a time: as rows, as long as these are few, and beyond that as counts.
+-- How many.
+CREATE OR REPLACE FUNCTION leave_out(
+    p_crawl uuid, p_run integer, p_reason text, p_most_skipped bigint, p_limit integer
+) RETURNS integer LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_room bigint := p_most_skipped - coalesce(
+        (SELECT count FROM run_tallies WHERE crawl_id = p_crawl AND run = p_run AND what = 'skipped'), 0);
+    v_kept integer;
+    v_dropped integer := 0;
+BEGIN
+    UPDATE run_pages SET state = 'ended', outcome = 'skipped', reason = p_reason, ended_at = now()
+    FROM (SELECT url_hash FROM run_pages WHERE crawl_id = p_crawl AND run = p_run AND state = 'waiting'
+          ORDER BY depth, url_hash LIMIT GREATEST(LEAST(p_limit, v_room), 0) FOR UPDATE) picked
+    WHERE crawl_id = p_crawl AND run = p_run AND run_pages.url_hash = picked.url_hash;
+    GET DIAGNOSTICS v_kept = ROW_COUNT;
+    IF v_kept < p_limit THEN
+        DELETE FROM run_pages USING (
+            SELECT url_hash FROM run_pages WHERE crawl_id = p_crawl AND run = p_run AND state = 'waiting'
+            ORDER BY depth, url_hash LIMIT p_limit - v_kept FOR UPDATE) picked
+        WHERE crawl_id = p_crawl AND run = p_run AND run_pages.url_hash = picked.url_hash;
+        GET DIAGNOSTICS v_dropped = ROW_COUNT;
+    END IF;
+    INSERT INTO run_tallies AS t (crawl_id, run, what, count)
+    SELECT p_crawl, p_run, what, count FROM (VALUES ('skipped', v_kept), ('skipped:' || p_reason, v_dropped)) told(what, count)
+    WHERE count > 0 ORDER BY what
+    ON CONFLICT (crawl_id, run, what) DO UPDATE SET count = t.count + excluded.count;
+    RETURN v_kept + v_dropped;
+END $$;
+
+-- Cancels the jobs of a run that nobody is moving just now: they are as many as a run has open at most. How many.
+CREATE OR REPLACE FUNCTION cancel_run_jobs(p_owner text, p_crawl uuid, p_run integer, p_first_stage text) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_jobs uuid[];
+BEGIN
+    SELECT array_agg(id) INTO v_jobs FROM (
+        SELECT jobs.id FROM jobs
+        WHERE owner = p_owner AND placement <> 'ended' AND NOT (committing AND attempt_open) AND id = ANY(ARRAY(
+            SELECT job_id FROM run_pages WHERE crawl_id = p_crawl AND run = p_run AND state = 'open'))
+        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+    ) picked;
+    IF v_jobs IS NULL THEN
+        RETURN 0;
+    END IF;
+    PERFORM cancel_locked(p_owner, p_first_stage, v_jobs);
+    RETURN cardinality(v_jobs);
+END $$;
+
+-- A page's result (`take_success` is that of 0011): its job moves on, or is completed where the page is not to be indexed, and its links are in the frontier:
 -- all of it, or nothing. No row if the attempt is not the job's any more.
 CREATE OR REPLACE FUNCTION take_page(
     p_job uuid, p_stage text, p_attempt uuid, p_by_host boolean, p_host_next_at timestamptz,
     p_next_stage text, p_next_status text, p_next_by_host boolean, p_content_ref text, p_bytes bigint, p_extraction jsonb,
     p_crawl uuid, p_run integer, p_url_hash bytea, p_index boolean, p_reason text, p_detail text,
-    p_elsewhere bytea, p_elsewhere_url text, p_content_hash text, p_not_modified boolean
-) RETURNS TABLE (attempts integer, run_seconds double precision, ended_seconds double precision) LANGUAGE plpgsql AS $$
+    p_elsewhere bytea, p_elsewhere_url text, p_content_hash text, p_not_modified boolean,
+    p_document jsonb, p_look jsonb, p_last_stage text, p_last_status text
+) RETURNS TABLE (
+    attempts integer, run_seconds double precision, ended_seconds double precision, next_stage text, saved_bytes bigint
+) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     v_reason text := p_reason;
@@ -228,6 +284,7 @@ DECLARE
     v_next bytea := p_elsewhere;
     v_hash text := p_content_hash;
     v_first bytea;
+    v_index boolean;
     v_done record;
 BEGIN
     PERFORM 1 FROM jobs
@@ -269,18 +326,16 @@ BEGIN
             SELECT url INTO v_detail FROM run_pages WHERE crawl_id = p_crawl AND url_hash = v_first ORDER BY run DESC LIMIT 1;
         END IF;
     END IF;
-    IF p_index AND v_reason IS NULL THEN
-        SELECT * INTO v_done FROM take_success(
-            p_job, p_stage, p_attempt, true, p_by_host, false, p_host_next_at, p_next_stage, p_next_status, p_next_by_host,
-            p_content_ref, p_bytes, p_extraction, NULL, NULL, NULL, NULL);
-    ELSE
-        SELECT * INTO v_done FROM take_success(
-            p_job, p_stage, p_attempt, true, p_by_host, false, p_host_next_at, NULL, NULL, false,
-            p_content_ref, p_bytes, p_extraction, NULL, NULL, NULL, NULL);
-    END IF;
+    -- what is not indexed under this URL is not known as if it were
+    v_index := p_index AND v_reason IS NULL;
+    SELECT * INTO v_done FROM take_success(
+        p_job, p_stage, p_attempt, true, p_by_host, false, p_host_next_at,
+        CASE WHEN v_index THEN p_next_stage END, CASE WHEN v_index THEN p_next_status END, v_index AND p_next_by_host,
+        p_content_ref, p_bytes, p_extraction, NULL, NULL, p_document, NULL,
+        p_look, CASE WHEN v_index THEN p_last_stage END, CASE WHEN v_index THEN p_last_status END, NULL, NULL, NOT v_index);
     UPDATE run_pages SET
         reason = v_reason, detail = v_detail, elsewhere = v_elsewhere, content_hash = v_hash, not_modified = p_not_modified,
         bytes = p_bytes
     WHERE crawl_id = p_crawl AND run = p_run AND url_hash = p_url_hash AND state = 'open' AND job_id = p_job;
-    RETURN QUERY SELECT v_done.attempts, v_done.run_seconds, v_done.ended_seconds;
+    RETURN QUERY SELECT v_done.attempts, v_done.run_seconds, v_done.ended_seconds, v_done.next_stage, v_done.saved_bytes;
 END $$;

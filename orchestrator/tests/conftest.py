@@ -10,11 +10,13 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 LAST_WORD = "the last one"
 ORCHESTRATOR_KEY = "orchestrator-key-of-the-tests"
 ALICE, BOB = "alice-raw-key-canary", "bob-raw-key-canary"
+WEBHOOK_KEY = "a-key-to-seal-secrets-with-canary"
 SCRAPER, EMBEDDING = "scraper-raw-key-canary", "embedding-raw-key-canary"
 
 # settings are read when the app's modules are first imported; what a test varies it passes itself
@@ -198,6 +200,7 @@ def point_settings(
         "MEMBERSHIP_URL": membership.url,
         "INTERNAL_CALLER_IDS": {Service.SCRAPER: (hash_key(SCRAPER),), Service.EMBEDDING: (hash_key(EMBEDDING),)},
         "MAX_OPEN_JOBS_PER_OWNER": 5,
+        "WEBHOOK_SECRET_KEY": SecretStr(WEBHOOK_KEY),
     }.items():
         patch.setattr(settings, name, value)
     membership.add(ALICE)

@@ -53,7 +53,8 @@ async def test_a_pass_is_asked_for_as_soon_as_there_is_something_to_do(
         report = {"attempt_id": attempt_id, "stage": "scraping", "status": "success"}
         await api.post(f"/jobs/{job_id}/complete", json=report, headers=key(SCRAPER))
         await app.state.nudger.flush()
-    assert words == ["scraping", "chunking scraping"], "the next stage has work, and the one before it a free slot"
+    # the next stage has work, and the one before it a free slot; and who follows the job looks at it
+    assert words == ["scraping", f"chunking scraping ~{job_id}"]
 
 
 @pytest.mark.parametrize("path", ["/jobs", "/jobs/0b7e1a52-5c3f-4f0e-9a44-2f7f3d1b8c11", "/content/abc?attempt_id=x"])

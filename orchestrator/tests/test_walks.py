@@ -39,6 +39,25 @@ BATCH = {
     **{name: value for name, value in JOB.items() if name != "url"},
     "urls": ["http://site.test/", "http://b.test/"],
 }
+CRAWL = {
+    **{name: value for name, value in JOB.items() if name != "url"},
+    "source": "page",
+    "url": "http://site.test/",
+    "include": ["/docs/*"],
+    "exclude": ["*/old/*"],
+    "subdomains": False,
+    "follow_links": True,
+    "max_pages": 10,
+    "max_depth": 3,
+    "keep_query": False,
+    "on_gone": "delete",
+    "schedule": {"cron": "0 3 * * 1", "timezone": "Europe/Dublin"},
+    "dry_run": False,
+}
+PATCH = {
+    name: CRAWL[name]
+    for name in ("include", "exclude", "subdomains", "max_pages", "max_depth", "keep_query", "on_gone", "schedule")
+}
 COMPLETE = {
     "attempt_id": "a",
     "stage": "scraping",
@@ -63,6 +82,7 @@ COMPLETE = {
         "superseded": False,
     },
 }
+WEBHOOK = {"url": "http://receiver.test/", "events": ["job.completed", "batch.ended"]}
 PROGRESS = {"attempt_id": "a", "stage": "scraping", "phase": "running", "start_id": "s", "done": 1, "total": 2}
 
 
@@ -70,19 +90,31 @@ def test_no_value_anywhere_is_a_fault_of_ours(configured: Any, monkeypatch: pyte
     from app.main import app
 
     monkeypatch.setattr("ml_shared.service.shutdown_telemetry", lambda: None)
-    for name in ("MAX_OPEN_JOBS_PER_OWNER", "RATE_LIMIT_CAPACITY"):
+    limits = ("MAX_OPEN_JOBS_PER_OWNER", "MAX_CRAWLS_PER_OWNER", "RATE_LIMIT_CAPACITY", "MAX_WEBHOOKS_PER_OWNER")
+    for name in limits:
         monkeypatch.setattr(configured, name, 1_000_000)
+    monkeypatch.setattr(configured, "RATE_LIMIT_TIERS", {"default": 1_000_000})
     bodies = {
         "POST /jobs": JOB,
         "POST /jobs/batch": BATCH,
+        "POST /crawls": CRAWL,
+        "PATCH /crawls/{crawl_id}": PATCH,
+        "POST /crawls/{crawl_id}/runs": {"force": True},
         "POST /jobs/{job_id}/complete": COMPLETE,
         "POST /jobs/{job_id}/progress": PROGRESS,
+        "POST /webhooks": WEBHOOK,
+        "PATCH /webhooks/{webhook_id}": {**WEBHOOK, "paused": False},
+        "POST /webhooks/{webhook_id}/replay": {"since": "2026-01-01T00:00:00Z", "undelivered_only": True},
         "POST /content/{ref}/start": {**PROGRESS, "stage": "embedding"},
     }
     with ThreadedServer(app) as server, httpx.Client(base_url=server.url, headers={"X-API-Key": ALICE}) as client:
         known = {
             "job_id": client.post("/jobs", json=JOB).json()["job_id"],
             "batch_id": client.post("/jobs/batch", json=BATCH).json()["batch_id"],
+            "webhook_id": (webhook := client.post("/webhooks", json=WEBHOOK).json()["webhook_id"]),
+            "delivery_id": client.post(f"/webhooks/{webhook}/test").json()["delivery_id"],
+            "crawl_id": client.post("/crawls", json=CRAWL).json()["crawl_id"],
+            "run": "1",
         }
         with ValuesWalk(app, server.url, ALICE, [SCRAPER, EMBEDDING], bodies=bodies, known=known) as walk:
             assert walk.every_value() > 1_000

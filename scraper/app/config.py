@@ -1,30 +1,22 @@
 """The scraper's settings."""
 
-import ipaddress
-from typing import Annotated, Any
-
-from pydantic import Field, field_validator
-from pydantic_settings import NoDecode
+from pydantic import Field
 
 from ml_shared.settings import ServiceSettings
-from ml_shared.web.addresses import NAT64_PREFIX_LENGTHS
-
-IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+from ml_shared.web.openings import Nat64Prefixes, Networks, Ports
 
 
 class Settings(ServiceSettings):
     """What the scraper needs beside what every service needs."""
 
-    ALLOWED_PRIVATE_NETWORKS: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
+    ALLOWED_PRIVATE_NETWORKS: Networks = Field(
         default=(), description="networks that are not public and may be fetched from all the same: CIDRs, by comma"
     )
-    ALLOWED_PORTS: Annotated[tuple[int, ...], NoDecode] = Field(
-        default=(), description="ports to fetch from beside 80 and 443, by comma"
-    )
-    BLOCKED_NETWORKS: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
+    ALLOWED_PORTS: Ports = Field(default=(), description="ports to fetch from beside 80 and 443, by comma")
+    BLOCKED_NETWORKS: Networks = Field(
         default=(), description="public networks never to fetch from, such as the fleet's own: CIDRs, by comma"
     )
-    NAT64_PREFIXES: Annotated[tuple[ipaddress.IPv6Network, ...], NoDecode] = Field(
+    NAT64_PREFIXES: Nat64Prefixes = Field(
         default=(),
         description="where this network's NAT64 has the IPv4 internet, such as 64:ff9b::/96: CIDRs, by comma",
     )
@@ -60,30 +52,6 @@ class Settings(ServiceSettings):
     RENDER_TIMEOUT_SECONDS: float = Field(default=30, gt=0, description="longest time to render one page")
     RENDER_MAX_REQUESTS: int = Field(default=60, ge=0, description="most requests that a page's scripts get answered")
     RENDER_MAX_BYTES: int = Field(default=20 * 2**20, gt=0, description="longest answers to these, decoded, together")
-
-    @field_validator("ALLOWED_PRIVATE_NETWORKS", "BLOCKED_NETWORKS", "NAT64_PREFIXES", mode="before")
-    @classmethod
-    def _networks(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
-
-    @field_validator("NAT64_PREFIXES")
-    @classmethod
-    def _prefixes(cls, value: tuple[ipaddress.IPv6Network, ...]) -> tuple[ipaddress.IPv6Network, ...]:
-        if any(prefix.prefixlen not in NAT64_PREFIX_LENGTHS for prefix in value):
-            raise ValueError(f"a NAT64's prefix has one of these lengths: {', '.join(map(str, NAT64_PREFIX_LENGTHS))}")
-        return value
-
-    @field_validator("ALLOWED_PORTS", mode="before")
-    @classmethod
-    def _ports(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        ports = tuple(int(part) for part in value.split(",") if part.strip())
-        if any(not 0 < port < 65_536 for port in ports):
-            raise ValueError("a port is a number from 1 to 65535")
-        return ports
 
 
 settings = Settings()

@@ -57,6 +57,8 @@ app.add_middleware(
         settings,
         routes={
             "/scrape": ADDRESS_MAX_BYTES,
+            "/links": ADDRESS_MAX_BYTES,
+            "/map": ADDRESS_MAX_BYTES,
             "/enqueue/batch": BATCH_MAX * ADDRESS_MAX_BYTES,
             "/enqueue": ADDRESS_MAX_BYTES,
         },

@@ -2,7 +2,7 @@
 
     connection ──Chrome DevTools Protocol, JSON between zero bytes──  this  ──the same, over a pipe──  Chromium
 
-A connection is a page. It is greeted with `{"ready": true}` once a browser is its own, or `{"busy": true}` when none came
+A connection is a page. It begins with a zero byte, and is greeted with `{"ready": true}` once a browser is its own, or `{"busy": true}` when none came
 free in time; then bytes go both ways until the connection ends. It is the other side that says what a page may have from
 the network. Here is what holds whatever that side does: how many pages at once, for how long, in how much memory, and that
 nothing of a page is left for the next.
@@ -117,8 +117,11 @@ class Renderer:
         self._bounds = bounds
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection, which is one page."""
+        """Serve one connection, which is one page. One that asks for nothing costs no browser: a health check, say."""
         try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                if await reader.read(1) != END_OF_MESSAGE:
+                    return
             async with self._browsers.slot():
                 await self._page(reader, writer)
         except TimeoutError:

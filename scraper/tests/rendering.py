@@ -41,6 +41,11 @@ class Served:
         return found
 
     @property
+    def files(self) -> int:
+        """How many files it has open itself."""
+        return self._process.num_fds()
+
+    @property
     def browsers(self) -> list[psutil.Process]:
         """The browsers: of each of them its first process."""
         return [each for each in self.processes if each.ppid() == self._process.pid]

@@ -62,16 +62,27 @@ def test_an_index_of_links_is_not_taken_for_the_main_part() -> None:
 
 
 def test_links_are_absolute_once_each_and_bounded() -> None:
-    many = "".join(f'<a href="/{number}">x</a>' for number in range(2_000))
+    many = "".join(f'<a href="/{number}">x</a>' for number in range(6_000))
     links = (
         '<a href="a#1">a</a><a href="a#2">a</a><a href="//cdn.example/b">b</a><a href="mailto:x@example">m</a>'
         '<a href="javascript:void(0)">j</a><a href="http://u:p@h.example/">u</a><a href="#top">t</a>'
         '<a href="http://[bad">b</a><a href="">self</a>'
     )
     page = f'<html><head><base href="https://base.example/x/"></head><body>{links}<p>some text</p>{many}</body></html>'
-    found = html(page).links
-    assert found[:3] == ["https://base.example/x/a", "https://cdn.example/b", "https://base.example/0"]
-    assert (len(found), len(set(found))) == (500, 500)
+    found = html(page)
+    assert found.links[:3] == ["https://base.example/x/a", "https://cdn.example/b", "https://base.example/0"]
+    assert (len(found.links), len(set(found.links)), found.links_left_out) == (5_000, 5_000, 1_002)
+    assert html(page.replace(many, "")).links_left_out == 0
+
+
+def test_a_link_is_nofollow_if_the_page_has_it_no_other_way() -> None:
+    links = (
+        '<a href="/ad" rel="sponsored NoFollow">a</a><a href="/both" rel=nofollow>b</a><a href="/both#part">c</a>'
+        '<a href="/plain" rel="noopener">d</a><a href="https://docs.example/ad" rel=nofollow>e</a>'
+    )
+    found = html(f"<html><body><p>some text</p>{links}</body></html>")
+    assert [link.rpartition("/")[2] for link in found.links] == ["ad", "both", "plain"]
+    assert [link.rpartition("/")[2] for link in found.nofollow_links] == ["ad"]
 
 
 @pytest.mark.parametrize(

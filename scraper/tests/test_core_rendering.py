@@ -1,6 +1,10 @@
 """Pages that a browser has to build: a real Chromium runs their scripts."""
 
+import ast
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +13,7 @@ import httpx
 import pytest
 from conftest import USER_KEY, Surroundings, scraper_with
 from redis.asyncio import Redis
-from rendering import TEXT, Served, application, require_browser, served, writes
+from rendering import SCRAPER, TEXT, Served, application, require_browser, served, writes
 from sites import Site
 
 from app.core.errors import EmptyContentError, RendererUnavailableError
@@ -45,7 +49,10 @@ async def refused(scraping: Any) -> ServiceError:
 
 
 async def test_a_page_that_is_empty_without_its_script_is_rendered(scrape: Any, site: Site) -> None:
-    before = RENDERS.labels("success", "sync", "write")._value.get(), RENDER_REQUESTS.labels("fetched")._value.get()
+    before = (
+        RENDERS.labels("success", "sync", "write")._value.get(),
+        RENDER_REQUESTS.labels("fetched", "sync", "write")._value.get(),
+    )
     url = application(site, "/app", writes())
     site.page("/app.html", "")
     found = await scrape(url)
@@ -54,7 +61,10 @@ async def test_a_page_that_is_empty_without_its_script_is_rendered(scrape: Any, 
     assert "enable JavaScript" not in found.content
     assert found.extraction.warnings == []
     assert sorted(site.paths) == ["/app", "/app.js", "/robots.txt"]
-    after = RENDERS.labels("success", "sync", "write")._value.get(), RENDER_REQUESTS.labels("fetched")._value.get()
+    after = (
+        RENDERS.labels("success", "sync", "write")._value.get(),
+        RENDER_REQUESTS.labels("fetched", "sync", "write")._value.get(),
+    )
     assert (after[0] - before[0], after[1] - before[1]) == (1, 1)
 
 
@@ -71,6 +81,15 @@ async def test_auto_leaves_a_page_with_text_as_it_is_and_always_does_not(scrape:
     assert (left.rendered, left.title, left.etag) == (False, None, '"1"')
     # the validator is the frame's, not that of what scripts put into it
     assert (made.rendered, made.title, made.etag) == (True, "Made", None)
+
+
+async def test_a_page_that_is_always_rendered_is_not_asked_for_by_its_validators(
+    settings: Any, redis: Redis, renderer: Served, site: Site
+) -> None:
+    url = application(site, "/app", writes())
+    async with scraper_with(settings, redis) as scraper:
+        await execute_scrape(scraper, Visit(url, validators={"If-None-Match": '"1"'}, render=Render.ALWAYS))
+    assert {hit.path: hit.headers.get("if-none-match") for hit in site.hits} == dict.fromkeys(site.paths)
 
 
 async def test_a_document_is_read_as_it_came_whatever_is_asked(scrape: Any, site: Site) -> None:
@@ -212,3 +231,13 @@ async def test_rendering_is_asked_for_by_request_and_by_task(
     scrape_task.apply(kwargs={"url": url, "job_id": "job-1", "attempt_id": "attempt-1", "render": "always"})
     (callback,) = orchestrator.callbacks_for("job-1")
     assert callback.stats["rendered"] is True
+
+
+def test_a_process_that_renders_nothing_keeps_nothing_for_it(surroundings: Surroundings) -> None:
+    script = "import sys, app.core.logic; print([name for name in sys.modules if 'rendering.' in name])"
+    environment = {**os.environ, **surroundings.environment}
+    found = subprocess.run(
+        [sys.executable, "-c", script], cwd=SCRAPER, env=environment, capture_output=True, text=True, check=True
+    )
+    kept = ("bounds", "markup", "renderer")
+    assert sorted(ast.literal_eval(found.stdout)) == [f"app.core.rendering.{name}" for name in kept]

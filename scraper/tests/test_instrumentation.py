@@ -54,6 +54,21 @@ def test_fetch_and_extract_are_parts_of_the_task(spans: InMemorySpanExporter, sc
         assert span.parent.span_id == task_span.context.span_id
 
 
+def test_rendering_is_a_part_of_the_task_and_says_that_the_renderer_is_away(
+    spans: InMemorySpanExporter, scrape_task: Any, site: Site, orchestrator: FakeOrchestrator
+) -> None:
+    url = site.html("/page")
+    scrape_task.apply(kwargs={"job_id": "job-123", "attempt_id": "attempt-1", "url": url, "render": "always"})
+    render = span_named(spans, "scrape.render")
+    assert render.parent.span_id == span_named(spans, "scraper.scrape_url").context.span_id
+    told = ("job.id", "job.url", "job.stage", "queue.name", "request.mode", "error.code")
+    expected = ("job-123", url, "scrape", "scraper", "async", "renderer_unavailable")
+    assert tuple(render.attributes[name] for name in told) == expected
+    (callback,) = orchestrator.callbacks_for("job-123")
+    assert (callback.status, callback.error_code) == ("deferred", "renderer_unavailable")
+    assert callback.retry_after_seconds == 15
+
+
 def test_our_trace_is_not_told_to_the_sites_that_we_visit(
     spans: InMemorySpanExporter, scrape_task: Any, site: Site
 ) -> None:

@@ -55,6 +55,8 @@ async def test_a_page_comes_back_as_markdown_with_what_is_known_of_it(client: ht
         "published_at": "2024-05-06T07:08:09+00:00",
         "canonical_url": "https://docs.example/current/replication.html",
         "links": [],
+        "nofollow_links": [],
+        "links_left_out": 0,
         "content_hash": "",
         "etag": '"abc"',
         "last_modified": "Mon, 06 May 2024 07:08:09 GMT",

@@ -46,6 +46,7 @@ def test_a_jobs_page_is_put_with_the_orchestrator_and_reported(
         "rendered": False,
         "not_modified": False,
         "extraction": {"method": ANY, "kept_share": ANY, "warnings": []},
+        "look": ANY,
     }
     kept = orchestrator.contents[str(callback.content_ref)]
     assert (kept.job_id, kept.attempt_id, kept.stage) == ("job-1", "attempt-1", "scraping")
@@ -164,8 +165,15 @@ def test_a_real_worker_scrapes_what_was_enqueued(
         assert (result.status_code, result.json()["title"]) == (200, "Streaming replication — The manual")
         failed = client.get(f"/results/{missing}")
         assert (failed.status_code, failed.json()["code"]) == (502, "http_status")
+        site.page("/sitemap.xml", f"<urlset><url><loc>{url}</loc></url></urlset>", content_type="text/xml")
+        asked = {"url": site.url("/sitemap.xml"), "purpose": "links"}
+        listed = client.post("/enqueue", json=asked).json()["task_id"]
+        assert wait_until(lambda: client.get(f"/results/{listed}").status_code != 202, 25, 0.1)
+        assert [link["url"] for link in client.get(f"/results/{listed}").json()["links"]] == [url]
     scrape_task.apply_async(kwargs={"url": url, **JOB}, queue="scraper")
     assert orchestrator.wait_for_callback("job-1").status is CallbackStatus.SUCCESS
+    scrape_task.apply_async(kwargs={**asked, **JOB, "job_id": "job-2"}, queue="scraper")
+    assert orchestrator.wait_for_callback("job-2").stats["links"] == 1
 
 
 async def test_nothing_of_a_page_stays_in_the_broker(scrape_task: Any, site: Site, redis: Redis) -> None:

@@ -34,10 +34,12 @@ def test_no_value_anywhere_is_a_fault_of_ours(api: str, site: Site) -> None:
         "as_of": "2026-01-01T00:00:00Z",
         "submitted_at": "2026-01-01T00:00:00Z",
     }
-    validators = {"if_none_match": '"abc"', "if_modified_since": "Mon, 06 May 2024 07:08:09 GMT", "render": "auto"}
-    hand_out |= validators
+    validators = {"if_none_match": '"abc"', "if_modified_since": "Mon, 06 May 2024 07:08:09 GMT"}
+    hand_out |= validators | {"purpose": "page", "render": "auto"}
     bodies = {
-        "POST /scrape": {"url": site.url("/page"), "job_id": "mine", **validators},
+        "POST /scrape": {"url": site.url("/page"), "job_id": "mine", "render": "auto", **validators},
+        "POST /links": {"url": site.url("/robots.txt"), "job_id": "mine", **validators},
+        "POST /map": {"url": site.url("/page"), "job_id": "mine", "limit": 10, "search": "a page"},
         "POST /enqueue": hand_out,
         "POST /enqueue/batch": {"hand_outs": [hand_out | {"traceparent": "t"}]},
     }

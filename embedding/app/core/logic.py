@@ -49,7 +49,7 @@ from ml_shared.names import Operation, RequestMode
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.readings import Values
 from ml_shared.telemetry.spans import Value, work_span
-from ml_shared.web.urls import normalise_url
+from ml_shared.web.urls import document_url
 
 DEFAULT_CORPUS = "default"
 TEXTS_SPAN = "embed.texts"
@@ -258,7 +258,7 @@ def _write_of(order: Order) -> DocumentWrite:
     return DocumentWrite(
         owner=order.owner,
         corpus=order.corpus_name,
-        url=normalise_url(order.document.url),
+        url=document_url(order.document.url),
         as_of=order.as_of,
         submitted_at=order.submitted_at,
         fields={name: storable(value) if isinstance(value, str) else value for name, value in fields.items()},

@@ -1,8 +1,10 @@
 """What is done to a document without making it anew: touching it, removing it."""
 
+from contextlib import AbstractContextManager
 from typing import Final
 
 import asyncpg
+from opentelemetry.trace import Span
 
 from app.core.errors import DocumentDiffersError
 from app.core.found import Found
@@ -28,7 +30,7 @@ async def touch(pool: asyncpg.Pool, write: DocumentWrite, model: Model) -> Index
     DocumentDiffersError
         If it is not there, or was made of another text, or otherwise than it would be now.
     """
-    with work_span(TOUCH_SPAN, attributes=_known(write), stage=Stage.EMBEDDING):
+    with _span(TOUCH_SPAN, write):
         touched = await touch_document(pool, write, model)
     TOUCHES[touched.found].inc()
     if touched.found in (Found.ABSENT, Found.DIFFERS):
@@ -47,7 +49,7 @@ async def touch(pool: asyncpg.Pool, write: DocumentWrite, model: Model) -> Index
 
 async def remove(pool: asyncpg.Pool, write: DocumentWrite) -> IndexResult:
     """Remove a document, unless something newer stands there. One that is not there is gone already."""
-    with work_span(REMOVE_SPAN, attributes=_known(write), stage=Stage.EMBEDDING):
+    with _span(REMOVE_SPAN, write):
         removed = await remove_document(pool, write.owner, write.corpus, write.url, write.as_of)
     REMOVALS[removed.found].inc()
     return IndexResult(
@@ -57,8 +59,8 @@ async def remove(pool: asyncpg.Pool, write: DocumentWrite) -> IndexResult:
     )
 
 
-def _known(write: DocumentWrite) -> dict[str, Value]:
-    return {
+def _span(name: str, write: DocumentWrite) -> AbstractContextManager[Span]:
+    known: dict[str, Value] = {
         attributes.CORPUS_NAME: write.corpus,
         attributes.JOB_ID: write.job_id,
         attributes.JOB_URL: told_url(write.url),
@@ -66,3 +68,4 @@ def _known(write: DocumentWrite) -> dict[str, Value]:
         attributes.OPERATION: Operation.WRITE.value,
         attributes.REQUEST_MODE: RequestMode.ASYNC.value,
     }
+    return work_span(name, attributes=known, stage=Stage.EMBEDDING)

@@ -74,10 +74,10 @@ _rerank_seconds = Histogram(
 )
 
 _touches = Counter(
-    "ml_embedding_touches", "Unchanged pages, by what their document was found to be.", ["operation", "found"]
+    "ml_embedding_touches", "Unchanged pages, by what their document was found to be.", ["operation", "outcome"]
 )
 _removals = Counter(
-    "ml_embedding_removals", "Documents to be removed, by what they were found to be.", ["operation", "found"]
+    "ml_embedding_removals", "Documents to be removed, by what they were found to be.", ["operation", "outcome"]
 )
 
 # what has not happened yet is 0, and no gap
@@ -93,7 +93,9 @@ SEARCH_SECONDS: Final = {mode: _search_seconds.labels(Operation.READ, mode) for 
 RERANK_SECONDS: Final = _rerank_seconds.labels(Operation.READ)
 RERANKS: Final = {outcome: _reranks.labels(Operation.READ, outcome) for outcome in (SUCCESS, FAILED)}
 TOUCHES: Final = {found: _touches.labels(Operation.WRITE, found) for found in Found}
-REMOVALS: Final = {found: _removals.labels(Operation.WRITE, found) for found in Found if found is not Found.DIFFERS}
+REMOVALS: Final[dict[Found, Counter]] = {
+    found: _removals.labels(Operation.WRITE, found) for found in Found if found is not Found.DIFFERS
+}
 REUSED: Final = Counter(
     "ml_embedding_reused", "Chunks that were not sent to the endpoint, since their vector was there."
 )

@@ -15,7 +15,7 @@ from ml_shared.contracts.embedding import ChunkIn, Document, EmbedAction
 from ml_shared.names import Stage, TaskName
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.attributes import JobStage
-from ml_shared.web.urls import normalise_url
+from ml_shared.web.urls import document_url
 from ml_shared.worker.stage import StageOutcome, StageRun
 from ml_shared.worker.task import StageTask
 
@@ -52,7 +52,7 @@ def embed_document_task(
         job_id=job_id,
         chunking_hash=chunking_hash,
     )
-    url = normalise_url(order.document.url)
+    url = document_url(order.document.url)
 
     async def body(run: StageRun) -> StageOutcome:
         trace.get_current_span().set_attribute(attributes.CORPUS_NAME, corpus_name)

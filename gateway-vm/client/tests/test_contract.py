@@ -50,7 +50,7 @@ SERVICE_OF = {
 }
 NOT_THE_CLIENTS = {
     # single steps of the pipeline, and OpenAI's routes, which OpenAI's clients are for
-    *(("scraper", path) for path in ("/scrape", "/enqueue", "/results/{task_id}")),
+    *(("scraper", path) for path in ("/scrape", "/links", "/enqueue", "/results/{task_id}")),
     ("chunking", "/chunk"),
     *(("embedding", path) for path in ("/embed", "/enqueue", "/results/{task_id}")),
     *(("embedding", path) for path in ("/v1/embeddings", "/v1/models", "/v1/models/{model_id}")),

@@ -10,9 +10,9 @@ import { icon } from "./parts/icons.js";
 import { field, problem, toastPlace } from "./parts/ui.js";
 
 const SECTIONS = [
-  ["overview", "/", "Overview"], ["search", "/search", "Search"], null,
-  ["jobs", "/jobs", "Jobs"], ["batches", "/batches", "Batches"], ["crawls", "/crawls", "Crawls"], ["corpora", "/corpora", "Corpora"], null,
-  ["webhooks", "/webhooks", "Webhooks"], ["api", "/api", "API"],
+  ["overview", "/", "Overview"], ["search", "/search", "Search"],
+  ["jobs", "/jobs", "Jobs", true], ["batches", "/batches", "Batches"], ["crawls", "/crawls", "Crawls"], ["corpora", "/corpora", "Corpora"],
+  ["webhooks", "/webhooks", "Webhooks", true], ["api", "/api", "API"],
 ];
 const PAGES = [
   ["/", "overview", "overview"], ["/search", "search", "search"],
@@ -70,11 +70,10 @@ function drawFrame() {
   main = h("main", { class: "content", id: "main", tabindex: "-1" });
   links = new Map();
   const nav = h("nav", { "aria-label": "Pages" }, h("ul", {}, SECTIONS.map((section) => {
-    if (!section) return h("li", { class: "gap", role: "presentation" });
-    const [name, path, text] = section;
+    const [name, path, text, apart] = section;
     const link = h("a", { href: router.href(path) }, icon(name), text);
     links.set(name, link);
-    return h("li", {}, link);
+    return h("li", apart ? { class: "apart" } : {}, link);
   })));
   const foot = h("div", { class: "foot" },
     h("button", { type: "button", onclick: () => openIndexing() }, icon("add"), h("span", {}, "Index something")),
@@ -83,7 +82,7 @@ function drawFrame() {
     h("button", { type: "button", onclick: () => forget("The key is forgotten."), "aria-label": "Forget the key" }, icon("leave"), h("span", {}, "Forget the key")));
   put(document.body,
     h("button", { type: "button", class: "skip", onclick: () => main.focus() }, "Skip to the page"),
-    h("div", { class: "frame" }, h("div", { class: "side" }, h("a", { class: "brand", href: "#/", "aria-label": "CloudCIX ML: overview" }, brand()), nav, foot), main),
+    h("div", { class: "frame" }, h("header", { class: "side" }, h("a", { class: "brand", href: "#/", "aria-label": "CloudCIX ML: overview" }, brand()), nav, foot), main),
     toastPlace());
 }
 

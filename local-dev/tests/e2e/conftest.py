@@ -2,20 +2,24 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 import pytest
+from e2e_browser import Console, find_chromium, open_browser
 from e2e_caller import Caller
 from e2e_web import NETWORK, HoldingProxy, TestWeb
 from fleet import Fleet
 from fleet.composition import PORTS
 from fleet.ports import choose_ports
+from playwright.sync_api import Browser
 
 from ml_shared.settings import postgres_dsn
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.otlp import OtlpReceiver
+from ml_shared.testing.plugin import require
 
 
 @dataclass
@@ -41,7 +45,9 @@ class Stage:
             finally:
                 await connection.close()
 
-        return asyncio.run(run())
+        # in a thread of its own: a browser's driver has a loop in this one
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, run()).result()
 
     def jobs_sql(self, statement: str, *arguments: Any) -> list[Any]:
         return self.sql("postgres", "ml_jobs", statement, *arguments)
@@ -114,3 +120,18 @@ def other(stage: Stage) -> Iterator[Caller]:
     user = Caller(stage.fleet.gateway, stage.fleet.keys["other-user"])
     yield user
     user.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for the tests of one file; its driver keeps a loop, which other files' tests have one of their own for."""
+    with open_browser(require(find_chromium)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def console(browser: Browser, stage: Stage) -> Iterator[Console]:
+    """A tab with the console, and a user's key typed into it."""
+    opened = Console.open(browser, stage.fleet.gateway, key=stage.fleet.keys["user"])
+    yield opened
+    opened.close()

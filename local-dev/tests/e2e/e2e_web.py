@@ -1,6 +1,7 @@
 """The web, as far as the end-to-end tests need one: pages on as many loopback addresses as there are hosts to be."""
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -35,7 +36,8 @@ def sections(title: str, words: str) -> str:
 class TestWeb:
     """Hosts `127.77.0.1`, `127.77.0.2`, … on one port, each serving the same pages.
 
-    `pages` maps a path to HTML. A path in `held` answers when its event is set. `hooks` are run, in a thread, when their
+    `pages` maps a path to HTML. A path in `tagged` has an ETag, and its page is not sent to who has it; `answered` has each
+    path with the status that it was answered with. A path in `held` answers when its event is set. `hooks` are run, in a thread, when their
     path is asked for.
     """
 
@@ -47,7 +49,9 @@ class TestWeb:
         self.statuses: dict[str, int] = {}
         self.held: dict[str, threading.Event] = {}
         self.hooks: dict[str, Callable[[], None]] = {}
+        self.tagged: set[str] = set()
         self.asked: list[str] = []
+        self.answered: list[tuple[str, int]] = []
         self._hosts = hosts
         self._stack = ExitStack()
         self._app = Starlette(routes=[Route("/{path:path}", self._answer)])
@@ -85,7 +89,15 @@ class TestWeb:
         if path in self.held:
             await asyncio.to_thread(self.held[path].wait, HOLD_SECONDS)
         status = self.statuses.get(path, 200 if path in self.pages else 404)
-        return HTMLResponse(self.pages.get(path, "<html><body><p>nothing here</p></body></html>"), status)
+        html = self.pages.get(path, "<html><body><p>nothing here</p></body></html>")
+        headers = {}
+        if path in self.tagged:
+            headers = {"ETag": f'"{hashlib.sha256(html.encode()).hexdigest()[:16]}"'}
+            if request.headers.get("if-none-match") == headers["ETag"]:
+                self.answered.append((path, 304))
+                return Response(status_code=304, headers=headers)
+        self.answered.append((path, status))
+        return HTMLResponse(html, status, headers)
 
 
 class HoldingProxy:

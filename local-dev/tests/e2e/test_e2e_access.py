@@ -16,6 +16,8 @@ INTERNAL = {"/jobs/{job_id}/complete", "/jobs/{job_id}/progress", "/content", "/
 BODIES: dict[str, dict[str, Any]] = {
     "/jobs": {"url": "http://site.test/"},
     "/jobs/batch": {"urls": ["http://site.test/"]},
+    "/webhooks": {"url": "http://site.test/", "events": ["job.completed"]},
+    "/crawls": {"url": "http://site.test/"},
     "/scrape": {"url": "http://site.test/"},
     "/chunk": {"text": "words"},
     "/embed": {"texts": ["words"]},
@@ -40,7 +42,8 @@ def routes(stage: Stage, service: str) -> list[tuple[str, str]]:
 
 
 def filled(path: str) -> str:
-    for name in ("job_id", "batch_id", "task_id", "ref", "name", "id", "document_id"):
+    ids = ("job_id", "batch_id", "crawl_id", "task_id", "ref", "name", "id", "document_id", "webhook_id", "delivery_id")
+    for name in ids:
         path = path.replace(f"{{{name}}}", str(uuid.uuid4()))
     return path
 

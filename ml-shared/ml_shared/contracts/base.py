@@ -9,7 +9,7 @@ from ml_shared.contracts.values import Timestamp as Timestamp
 from ml_shared.web.urls import URL_MAX_CHARACTERS, InvalidUrlError, normalise_url
 
 INTERNAL_FIELDS: Final = frozenset(
-    {"job_id", "attempt_id", "owner", "as_of", "submitted_at", "content_ref", "action", "chunking_hash"}
+    {"job_id", "attempt_id", "owner", "as_of", "submitted_at", "content_ref", "action", "chunking_hash", "upload_type"}
 )
 # the orchestrator's alone: a worker that believed them from a user would finish a stranger's job
 

@@ -259,7 +259,9 @@ class Saved(PeerModel):
 
     requests: int = Field(default=0, description="pages that were not asked for, because of their sitemap's `lastmod`")
     bodies: int = Field(default=0, description="pages of which the site said that they are as they were")
+    bytes: int = Field(default=0, description="what these would have been, as far as it is known")
     embeddings: int = Field(default=0, description="pages that were not embedded anew")
+    chunks: int = Field(default=0, description="chunks that were not embedded, since they were there")
 
 
 class RunWarning(PeerModel):

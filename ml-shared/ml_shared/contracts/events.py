@@ -27,6 +27,13 @@ class JobEventType(StrEnum):
     CANCELLED = "cancelled"
 
 
+class BatchEventType(StrEnum):
+    """What a batch's snapshot is."""
+
+    PROGRESS = "progress"
+    ENDED = "ended"
+
+
 class EventWaiting(PeerModel):
     """Why the job is not further since this event."""
 

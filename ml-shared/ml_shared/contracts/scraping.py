@@ -13,6 +13,15 @@ from ml_shared.contracts.values import Choice, PeerTimestamp
 METHOD_MAX_CHARACTERS: Final = 60
 _HEADER_VALUE: Final = r"^[!-~\u0080-\u00ff](?:[ -~\u0080-\u00ff]*[!-~\u0080-\u00ff])?$"
 VALIDATOR_MAX_CHARACTERS: Final = 500
+LINKS_MAX: Final = 5_000
+"""Links of a page that are told; how many more there are is counted."""
+
+
+class ScrapePurpose(StrEnum):
+    """What a document is read for."""
+
+    PAGE = "page"
+    LINKS = "links"
 
 
 class Render(StrEnum):
@@ -54,6 +63,16 @@ IfModifiedSince = Annotated[
     Validator | None, Field(description="the page's `last_modified` of last time, where it has no `etag`")
 ]
 
+Purpose = Annotated[
+    Choice[ScrapePurpose],
+    Field(
+        description=(
+            "`page`: its text, answered as a `ScrapeResult`. `links`: what a sitemap, a feed or a robots.txt names, answered as "
+            "a `LinkList`"
+        )
+    ),
+]
+
 
 RenderField = Annotated[
     Choice[Render],
@@ -79,7 +98,14 @@ class EnqueueScrape(StageFields):
     url: Url
     if_none_match: IfNoneMatch = None
     if_modified_since: IfModifiedSince = None
+    purpose: Purpose = ScrapePurpose.PAGE
     render: RenderField = Render.NEVER
+    content_ref: Identifier | None = Field(
+        default=None, description="internal: what was uploaded, to be read instead of fetched"
+    )
+    upload_type: Annotated[str, Field(max_length=255)] | None = Field(
+        default=None, description="internal: the content type that it was uploaded with"
+    )
 
 
 class ScrapeHandOut(HandOutFields, EnqueueScrape):
@@ -134,7 +160,14 @@ class ScrapeResult(PeerModel):
     author: str | None = None
     published_at: str | None = Field(default=None, description="as the page gives it, RFC 3339 date or date-time")
     canonical_url: str | None = None
-    links: list[str] = Field(default_factory=list)
+    links: list[str] = Field(
+        default_factory=list,
+        description=f"where it leads: absolute, each once, in the page's order, at most {LINKS_MAX}",
+    )
+    nofollow_links: list[str] = Field(
+        default_factory=list, description="those of `links` that the page has with `rel=nofollow` alone"
+    )
+    links_left_out: int = Field(default=0, description="how many more addresses it links to than `links` has")
     content_hash: str = Field(description="SHA-256 of content, hexadecimal")
     etag: str | None = None
     last_modified: str | None = None
@@ -145,7 +178,7 @@ class ScrapeResult(PeerModel):
         default=False,
         description="the page is what the request's validators say; it was not sent, and nothing was read",
     )
-    nofollow: bool = Field(default=False, description="the page asks robots not to follow its links")
+    nofollow: bool = Field(default=False, description="the page asks robots not to follow any of its links")
     rendered: bool = Field(default=False, description="a browser built the page; then it has no validators")
     pages: Annotated[list[PageStart], Field(max_length=MAX_PAGES)] = Field(
         default_factory=list, description="of a document with pages or slides: where each that has text begins"

@@ -1,11 +1,14 @@
 """What a connection may send before there is a request: bounded headers in bounded time, no trailers, no websockets.
 
+And what an answer that lasts needs of its connection: to hear that the server stops, and to break it off.
+
 uvicorn bounds headers with h11 alone, which is half as fast as httptools; it takes trailers for headers, waits for ever for
 what a connection has not said, and answers what is no HTTP in plain text. It offers no way to name another protocol class
 to its command, so that a running application changes the one that it has: `guard_connections()`, in the lifespan.
 """
 
 import asyncio
+from collections.abc import Callable
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +31,11 @@ HEADERS_SECONDS: Final = 15.0
 LEFTOVER_SECONDS: Final = 30.0
 # for a body that comes on although its request is answered: nginx sends it from its disk
 
+ABORT: Final = "ml_shared.abort"
+# an extension of the scope, with one member of the same name: called, it breaks the connection off, with whatever its client
+# has not taken
+
+_stopping: Final[list[Callable[[], None]]] = []
 _made: Final = HttpToolsProtocol.connection_made
 # uvicorn's own, before it was replaced
 
@@ -47,6 +55,16 @@ class GuardedCycle(RequestResponseCycle):
         if self.transport.is_closing():
             self.disconnected = True
         await super().send(message)
+
+    async def run_asgi(self, app: Any) -> None:
+        """uvicorn's hook: serve the request."""
+        extensions = self.scope.setdefault("extensions", {})
+        extensions[ABORT] = {ABORT: self._abort}
+        await super().run_asgi(app)
+
+    def _abort(self) -> None:
+        self.disconnected = True
+        self.transport.abort()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -77,6 +95,12 @@ class GuardedProtocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """uvicorn's hook: the server stops, and waits for what is under way."""
+        super().shutdown()
+        for told in tuple(_stopping):
+            told()
 
     def data_received(self, data: bytes) -> None:
         """asyncio's hook."""
@@ -185,6 +209,18 @@ def _become_guarded(protocol: HttpToolsProtocol, transport: Any) -> None:
     protocol.__class__ = GuardedProtocol
     transport.set_protocol(protocol)  # uvloop has taken `data_received` from the class that it found
     protocol.connection_made(transport)
+
+
+def when_stopping(told: Callable[[], None]) -> Callable[[], None]:
+    """Have something called as the server stops, while it waits for answers that are under way; perhaps more than once.
+
+    Returns
+    -------
+    Callable
+        Takes it back.
+    """
+    _stopping.append(told)
+    return lambda: _stopping.remove(told)
 
 
 def guard_connections() -> None:

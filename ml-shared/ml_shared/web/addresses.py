@@ -67,7 +67,7 @@ _NOT_PUBLIC_V6: Final = tuple(
 NAT64_PREFIX_LENGTHS: Final = (32, 40, 48, 56, 64, 96)
 # RFC 6052, 2.2; octet 8 is never part of the IPv4 address
 
-_DNS_THREADS: Final = 16
+DNS_THREADS: Final = 16
 # getaddrinfo blocks; on threads of its own, so that slow name servers hold up nothing but names
 _MAX_CANDIDATES: Final = 4
 # a host may have dozens of addresses; more than a few failed connections are not worth the time
@@ -102,10 +102,16 @@ class Resolver(Protocol):
 
 
 class SystemResolver:
-    """The operating system's resolver."""
+    """The operating system's resolver.
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_DNS_THREADS, thread_name_prefix="dns")
+    Parameters
+    ----------
+    threads
+        How many names are looked up at once.
+    """
+
+    def __init__(self, *, threads: int = DNS_THREADS) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="dns")
 
     async def resolve(self, host: str, port: int) -> Sequence[str]:
         """See `Resolver`."""
@@ -191,16 +197,36 @@ class AddressGuard:
         DnsError
             If the host has no address.
         """
-        if port not in self._ports:
-            allowed = ", ".join(map(str, sorted(self._ports)))
-            raise BlockedPortError(f"port {port} is not one that pages are fetched from; those are {allowed}")
+        self._check_port(port)
         found = await self._resolver.resolve(host, port)
         addresses = [_parsed(text) for text in found]
         if not addresses:
             raise DnsError(f"the host {host} has no address", retryable=False)
         if not all(address is not None and self.is_open(address) for address in addresses):
-            raise BlockedAddressError(f"the host {host} is not on the public internet")
+            raise _blocked(host)
         return [str(address) for address in addresses[:_MAX_CANDIDATES]]
+
+    def check(self, host: str, port: int) -> None:
+        """Refuse what can be refused without looking a name up: a port, and a host that is given as an address.
+
+        Raises
+        ------
+        BlockedPortError, BlockedAddressError
+            As `candidates` does.
+        """
+        self._check_port(port)
+        address = _parsed(host)
+        if address is not None and not self.is_open(address):
+            raise _blocked(host)
+
+    def _check_port(self, port: int) -> None:
+        if port not in self._ports:
+            allowed = ", ".join(map(str, sorted(self._ports)))
+            raise BlockedPortError(f"port {port} is not one that is connected to; those are {allowed}")
+
+
+def _blocked(host: str) -> BlockedAddressError:
+    return BlockedAddressError(f"the host {host} is not on the public internet")
 
 
 def _parsed(text: str) -> IpAddress | None:

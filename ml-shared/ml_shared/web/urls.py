@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from ml_shared.web.hosts import InvalidUrlError as InvalidUrlError
 from ml_shared.web.hosts import ascii_host
@@ -11,6 +11,8 @@ URL_MAX_CHARACTERS = 2_048
 # longer ones fit neither a B-tree index row beside owner and corpus nor what browsers and proxies pass on
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _KEPT_IN_URL = "%/:?#[]@!$&'()*+,;=~-._"
+UPLOAD = "upload:"
+_KEPT_IN_NAME = "!$&'()*+,;=~-._@"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _KEPT_IN_MEMORY = 2_048
 # normal forms: that of a request's URL is asked for when its body is read, and again when it is worked with
@@ -89,6 +91,36 @@ def normalise_url(url: str) -> str:
     if len(normal) > URL_MAX_CHARACTERS:
         raise InvalidUrlError(f"the URL, encoded, has {len(normal)} characters; {URL_MAX_CHARACTERS} is the most")
     return normal
+
+
+def upload_url(name: str) -> str:
+    """Return what a document is found under that was uploaded by a name: `upload:<name>`.
+
+    Raises
+    ------
+    InvalidUrlError
+        If it is empty, too long, or has a control character.
+    """
+    name, controls = name.strip(), _CONTROLS.search(name)
+    if not name or controls:
+        raise InvalidUrlError("a name has one character at least, and no control characters")
+    normal = f"{UPLOAD}{quote(name, safe=_KEPT_IN_NAME)}"
+    if len(normal) > URL_MAX_CHARACTERS:
+        raise InvalidUrlError(f"the name, encoded, is longer than {URL_MAX_CHARACTERS} characters")
+    return normal
+
+
+def document_url(url: str) -> str:
+    """Return the form in which a document is named: that of its URL, or of what it was uploaded by.
+
+    Raises
+    ------
+    InvalidUrlError
+        If it is neither.
+    """
+    if url[: len(UPLOAD)].lower() == UPLOAD:
+        return upload_url(unquote(url[len(UPLOAD) :], errors="strict"))
+    return normalise_url(url)
 
 
 def normalise_prefix(prefix: str) -> str:

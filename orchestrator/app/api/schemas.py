@@ -10,8 +10,10 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic.types import Strict
 
 from ml_shared.contracts.base import CorpusName, Identifier, Timestamp
+from ml_shared.contracts.crawls import OnGone, PageOutcome
 from ml_shared.contracts.jobs import JobStatus, StageCallback
 from ml_shared.contracts.values import DECIMAL_DIGITS, IdempotencyKey
+from ml_shared.contracts.webhooks import DeliveryStatus
 from ml_shared.errors import InvalidError
 from ml_shared.http.strict_json import parse
 from ml_shared.web.urls import (
@@ -55,6 +57,9 @@ PreferHeader = Annotated[
         description="`wait=N`: answer once the job has ended, or after N seconds (60 at most), if there is room to wait"
     ),
 ]
+LastEventId = Annotated[
+    str | None, Header(description="the `id` of the last event that came: what came after it is sent again")
+]
 StatusFilter = Annotated[JobStatus | None, Query(description="jobs in this state")]
 CorpusFilter = Annotated[CorpusName | None, Query(description="jobs of this corpus")]
 BatchFilter = Annotated[UUID | None, Query(description="jobs of this batch")]
@@ -73,7 +78,36 @@ ErrorCodeFilter = Annotated[
 ]
 EndedAfter = Annotated[Timestamp | None, Query(description="jobs that ended after this time (RFC 3339)")]
 
+CrawlId = Annotated[Identifier, Path(description="what `POST /crawls` answered")]
+RunNumber = Annotated[
+    int, Field(ge=1, lt=2**31), Strict(), DECIMAL_DIGITS, Path(description="of the crawl's runs, from 1")
+]
+CrawlIdempotencyHeader = Annotated[
+    IdempotencyKey | None, Header(alias="Idempotency-Key", description="a repeat within 24 h gets the same run")
+]
+CrawlLimit = Annotated[
+    int, Field(ge=1, le=50), Strict(), DECIMAL_DIGITS, Query(description="most items of the page; each is counted")
+]
+RunLimit = Annotated[
+    int, Field(ge=1, le=20), Strict(), DECIMAL_DIGITS, Query(description="most items of the page; each is counted")
+]
+DocumentsChoice = Annotated[
+    OnGone,
+    Query(description="what becomes of its documents: `delete` removes them from the corpus, `keep` leaves them"),
+]
+OutcomeFilter = Annotated[PageOutcome | None, Query(description="pages that came to this")]
+ReasonFilter = Annotated[
+    Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None,
+    Query(description="pages that did so for this reason: `robots_disallowed`, `gone`, an error's code"),
+]
+PageUrlPrefixFilter = Annotated[
+    Annotated[str, StringConstraints(min_length=1, max_length=URL_MAX_CHARACTERS), AfterValidator(_check_text)] | None,
+    Query(description="pages whose URL begins with this"),
+]
 StatsHours = Annotated[int, Field(ge=1, le=168), Strict(), DECIMAL_DIGITS, Query(description="how far back, in hours")]
+WebhookId = Annotated[Identifier, Path(description="what `POST /webhooks` answered")]
+DeliveryId = Annotated[Identifier, Path(description="of the webhook's log of deliveries")]
+DeliveryStatusFilter = Annotated[DeliveryStatus | None, Query(description="deliveries in this state")]
 
 
 def read_report(body: bytes, sha256: str | None) -> tuple[StageCallback, bytes]:
@@ -100,15 +134,28 @@ __all__ = [
     "BatchIdempotencyHeader",
     "BatchLimit",
     "CorpusFilter",
+    "CrawlId",
+    "CrawlIdempotencyHeader",
+    "CrawlLimit",
     "CreatedAfter",
+    "DeliveryId",
+    "DeliveryStatusFilter",
+    "DocumentsChoice",
     "EndedAfter",
     "ErrorCodeFilter",
     "HostFilter",
     "IdempotencyHeader",
     "JobId",
+    "LastEventId",
+    "OutcomeFilter",
+    "PageUrlPrefixFilter",
     "PreferHeader",
+    "ReasonFilter",
+    "RunLimit",
+    "RunNumber",
     "StatsHours",
     "StatusFilter",
     "UrlPrefixFilter",
+    "WebhookId",
     "read_report",
 ]

@@ -33,9 +33,22 @@ async def open_databases(
         If a migration is missing.
     """
     async with (
-        open_pool(database_url, init=_json_columns, max_size=max_size) as jobs,
+        open_jobs(database_url, max_size=max_size) as jobs,
         open_pool(content_store_url, max_size=max_size) as content,
     ):
-        await check_schema(jobs, MIGRATIONS)
         await check_schema(content, CONTENT_MIGRATIONS)
         yield jobs, content
+
+
+@asynccontextmanager
+async def open_jobs(database_url: str, *, max_size: int = 10) -> AsyncIterator[asyncpg.Pool]:
+    """Open a pool of the jobs' database alone; refuse a schema that is not this code's.
+
+    Raises
+    ------
+    ml_shared.storage.migrations.StaleSchemaError
+        If a migration is missing.
+    """
+    async with open_pool(database_url, init=_json_columns, max_size=max_size) as jobs:
+        await check_schema(jobs, MIGRATIONS)
+        yield jobs

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -12,7 +12,11 @@ from pydantic import SecretStr
 from app.config import Settings
 from app.core import metrics
 from app.core.content import store as contents
-from app.core.content.store import ContentStore, PostgresContentStore, StoredContent
+from app.core.content.store import ContentStore, CurrentAttempt, PostgresContentStore, StoredContent
+from app.core.crawling import Crawling
+from app.core.crawls.filling import Window
+from app.core.crawls.taking import CrawledPage, read_page
+from app.core.crawls.watching import RunsWatch
 from app.core.database import open_databases
 from app.core.dispatch import recovery
 from app.core.dispatch.claims import ensure_stages
@@ -22,12 +26,15 @@ from app.core.dispatch.pipeline import FIRST, PIPELINE, StageDefinition, definit
 from app.core.dispatch.stage_calls import open_stages
 from app.core.dispatch.watching import Watch
 from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
-from app.core.jobs import reading, stats, submission, transitions, validators
+from app.core.jobs import reading, retention, stats, submission, transitions, uploads, validators
 from app.core.jobs.filters import JobFilter
+from app.core.jobs.removing import remove_documents
 from app.core.jobs.roots import SUBMIT_SPAN
 from app.core.jobs.transitions import Limits, Transition
+from app.core.notifying import Notifying
 from app.core.steering import Steering
 from ml_shared.contracts.jobs import (
+    CallbackStatus,
     ContentStored,
     JobAccepted,
     JobPage,
@@ -39,6 +46,7 @@ from ml_shared.contracts.jobs import (
     StageCallback,
 )
 from ml_shared.contracts.stats import StatsView
+from ml_shared.contracts.uploads import DocumentOptions
 from ml_shared.contracts.values import uuid_of
 from ml_shared.names import Operation, Service, Stage
 from ml_shared.telemetry import attributes
@@ -57,6 +65,10 @@ class Orchestrator:
     ----------
     steering
         Those of batches, cancelling and trying again.
+    notifying
+        Those of webhooks.
+    crawling
+        Those of crawls and their runs.
     """
 
     def __init__(
@@ -67,7 +79,14 @@ class Orchestrator:
         self._dispatcher = dispatcher
         self._limits = limits
         self._settings = settings
+        self.notifying = Notifying(pool, settings)
         self.steering = Steering(pool, max_open_jobs=settings.MAX_OPEN_JOBS_PER_OWNER)
+        window = Window(
+            most=settings.CRAWL_WINDOW,
+            max_open_jobs=settings.MAX_OPEN_JOBS_PER_OWNER,
+            lastmod_trust=timedelta(days=settings.LASTMOD_TRUST_DAYS),
+        )
+        self.crawling = Crawling(pool, window, remove_documents, max_crawls=settings.MAX_CRAWLS_PER_OWNER)
 
     async def submit(
         self, owner: str, request: JobRequest, *, traceparent: str | None, idempotency_key: str | None = None
@@ -86,6 +105,43 @@ class Orchestrator:
                 traceparent=traceparent,
                 idempotency_key=idempotency_key,
                 max_open_jobs=self._settings.MAX_OPEN_JOBS_PER_OWNER,
+            )
+            span.set_attribute(attributes.JOB_ID, accepted.job_id)
+            return accepted
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Longest document that is taken in."""
+        return self._settings.MAX_UPLOAD_BYTES
+
+    async def submit_document(
+        self,
+        owner: str,
+        asked: DocumentOptions,
+        body: bytes,
+        content_type: str,
+        *,
+        traceparent: str | None,
+        idempotency_key: str | None,
+    ) -> JobAccepted:
+        """Take in a document. See `app.core.jobs.uploads.submit_document`."""
+        known: dict[str, Value] = {
+            attributes.JOB_URL: told_url(asked.document),
+            attributes.CORPUS_NAME: asked.corpus_name,
+            attributes.OPERATION: Operation.WRITE.value,
+        }
+        with work_span(SUBMIT_SPAN, attributes=known) as span:
+            accepted = await uploads.submit_document(
+                self.pool,
+                self._content,
+                owner,
+                asked,
+                body,
+                content_type,
+                traceparent=traceparent,
+                idempotency_key=idempotency_key,
+                max_open_jobs=self._settings.MAX_OPEN_JOBS_PER_OWNER,
+                most_kept_bytes=self._settings.HIGH_WATER_CONTENT_BYTES,
             )
             span.set_attribute(attributes.JOB_ID, accepted.job_id)
             return accepted
@@ -142,10 +198,15 @@ class Orchestrator:
             attributes.OPERATION: Operation.WRITE.value,
         }
         with work_span(COMPLETE_SPAN, attributes=known) as span:
+            of_crawl = True  # unless it is known that it is not
             if content is not None:
-                stored = await self._keep(job_id, callback.attempt_id, callback.stage, content)
+                current, stored = await self._keep(job_id, callback.attempt_id, callback.stage, content)
                 callback = callback.model_copy(update={"content_ref": stored.content_ref if stored else None})
-            moved = await transitions.complete(self.pool, _uuid(job_id), definition, callback, self._limits)
+                of_crawl = current is not None and current.of_crawl
+            crawled = await self._crawled(job_id, callback, content) if of_crawl else None
+            moved = await transitions.complete(
+                self.pool, _uuid(job_id), definition, callback, self._limits, crawled=crawled
+            )
             if callback.error_code is not None:
                 span.set_attribute(attributes.ERROR_CODE, callback.error_code)
             if moved.ended is not None and moved.ended.failed_stage is not None:
@@ -179,24 +240,39 @@ class Orchestrator:
             If the attempt is not the job's any more.
         """
         _stage_of(service, stage)
-        stored = await self._keep(job_id, attempt_id, stage, body)
+        _, stored = await self._keep(job_id, attempt_id, stage, body)
         if stored is None:
             raise AbandonError
         return stored
 
-    async def _keep(self, job_id: str, attempt_id: str, stage: Stage, body: bytes) -> ContentStored | None:
+    async def _crawled(self, job_id: str, callback: StageCallback, content: bytes | None) -> CrawledPage | None:
+        """Return what a first stage's result means for the run that its job is of, if it is of one."""
+        if callback.stage is not FIRST.stage or callback.status is not CallbackStatus.SUCCESS:
+            return None
+
+        async def body() -> bytes | None:
+            if content is not None or callback.content_ref is None:
+                return content
+            found = await self._content.get(callback.content_ref)
+            return None if found is None or found.job_id != uuid_of(job_id) else found.body
+
+        return await read_page(self.pool, _uuid(job_id), body, not_modified=callback.stats.get("not_modified") is True)
+
+    async def _keep(
+        self, job_id: str, attempt_id: str, stage: Stage, body: bytes
+    ) -> tuple[CurrentAttempt | None, ContentStored | None]:
         """Keep content of the job's current attempt; of another one it is not kept."""
         job, attempt = _uuid(job_id), attempt_of(attempt_id)
         current = await contents.owner_of_attempt(self.pool, job, attempt)
-        if current is None or current[1] is not stage:
-            return None
+        if current is None or current.stage is not stage:
+            return current, None
         known: dict[str, Value] = {
             attributes.JOB_ID: job_id,
             attributes.DISPATCH_STAGE: stage.value,
             attributes.OPERATION: Operation.WRITE.value,
         }
         with work_span(WRITE_CONTENT_SPAN, attributes=known):
-            return await self._content.put(current[0], job, attempt, stage, body)
+            return current, await self._content.put(current.owner, job, attempt, stage, body)
 
     async def start(self, service: str | None, job_id: str, ref: str, report: ProgressReport) -> StoredContent:
         """Take an attempt's start, and return the content that it works on.
@@ -235,6 +311,10 @@ class Orchestrator:
         """Return what makes passes of every stage as soon as they are asked for."""
         return Watch(self._dispatcher, self.seconds_to_next_lane, interval_seconds=interval_seconds)
 
+    def watch_runs(self, watch: Watch, *, interval_seconds: float) -> RunsWatch:
+        """Return what makes passes of runs as soon as something may be done for them, and has `watch` hand out their jobs."""
+        return RunsWatch(self.crawling, watch.ask, interval_seconds=interval_seconds)
+
     async def recover(self) -> frozenset[Stage]:
         """Take back leases that ran out, and finish what is to be cancelled; return the stages that have work again."""
         cancelled = await self.steering.go_on_cancelling()
@@ -254,9 +334,14 @@ class Orchestrator:
         return await recovery.seconds_to_next_lane(self.pool)
 
     async def purge(self) -> int:
-        """Forget old content, idempotency keys and validators; return how many pieces of content."""
+        """Forget old content, and what has ended long ago; return how many pieces of content."""
+        await self.crawling.forget_old_runs()
         await validators.forget(self.pool, timedelta(days=self._settings.VALIDATORS_TTL_DAYS))
-        await contents.purge_idempotency_keys(self.pool, datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS))
+        await retention.forget(
+            self.pool,
+            jobs_ttl=timedelta(days=self._settings.JOBS_TTL_DAYS),
+            keys_ttl=timedelta(hours=IDEMPOTENCY_HOURS),
+        )
         return await contents.purge(self.pool, self._content, timedelta(hours=self._settings.CONTENT_TTL_HOURS))
 
 

@@ -1,19 +1,24 @@
 """What the orchestrator counts. Labels are stages, outcomes and codes, never a job, a URL, a caller or a corpus."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from app.core.dispatch.pipeline import PIPELINE
 from app.core.dispatch.placement import Ended
 from app.core.dispatch.stage_calls import Accepted, Answered, Rejected, Unavailable, Unknown
 from app.core.jobs.transitions import Transition
+from app.core.notices.sending import ERROR_CODES, Attempt
+from ml_shared.contracts.crawls import PageOutcome as CrawledOutcome
+from ml_shared.contracts.crawls import RunState
 from ml_shared.contracts.embedding import PageOutcome
 from ml_shared.contracts.jobs import ENDED, CallbackStatus, JobStatus
 from ml_shared.telemetry.metrics import start_at_zero
 
 PHASES: Final = ("dispatch", "queue", "run")
 OTHER: Final = "other"
+DELIVERED: Final = "delivered"
 FAILURE_CODES: Final = frozenset(
     {
         *("blocked_address", "blocked_scheme", "blocked_port", "dns_failed", "tls_failed", "fetch_timeout"),
@@ -29,6 +34,7 @@ FAILURE_CODES: Final = frozenset(
 """What a job may fail with, as documented; anything else that a stage says counts as `other`."""
 _STAGE_BUCKETS_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _SEARCHABLE_BUCKETS_SECONDS: Final = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)
+_DELIVERY_BUCKETS_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _ATTEMPT_BUCKETS: Final = (1, 2, 3, 5, 10)
 
 HAND_OUTS: Final = Counter(
@@ -44,6 +50,15 @@ LEASES_EXPIRED: Final = Counter(
     "ml_jobs_leases_expired", "Leases that ran out, by stage and phase.", ["stage", "phase"]
 )
 JOBS_SUBMITTED: Final = Counter("ml_jobs_submitted", "Jobs taken in.")
+EVENT_STREAMS: Final = Gauge(
+    "ml_event_streams_open",
+    "Streams of events that are open, by kind of subject.",
+    ["kind"],
+    multiprocess_mode="livesum",
+)
+STREAMS_CUT: Final = Counter(
+    "ml_event_streams_cut", "Streams of events that were cut off, for their listener took nothing.", ["kind"]
+)
 JOBS_ENDED: Final = Counter("ml_jobs_ended", "Jobs that ended, by how.", ["status"])
 JOBS_FAILED: Final = Counter("ml_jobs_failed", "Jobs that failed, by stage and error code.", ["stage", "code"])
 STAGE_SECONDS: Final = Histogram(
@@ -70,6 +85,24 @@ SEARCHABLE_SECONDS: Final = Histogram(
     "Time from a job's submission until its page could be searched.",
     buckets=_SEARCHABLE_BUCKETS_SECONDS,
 )
+WEBHOOK_DELIVERIES: Final = Counter(
+    "ml_webhooks_deliveries", "Attempts to deliver a webhook, by `delivered` or why not.", ["outcome"]
+)
+WEBHOOK_SECONDS: Final = Histogram(
+    "ml_webhooks_delivery_duration_seconds",
+    "Time until a webhook's receiver had answered, or the attempt had failed.",
+    buckets=_DELIVERY_BUCKETS_SECONDS,
+)
+WEBHOOKS_PAUSED: Final = Counter("ml_webhooks_paused", "Webhooks that were paused because nothing arrived there.")
+
+CRAWL_RUNS_ENDED: Final = Counter("ml_crawl_runs_ended", "Runs of crawls that ended, by how.", ["state"])
+CRAWL_RUNS_DUE: Final = Counter(
+    "ml_crawl_runs_due", "Runs that a schedule asked for, by whether they began or were missed.", ["outcome"]
+)
+CRAWL_RUNS_HELD: Final = Counter(
+    "ml_crawl_runs_held", "Runs that would have removed more than a third of their crawl's documents, and removed none."
+)
+CRAWL_PAGES: Final = Counter("ml_crawl_pages", "Pages of runs, by what became of them.", ["outcome"])
 
 _STAGES: Final = [definition.stage.value for definition in PIPELINE]
 start_at_zero(
@@ -83,6 +116,12 @@ start_at_zero(OUTCOMES, [outcome.value for outcome in PageOutcome])
 start_at_zero(JOBS_FAILED, _STAGES, [OTHER])  # with each code they would be a hundred, most of them never used
 start_at_zero(STAGE_SECONDS, _STAGES, [status.value for status in CallbackStatus])
 start_at_zero(STAGE_ATTEMPTS, _STAGES)
+start_at_zero(WEBHOOK_DELIVERIES, [DELIVERED, *ERROR_CODES])
+
+
+start_at_zero(CRAWL_RUNS_ENDED, [state.value for state in RunState if state is not RunState.RUNNING])
+start_at_zero(CRAWL_RUNS_DUE, ["begun", "missed"])
+start_at_zero(CRAWL_PAGES, [outcome.value for outcome in CrawledOutcome])
 
 
 def count_transition(moved: Transition) -> None:
@@ -105,7 +144,7 @@ def count_transition(moved: Transition) -> None:
 def count_ended(ended: Ended, *, indexed: bool = True) -> None:
     """Count a job that ended; one that removes a document makes nothing searchable."""
     JOBS_ENDED.labels(ended.status).inc()
-    if ended.status is JobStatus.COMPLETED and indexed:
+    if ended.status is JobStatus.COMPLETED and indexed and ended.searchable:
         SEARCHABLE_SECONDS.observe(ended.seconds)
     elif ended.status is JobStatus.FAILED:
         JOBS_FAILED.labels(ended.failed_stage, ended.code if ended.code in FAILURE_CODES else OTHER).inc()
@@ -114,3 +153,24 @@ def count_ended(ended: Ended, *, indexed: bool = True) -> None:
 def count_cancelled(jobs: int) -> None:
     """Count jobs that were cancelled."""
     JOBS_ENDED.labels(JobStatus.CANCELLED).inc(jobs)
+
+
+def count_delivery(attempt: Attempt) -> None:
+    """Count an attempt to deliver a webhook."""
+    WEBHOOK_DELIVERIES.labels(attempt.error or DELIVERED).inc()
+    WEBHOOK_SECONDS.observe(attempt.seconds)
+
+
+def count_pass_of_runs(outcomes: Mapping[str, int], ended: Mapping[str, int], held: int) -> None:
+    """Count what a pass of runs found: what became of pages, and how runs ended."""
+    for outcome, pages in outcomes.items():
+        CRAWL_PAGES.labels(outcome).inc(pages)
+    for state, runs in ended.items():
+        CRAWL_RUNS_ENDED.labels(state).inc(runs)
+    CRAWL_RUNS_HELD.inc(held)
+
+
+def count_due(begun: int, missed: int) -> None:
+    """Count runs that were due."""
+    CRAWL_RUNS_DUE.labels("begun").inc(begun)
+    CRAWL_RUNS_DUE.labels("missed").inc(missed)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.config import settings
 from app.core.dispatch.pipeline import PIPELINE
+from app.worker.courier import CourierStep
 from app.worker.nudging import Nudger
 from app.worker.watching import WatchStep
 from ml_shared.names import Queue, TaskName
@@ -58,7 +59,8 @@ app = build_celery_app(
             settings.DISPATCH_INTERVAL_SECONDS, TaskName.DISPATCH, *(definition.stage.value for definition in PIPELINE)
         ),
         "recover": _every(settings.RECOVERY_INTERVAL_SECONDS, TaskName.RECOVER_JOBS),
+        "crawl": _every(settings.RECOVERY_INTERVAL_SECONDS, TaskName.CRAWL),
         "purge": _every(PURGE_INTERVAL_SECONDS, TaskName.PURGE),
     },
 )
-app.steps["worker"].add(WatchStep)
+app.steps["worker"].update({WatchStep, CourierStep})

@@ -4,17 +4,19 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
+from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.core.jobs.endings import Endings
 from ml_shared.contracts.values import uuid_of
 from ml_shared.names import Stage
 from ml_shared.storage.redis_client import open_sibling
 
 CHANNEL: Final = "ml:passes"
+RUNS: Final = "runs"
+# beside stages: something may be done for a run of a crawl
 SEND_TIMEOUT_SECONDS: Final = 2.0
 RECONNECT_SECONDS: Final = 1.0
 BETWEEN_SECONDS: Final = 0.015
@@ -22,7 +24,24 @@ BETWEEN_SECONDS: Final = 0.015
 CONNECTIONS: Final = 16
 # of a process, which says most things one after the other
 
+MOVED: Final = "~"
+# before an id: it has moved; an id alone has ended
+
 logger = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Who wants to hear of jobs, from time to time."""
+
+    @property
+    def anybody(self) -> bool:
+        """Whether it does now."""
+
+    async def until_anybody_waits(self) -> None:
+        """Return once it does."""
+
+    def hear(self, moved: UUID, *, ended: bool) -> None:
+        """Take a word that a job has moved, or ended; or that all of a batch may have moved."""
 
 
 class Nudger:
@@ -34,14 +53,14 @@ class Nudger:
     def __init__(self, redis: Redis | None) -> None:
         self._redis = redis
         self._wanted: set[Stage] = set()
-        self._ended: set[str] = set()
+        self._told: set[str] = set()
         self._saying: asyncio.Task[None] | None = None
 
-    def nudge_soon(self, *stages: Stage, ended: Collection[str] = ()) -> None:
+    def nudge_soon(self, *stages: Stage, moved: Collection[str] = (), ended: Collection[str] = ()) -> None:
         """As `nudge`, and don't wait for the word to be said. What is asked meanwhile is said in one."""
         self._wanted.update(stages)
-        self._ended.update(ended)
-        if (self._wanted or self._ended) and (self._saying is None or self._saying.done()):
+        self._told.update(_words_of(moved, ended))
+        if (self._wanted or self._told) and (self._saying is None or self._saying.done()):
             self._saying = asyncio.create_task(self._say())
 
     async def flush(self) -> None:
@@ -50,23 +69,35 @@ class Nudger:
             await self._saying
 
     async def _say(self) -> None:
-        while self._wanted or self._ended:
+        while self._wanted or self._told:
             wanted, self._wanted = self._wanted, set()
-            ended, self._ended = self._ended, set()
-            await self.nudge(*wanted, ended=ended)
+            told, self._told = self._told, set()
+            await self._publish(wanted, told)
             await asyncio.sleep(BETWEEN_SECONDS)
 
-    async def nudge(self, *stages: Stage, ended: Collection[str] = ()) -> None:
-        """Ask for a pass of these stages, and name jobs that have ended."""
-        if self._redis is None or not (stages or ended):
+    async def nudge(
+        self, *stages: Stage, moved: Collection[str] = (), ended: Collection[str] = (), runs: bool = False
+    ) -> None:
+        """Ask for a pass of these stages; name jobs and batches that have moved, and jobs that have ended.
+
+        `runs`: runs of crawls have something to do.
+        """
+        await self._publish(stages, [*_words_of(moved, ended), *([RUNS] if runs else [])])
+
+    async def _publish(self, stages: Collection[Stage], told: Collection[str]) -> None:
+        if self._redis is None or not (stages or told):
             return
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                await self._redis.publish(CHANNEL, " ".join([*sorted(stages), *ended]))
+                await self._redis.publish(CHANNEL, " ".join([*sorted(stages), *told]))
         except (RedisError, TimeoutError, OSError) as error:
             logger.warning(
                 "nudge_not_sent", extra={"failed_stage": next(iter(stages), None), "reason": type(error).__name__}
             )
+
+
+def _words_of(moved: Collection[str], ended: Collection[str]) -> list[str]:
+    return [*(f"{MOVED}{one}" for one in moved if one not in ended), *ended]
 
 
 @asynccontextmanager
@@ -81,8 +112,8 @@ async def open_nudger(redis: Redis | None) -> AsyncIterator[Nudger]:
         await nudger.flush()
 
 
-async def nudges(redis: Redis) -> AsyncIterator[Stage]:
-    """Yield the stages that are asked for, as long as Redis is there.
+async def nudges(redis: Redis) -> AsyncIterator[Stage | None]:
+    """Yield the stages that are asked for, and `None` for runs of crawls, as long as Redis is there.
 
     Raises
     ------
@@ -92,26 +123,28 @@ async def nudges(redis: Redis) -> AsyncIterator[Stage]:
     async for word in _words(redis):
         if word in set(Stage):  # the others name jobs that have ended, or are another version's
             yield Stage(word)
+        elif word == RUNS:
+            yield None
 
 
-async def hear_endings(redis: Redis | None, endings: Endings) -> None:
-    """Tell who waits for jobs that they have ended, for as long as somebody waits; until cancelled.
+async def hear_moves(redis: Redis | None, listener: Listener) -> None:
+    """Tell a listener what has moved, for as long as it wants to hear; until cancelled.
 
-    Nobody waits: nothing is listened to, for each word costs as much to hear as it did to say.
+    It does not: nothing is listened to, for each word costs as much to hear as it did to say.
     """
     if redis is None:
         return
     async with open_sibling(redis, max_connections=1) as own:
         while True:
-            await endings.until_anybody_waits()
+            await listener.until_anybody_waits()
             try:
                 async with aclosing(_words(own)) as words:
                     async for word in words:
-                        if not endings.anybody:
+                        if not listener.anybody:
                             break
-                        job_id = uuid_of(word)
-                        if job_id is not None:
-                            endings.hear(job_id)
+                        moved = uuid_of(word.removeprefix(MOVED))
+                        if moved is not None:
+                            listener.hear(moved, ended=not word.startswith(MOVED))
             except (RedisError, OSError) as error:
                 logger.warning("nudges_not_heard", extra={"reason": type(error).__name__})
                 await asyncio.sleep(RECONNECT_SECONDS)

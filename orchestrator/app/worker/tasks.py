@@ -28,6 +28,16 @@ def recover_jobs(self: AsyncTask) -> None:
     self.run_async(body)
 
 
+@app.task(bind=True, base=AsyncTask, name=TaskName.CRAWL.value)
+def crawl(self: AsyncTask) -> None:
+    """Make a pass of every run, and begin those that are due: what beat asks for, whether anybody stands watch or not."""
+
+    async def body(resources: Resources) -> None:
+        await resources.nudger.nudge(*await resources.orchestrator_core.crawling.go_on())
+
+    self.run_async(body)
+
+
 @app.task(bind=True, base=AsyncTask, name=TaskName.PURGE.value)
 def purge(self: AsyncTask) -> None:
     """Forget what nobody needs any more."""

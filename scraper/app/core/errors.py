@@ -110,6 +110,12 @@ class EncryptedError(UnsupportedError):
     code = "encrypted"
 
 
+class NotAListError(UnsupportedError):
+    """What was to name URLs is no sitemap, no feed and no page that names feeds."""
+
+    code = "not_a_list"
+
+
 class NoIndexError(ForbiddenError):
     """The page asks robots not to index it."""
 

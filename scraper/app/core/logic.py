@@ -1,4 +1,4 @@
-"""What the scraper does: one page in, Markdown and metadata out."""
+"""What the scraper does: one page in, Markdown and metadata out; or a list of pages in, and their URLs out."""
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable
@@ -10,26 +10,31 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from redis.asyncio import Redis
 
+from app.core.discovery.lists import execute_links as execute_links
+from app.core.discovery.site_map import execute_map as execute_map
 from app.core.errors import EmptyContentError, RendererNotConfiguredError
 from app.core.extraction.pool import ExtractionPool
 from app.core.extraction.result import Extract
 from app.core.fetching.pacing import Pacer
-from app.core.fetching.requests import Fetcher
+from app.core.fetching.requests import Answer, Fetcher
 from app.core.fetching.visiting import NOT_MODIFIED, Page, Visit, Visitor
-from app.core.rendering.answering import is_markup
+from app.core.rendering.markup import is_markup
 from app.core.rendering.renderer import Renderer
 from app.core.robots.directives import forbids_following, refuse_noindex, rules_of
 from app.core.robots.store import RobotsStore
 from app.core.telemetry import NOT_MODIFIED as NOT_MODIFIED_OUTCOME
 from app.core.telemetry import counted, extracting, fetched, fetching, rendering
 from ml_shared.contracts.chunking import PageStart
-from ml_shared.contracts.scraping import Extraction, ExtractionWarning, Render, ScrapeResult
+from ml_shared.contracts.scraping import Extraction, ExtractionWarning, Render, RobotsVerdict, ScrapeResult
 from ml_shared.web.addresses import AddressGuard, Resolver, SystemResolver
 
 if TYPE_CHECKING:
     from app.config import Settings
 
 
+UNTOLD: Final = "application/octet-stream"
+UPLOADED: Final = RobotsVerdict(allowed=True)
+# nobody's robots.txt was asked
 _HEADER_MAX_CHARACTERS: Final = 500
 
 
@@ -129,18 +134,51 @@ async def execute_scrape(scraper: Scraper, visit: Visit) -> ScrapeResult:
     with counted(visit.mode) as ending:
         if visit.render is Render.ALWAYS:
             scraper.needs_renderer()
+            visit.validators = {}  # they tell of a page as it came, and whether its scripts' text is the same nobody knows
         await scraper.extraction.expect()
         page = await _fetched(scraper.visitor.read(visit), visit)
         while True:
             fetched_at = datetime.now(UTC)
             if page.answer.status == NOT_MODIFIED:
                 ending.outcome = NOT_MODIFIED_OUTCOME
-                return _result(visit, Reading(page, Extract("")), fetched_at)
+                return _result(visit, page.answer, page.robots, Extract(""), fetched_at)
             reading = await _read(scraper, visit, page)
             if reading.extract.refresh is None:
-                return _result(visit, reading, fetched_at)
+                return _result(
+                    visit,
+                    reading.page.answer,
+                    reading.page.robots,
+                    reading.extract,
+                    fetched_at,
+                    rendered=reading.rendered,
+                )
             # each is a redirect more, and the visitor counts them
             page = await _fetched(scraper.visitor.read_on(reading.page, reading.extract.refresh), visit)
+
+
+async def execute_upload(scraper: Scraper, visit: Visit, body: bytes, content_type: str) -> ScrapeResult:
+    """Read a document that was uploaded, as a page of its kind is read, without a visit to anybody.
+
+    What a page may say to robots, it says to who fetches it; whose document it is has sent this one.
+
+    Parameters
+    ----------
+    visit
+        Of the URL that the document is found under.
+    content_type
+        What it was said to be, with its charset where it has one.
+
+    Raises
+    ------
+    ServiceError
+        With the codes of the scraper's contract.
+    """
+    answer = Answer(visit.url, 200, {} if content_type.startswith(UNTOLD) else {"content-type": content_type}, body)
+    with counted(visit.mode), extracting(visit):
+        extract = await scraper.extraction.extract(
+            body, url=visit.url, media_type=answer.media_type, charset=answer.charset, caller=visit.caller
+        )
+    return _result(visit, answer, UPLOADED, replace(extract, robots=[]), datetime.now(UTC))
 
 
 async def _read(scraper: Scraper, visit: Visit, page: Page) -> Reading:
@@ -199,10 +237,17 @@ async def _extracted(scraper: Scraper, visit: Visit, page: Page) -> Extract:
     return replace(extract, robots=[*asked, *extract.robots])
 
 
-def _result(visit: Visit, reading: Reading, fetched_at: datetime) -> ScrapeResult:
-    answer, extract = reading.page.answer, reading.extract
+def _result(
+    visit: Visit,
+    answer: Answer,
+    robots: RobotsVerdict,
+    extract: Extract,
+    fetched_at: datetime,
+    *,
+    rendered: bool = False,
+) -> ScrapeResult:
     # of a page that scripts build they tell nothing: they are those of the scripts' frame
-    validators = {} if reading.rendered else answer.headers
+    validators = {} if rendered else answer.headers
     return ScrapeResult(
         job_id=visit.job_id,
         url=visit.url,
@@ -216,14 +261,16 @@ def _result(visit: Visit, reading: Reading, fetched_at: datetime) -> ScrapeResul
         published_at=extract.published_at,
         canonical_url=extract.canonical_url,
         links=extract.links,
+        nofollow_links=extract.nofollow_links,
+        links_left_out=extract.links_left_out,
         content_hash=hashlib.sha256(extract.content.encode()).hexdigest(),
         etag=_short(validators.get("etag")),
         last_modified=_short(validators.get("last-modified")),
         bytes_fetched=len(answer.body),
         fetched_at=fetched_at,
-        robots=reading.page.robots,
+        robots=robots,
         not_modified=answer.status == NOT_MODIFIED,
-        rendered=reading.rendered,
+        rendered=rendered,
         nofollow=forbids_following(extract.robots),
         pages=[PageStart(number=number, start=start) for number, start in extract.pages],
         extraction=Extraction(

@@ -92,7 +92,7 @@ RENDERS: Final = Counter(
     "ml_scrape_renders", "Pages that a browser was to build, by what became of that.", ["outcome", *_LABELS]
 )
 RENDER_REQUESTS: Final = Counter(
-    "ml_scrape_render_requests", "Requests that rendered pages made, by what became of them.", ["outcome"]
+    "ml_scrape_render_requests", "Requests that rendered pages made, by what became of them.", ["outcome", *_LABELS]
 )
 ROBOTS_DENIALS: Final = Counter(
     "ml_scrape_robots_denials", "Pages that were not fetched because the site's robots.txt asks not to.", _LABELS
@@ -119,7 +119,7 @@ def _of(metric: Metric, mode: RequestMode) -> Metric:
 
 start_at_zero(PAGES, OUTCOMES, RequestMode, [Operation.WRITE])
 start_at_zero(RENDERS, RENDER_OUTCOMES, RequestMode, [Operation.WRITE])
-start_at_zero(RENDER_REQUESTS, PartOutcome)
+start_at_zero(RENDER_REQUESTS, PartOutcome, RequestMode, [Operation.WRITE])
 for _metric in (PAGE_BYTES, BYTES, FETCH_SECONDS, EXTRACT_SECONDS, RENDER_SECONDS, ROBOTS_DENIALS):
     start_at_zero(_metric, RequestMode, [Operation.WRITE])
 
@@ -178,9 +178,9 @@ def rendering(visit: "Visit") -> Iterator[None]:
             RENDERS.labels(told, visit.mode, Operation.WRITE).inc()
 
 
-def count_part(outcome: PartOutcome) -> None:
+def count_part(outcome: PartOutcome, mode: RequestMode) -> None:
     """Count a request that a rendered page made."""
-    RENDER_REQUESTS.labels(outcome).inc()
+    RENDER_REQUESTS.labels(outcome, mode, Operation.WRITE).inc()
 
 
 @dataclass

@@ -1,10 +1,10 @@
 """The scraper's Celery task."""
 
 from app.core.fetching.visiting import Visit, validators_of
-from app.core.logic import execute_scrape
-from app.worker.callbacks import deliver
+from app.core.logic import UNTOLD, execute_links, execute_scrape, execute_upload
+from app.worker.callbacks import deliver, deliver_links, read_content
 from app.worker.celery_app import app
-from ml_shared.contracts.scraping import Render
+from ml_shared.contracts.scraping import Render, ScrapePurpose
 from ml_shared.names import Queue, RequestMode, Stage, TaskName
 from ml_shared.telemetry.attributes import JobStage
 from ml_shared.worker.stage import StageOutcome, StageRun
@@ -22,19 +22,30 @@ def scrape_task(
     submitted_at: str | None = None,
     if_none_match: str | None = None,
     if_modified_since: str | None = None,
+    purpose: str = ScrapePurpose.PAGE.value,
     render: str = Render.NEVER.value,
+    content_ref: str | None = None,
+    upload_type: str | None = None,
 ) -> None:
-    """Scrape one page. `owner`, `as_of` and `submitted_at` are what every stage is sent; a page needs none of them."""
+    """Scrape one page, read a list of pages, or read what was uploaded under `content_ref`.
+
+    `owner`, `as_of` and `submitted_at` are what every stage is sent.
+    """
 
     async def body(run: StageRun) -> StageOutcome:
         validators = validators_of(if_none_match, if_modified_since)
         visit = Visit(
             *(url, job_id, RequestMode.ASYNC, Queue.SCRAPER.value), validators=validators, render=Render(render)
         )
+        if content_ref is not None:
+            uploaded = await read_content(run, content_ref)
+            result = await execute_upload(run.resources.scraper, visit, uploaded, upload_type or UNTOLD)
+            return await deliver(run, result)
         try:
-            result = await execute_scrape(run.resources.scraper, visit)
+            if purpose == ScrapePurpose.LINKS:
+                return await deliver_links(run, await execute_links(run.resources.scraper, visit))
+            return await deliver(run, await execute_scrape(run.resources.scraper, visit))
         finally:
             run.host_next_at = visit.host_next_at
-        return await deliver(run, result)
 
     self.run_stage(body, job_id=job_id, attempt_id=attempt_id, url=url)

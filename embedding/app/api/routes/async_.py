@@ -22,7 +22,7 @@ from ml_shared.queues.queueing import HandedOut, TaskQueue
 from ml_shared.queues.results import ResultStore, result_response
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.telemetry.urls import told_url
-from ml_shared.web.urls import normalise_url
+from ml_shared.web.urls import document_url
 
 ARGUMENTS = EnqueueEmbed.model_fields.keys() - {"chunks"}
 # of the task: chunks go packed
@@ -43,7 +43,7 @@ async def embed_async(
     await enforcer.check(ctx)
     admit(payload, ctx)
     check_hand_out(payload)
-    normalise_url(payload.document.url)  # another scheme than http is refused now, not in an hour
+    document_url(payload.document.url)  # another scheme than http is refused now, not in an hour
     kwargs = _arguments(payload, ctx)
     if payload.chunks is not None:
         kwargs["packed_chunks"] = await asyncio.to_thread(pack_chunks, payload.chunks)
@@ -63,7 +63,7 @@ async def embed_several(
 ) -> EnqueueAnswers:
     await enforcer.check(ctx)
     for each in payload.hand_outs:
-        normalise_url(each.document.url)
+        document_url(each.document.url)
     tasks: TaskQueue = request.app.state.tasks
     handed = [HandedOut(each.job_id, _arguments(each, ctx), each.traceparent) for each in payload.hand_outs]
     answers = await tasks.hand_out(embed_document_task, ctx, handed)

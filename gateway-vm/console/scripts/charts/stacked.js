@@ -60,6 +60,6 @@ function drawn(buckets, series, stepSeconds, label, width, tell) {
 
 function asTable(buckets, series, label) {
   const busy = buckets.filter((bucket) => series.some(([name]) => bucket[name])).slice(-200);
-  return h("table", { class: "visually-hidden" }, h("caption", {}, label), h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From"), series.map(([, text]) => h("th", { scope: "col" }, text)), h("th", { scope: "col" }, "Open"))),
-    h("tbody", {}, busy.map((bucket) => h("tr", {}, h("th", { scope: "row" }, new Date(bucket.at).toISOString()), series.map(([name]) => h("td", {}, count(bucket[name]))), h("td", {}, count(bucket.open))))));
+  return h("div", { class: "visually-hidden" }, h("table", {}, h("caption", {}, label), h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From"), series.map(([, text]) => h("th", { scope: "col" }, text)), h("th", { scope: "col" }, "Open"))),
+    h("tbody", {}, busy.map((bucket) => h("tr", {}, h("th", { scope: "row" }, new Date(bucket.at).toISOString()), series.map(([name]) => h("td", {}, count(bucket[name]))), h("td", {}, count(bucket.open)))))));
 }

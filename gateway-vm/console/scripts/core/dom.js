@@ -55,7 +55,8 @@ export function foreign(text, attributes = {}) {
 
 /** A URL: without its scheme, which is the same everywhere, and never a link that runs a script. */
 export function address(url) {
-  return foreign(String(url ?? "").replace(/^https?:\/\//, ""), { class: "address", title: line(url, 500) });
+  const [, host = "", path] = /^(?:https?:\/\/([^/?#]*))?(.*)$/s.exec(line(url, 500));
+  return h("bdi", { class: "address", title: line(url, 500) }, h("span", { class: "host" }, host), h("span", { class: "path" }, line(path)));
 }
 
 /** A link to the page itself, in a tab that knows nothing of this one. Only for the web's own schemes. */

@@ -118,7 +118,10 @@ class DataTable extends HTMLElement {
     this.scroller.hidden = quiet;
     this.below.hidden = quiet;
     if (this.#state !== "failed") put(this.aside, quiet ? (this.empty ?? "Nothing here.") : null);
-    if (quiet) return;
+    if (quiet) {
+      put(this.body);
+      return;
+    }
     if (this.#state === "loading") { this.#drawSkeleton(); return; }
     const height = this.scroller.clientHeight || 600;
     const first = Math.max(0, Math.floor(this.scroller.scrollTop / ROW_PIXELS) - BEYOND);

@@ -19,7 +19,7 @@ const COLUMNS = [
   { label: "Corpus", width: 140, from: 620, render: (batch) => foreign(batch.corpus_name) },
   { label: "Pages", width: 84, end: true, render: (batch) => format.count(batch.jobs) },
   { label: "Progress", width: 240, from: 520, render: (batch) => progress(batch) },
-  { label: "", width: 64, end: true, render: (batch) => format.percent(batch.progress) },
+  { label: "Done", width: 72, end: true, render: (batch) => format.percent(batch.progress) },
   { label: "Ended", width: 110, from: 860, render: (batch) => moment(batch.ended_at) },
   { label: "Submitted", width: 118, from: 420, render: (batch) => moment(batch.submitted_at) },
 ];

@@ -30,7 +30,7 @@ export async function show({ view, signal, params }) {
     { label: "Took", width: 90, end: true, from: 620, render: (one) => (latencyOf(one) === null ? "" : `${Math.round(latencyOf(one))} ms`) },
     { label: "Attempts", width: 86, end: true, from: 720, render: (one) => format.count(one.attempts) },
     { label: "When", width: 110, from: 420, render: (one) => moment(one.last_attempt_at ?? one.attempted_at ?? one.created_at) },
-    { label: "", width: 190, render: (one) => h("span", {}, button("Answer", () => showAnswer(one), { class: "bare", "aria-label": `Answer to ${typeOf(one)}` }), button("Replay", again(one), { class: "bare", "aria-label": `Deliver ${typeOf(one)} again` })) },
+    { label: "Do", width: 190, render: (one) => h("span", {}, button("Answer", () => showAnswer(one), { class: "bare", "aria-label": `Answer to ${typeOf(one)}` }), button("Replay", again(one), { class: "bare", "aria-label": `Deliver ${typeOf(one)} again` })) },
   ];
   table.empty = empty("Nothing was delivered yet", "Send a test event to see how the endpoint answers.");
   put(view, head.element, h("div", { class: "grid" }, card("About it", about), table));

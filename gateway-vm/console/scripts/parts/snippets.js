@@ -12,8 +12,15 @@ export function asCurl(body) {
   return [`curl -H "X-API-Key: $CLOUDCIX_ML_KEY" -H 'Content-Type: application/json' \\`, `     -d ${quoted(JSON.stringify(body))} \\`, `     ${addressOf("embedding", "search")}`].join("\n");
 }
 
-export function asPython(body) {
-  return ["import os", "", "import httpx", "", "answer = httpx.post(", `    ${JSON.stringify(String(addressOf("embedding", "search")))},`, `    headers={"X-API-Key": os.environ["CLOUDCIX_ML_KEY"]},`, `    json=${literal(body, 4)},`, "    timeout=60,", ").raise_for_status().json()", "", `for hit in answer["results"]:`, `    print(hit["score"], hit["url"], hit["text"][:200])`, ""].join("\n");
+/** With the project's own client (`gateway-vm/client`), which reads the key from `CLOUDCIX_ML_KEY`. */
+export function asPython({ query, filters, ...options }) {
+  const url = String(addressOf("", "")).replace(/\/api\/.*$/, "");
+  const given = Object.entries(options).map(([name, value]) => `        ${name}=${literal(value, 8)},`);
+  const narrowed = filters ? [`        filters=SearchFilters(${Object.entries(filters).map(([name, value]) => `${name}=${literal(value, 8)}`).join(", ")}),`] : [];
+  return [
+    `from cloudcix_ml import Client${filters ? ", SearchFilters" : ""}`, "", `with Client(${JSON.stringify(url)}) as client:`, "    answer = client.search(", `        ${JSON.stringify(query)},`, ...given, ...narrowed, "    )",
+    "    for hit in answer.results:", `        print(f"{hit.score:.3f} {hit.url} {hit.text[:80]!r}")`, "",
+  ].join("\n");
 }
 
 /** A value as Python writes it. */

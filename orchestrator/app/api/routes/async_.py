@@ -53,16 +53,16 @@ async def submit_job(
         url=told_url(payload.url),
         corpus_name=payload.corpus_name,
     )
-    seconds = wait_seconds(request.headers.getlist("prefer")) if prefer is not None else None
+    return await answer_or_wait(request, response, ctx, accepted)
+
+
+async def answer_or_wait(
+    request: Request, response: Response, ctx: CallerContext, accepted: JobAccepted
+) -> JobAccepted:
+    """Return the answer, which is held until the job has ended where the client prefers that and there is room to wait."""
+    seconds = wait_seconds(request.headers.getlist("prefer"))
     if seconds is None:
         return accepted
-    return await _waited(request, response, ctx, accepted, seconds)
-
-
-async def _waited(
-    request: Request, response: Response, ctx: CallerContext, accepted: JobAccepted, seconds: int
-) -> JobAccepted:
-    """Hold the answer until the job has ended, where there is room to wait."""
     orchestrator: Orchestrator = request.app.state.orchestrator
     endings: Endings = request.app.state.endings
     try:

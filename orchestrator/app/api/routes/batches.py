@@ -81,7 +81,8 @@ async def cancel_batch(batch_id: BatchId, request: Request, ctx: CallerContext =
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
     batch = await orchestrator.steering.cancel_batch(ctx.owner, batch_id)
-    await request.app.state.nudger.nudge(*(definition.stage for definition in PIPELINE))  # their slots are free again
+    # their slots are free again
+    await request.app.state.nudger.nudge(*(definition.stage for definition in PIPELINE), moved=[batch.batch_id])
     emit(AuditEvent.BATCH_CANCELLED, ctx, batch_id=batch.batch_id, jobs=batch.counts.cancelled)
     return batch
 

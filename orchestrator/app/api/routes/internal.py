@@ -55,9 +55,9 @@ async def _take(
 ) -> Transition:
     orchestrator: Orchestrator = request.app.state.orchestrator
     moved = await orchestrator.complete(ctx.service, job_id, callback, content)
-    # its slot is free again, and the stage after it may have work; or somebody waits for its end
+    # its slot is free again, and the stage after it may have work; and somebody may listen to it, or wait for its end
     ended = [job_id] if moved.ended is not None else []
-    request.app.state.nudger.nudge_soon(*{callback.stage, moved.next_stage} - {None}, ended=ended)
+    request.app.state.nudger.nudge_soon(*{callback.stage, moved.next_stage} - {None}, moved=[job_id], ended=ended)
     return moved
 
 
@@ -120,6 +120,7 @@ async def start_with_content(
     except ContentNotFoundError:
         emit(AuditEvent.STAGE_STARTED, ctx, job_id=job_id, stage=payload.stage)
         raise
+    request.app.state.nudger.nudge_soon(moved=[job_id])
     emit(AuditEvent.STAGE_STARTED, ctx, job_id=job_id, stage=payload.stage)
     return _content_response(found)
 
@@ -134,6 +135,8 @@ async def report_progress(
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
     answer = await orchestrator.progress(ctx.service, job_id, payload)
+    if payload.phase is not ProgressPhase.RUNNING:
+        request.app.state.nudger.nudge_soon(moved=[job_id])
     if payload.phase is ProgressPhase.STARTED:  # the others, some a minute, only renew a lease
         emit(AuditEvent.STAGE_STARTED, ctx, job_id=job_id, stage=payload.stage)
     return answer
@@ -159,7 +162,7 @@ async def get_content(
     ref: Annotated[Identifier, Path()],
     request: Request,
     attempt_id: Annotated[Identifier, Query()],
-    ctx: CallerContext = Depends(internal_only(Service.EMBEDDING)),
+    ctx: CallerContext = Depends(internal_only(Service.EMBEDDING, Service.SCRAPER)),
 ) -> Response:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator

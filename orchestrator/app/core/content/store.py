@@ -5,7 +5,7 @@ import hashlib
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 import asyncpg
@@ -155,7 +155,7 @@ def _unpack(packed: bytes, max_bytes: int) -> tuple[bytes, str]:
 
 
 _CURRENT_ATTEMPT = """
-SELECT owner, stage, placement = 'ended' AS ended FROM jobs WHERE id = $1 AND attempt_id = $2 AND attempt_open
+SELECT owner, stage, placement = 'ended' AS ended, crawl_id IS NOT NULL AS of_crawl FROM jobs WHERE id = $1 AND attempt_id = $2 AND attempt_open
 """
 _ENDED_LONG_AGO = """
 SELECT asked.job_id FROM unnest($1::text[], $2::uuid[]) AS asked(owner, job_id)
@@ -164,10 +164,18 @@ WHERE jobs.id IS NULL OR jobs.ended_at < now() - $3::interval
 """
 
 
-async def owner_of_attempt(pool: asyncpg.Pool, job_id: UUID, attempt_id: UUID) -> tuple[str, Stage] | None:
-    """Return owner and stage of a job whose current attempt this is, or `None`."""
+class CurrentAttempt(NamedTuple):
+    """The job whose current attempt something is: whose, in which stage, and whether it is of a crawl."""
+
+    owner: str
+    stage: Stage
+    of_crawl: bool
+
+
+async def owner_of_attempt(pool: asyncpg.Pool, job_id: UUID, attempt_id: UUID) -> CurrentAttempt | None:
+    """Return what is to be known of a job whose current attempt this is, or `None`."""
     row = await pool.fetchrow(_CURRENT_ATTEMPT, job_id, attempt_id)
-    return None if row is None or row["ended"] else (row["owner"], Stage(row["stage"]))
+    return None if row is None or row["ended"] else CurrentAttempt(row["owner"], Stage(row["stage"]), row["of_crawl"])
 
 
 async def purge(jobs: asyncpg.Pool, store: ContentStore, ttl: timedelta, *, enough: int | None = None) -> int:
@@ -194,8 +202,3 @@ async def purge(jobs: asyncpg.Pool, store: ContentStore, ttl: timedelta, *, enou
         forgotten += await store.forget(refs) if refs else 0
         after = old[-1]
     return forgotten
-
-
-async def purge_idempotency_keys(jobs: asyncpg.Pool, age: datetime) -> None:
-    """Forget `Idempotency-Key`s from before a time."""
-    await jobs.execute("DELETE FROM idempotency_keys WHERE created_at < $1", age)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from app.core.crawls.addresses import page_url
 from app.core.crawls.scope import Scope, site_of
 from ml_shared.contracts.crawls import CrawlRequest, CrawlSource, OnGone
+from ml_shared.contracts.scraping import Render
 from ml_shared.web.urls import InvalidUrlError
 
 ROBOTS: Final = "/robots.txt"
@@ -31,6 +32,7 @@ class Definition(BaseModel):
     keep_query: bool = False
     on_gone: OnGone = OnGone.DELETE
     dry_run: bool = False
+    render: Render = Render.NEVER
 
     @classmethod
     def of(cls, request: CrawlRequest) -> Self:

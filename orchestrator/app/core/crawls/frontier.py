@@ -87,6 +87,14 @@ class RunScope:
             reason = SkipReason.TOO_DEEP
         return Met(url, hash_of(url), host_of(url), shape_of(url), reason=reason, lastmod=link.lastmod)
 
+    def seed(self, url: str) -> Met | None:
+        """Return a page that a run begins with, whatever its path; `None` if nothing can be fetched from it."""
+        try:
+            normal = page_url(url, keep_query=self.definition.keep_query)
+        except InvalidUrlError:
+            return None
+        return Met(normal, hash_of(normal), host_of(normal), shape_of(normal))
+
 
 async def all_met(scope: RunScope, links: Iterable[Link], *, depth: int) -> list[Met]:
     """Return what becomes of links, each URL once; the first of them decides, unless a later one may be followed."""

@@ -22,8 +22,9 @@ LANE_BATCH = 500
 # how many hosts' lanes one pass opens at most
 
 _CLAIM = """
-SELECT *, (SELECT render FROM jobs WHERE jobs.owner = claimed.owner AND jobs.id = claimed.id) AS render
-FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS claimed
+SELECT claimed.*, more.render, more.upload
+FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS claimed CROSS JOIN LATERAL (
+    SELECT render, upload FROM jobs WHERE jobs.owner = claimed.owner AND jobs.id = claimed.id OFFSET 0) more
 """
 # The first span of a hand-out is noted once it is under way: a later attempt's links to it.
 _QUEUED = """
@@ -119,6 +120,7 @@ async def claim(
             earlier_traceparent=row["earlier_traceparent"],
             attempts=row["attempts"],
             kind=row["kind"],
+            upload=row["upload"],
             known=row["known"],
             unchanged=row["unchanged"],
             chunking_hash=row["chunking_hash"],

@@ -32,12 +32,16 @@ class HandOut:
     ----------
     attempts
         The number of this attempt, where the claim has started it.
+    kind
+        What the job is for: a page, or links to read.
     known
         What the page was known by when it was last indexed, if it was and that counts.
     unchanged
         Whether the page was found to be as it was known.
     chunking_hash
         Its settings of chunking, in one word.
+    upload
+        What was uploaded, of a job of that kind: its `ref` and its `type`.
     """
 
     owner: str
@@ -61,6 +65,7 @@ class HandOut:
     known: dict[str, Any] | None = None
     unchanged: bool = False
     chunking_hash: str | None = None
+    upload: dict[str, Any] | None = None
 
 
 class Page:
@@ -101,13 +106,18 @@ def scrape_requests(handed: Sequence[tuple[HandOut, str | None]]) -> EnqueueScra
 
 
 def _scrape_fields(job: HandOut) -> dict[str, Any]:
-    known = job.known or {}
+    if job.upload is not None:
+        uploaded = {"content_ref": job.upload["ref"], "upload_type": job.upload["type"]}
+        return {"url": job.url, **uploaded, **_stage_fields(job)}
+    # what a site says of a page as it sends it is not what a browser makes of it: that is known by its text alone
+    known = (job.known or {}) if job.render is Render.NEVER else {}
     etag = known.get("etag")
     return {
         "url": job.url,
         "render": job.render,
         "if_none_match": etag,
         "if_modified_since": None if etag else known.get("last_modified"),
+        **({"purpose": JobKind.LINKS.value} if job.kind == JobKind.LINKS else {}),
         **_stage_fields(job),
     }
 

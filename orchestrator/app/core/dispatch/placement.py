@@ -22,12 +22,13 @@ WHERE owner = $1 AND id = $2
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a job ended, and how many seconds after it was submitted."""
+    """How a job ended, and how many seconds after it was submitted; `searchable`: whether its page can be found now."""
 
     status: JobStatus
     seconds: float
     code: str | None = None
     failed_stage: Stage | None = None
+    searchable: bool = True
 
 
 def by_lane(jobs: Iterable[Any]) -> list[Any]:

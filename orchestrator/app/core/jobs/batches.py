@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -44,6 +45,7 @@ SELECT batches.*, counted.*,
                 * LEAST({RECENT_SECONDS}, extract(epoch FROM now() - batches.submitted_at)::float8)) END AS estimated_end_at
 FROM batches CROSS JOIN LATERAL (
     SELECT count(*) AS jobs, count(*) FILTER (WHERE placement = 'ended') AS ended, max(jobs.ended_at) AS last_end,
+        sum(last_event)::bigint AS events,
         {_BY_STATUS},
         count(*) FILTER (WHERE status <> 'cancelled' AND jobs.ended_at > now() - make_interval(secs => {RECENT_SECONDS}))
             AS recent
@@ -126,6 +128,15 @@ async def find(pool: asyncpg.Pool, owner: str, batch_id: UUID) -> BatchView:
     if row is None:
         raise BatchNotFoundError
     return _view(row)
+
+
+async def snapshots(
+    pool: asyncpg.Pool, owners: Sequence[str], batch_ids: Sequence[Any]
+) -> list[tuple[str, BatchView, int]]:
+    """Return batches of these owners and ids, each with its owner and how many events its jobs had."""
+    asked = "SELECT * FROM unnest($1::text[], $2::uuid[])"
+    rows = await pool.fetch(f"{_COUNTED} WHERE (batches.owner, batches.id) IN ({asked})", owners, batch_ids)
+    return [(row["owner"], _view(row), row["events"] or 0) for row in rows]
 
 
 async def find_page(pool: asyncpg.Pool, owner: str, *, limit: int, cursor: str | None) -> BatchPage:

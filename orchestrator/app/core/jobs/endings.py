@@ -61,9 +61,9 @@ class Endings:
         """Return once somebody does."""
         await self._somebody.wait()
 
-    def hear(self, job_id: UUID) -> None:
-        """Take a word that a job has ended. Whether that is so, the database says."""
-        if job_id in self._waiting:
+    def hear(self, moved: UUID, *, ended: bool = True) -> None:
+        """Take a word that a job has moved, or ended. Whether that is so, the database says."""
+        if ended and moved in self._waiting:
             self._look.set()
 
     async def wait(self, owner: str, job_id: UUID, seconds: float) -> bool | None:

@@ -67,13 +67,13 @@ def conditions(wanted: JobFilter, *, first: int) -> tuple[list[str], list[Any]]:
             continue
         begun = value[:INDEXED_URL_CHARACTERS]
         add(f"{_INDEXED_URL} >= {{}}", begun)
-        if (after := _after(begun)) is not None:
+        if (after := after_prefix(begun)) is not None:
             add(f"{_INDEXED_URL} < {{}}", after)
         add("starts_with(url, {})", value)
     return texts, arguments
 
 
-def _after(prefix: str) -> str | None:
+def after_prefix(prefix: str) -> str | None:
     """Return the first text, in the order of code points, after all that begin with this one."""
     kept = prefix.rstrip(chr(_LAST_CHARACTER))
     if not kept:

@@ -14,8 +14,8 @@ from ml_shared.contracts.scraping import Render
 # The tags of all of them are reserved at once. Their lanes in the order of hosts, as everybody locks several.
 _INSERT: Final = """
 WITH given AS MATERIALIZED (
-    SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $15::text[])
-        WITH ORDINALITY AS given(id, url, host, traceparent, retry_of, document_url, nth)
+    SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $15::text[], $18::text[])
+        WITH ORDINALITY AS given(id, url, host, traceparent, retry_of, document_url, kind, nth)
 ), reserved AS (
     INSERT INTO owners AS o (owner, last_tag, open_jobs)
     SELECT $1, (SELECT coalesce(max(virtual_time), 0) FROM stages WHERE stage = $12) + count(*), count(*)
@@ -32,10 +32,11 @@ WITH given AS MATERIALIZED (
 ), job AS (
     INSERT INTO jobs (
         owner, id, url, document_url, host, corpus_name, metadata, chunking, render, traceparent, batch_id, retry_of,
-        stage, placement, tag, afresh
+        stage, placement, tag, afresh, kind, crawl_id, run
     )
     SELECT $1, given.id, given.url, NULLIF(given.document_url, given.url), given.host, $9, $10, $11, $17,
-        given.traceparent, $7, given.retry_of, $12, CASE WHEN $13 THEN 'parked' ELSE 'ready' END, before + nth / weight, $16
+        given.traceparent, $7, given.retry_of, $12, CASE WHEN $13 THEN 'parked' ELSE 'ready' END, before + nth / weight, $16,
+        given.kind, $19, $20
     FROM given, reserved
     RETURNING host, tag
 ), lane AS (
@@ -79,6 +80,8 @@ class NewJob:
         The ended job that it is tried again for.
     document_url
         The URL's normal form, by which its document is known.
+    kind
+        What it is for: a page, or links to read.
     """
 
     id: UUID
@@ -87,6 +90,15 @@ class NewJob:
     traceparent: str | None
     retry_of: UUID | None = None
     document_url: str | None = None
+    kind: str = "page"
+
+
+@dataclass(frozen=True, slots=True)
+class OfRun:
+    """The run of a crawl that jobs are taken in for."""
+
+    crawl_id: UUID
+    run: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,7 @@ async def insert_jobs(
     *,
     max_open_jobs: int,
     batch: NewBatch | None = None,
+    of_run: OfRun | None = None,
 ) -> None:
     """Insert jobs, runnable at once, in their order.
 
@@ -131,6 +144,8 @@ async def insert_jobs(
         [job.document_url for job in jobs],
         asked.force,
         asked.render,
+        [job.kind for job in jobs],
+        *((of_run.crawl_id, of_run.run) if of_run else (None, None)),
     )
     check_taken(taken, max_open_jobs)
     JOBS_SUBMITTED.inc(len(jobs))

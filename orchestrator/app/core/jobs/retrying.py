@@ -69,6 +69,8 @@ async def retry(
             return _retried(known, job_id), False
         if old["status"] not in RETRYABLE:
             raise NotRetryableError(f"the job is {old['status']}; what failed or was cancelled can be tried again")
+        if old["kind"] == JobKind.UPLOAD:
+            raise NotRetryableError("what was uploaded is not kept after its job has ended; send the document again")
         new = NewJob(uuid.uuid4(), old["url"], old["host"], traceparent, job_id, old["document_url"])
         if old["kind"] == JobKind.REMOVE:
             await insert_removals(

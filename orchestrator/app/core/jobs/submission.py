@@ -1,15 +1,17 @@
 """Taking in jobs: one transaction, however many."""
 
 import uuid
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import asyncpg
+from pydantic import BaseModel
 
 from app.core.dispatch.pipeline import FIRST
 from app.core.errors import TooManyOpenJobsError
 from app.core.jobs.idempotency import claim_key
 from app.core.metrics import JOBS_SUBMITTED
-from ml_shared.contracts.jobs import JobAccepted, JobRequest, JobStatus
+from ml_shared.contracts.jobs import JobAccepted, JobKind, JobRequest, JobStatus
 from ml_shared.web.urls import host_of, normalise_url
 
 ROUTE: Final = "jobs"
@@ -28,9 +30,11 @@ WITH reserved AS (
     RETURNING last_tag
 ), job AS (
     INSERT INTO jobs (
-        owner, id, url, document_url, host, corpus_name, metadata, chunking, render, traceparent, stage, placement, tag, afresh
+        owner, id, url, document_url, host, corpus_name, metadata, chunking, render, traceparent, stage, placement, tag, afresh,
+        kind, upload
     )
-    SELECT $1, $2, $3, NULLIF($13, $3), $4, $5, $6, $7, $8, $9, $10, CASE WHEN $11 THEN 'parked' ELSE 'ready' END, last_tag, $14
+    SELECT $1, $2, $3, NULLIF($13, $3), $4, $5, $6, $7, $8, $9, $10, CASE WHEN $11 THEN 'parked' ELSE 'ready' END, last_tag, $14,
+        $15, $16
     FROM reserved
     RETURNING host, tag
 ), lane AS (
@@ -83,12 +87,33 @@ async def submit(
         *(owner, job_id, request.url, host_of(url), request.corpus_name, request.metadata),
         request.chunking.model_dump(mode="json", exclude_unset=False),
         *(request.render, traceparent, FIRST.stage, FIRST.by_host, max_open_jobs, url, request.force),
+        *(JobKind.PAGE, None),
     )
+    return await insert_job(pool, owner, request, accepted, arguments, ROUTE, idempotency_key, max_open_jobs)
+
+
+async def insert_job(
+    pool: asyncpg.Pool,
+    owner: str,
+    request: BaseModel,
+    accepted: JobAccepted,
+    arguments: Sequence[Any],
+    route: str,
+    idempotency_key: str | None,
+    max_open_jobs: int,
+) -> JobAccepted:
+    """Insert one job, and its `Idempotency-Key` where it has one; raise as `submit` does.
+
+    Returns
+    -------
+    JobAccepted
+        The given one, or that of the first request with this key.
+    """
     if idempotency_key is None:
         taken = await pool.fetchval(_SUBMIT, *arguments)
     else:
         async with pool.acquire() as connection, connection.transaction():
-            earlier = await claim_key(connection, owner, ROUTE, idempotency_key, request, accepted)
+            earlier = await claim_key(connection, owner, route, idempotency_key, request, accepted)
             if earlier is not None:
                 return earlier
             taken = await connection.fetchval(_SUBMIT, *arguments)

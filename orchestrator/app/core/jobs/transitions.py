@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import ValidationError
 
+from app.core.crawls.taking import CrawledPage, hash_elsewhere, take_links
 from app.core.dispatch.hand_outs import HandOut, attempt_of
 from app.core.dispatch.pipeline import FIRST, LAST, StageDefinition, after
 from app.core.dispatch.placement import (
@@ -82,6 +83,11 @@ _PROGRESS = "SELECT verdict, ended_seconds FROM report_progress($1, $2, $3, $4, 
 _SUCCESS = """
 SELECT attempts, run_seconds, ended_seconds, next_stage, saved_bytes
 FROM take_success($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+"""
+_TAKE_PAGE = """
+SELECT attempts, run_seconds, ended_seconds, next_stage, saved_bytes
+FROM take_page($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+    $24, $25)
 """
 # what is known of the page is not of its document: it is fetched, and counts as if nothing were known of it
 _START_AFRESH = "UPDATE jobs SET afresh = true, unchanged = false, known = NULL WHERE owner = $1 AND id = $2"
@@ -167,6 +173,7 @@ async def complete(
     limits: Limits,
     *,
     traceparent: str | None = None,
+    crawled: CrawledPage | None = None,
 ) -> Transition:
     """Take a stage's result: the job moves on, waits, or ends.
 
@@ -174,6 +181,8 @@ async def complete(
     ----------
     traceparent
         Of a stage that runs in the pass itself: the hand-out's own span, which `queued` keeps of the others.
+    crawled
+        What the first stage's result means for the run that the job is of, if it is of one.
 
     Raises
     ------
@@ -181,6 +190,8 @@ async def complete(
         If there is no such job.
     """
     stage, attempt_id = definition.stage, attempt_of(callback.attempt_id)
+    if callback.status is CallbackStatus.SUCCESS and crawled is not None:
+        return await _take_page(pool, job_id, definition, callback, attempt_id, crawled)
     if callback.status is CallbackStatus.SUCCESS:
         return await _succeed(pool, job_id, definition, callback, attempt_id, traceparent)
     async with pool.acquire() as connection, connection.transaction():
@@ -233,6 +244,39 @@ async def _succeed(
     )
 
 
+async def _take_page(
+    pool: asyncpg.Pool,
+    job_id: UUID,
+    definition: StageDefinition,
+    callback: StageCallback,
+    attempt_id: UUID,
+    page: CrawledPage,
+) -> Transition:
+    """Take a page of a run: as any, unless it is not to be indexed; and what it leads to is in the frontier with it."""
+    following, stats = after(definition.stage), callback.stats
+    look = _look(stats) or Look(not_modified=page.not_modified)
+    async with pool.acquire() as connection, connection.transaction():
+        done = await connection.fetchrow(
+            _TAKE_PAGE,
+            *(job_id, definition.stage, attempt_id, definition.by_host, callback.host_next_at),
+            *((following.stage, waiting_status(following), following.by_host) if following else (None, None, False)),
+            *(callback.content_ref, _count(stats, "bytes"), _extraction(stats)),
+            *(page.crawl_id, page.run, page.url_hash, page.index, page.reason, page.detail),
+            *(hash_elsewhere(page), page.elsewhere, page.content_hash, page.not_modified),
+            *(look.document, look.model_dump(mode="json", exclude={"document"}), LAST.stage, waiting_status(LAST)),
+        )
+        if done is None:
+            return await _answer_late(connection, job_id, definition.stage, attempt_id)
+        await take_links(connection, page)
+    ended = done["ended_seconds"] is not None
+    return Transition(
+        CallbackAnswer(),
+        next_stage=Stage(done["next_stage"]) if done["next_stage"] else None,
+        ended=Ended(JobStatus.COMPLETED, done["ended_seconds"], searchable=False) if ended else None,
+        stage_run=StageRun(definition.stage, callback.status, done["run_seconds"], max(done["attempts"], 1)),
+    )
+
+
 def _count(stats: dict[str, Any], name: str) -> int | None:
     value = stats.get(name)
     return value if type(value) is int and 0 <= value < 2**31 else None  # a boolean is an int to isinstance
@@ -256,7 +300,7 @@ def _look(stats: dict[str, Any]) -> Look | None:
 
 def _outcome(stats: dict[str, Any]) -> PageOutcome | None:
     try:
-        return PageOutcome(stats.get("outcome"))
+        return PageOutcome(str(stats.get("outcome")))
     except ValueError:
         return None  # of an embedding service that does not tell it, or that did nothing
 

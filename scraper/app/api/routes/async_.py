@@ -17,6 +17,7 @@ from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import internal_only, users_and
 from ml_shared.contracts.base import Identifier
+from ml_shared.contracts.scraping import ScrapePurpose
 from ml_shared.http.admission import admit, check_hand_out
 from ml_shared.http.hand_outs import answers_of
 from ml_shared.http.routing import GuardedRoute
@@ -68,7 +69,10 @@ async def scrape_several(
 
 
 def _arguments(payload: EnqueueScrape) -> dict[str, Any]:
-    return payload.model_dump(mode="json", include=set(EnqueueScrape.model_fields))
+    told = payload.model_dump(mode="json", include=set(EnqueueScrape.model_fields))
+    if payload.purpose is ScrapePurpose.PAGE:
+        del told["purpose"]  # a worker of an earlier version knows of nothing else
+    return told
 
 
 def _told(payload: EnqueueScrape, answer: EnqueueAnswer) -> dict[str, Any]:
@@ -80,7 +84,7 @@ def _told(payload: EnqueueScrape, answer: EnqueueAnswer) -> dict[str, Any]:
     response_model=ScrapeResult,
     responses={202: {"model": PendingResult, "description": "The task has not ended"}},
     summary="The outcome of a task",
-    description="What `POST /scrape` would have answered, errors included.",
+    description="What `POST /scrape`, with `purpose: links` `POST /links`, would have answered, errors included.",
 )
 async def scrape_result(
     task_id: Annotated[Identifier, Path()],

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import orjson
 from lxml.html import HtmlElement
 
-LINKS_MAX: Final = 500
+from ml_shared.contracts.scraping import LINKS_MAX
+
 _URL_MAX_CHARACTERS: Final = 2_048
 _TEXT_MAX_CHARACTERS: Final = 500
 _JSON_LD_MAX_CHARACTERS: Final = 262_144
@@ -32,6 +33,22 @@ _DATE_NAMES: Final = (
     "sailthru.date",
     "citation_publication_date",
 )
+
+
+class Links(NamedTuple):
+    """Where a page leads.
+
+    Attributes
+    ----------
+    nofollow
+        Those that robots are asked not to follow, wherever the page has them.
+    left_out
+        Addresses beyond the most that are told; the same one written twice counts twice.
+    """
+
+    all: list[str]
+    nofollow: list[str]
+    left_out: int
 
 
 def page_title(tree: HtmlElement) -> str | None:
@@ -98,7 +115,7 @@ def robots_rules(tree: HtmlElement, agent: str) -> list[str]:
 def base_url(tree: HtmlElement, url: str) -> str:
     """Return what the page's links are relative to."""
     for element in tree.iterfind(".//base[@href]"):
-        return _absolute(element.get("href"), url) or url
+        return absolute(element.get("href"), url) or url
     return url
 
 
@@ -106,32 +123,44 @@ def canonical_url(tree: HtmlElement, url: str) -> str | None:
     """Return the address that the page calls its own."""
     for element in tree.iterfind(".//link[@href]"):
         if "canonical" in (element.get("rel") or "").lower().split():
-            return _absolute(element.get("href"), url)
+            return absolute(element.get("href"), url)
     return None
 
 
-def page_links(tree: HtmlElement, url: str) -> list[str]:
-    """Return where the page links to: absolute, each once, in its order, at most 500."""
-    links: dict[str, None] = {}
-    own = urldefrag(url).url
-    for href in dict.fromkeys(element.get("href").partition("#")[0] for element in tree.iterfind(".//a[@href]")):
-        absolute = _absolute(href, own) if href else None
-        if absolute is not None and absolute != own:
-            links[absolute] = None
-            if len(links) >= LINKS_MAX:
-                break
-    return list(links)
+def page_links(tree: HtmlElement, url: str) -> Links:
+    """Return where the page links to: absolute, each once, in its order.
+
+    Parameters
+    ----------
+    url
+        What they are relative to.
+    """
+    followed: dict[str, bool] = {}
+    for element in tree.iterfind(".//a[@href]"):
+        href = element.get("href").partition("#")[0]
+        followed[href] = followed.get(href, False) or "nofollow" not in (element.get("rel") or "").lower().split()
+    links: dict[str, bool] = {}
+    own, read = urldefrag(url).url, 0
+    for href, follows in followed.items():
+        if len(links) >= LINKS_MAX:
+            break
+        read += 1
+        link = absolute(href, own) if href else None
+        if link is not None and link != own:
+            links[link] = links.get(link, False) or follows
+    return Links([*links], [link for link, follows in links.items() if not follows], len(followed) - read)
 
 
-def _absolute(href: str, url: str) -> str | None:
+def absolute(href: str, url: str) -> str | None:
+    """Return what a link leads to, without its fragment; `None` if that is no page of the web."""
     try:
-        absolute = urljoin(url, href.partition("#")[0].strip())
-        parts = urlsplit(absolute)
+        joined = urljoin(url, href.partition("#")[0].strip())
+        parts = urlsplit(joined)
     except ValueError:
         return None
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         return None
-    return absolute if len(absolute) <= _URL_MAX_CHARACTERS else None
+    return joined if len(joined) <= _URL_MAX_CHARACTERS else None
 
 
 def _meta(tree: HtmlElement) -> dict[str, str]:

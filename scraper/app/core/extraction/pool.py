@@ -15,12 +15,14 @@ from typing import Any, Final, Self
 
 import orjson
 
+from app.core.discovery.listing import Listing
 from app.core.errors import (
     ChallengePageError,
     EmptyContentError,
     EncryptedError,
     ExtractionError,
     LoginRequiredError,
+    NotAListError,
     NoTextLayerError,
     PageTooLargeError,
     UnsupportedContentTypeError,
@@ -42,7 +44,7 @@ _ERRORS: Final = {
     error.code: error
     for error in (
         *(ChallengePageError, LoginRequiredError, EmptyContentError, NoTextLayerError, EncryptedError),
-        *(ExtractionError, PageTooLargeError, UnsupportedContentTypeError),
+        *(ExtractionError, NotAListError, PageTooLargeError, UnsupportedContentTypeError),
     )
 }
 # what `extract` raises, to be raised again on this side
@@ -138,13 +140,31 @@ class ExtractionPool:
             "charset": charset,
             "refresh": refresh,
             "agent": agent,
-            "timeout_seconds": self._timeout + _KILL_MARGIN_SECONDS,
         }
+        return Extract(**(await self._asked(request, page, caller))["extract"])
+
+    async def read_list(
+        self, body: bytes, *, url: str, charset: str | None, cut: bool, anchors: bool = False, caller: str = ""
+    ) -> Listing:
+        """Read what a document lists, as `app.core.discovery.documents.read_list` does.
+
+        Raises
+        ------
+        NotAListError
+            If it lists nothing.
+        ServiceError
+            As `extract` does for a document that is too much for a process.
+        """
+        request = {"lists": True, "url": url, "charset": charset, "cut": cut, "anchors": anchors}
+        return Listing(**(await self._asked(request, body, caller))["listing"])
+
+    async def _asked(self, request: dict[str, Any], page: bytes, caller: str) -> dict[str, Any]:
+        request |= {"timeout_seconds": self._timeout + _KILL_MARGIN_SECONDS}
         async with self._places.taken(caller):
             worker = next((one for one in self._idle if one.pid), self._idle[0])
             self._idle.remove(worker)
             try:
-                return await worker.extract(orjson.dumps(request), page, self._timeout)
+                return await worker.ask(orjson.dumps(request), page, self._timeout)
             finally:
                 self._idle.append(worker)
 
@@ -188,7 +208,14 @@ class _Worker:
         except OSError as error:
             raise UnavailableError("no process to extract in can be started", retry_after_seconds=5.0) from error
 
-    async def extract(self, request: bytes, page: bytes, timeout_seconds: float) -> Extract:
+    async def ask(self, request: bytes, page: bytes, timeout_seconds: float) -> dict[str, Any]:
+        """Have a page read; return what was found.
+
+        Raises
+        ------
+        ServiceError
+            What was raised over there, or that it took too long or broke the process.
+        """
         whole = False
         try:
             await self._make_ready()
@@ -254,9 +281,9 @@ class _Worker:
         await process.wait()
 
 
-def _understood(answer: bytes) -> Extract:
+def _understood(answer: bytes) -> dict[str, Any]:
     told: dict[str, Any] = orjson.loads(answer)
-    if "extract" in told:
-        return Extract(**told["extract"])
+    if "code" not in told:
+        return told
     error: type[ServiceError] = _ERRORS.get(told["code"], ExtractionError)
     raise error(told["detail"])

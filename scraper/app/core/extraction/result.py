@@ -16,7 +16,11 @@ class Extract:
     published_at
         An RFC 3339 date or date-time.
     links
-        Absolute, each once.
+        Absolute, each once, at most `LINKS_MAX` of them.
+    nofollow_links
+        Those of them that robots are asked not to follow.
+    links_left_out
+        How many more there are.
     media_type
         What the page was read as: what its bytes are.
     method
@@ -40,6 +44,8 @@ class Extract:
     published_at: str | None = None
     canonical_url: str | None = None
     links: list[str] = field(default_factory=list)
+    nofollow_links: list[str] = field(default_factory=list)
+    links_left_out: int = 0
     media_type: str = ""
     method: str = ""
     kept_share: float | None = None

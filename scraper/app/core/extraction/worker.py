@@ -1,6 +1,6 @@
 """The process that extraction runs in: `python -m app.core.extraction.worker`.
 
-It reads a request (a frame of JSON, a frame with the page) from its input and writes the answer (a frame of JSON) to its
+It turns pages into text, and reads lists of URLs (`app.core.discovery`). It reads a request (a frame of JSON, a frame with the page) from its input and writes the answer (a frame of JSON) to its
 output, until the input ends. It is expendable: it has no secrets in its environment, a limit on its memory, and a clock
 that kills it when a page takes too long, even if whoever started it is gone. When memory runs out on the machine it is
 the first to go.
@@ -64,6 +64,10 @@ def _read_frame(stream: BinaryIO) -> bytes | None:
 
 def _answer(page: bytes, request: dict[str, Any]) -> bytes:
     try:
+        if request.pop("lists", False):
+            from app.core.discovery.documents import read_list  # few processes ever need it
+
+            return orjson.dumps({"listing": read_list(page, **request)})
         return orjson.dumps({"extract": extract(page, **request)})
     except ServiceError as error:
         failure = error

@@ -9,7 +9,7 @@ from app.core.errors import EmptyContentError, PageTooLargeError
 from app.core.extraction.kinds import Source
 from app.core.extraction.result import Extract
 from ml_shared.contracts.chunking import MAX_TEXT_CHARACTERS
-from ml_shared.contracts.scraping import ExtractionWarning
+from ml_shared.contracts.scraping import LINKS_MAX, ExtractionWarning
 
 TITLE_MAX_CHARACTERS: Final = 500
 LITTLE_WORDS: Final = 12
@@ -157,6 +157,7 @@ class Writer:
             top = f"# {named}\n\n"
             content, shift = top + content, len(top)
         words = sum(1 for _, _ in zip(_WORDS.finditer(content), range(LITTLE_WORDS + 1), strict=False))
+        distinct = list(dict.fromkeys(links))
         few = [ExtractionWarning.LITTLE_TEXT.value] if words <= LITTLE_WORDS else []
         return Extract(
             content,
@@ -164,7 +165,8 @@ class Writer:
             language=language,
             author=author,
             published_at=published_at,
-            links=list(dict.fromkeys(links))[:500],
+            links=distinct[:LINKS_MAX],
+            links_left_out=max(len(distinct) - LINKS_MAX, 0),
             media_type=source.media_type,
             method="document",
             warnings=few,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from opentelemetry.semconv.attributes.http_attributes import HTTP_RESPONSE_STATUS_CODE
@@ -37,6 +37,7 @@ _NO_WAY: Final = (BlockedAddressError, BlockedPortError, DnsError, InvalidUrlErr
 # if a robots.txt redirects to such a place that is no fault of the page's address, which is good
 _AskLeave = Callable[[str], Awaitable[float | None]]
 # raises if a URL may not be fetched, and returns the delay that its site asks for
+_Told = TypeVar("_Told")
 
 
 @dataclass
@@ -122,15 +123,37 @@ class Visitor:
         self._page_rule = BodyRule(max_page_bytes, PAGE_MEDIA_TYPES)
         self._long_robots = asyncio.Lock()
 
-    async def read(self, visit: Visit) -> Page:
+    async def read(self, visit: Visit, rule: BodyRule | None = None) -> Page:
         """Fetch a visit's page, and follow its redirects.
+
+        Parameters
+        ----------
+        rule
+            Which bodies are read, and how far, where it is no page.
 
         Raises
         ------
         ServiceError
             With the codes of the scraper's contract.
         """
-        return await self._arrive(_Walk(visit, Budget(self._budget_seconds)), normalise_url(visit.url))
+        walk = _Walk(visit, Budget(self._budget_seconds), rule or self._page_rule)
+        return await self._arrive(walk, normalise_url(visit.url))
+
+    async def sitemaps(self, visit: Visit) -> tuple[RobotsVerdict, tuple[str, ...]]:
+        """Return what the robots.txt of a visit's site names as its sitemaps, as it is written there.
+
+        Raises
+        ------
+        ServiceError
+            With the codes of the scraper's contract.
+        """
+        walk = _Walk(visit, Budget(self._budget_seconds), self._page_rule)
+        url = normalise_url(visit.url)
+        try:
+            with visit_span(ROBOTS_SPAN, visit):
+                return await self._of_robots(walk, url, lambda rules: (rules.check(url), rules.sitemaps))
+        finally:
+            visit.bytes_received = walk.budget.bytes_received
 
     async def read_on(self, page: Page, url: str) -> Page:
         """Go where a page sends its reader: a redirect like any other, within what is left of the visit's.
@@ -169,12 +192,12 @@ class Visitor:
             With the codes of the scraper's contract; `host_busy` says when its turn is.
         """
         visit = page.walk.visit
-        part = _Walk(visit, Budget(seconds))
+        part = _Walk(visit, Budget(seconds), BodyRule(max_bytes))
         try:
             with visit_span(ROBOTS_SPAN, visit):
                 verdict = await self._verdict(part, url)
             await self._wait_for_turn(part, host_of(url), Errand.PAGE, delay_seconds=verdict.crawl_delay, insist=False)
-            return await self._ask(part, url, BodyRule(max_bytes), headers)
+            return await self._ask(part, url, part.rule, headers)
         finally:
             page.walk.budget.bytes_received += part.budget.bytes_received
             visit.bytes_received = page.walk.budget.bytes_received
@@ -192,7 +215,7 @@ class Visitor:
 
         try:
             left = self._max_redirects - walk.hops
-            answer = await self._follow(walk, url, self._page_rule, left, ask_leave)
+            answer = await self._follow(walk, url, walk.rule, left, ask_leave)
         finally:
             visit.bytes_received = walk.budget.bytes_received
         refuse_challenge(answer.status, answer.headers)
@@ -203,6 +226,10 @@ class Visitor:
         return Page(answer, verdict, walk)
 
     async def _verdict(self, walk: "_Walk", url: str) -> RobotsVerdict:
+        return await self._of_robots(walk, url, lambda rules: rules.check(url))
+
+    async def _of_robots(self, walk: "_Walk", url: str, told: Callable[[RobotsRules], _Told]) -> _Told:
+        """Return what the robots.txt of a URL's site says: of the URL, or of its sitemaps."""
         origin = origin_of(url)
 
         async def read() -> Answer:
@@ -218,9 +245,9 @@ class Visitor:
 
         file = await self._robots.file(origin, read)
         if len(file.text or "") <= _QUICK_ROBOTS_CHARACTERS:
-            return RobotsRules(file, self._agent).check(url)
+            return told(RobotsRules(file, self._agent))
         async with self._long_robots:
-            return await asyncio.to_thread(lambda: RobotsRules(file, self._agent).check(url))
+            return await asyncio.to_thread(lambda: told(RobotsRules(file, self._agent)))
 
     async def _follow(
         self, walk: "_Walk", url: str, rule: BodyRule, redirects: int, ask_leave: _AskLeave | None
@@ -279,8 +306,9 @@ class _Walk:
     `at` is the address that was asked for last, `hops` are the requests for the page, each redirect one more.
     """
 
-    def __init__(self, visit: Visit, budget: Budget) -> None:
+    def __init__(self, visit: Visit, budget: Budget, rule: BodyRule) -> None:
         self.budget = budget
+        self.rule = rule
         self.visited: set[str] = set()
         self.hops = 0
         self.visit = visit

@@ -1,1 +1,1 @@
-"""Pages that a browser has to build. Apart from what runs in it: nothing here is imported before the first such page."""
+"""Pages that a browser has to build. Most of it is imported when the first of them comes."""

@@ -9,14 +9,14 @@ import asyncio
 import base64
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from app.core.errors import HostBusyError, HttpStatusError, PageTooLargeError
-from app.core.extraction import kinds, sniffing
 from app.core.fetching.requests import Answer
 from app.core.fetching.visiting import NOT_MODIFIED, Page, Visitor
 from app.core.rendering.connection import Connection
+from app.core.rendering.markup import as_markup, is_markup
 from app.core.telemetry import PartOutcome, count_part
 from ml_shared.errors import ServiceError
 from ml_shared.web.urls import InvalidUrlError, host_of, normalise_url
@@ -56,22 +56,6 @@ _PREFLIGHT: Final = Answer(
     },
 )
 # asked before a request that is to be made; it is the request that is answered by the site
-
-
-def is_markup(answer: Answer) -> bool:
-    """Return whether an answer is a page that a browser builds."""
-    return _kind(answer) in (kinds.HTML, kinds.XHTML)
-
-
-def _kind(answer: Answer) -> str:
-    head = answer.body[: 4 * sniffing.HEAD_BYTES]
-    return sniffing.kind_of(head, answer.media_type, answer.charset, answer.url).media_type
-
-
-def _as_markup(answer: Answer) -> Answer:
-    """Return an answer with the type of what it is: where the header is wrong a browser would show its source."""
-    kind = f"{_kind(answer)}; charset={answer.charset}" if answer.charset else _kind(answer)
-    return replace(answer, headers={**answer.headers, "content-type": kind})
 
 
 @dataclass(frozen=True)
@@ -151,6 +135,7 @@ class Answerer:
         self._session = session
         self._visitor = visitor
         self._frame = frame
+        self._mode = page.walk.visit.mode
         self._until = until
         self._requests_left = max_requests
         self._bytes_left = max_bytes
@@ -199,7 +184,7 @@ class Answerer:
         elif self._expected is not None:
             # the page itself, or the end of the redirects that the browser was told of
             self._expected = None
-            self._fulfil(asked, _as_markup(self.page.answer))
+            self._fulfil(asked, as_markup(self.page.answer))
         else:
             self._start(asked, self._navigation(asked))
 
@@ -231,7 +216,7 @@ class Answerer:
             self.is_elsewhere = True
             self._fail(asked, _ABORTED)
         elif page.answer.url == asked.url:
-            self._fulfil(asked, _as_markup(page.answer))
+            self._fulfil(asked, as_markup(page.answer))
         else:
             self._expected = page.answer.url
             self._fulfil(asked, Answer("", 302, {"location": page.answer.url}))
@@ -252,7 +237,7 @@ class Answerer:
         async with self._turns[host_of(url)], self._slots:
             answer = await self._fetched(asked, url)
         if answer is not None:
-            count_part(PartOutcome.FETCHED)
+            count_part(PartOutcome.FETCHED, self._mode)
             self._bytes_left -= len(answer.body)
             self._fulfil(asked, answer)
 
@@ -283,7 +268,7 @@ class Answerer:
         self._fail(asked, _FAILED)
 
     def _fail(self, asked: Asked, reason: str) -> None:
-        count_part(PartOutcome.FAILED if reason == _FAILED else PartOutcome.REFUSED)
+        count_part(PartOutcome.FAILED if reason == _FAILED else PartOutcome.REFUSED, self._mode)
         self._send("Fetch.failRequest", {"requestId": asked.id, "errorReason": reason})
 
     def _fulfil(self, asked: Asked, answer: Answer) -> None:

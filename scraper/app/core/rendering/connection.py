@@ -61,6 +61,7 @@ class Connection:
         try:
             async with asyncio.timeout(_GREETING_SECONDS):
                 reader, writer = await asyncio.open_unix_connection(path, limit=max_message_bytes)
+                writer.write(_END)  # asks for one
         except (OSError, TimeoutError) as error:
             raise _unavailable("the renderer does not answer") from error
         connection = cls(reader, writer)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Final, Self
 from app.core.errors import RenderTimeoutError
 from app.core.extraction.result import Extract
 from app.core.fetching.visiting import Page, Visitor
-from app.core.rendering.rendering import RenderBounds, Rendered, render
+from app.core.rendering.bounds import RenderBounds
 from ml_shared.contracts.scraping import ExtractionWarning
 from ml_shared.errors import ServiceError
 
 if TYPE_CHECKING:
     from app.config import Settings
+    from app.core.rendering.rendering import Rendered
 
 _SCHEME: Final = "unix://"
 _TYPE: Final = "text/html; charset=utf-8"
@@ -74,6 +75,8 @@ class Renderer:
         ServiceError
             `renderer_unavailable`, `render_failed`, or `too_large`.
         """
+        from app.core.rendering.rendering import render  # no memory is spent on it before
+
         rendered = await render(self.socket, visitor, page, agent=self.agent, bounds=self.bounds)
         failure = rendered.refusal
         if failure is None and rendered.curtailed:
@@ -81,7 +84,7 @@ class Renderer:
         return Made(_with(rendered), failure, rendered.curtailed, rendered.body is not None)
 
 
-def _with(rendered: Rendered) -> Page:
+def _with(rendered: "Rendered") -> Page:
     if rendered.body is None:
         return rendered.page
     answer = rendered.page.answer

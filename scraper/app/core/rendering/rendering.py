@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.core.errors import PageTooLargeError, RenderError
 from app.core.fetching.visiting import Page, Visitor
 from app.core.rendering.answering import Answerer
+from app.core.rendering.bounds import RenderBounds
 from app.core.rendering.connection import CommandError, Connection
 from ml_shared.errors import ServiceError
 
@@ -29,28 +30,6 @@ _QUIET: Final = "alert = print = () => {}; confirm = () => false; prompt = () =>
 # there is nobody to ask. A page that gets hold of the real ones is answered no, at every question
 _VIEWPORT: Final = {"width": 1280, "height": 4000, "deviceScaleFactor": 1, "mobile": False}
 # tall, for pages that load what comes into view
-
-
-@dataclass(frozen=True)
-class RenderBounds:
-    """What rendering a page may take.
-
-    Attributes
-    ----------
-    seconds
-        In all.
-    max_requests
-        That are fetched for it.
-    max_bytes
-        Of their bodies, together.
-    max_page_bytes
-        Of what comes of it.
-    """
-
-    seconds: float
-    max_requests: int
-    max_bytes: int
-    max_page_bytes: int
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def read(body: bytes, source: Source) -> Extract:
     if about:
         writer.markdown(_markdown(about))
     for entry in (each for each in tree.iter() if local(each) in ("item", "entry")):
-        link = _link(entry, source.url)
+        link = entry_link(entry, source.url)
         _entry(writer, entry, link)
         links += [link] if link else []
     language = _first(channel, "language") or attribute(tree, "lang") or ""
@@ -67,7 +67,8 @@ def _first(parent: Any, *names: str) -> str:
     return ""
 
 
-def _link(entry: Any, base: str) -> str:
+def entry_link(entry: Any, base: str) -> str:
+    """Return where an entry's page is, "" if it has none."""
     for found in _links(entry):
         address = urljoin(base, found.strip())
         if address.startswith(("http://", "https://")) and len(address) <= _URL_MAX_CHARACTERS:

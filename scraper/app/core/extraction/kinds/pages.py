@@ -39,6 +39,7 @@ def read(body: bytes, source: Source) -> Extract:
         return Extract("", media_type=source.media_type, refresh=onward)
     verdicts.refuse_stand_in(facts)
     base = metadata.base_url(tree, source.url)
+    links = metadata.page_links(tree, base)
     found = Extract(
         content="",
         title=title,
@@ -46,7 +47,9 @@ def read(body: bytes, source: Source) -> Extract:
         author=metadata.page_author(tree),
         published_at=metadata.published_at(tree),
         canonical_url=metadata.canonical_url(tree, base),
-        links=metadata.page_links(tree, base),
+        links=links.all,
+        nofollow_links=links.nofollow,
+        links_left_out=links.left_out,
         media_type=source.media_type,
         robots=metadata.robots_rules(tree, source.agent),
     )

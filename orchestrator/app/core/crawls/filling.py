@@ -1,0 +1,264 @@
+"""The window of a run: a bounded number of its pages are jobs at any time, and the rest is frontier."""
+
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from app.core.crawls.definition import Definition
+from app.core.crawls.frontier import RunScope, all_met, meet
+from app.core.crawls.taking import remembered
+from app.core.jobs.inserting import Asked, NewJob, OfRun, insert_jobs
+from app.core.jobs.roots import open_roots
+from app.core.jobs.validators import unmodified
+from ml_shared.contracts.crawls import PageOutcome, SkipReason
+
+LOOK_AHEAD: Final = 4
+# times the room: pages of the frontier among which those of different hosts are picked
+HOST_SHARE: Final = 50
+# of a window that one host's pages take, while there are others: it is asked one at a time
+STALE_MOST: Final = 200
+# pages in a row that gave nothing new, after which a run stops
+
+_STANDING: Final = """
+SELECT host, pattern, count(*) AS open FROM run_pages WHERE crawl_id = $1 AND run = $2 AND state = 'open' GROUP BY 1, 2
+"""
+_ASKED: Final = "SELECT coalesce(max(nth), 0) FROM run_pages WHERE crawl_id = $1 AND run = $2 AND nth IS NOT NULL"
+_ROOM_OF_OWNER: Final = "SELECT open_jobs FROM owners WHERE owner = $1"
+_NEXT: Final = """
+SELECT page.url_hash, page.url, page.host, page.kind, page.depth, page.pattern, page.pattern_most, page.patience,
+    CASE WHEN known.missed = 0 THEN page.lastmod END AS lastmod,
+    $4 AND NOT EXISTS (SELECT 1 FROM crawl_links WHERE crawl_id = page.crawl_id AND url_hash = page.url_hash) AS unread
+FROM run_pages page
+LEFT JOIN crawl_documents known ON known.crawl_id = page.crawl_id AND known.url_hash = page.url_hash
+WHERE page.crawl_id = $1 AND page.run = $2 AND page.state = 'waiting'
+ORDER BY page.depth, page.url_hash LIMIT $3 FOR UPDATE OF page SKIP LOCKED
+"""
+_NOTHING_NEW: Final = "count(*) = {most} AND bool_and(outcome = 'skipped' AND reason IN ('duplicate_content', 'canonical_elsewhere', 'trap'))"
+_PATTERNS: Final = f"""
+SELECT asked.pattern,
+    CASE WHEN asked.most IS NOT NULL THEN (SELECT count(*) FROM (
+        SELECT 1 FROM run_pages WHERE crawl_id = $1 AND run = $2 AND pattern = asked.pattern AND nth IS NOT NULL
+        LIMIT asked.most) few) ELSE 0 END AS asked,
+    (SELECT {_NOTHING_NEW.format(most="asked.patience")} FROM (
+        SELECT outcome, reason FROM run_pages
+        WHERE crawl_id = $1 AND run = $2 AND pattern = asked.pattern AND nth IS NOT NULL AND state = 'ended'
+        ORDER BY nth DESC LIMIT asked.patience) lately) AS stale
+FROM unnest($3::bigint[], $4::integer[], $5::integer[]) AS asked(pattern, most, patience)
+"""  # noqa: S608
+_STALE: Final = f"""
+SELECT {_NOTHING_NEW.format(most="$3")} FROM (
+    SELECT outcome, reason FROM run_pages WHERE crawl_id = $1 AND run = $2 AND nth IS NOT NULL AND state = 'ended'
+    ORDER BY nth DESC LIMIT $3) lately
+"""  # noqa: S608
+_OPEN: Final = """
+UPDATE run_pages SET state = 'open', job_id = given.job_id, nth = given.nth
+FROM unnest($3::bytea[], $4::uuid[], $5::integer[]) AS given(url_hash, job_id, nth)
+WHERE crawl_id = $1 AND run = $2 AND run_pages.url_hash = given.url_hash
+"""
+_END: Final = """
+UPDATE run_pages SET state = 'ended', outcome = $4, reason = $5, ended_at = now()
+WHERE crawl_id = $1 AND run = $2 AND url_hash = ANY($3)
+"""
+_SEEN: Final = "UPDATE crawl_documents SET last_run = $2 WHERE crawl_id = $1 AND url_hash = ANY($3)"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How much of a run is under way at a time.
+
+    Attributes
+    ----------
+    most
+        Its jobs.
+    max_open_jobs
+        Its owner's, all together.
+    lastmod_trust
+        For how long what a sitemap says of a page is believed, since it was looked at last.
+    """
+
+    most: int
+    max_open_jobs: int
+    lastmod_trust: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What was taken out of a frontier: jobs, and pages that were not asked for.
+
+    Attributes
+    ----------
+    exhausted
+        Whether there was room, and nothing to be asked for.
+    stale
+        Whether the last pages gave nothing new, so that there is no point in asking for more.
+    """
+
+    jobs: int = 0
+    others: int = 0
+    exhausted: bool = False
+    stale: bool = False
+
+
+async def fill(connection: Any, run: Any, crawl: Any, definition: Definition, window: Window) -> Filled:
+    """Make jobs of pages of a run's frontier, as many as its window has room for.
+
+    Parameters
+    ----------
+    run, crawl
+        Their rows, the run's locked by the caller, who is one of a run at a time.
+    """
+    key = (run["crawl_id"], run["run"])
+    standing = await connection.fetch(_STANDING, *key)
+    room = window.most - sum(row["open"] for row in standing)
+    room = min(room, window.max_open_jobs - (await connection.fetchval(_ROOM_OF_OWNER, run["owner"]) or 0))
+    if room <= 0:
+        return Filled()
+    if await connection.fetchval(_STALE, *key, STALE_MOST):
+        return Filled(stale=True)
+    asked = await connection.fetchval(_ASKED, *key)
+    found = await connection.fetch(_NEXT, *key, room * LOOK_AHEAD, definition.follow_links)
+    choice = _Choice(standing, room, definition.max_pages - asked, await _fresh(connection, run, crawl, found, window))
+    await _judge(connection, key, found, choice)
+    picked = choice.picked(found)
+    fresh = [page for page in picked if page["url"] in choice.fresh]
+    await _open(connection, run, crawl, definition, [page for page in picked if page["url"] not in choice.fresh], asked)
+    await connection.execute(_END, *key, [page["url_hash"] for page in choice.traps], "skipped", SkipReason.TRAP)
+    await _leave(connection, run, definition, fresh)
+    others = len(fresh) + len(choice.traps)
+    return Filled(jobs=len(picked) - len(fresh), others=others, exhausted=not picked and not others)
+
+
+class _Choice:
+    """Which pages of a frontier become jobs now."""
+
+    def __init__(self, standing: Sequence[Any], room: int, left: int, fresh: set[str]) -> None:
+        self._room = room
+        self._left = left
+        self.fresh = fresh
+        self._hosts: Counter[str] = Counter()
+        self._patterns: Counter[int] = Counter()
+        for row in standing:
+            self._hosts[row["host"]] += row["open"]
+            self._patterns[row["pattern"]] += row["open"]
+        self.asked: Counter[int] = Counter()
+        self.stale: set[int] = set()
+        self.traps: list[Any] = []
+
+    def picked(self, found: Sequence[Any]) -> list[Any]:
+        """Return those that are to be asked for; `traps` has those that never are."""
+        chosen: list[Any] = []
+        later: list[Any] = []
+        for page in found:
+            if page["kind"] == "page" and self._is_trap(page):
+                self.traps.append(page)
+            elif page["kind"] == "page" and self._left <= 0:
+                continue
+            elif page["kind"] == "page" and self._patterns[page["pattern"]] >= page["patience"]:
+                continue  # what these give says whether there are to be more
+            elif self._hosts[page["host"]] >= HOST_SHARE:
+                later.append(page)
+            elif len(chosen) < self._room:
+                self._take(page)
+                chosen.append(page)
+        for page in later:
+            if len(chosen) < self._room and (page["kind"] == "links" or self._left > 0):
+                self._take(page)
+                chosen.append(page)
+        return chosen
+
+    def _take(self, page: Any) -> None:
+        self._hosts[page["host"]] += 1
+        if page["kind"] == "page":
+            self._patterns[page["pattern"]] += 1
+            self.asked[page["pattern"]] += 1
+            self._left -= page["url"] not in self.fresh
+
+    def _is_trap(self, page: Any) -> bool:
+        most = page["pattern_most"]
+        return page["pattern"] in self.stale or (most is not None and self.asked[page["pattern"]] >= most)
+
+
+async def _fresh(connection: Any, run: Any, crawl: Any, found: Sequence[Any], window: Window) -> set[str]:
+    """Return which pages need no look, because of what their sitemap says of them."""
+    lastmods = {page["url"]: page["lastmod"] for page in found if page["lastmod"] is not None and not page["unread"]}
+    if not lastmods or run["force"]:
+        return set()
+    return await unmodified(
+        connection, run["owner"], crawl["corpus_name"], lastmods, crawl["chunking"], trust=window.lastmod_trust
+    )
+
+
+async def _judge(connection: Any, key: tuple[UUID, int], found: Sequence[Any], choice: _Choice) -> None:
+    """See how many pages of these patterns were asked for, and whether the last of them gave anything new."""
+    patterns = {page["pattern"]: page for page in found if page["kind"] == "page"}
+    rows = await connection.fetch(
+        _PATTERNS,
+        *key,
+        list(patterns),
+        [page["pattern_most"] for page in patterns.values()],
+        [page["patience"] for page in patterns.values()],
+    )
+    for row in rows:
+        choice.asked[row["pattern"]] = row["asked"]
+        if row["stale"]:
+            choice.stale.add(row["pattern"])
+
+
+async def _open(
+    connection: Any, run: Any, crawl: Any, definition: Definition, pages: Sequence[Any], asked: int
+) -> None:
+    """Make jobs of pages.
+
+    What is known of a page may be of another crawl, or of a job: this one does not know where such a page leads, and asks
+    for it as if nothing were known of it.
+    """
+    if not pages:
+        return
+    pages = sorted(pages, key=lambda page: bool(page["unread"]))
+    jobs = [(uuid.uuid4(), page["url"]) for page in pages]
+    async with open_roots(jobs, crawl["corpus_name"]) as traceparents:
+        made = [
+            NewJob(job_id, page["url"], page["host"], traceparent, document_url=page["url"], kind=page["kind"])
+            for (job_id, _), page, traceparent in zip(jobs, pages, traceparents, strict=True)
+        ]
+        of_run = OfRun(run["crawl_id"], run["run"])
+        read = sum(not page["unread"] for page in pages)
+        for part, force in ((made[:read], run["force"]), (made[read:], True)):
+            if part:
+                options = Asked(crawl["corpus_name"], crawl["metadata"], crawl["chunking"], definition.render, force)
+                # the room was counted without locking the owner: who took some of it since had it first, and no harm
+                await insert_jobs(connection, run["owner"], part, options, max_open_jobs=2**31 - 1, of_run=of_run)
+        numbers = []
+        for page in pages:
+            asked += page["kind"] == "page"
+            numbers.append(asked if page["kind"] == "page" else None)
+        hashes = [page["url_hash"] for page in pages]
+        await connection.execute(_OPEN, run["crawl_id"], run["run"], hashes, [job_id for job_id, _ in jobs], numbers)
+
+
+async def _leave(connection: Any, run: Any, definition: Definition, pages: Sequence[Any]) -> None:
+    """Leave pages as they are: their sitemap says that they have not changed since they were looked at."""
+    if not pages:
+        return
+    key = (run["crawl_id"], run["run"])
+    hashes = [page["url_hash"] for page in pages]
+    await connection.execute(_END, *key, hashes, PageOutcome.UNCHANGED, "lastmod")
+    await connection.execute(_SEEN, *key, hashes)
+    await follow_remembered(connection, key, definition, pages)
+
+
+async def follow_remembered(
+    connection: Any, key: tuple[UUID, int], definition: Definition, pages: Sequence[Any]
+) -> None:
+    """Meet what pages led to when they were sent last: they were not sent now, and may lead there still."""
+    if not definition.follow_links:
+        return
+    scope = RunScope(definition, definition.scope())
+    for page in pages:
+        links = await remembered(connection, key[0], page["url_hash"])
+        met = await all_met(scope, links, depth=page["depth"] + 1)
+        await meet(connection, *key, definition, met, found_on=page["url_hash"], depth=page["depth"] + 1)

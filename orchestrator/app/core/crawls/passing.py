@@ -1,0 +1,264 @@
+"""Passes of runs: pages get their outcomes, windows are filled, and runs end, all read from rows.
+
+Whoever makes a pass locks the run's row, so that there is one of a run at a time; a pass that was missed is made by the next.
+"""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from app.core.crawls.announcing import announce
+from app.core.crawls.definition import Definition, stored
+from app.core.crawls.filling import Filled, Window, fill, follow_remembered
+from app.core.crawls.frontier import SKIPPED_KEPT
+from app.core.crawls.gone import HELD, RemoveDocuments, count_gone, is_too_many, remove_some
+from app.core.crawls.settling import settle
+from app.core.dispatch.pipeline import FIRST
+from ml_shared.contracts.crawls import OnGone, PageOutcome, RunState, SkipReason
+
+LEFT_OUT_AT_ONCE: Final = 5_000
+# pages of one transaction that are not asked for any more
+RUNS_AT_ONCE: Final = 100
+# looked at by one pass
+
+logger = logging.getLogger(__name__)
+
+# Those in which something can be done: a job has ended, there is room and something to ask for, or nothing is left.
+_TO_DO: Final = """
+SELECT owner, crawl_id, run FROM runs CROSS JOIN LATERAL (
+    SELECT count(*) AS open, count(*) FILTER (WHERE jobs.id IS NULL OR jobs.placement = 'ended') AS over
+    FROM run_pages LEFT JOIN jobs ON jobs.owner = runs.owner AND jobs.id = run_pages.job_id
+    WHERE run_pages.crawl_id = runs.crawl_id AND run_pages.run = runs.run AND run_pages.state = 'open'
+) pages
+WHERE (state = 'running' OR removing) AND (over > 0 OR open = 0 OR cancel_asked_at IS NOT NULL OR (open < $1 AND EXISTS (
+    SELECT 1 FROM run_pages WHERE crawl_id = runs.crawl_id AND run = runs.run AND run_pages.state = 'waiting')))
+ORDER BY started_at LIMIT $2
+"""
+_ANY: Final = "SELECT EXISTS (SELECT 1 FROM runs WHERE state = 'running' OR removing)"
+_LOCK: Final = """
+SELECT * FROM runs WHERE crawl_id = $1 AND run = $2 AND (state = 'running' OR removing) FOR UPDATE SKIP LOCKED
+"""
+_CRAWL: Final = "SELECT id, corpus_name, metadata, chunking, deleting FROM crawls WHERE owner = $1 AND id = $2"
+_OPEN: Final = "SELECT count(*) FROM run_pages WHERE crawl_id = $1 AND run = $2 AND state = 'open'"
+_LEAVE_OUT: Final = "SELECT leave_out($1, $2, $3, $4, $5)"
+_CANCEL: Final = "SELECT cancel_run_jobs($1, $2, $3, $4)"
+_STOP: Final = "UPDATE runs SET stopped = $3 WHERE crawl_id = $1 AND run = $2"
+_COUNTS: Final = """
+SELECT count(*) FILTER (WHERE kind = 'page' AND outcome IN ('new', 'changed', 'unchanged')) AS good,
+    count(*) FILTER (WHERE kind = 'page' AND outcome = 'failed') AS failed,
+    count(*) FILTER (WHERE kind = 'page' AND outcome = 'skipped' AND reason = 'over_limit') AS cut,
+    count(*) FILTER (WHERE kind = 'links' AND outcome = 'failed') AS unread
+FROM run_pages WHERE crawl_id = $1 AND run = $2
+"""
+_WHOLE: Final = """
+SELECT NOT EXISTS (SELECT 1 FROM run_tallies WHERE crawl_id = $1 AND run = $2 AND what = 'skipped:over_limit')
+   AND NOT EXISTS (SELECT 1 FROM run_warnings WHERE crawl_id = $1 AND run = $2)
+"""
+_END: Final = """
+UPDATE runs SET state = $3, ended_at = CASE WHEN state = 'running' THEN now() ELSE ended_at END, held = $4, held_documents = $5,
+    removing = $6
+WHERE crawl_id = $1 AND run = $2
+"""
+_OVERTAKE: Final = "UPDATE runs SET held = NULL WHERE crawl_id = $1 AND run < $2 AND held IS NOT NULL"
+_REMOVED: Final = "UPDATE runs SET removing = false WHERE crawl_id = $1 AND run = $2"
+
+
+@dataclass
+class Passed:
+    """What a pass of all runs did, for who counts.
+
+    Attributes
+    ----------
+    jobs, removals
+        Jobs that were made, of the first stage and of the last.
+    outcomes
+        Pages that came to something.
+    ended
+        Runs that ended, by how.
+    """
+
+    jobs: int = 0
+    removals: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+    held: int = 0
+
+
+class Passes:
+    """Makes passes.
+
+    Parameters
+    ----------
+    remove_documents
+        Takes in the removal of documents; `app.core.jobs.removing.remove_documents`.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, window: Window, remove_documents: RemoveDocuments) -> None:
+        self._pool = pool
+        self._window = window
+        self._remove_documents = remove_documents
+
+    async def any_open(self) -> bool:
+        """Say whether any run is under way."""
+        return bool(await self._pool.fetchval(_ANY))
+
+    async def of_all(self) -> Passed:
+        """Make a pass of every run in which something can be done."""
+        passed = Passed()
+        for found in await self._pool.fetch(_TO_DO, self._window.most, RUNS_AT_ONCE):
+            try:
+                await self.of_run(found["crawl_id"], found["run"], passed)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                # of one run; the others go on, and this one at the next pass
+                logger.warning("run_not_passed", extra={"reason": type(error).__name__})
+        return passed
+
+    async def of_run(self, crawl_id: UUID, run_number: int, passed: Passed) -> bool:
+        """Make a pass of a run; say whether another one would find something to do at once."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            run = await connection.fetchrow(_LOCK, crawl_id, run_number)
+            if run is None:
+                return False
+            crawl = await connection.fetchrow(_CRAWL, run["owner"], crawl_id)
+            return await _Pass(connection, run, crawl, self, passed).make()
+
+    @property
+    def window(self) -> Window:
+        """How much of a run is under way at a time."""
+        return self._window
+
+    @property
+    def remove_documents(self) -> RemoveDocuments:
+        """What takes in removals."""
+        return self._remove_documents
+
+
+class _Pass:
+    """One pass of one run, in a transaction that has its row locked."""
+
+    def __init__(self, connection: Any, run: Any, crawl: Any, passes: Passes, passed: Passed) -> None:
+        self._connection = connection
+        self._run = run
+        self._crawl = crawl
+        self._passes = passes
+        self._passed = passed
+        self._key = (run["crawl_id"], run["run"])
+        self._definition: Definition = stored(run)
+
+    async def make(self) -> bool:
+        await self._settle()
+        if self._run["state"] != RunState.RUNNING:
+            return await self._remove()
+        if self._run["cancel_asked_at"] is not None:
+            return await self._cancel()
+        if self._run["removing"]:
+            return await self._remove()
+        filled = Filled(stale=True)
+        if self._run["stopped"] is None:
+            window = self._passes.window
+            filled = await fill(self._connection, self._run, self._crawl, self._definition, window)
+            self._passed.jobs += filled.jobs
+        if filled.stale and self._run["stopped"] is None:
+            await self._connection.execute(_STOP, *self._key, "nothing_new")
+        if not (filled.exhausted or filled.stale):
+            return filled.others > 0
+        if filled.stale and await self._leave_out(SkipReason.TRAP):
+            return True
+        if await self._open():
+            return False
+        if await self._leave_out(SkipReason.OVER_LIMIT):
+            return True
+        return await self._end()
+
+    async def _settle(self) -> None:
+        run, definition = self._run, self._definition
+        pages = await settle(self._connection, run["owner"], *self._key, dry_run=definition.dry_run)
+        self._passed.outcomes.update(page["outcome"] for page in pages)
+        # what they led to may be there still
+        unread = [page for page in pages if page["outcome"] == PageOutcome.FAILED and page["reason"] != "gone"]
+        await follow_remembered(self._connection, self._key, definition, unread)
+        told = {PageOutcome.CHANGED: "page.changed", PageOutcome.REMOVED: "page.removed"}
+        for page in pages:
+            if page["outcome"] in told and not definition.dry_run:
+                await announce(self._connection, run["owner"], told[page["outcome"]], self._said(url=page["url"]))
+
+    async def _leave_out(self, reason: SkipReason) -> int:
+        left: int = await self._connection.fetchval(_LEAVE_OUT, *self._key, reason, SKIPPED_KEPT, LEFT_OUT_AT_ONCE)
+        self._passed.outcomes[PageOutcome.SKIPPED] += left
+        return left
+
+    async def _open(self) -> int:
+        return int(await self._connection.fetchval(_OPEN, *self._key))
+
+    async def _cancel(self) -> bool:
+        await self._connection.execute(_CANCEL, self._run["owner"], *self._key, FIRST.stage)
+        await self._settle()
+        if await self._leave_out(SkipReason.CANCELLED):
+            return True
+        if not await self._open():
+            await self._close(RunState.CANCELLED)
+        return False
+
+    async def _end(self) -> bool:
+        counts = await self._connection.fetchrow(_COUNTS, *self._key)
+        state = RunState.COMPLETED_WITH_ERRORS if counts["failed"] or counts["unread"] else RunState.COMPLETED
+        if not counts["good"]:
+            # nothing came of it, so it tells nothing of what is gone either
+            await self._close(RunState.FAILED)
+            return False
+        if self._definition.dry_run:
+            await self._close(state)
+            return False
+        whole = (
+            not counts["cut"] and self._run["stopped"] is None and await self._connection.fetchval(_WHOLE, *self._key)
+        )
+        documents, gone = await count_gone(self._connection, *self._key, whole=whole)
+        if not gone or self._definition.on_gone is OnGone.KEEP:
+            await self._close(state)
+            return False
+        if is_too_many(documents, gone):
+            await self._close(state, held=gone)
+            return False
+        await self._connection.execute("UPDATE runs SET removing = true WHERE crawl_id = $1 AND run = $2", *self._key)
+        return True
+
+    async def _remove(self) -> bool:
+        """Go on removing documents that are gone; end when all of these jobs have."""
+        under_way = await self._open()
+        room = self._passes.window.most - under_way
+        if room <= 0:
+            return False
+        taken = await remove_some(
+            self._connection, self._run, self._crawl["corpus_name"], self._passes.remove_documents, room=room
+        )
+        self._passed.removals += taken
+        if taken or under_way:
+            return False
+        if self._run["state"] != RunState.RUNNING:
+            await self._connection.execute(_REMOVED, *self._key)
+            return False
+        counts = await self._connection.fetchrow(_COUNTS, *self._key)
+        await self._close(
+            RunState.COMPLETED_WITH_ERRORS if counts["failed"] or counts["unread"] else RunState.COMPLETED
+        )
+        return False
+
+    async def _close(self, state: RunState, *, held: int = 0) -> None:
+        await self._connection.execute(_END, *self._key, state, HELD if held else None, held, False)
+        if state not in (RunState.CANCELLED, RunState.FAILED) and not self._definition.dry_run:
+            await self._connection.execute(_OVERTAKE, *self._key)
+        self._passed.ended[state] += 1
+        self._passed.held += bool(held)
+        said = self._said(state=state, held=HELD if held else None)
+        await announce(self._connection, self._run["owner"], "run.ended", said)
+        logger.info("run_ended", extra={"crawl_id": str(self._key[0]), "run": self._key[1], "status": state})
+
+    def _said(self, **more: Any) -> dict[str, Any]:
+        return {"crawl_id": str(self._key[0]), "run": self._key[1], "corpus_name": self._crawl["corpus_name"], **more}
+
+
+__all__ = ["Passed", "Passes"]

@@ -1,0 +1,116 @@
+"""What became of pages whose jobs have ended: a page's outcome is read from its job's row, and from no report of it."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from ml_shared.contracts.crawls import PageOutcome
+
+DETAIL_MOST: Final = 500
+# characters of what went wrong; the job has all of it
+
+# A site that says 404 or 410 says so in the job's message: its code is that of every status.
+_SETTLE: Final = f"""
+WITH over AS MATERIALIZED (
+    SELECT page.url_hash, page.kind, page.reason, page.not_modified, page.content_hash, jobs.ended_at, jobs.status,
+        jobs.outcome AS indexed, jobs.error_code, jobs.error_message, jobs.kind = 'remove' AS removal,
+        jobs.saved_bytes, jobs.saved_chunks,
+        known.url_hash IS NOT NULL AS known, known.content_hash AS known_hash
+    FROM run_pages page
+    LEFT JOIN jobs ON jobs.owner = $3 AND jobs.id = page.job_id
+    LEFT JOIN crawl_documents known ON known.crawl_id = page.crawl_id AND known.url_hash = page.url_hash
+    WHERE page.crawl_id = $1 AND page.run = $2 AND page.state = 'open' AND (jobs.id IS NULL OR jobs.placement = 'ended')
+), told AS (
+    SELECT over.*,
+        CASE
+            WHEN status IS NULL THEN 'failed'
+            WHEN removal THEN CASE WHEN status = 'completed' THEN 'removed' ELSE 'failed' END
+            WHEN status = 'cancelled' THEN 'skipped'
+            WHEN status = 'failed' AND error_code IN ('robots_disallowed', 'noindex', 'unsupported_content_type') THEN 'skipped'
+            WHEN status = 'failed' THEN 'failed'
+            WHEN reason IS NOT NULL THEN 'skipped'
+            WHEN indexed IN ('new', 'changed', 'unchanged') THEN indexed
+            WHEN not_modified OR (known AND known_hash = content_hash) THEN 'unchanged'
+            WHEN known THEN 'changed'
+            ELSE 'new'
+        END AS came_to,
+        CASE
+            WHEN removal AND status = 'completed' THEN reason
+            WHEN status IS NULL THEN 'job_forgotten'
+            WHEN status = 'cancelled' THEN 'cancelled'
+            WHEN status = 'failed' AND error_code = 'unsupported_content_type' THEN 'unsupported'
+            WHEN status = 'failed' AND error_code = 'http_status' AND error_message ~ '\\m(404|410)\\M' THEN 'gone'
+            WHEN status = 'failed' THEN error_code
+            ELSE reason
+        END AS because
+    FROM over
+)
+UPDATE run_pages SET
+    state = 'ended', ended_at = coalesce(told.ended_at, now()), outcome = came_to, reason = because,
+    saved_bytes = told.saved_bytes, saved_chunks = told.saved_chunks, detail = coalesce(left(told.error_message, {DETAIL_MOST}), run_pages.detail)
+FROM told WHERE run_pages.crawl_id = $1 AND run_pages.run = $2 AND run_pages.url_hash = told.url_hash
+RETURNING run_pages.url, run_pages.url_hash, run_pages.depth, run_pages.kind, outcome, run_pages.reason, run_pages.detail, optional,
+    run_pages.content_hash, run_pages.not_modified, run_pages.job_id
+"""  # noqa: S608
+# An unchanged page that was not sent keeps the hash of what it was.
+_KEEP: Final = """
+INSERT INTO crawl_documents AS d (crawl_id, url_hash, url, content_hash, last_run)
+SELECT $1, url_hash, url, content_hash, $2
+FROM unnest($3::bytea[], $4::text[], $5::text[]) AS kept(url_hash, url, content_hash) ORDER BY url_hash
+ON CONFLICT (crawl_id, url_hash) DO UPDATE SET
+    content_hash = coalesce(excluded.content_hash, d.content_hash), last_run = excluded.last_run, fetched_at = now(),
+    missed = 0, gone_reason = NULL
+"""
+_FORGET: Final = "DELETE FROM crawl_documents WHERE crawl_id = $1 AND url_hash = ANY($2)"
+_WARN: Final = """
+INSERT INTO run_warnings (crawl_id, run, code, url_hash, url, message)
+SELECT $1, $2, code, url_hash, url, message
+FROM unnest($3::text[], $4::bytea[], $5::text[], $6::text[]) AS told(code, url_hash, url, message)
+WHERE (SELECT count(*) FROM run_warnings WHERE crawl_id = $1 AND run = $2) < $7
+ON CONFLICT DO NOTHING
+"""
+WARNINGS_MOST: Final = 100
+IN_CORPUS: Final = frozenset({PageOutcome.NEW, PageOutcome.CHANGED, PageOutcome.UNCHANGED})
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """What a reader of a run should know."""
+
+    code: str
+    message: str
+    url: str | None = None
+    url_hash: bytes = b""
+
+
+async def settle(connection: Any, owner: str, crawl_id: UUID, run: int, *, dry_run: bool) -> list[Any]:
+    """Give pages of a run their outcomes, where their jobs have ended; return them.
+
+    What is in the corpus now is noted with the crawl at once, so that it is known however the run ends.
+    """
+    ended: list[Any] = await connection.fetch(_SETTLE, crawl_id, run, owner)
+    pages = [page for page in ended if page["kind"] == "page"]
+    kept = [page for page in pages if page["outcome"] in IN_CORPUS]
+    if kept and not dry_run:
+        columns = [[page[name] for page in kept] for name in ("url_hash", "url", "content_hash")]
+        await connection.execute(_KEEP, crawl_id, run, *columns)
+    removed = [page["url_hash"] for page in pages if page["outcome"] == PageOutcome.REMOVED]
+    if removed:
+        await connection.execute(_FORGET, crawl_id, removed)
+    unread = [
+        Warned(page["reason"], page["detail"] or "could not be read", page["url"], page["url_hash"])
+        for page in ended
+        if page["kind"] == "links"
+        and page["outcome"] == PageOutcome.FAILED
+        and not (page["optional"] and page["reason"] in ("gone", "http_status"))
+    ]
+    await warn(connection, crawl_id, run, unread)
+    return pages
+
+
+async def warn(connection: Any, crawl_id: UUID, run: int, warnings: list[Warned]) -> None:
+    """Keep warnings of a run, a bounded number of them."""
+    if not warnings:
+        return
+    columns = [[getattr(one, name) for one in warnings] for name in ("code", "url_hash", "url", "message")]
+    await connection.execute(_WARN, crawl_id, run, *columns, WARNINGS_MOST)
