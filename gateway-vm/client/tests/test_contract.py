@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from cloudcix_ml.core.effects import Done, Open, Request, Send, Steps
 from cloudcix_ml.core.session import Session
-from cloudcix_ml.models import corpora, crawls, jobs, search, service, stats, webhooks
+from cloudcix_ml.models import corpora, crawls, jobs, search, service, sites, stats, webhooks
 from cloudcix_ml.models.base import Answered, Body, OpenEnum
 from cloudcix_ml.operations import batches, documents, services
 from cloudcix_ml.operations import corpora as corpora_operations
 from cloudcix_ml.operations import crawls as crawl_operations
 from cloudcix_ml.operations import jobs as job_operations
 from cloudcix_ml.operations import search as search_operations
+from cloudcix_ml.operations import sites as site_operations
 from cloudcix_ml.operations import webhooks as webhook_operations
 from documents import REPOSITORY, Route, document, route_of, routes, schema
 from pydantic import BaseModel
@@ -38,12 +39,13 @@ ELSEWHERE_NAMED = {
 }
 COMING = {crawls, webhooks}
 """What other versions of the platform have: held to the documents as soon as these tell of it."""
-COMING_ROUTES = ("/crawls", "/webhooks", "/documents", "/map")
+COMING_ROUTES = ("/crawls", "/webhooks", "/documents")
 SERVICE_OF = {
     jobs: "orchestrator",
     crawls: "orchestrator",
     webhooks: "orchestrator",
     stats: "orchestrator",
+    sites: "scraper",
     corpora: "embedding",
     search: "embedding",
     service: "orchestrator",
@@ -178,6 +180,7 @@ OPERATIONS: list[tuple[Any, dict[str, Any]]] = [
             "page_size": 5,
         },
     ),
+    (site_operations.map_site, {"url": "https://x/", "limit": 5, "search": "a b"}),
     (job_operations.stats, {"hours": 5}),
     (job_operations.cancel, {"job_id": "j"}),
     (job_operations.retry, {"job_id": "j"}),
@@ -240,7 +243,7 @@ THERE_SOON: list[tuple[Any, dict[str, Any]]] = [
             webhook_operations.test,
         )
     ),
-    (webhook_operations.deliveries, {"webhook_id": "w", "page_size": 5}),
+    (webhook_operations.deliveries, {"webhook_id": "w", "status": "failed", "page_size": 5}),
     (webhook_operations.replay, {"webhook_id": "w", "since": datetime(2026, 1, 1, tzinfo=UTC)}),
     (webhook_operations.replay_one, {"webhook_id": "w", "delivery_id": "d"}),
 ]

@@ -64,6 +64,25 @@ def _follow(shell: Shell, run: RunAccepted, wait: bool, timeout: float | None) -
     return Exit.GOOD
 
 
+def map_site(
+    shell: Shell,
+    url: Annotated[str, typer.Argument(help="A page of the site, or a sitemap.")],
+    search: Annotated[str | None, typer.Option(help="Links whose URLs have more of these words come first.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=5_000, help="How many at most.")] = 100,
+) -> None:
+    """List a site's pages, as its sitemaps and feeds tell of them; nothing is indexed."""
+    found = shell.client.map(url, limit=limit, search=search)
+    if shell.out.as_json:
+        shell.out.data(found)
+        return
+    rows = ((link.source, link.lastmod, link.url) for link in found.links)
+    shell.out.table(("told by", "changed (UTC)", "url"), rows, wide="url")
+    for warning in found.warnings:
+        shell.out.note(warning, "yellow")
+    if found.truncated:
+        shell.out.note(f"{len(found.links)} of {found.found} or more; --limit shows more.")
+
+
 def list_crawls(shell: Shell, limit: Limit = 50) -> None:
     """List your crawls, newest first."""
     crawls = list(islice(shell.client.crawls.list(), limit))
@@ -179,6 +198,7 @@ def add_to(app: typer.Typer) -> None:
     command(app, "crawl")(crawl)
     crawls = group(app, "crawls", "Sites that are kept in a corpus, and their runs.")
     command(crawls)(list_crawls)
+    command(crawls, "map")(map_site)
     command(crawls, "run")(run_again)
     command(crawls, "runs")(list_runs)
     command(crawls, "pages")(list_pages)
