@@ -19,6 +19,7 @@ from mcp import Client as Agent
 pytestmark = pytest.mark.xdist_group("fleet")
 
 README = Path(__file__).parents[3] / "gateway-vm" / "client" / "README.md"
+FRONT_PAGE = Path(__file__).parents[3] / "README.md"
 PAGE_OF_THE_README = "https://example.com/"
 SECONDS = 120.0
 
@@ -54,6 +55,17 @@ def test_the_readmes_lines_to_a_first_search_find_something(stage: Stage, tmp_pa
     first, *found = done.stdout.splitlines()
     assert re.match(rf"\d+ chunks of {re.escape(url)}", first)
     assert any(url in line for line in found)
+
+
+def test_the_front_pages_lines_find_what_is_there(stage: Stage, tmp_path: Path) -> None:
+    block = re.search(r"^```python\n(from cloudcix_ml .*?)^```$", FRONT_PAGE.read_text(), re.DOTALL | re.M)
+    assert block is not None
+    corpus = f"front-{uuid.uuid4().hex[:8]}"
+    url = stage.web.add(f"/{corpus}", "drawbridge", 5)
+    with Client(stage.fleet.gateway, stage.fleet.keys["user"]) as client:
+        client.index(url, corpus_name=corpus)
+    done = run(stage, tmp_path, "-c", block[1].replace('"demo"', f'"{corpus}"'))
+    assert (done.returncode, "About drawbridge: " in done.stdout) == (0, True), done.stderr
 
 
 def test_both_clients_see_a_page_through_and_what_is_refused(stage: Stage) -> None:

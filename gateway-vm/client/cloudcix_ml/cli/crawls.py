@@ -16,6 +16,7 @@ from cloudcix_ml.models.crawls import CrawlSource, RunAccepted, RunOutcome, Sche
 
 Id = Annotated[str, typer.Argument(metavar="CRAWL")]
 RunId = Annotated[str, typer.Argument(metavar="CRAWL/NUMBER")]
+CRAWL_SPARE = ("run", "next (UTC)", "documents", "corpus", "state")
 Wait = Annotated[bool, typer.Option(help="Whether to wait for the run's end.")]
 
 
@@ -76,7 +77,7 @@ def map_site(
         shell.out.data(found)
         return
     rows = ((link.source, link.lastmod, link.url) for link in found.links)
-    shell.out.table(("told by", "changed (UTC)", "url"), rows, wide="url")
+    shell.out.table(("told by", "changed (UTC)", "url"), rows, wide="url", spare=("told by", "changed (UTC)"))
     for warning in found.warnings:
         shell.out.note(warning, "yellow")
     if found.truncated:
@@ -93,7 +94,9 @@ def list_crawls(shell: Shell, limit: Limit = 50) -> None:
         (one.crawl_id, one.corpus_name, one.documents, one.last_run, one.last_state, _when(one), one.url)
         for one in crawls
     )
-    shell.out.table(("crawl", "corpus", "documents", "run", "state", "next (UTC)", "url"), rows, wide="url")
+    shell.out.table(
+        ("crawl", "corpus", "documents", "run", "state", "next (UTC)", "url"), rows, wide="url", spare=CRAWL_SPARE
+    )
 
 
 def _when(crawl: Any) -> Any:
@@ -127,7 +130,7 @@ def list_runs(shell: Shell, crawl_id: Id, limit: Limit = 20) -> None:
         )
         for one in runs
     )
-    shell.out.table(columns, rows)
+    shell.out.table(columns, rows, spare=("started (UTC)", "unchanged", "skipped", "removed"))
 
 
 def list_pages(
@@ -146,7 +149,7 @@ def list_pages(
         shell.out.data(pages)
         return
     rows = ((one.outcome or one.state, one.reason, one.depth, one.url) for one in pages)
-    shell.out.table(("outcome", "reason", "depth", "url"), rows, wide="url")
+    shell.out.table(("outcome", "reason", "depth", "url"), rows, wide="url", spare=("depth",))
 
 
 def confirm(shell: Shell, run: RunId, yes: Yes = False) -> int:

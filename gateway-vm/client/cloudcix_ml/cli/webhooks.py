@@ -37,7 +37,9 @@ def list_webhooks(shell: Shell, limit: Limit = 100) -> None:
         )
         for one in webhooks
     )
-    shell.out.table(("webhook", "state", "failing since", "events", "url"), rows, wide="url")
+    shell.out.table(
+        ("webhook", "state", "failing since", "events", "url"), rows, wide="url", spare=("failing since", "events")
+    )
 
 
 def create(shell: Shell, url: Annotated[str, typer.Argument(help="What is told.")], event: Events) -> None:
@@ -84,7 +86,7 @@ def deliveries(
         for one in found
     )
     columns = ("delivery", "event", "status", "attempts", "made (UTC)", "answer", "its text")
-    shell.out.table(columns, rows, wide="its text")
+    shell.out.table(columns, rows, wide="its text", spare=("made (UTC)", "attempts", "event"))
 
 
 def test(shell: Shell, webhook_id: Id) -> None:
