@@ -94,6 +94,23 @@ def test_both_clients_see_a_page_through_and_what_is_refused(stage: Stage) -> No
     asyncio.run(awaited())
 
 
+def test_a_file_and_a_site_are_indexed_and_found(stage: Stage, tmp_path: Path) -> None:
+    corpus = f"kinds-{uuid.uuid4().hex[:8]}"
+    file = tmp_path / "notes.md"
+    file.write_text("# Lighthouse\n\nThe lamp of the lighthouse is lit at dusk by its keeper.\n")
+    url = stage.web.add(f"/{corpus}/a", "breakwater", 6)
+    with Client(stage.fleet.gateway, stage.fleet.keys["user"]) as client:
+        assert client.index(file, corpus_name=corpus).url == "upload:notes.md"
+        hit = client.search("When is the lamp lit?", corpus_name=corpus).results[0]
+        assert (hit.url, hit.heading_path) == ("upload:notes.md", ["Lighthouse"])
+        begun = client.crawl(urls=[url], corpus_name=corpus)
+        run = client.crawls.wait(begun.crawl_id, begun.run, timeout_seconds=90)
+        assert (run.state, run.outcomes.new, run.ended) == ("completed", 1, True)
+        assert [(page.url, page.outcome) for page in client.crawls.pages(begun.crawl_id, 1)] == [(url, "new")]
+        assert client.search("breakwater", corpus_name=corpus).results[0].url == url
+        assert client.crawls.delete(begun.crawl_id, documents="delete").crawl_id == begun.crawl_id
+
+
 def test_the_doctor_indexes_a_page_finds_it_and_leaves_nothing(stage: Stage, tmp_path: Path) -> None:
     url = stage.web.add(f"/doctor-{uuid.uuid4().hex[:8]}", "stethoscope", 5)
     done = run(stage, tmp_path, "-m", "cloudcix_ml.cli", "doctor", "--page", url, "--json")
