@@ -29,6 +29,7 @@ TYPED = {
         *(f"bench/crawl/{name}.py" for name in ("__main__", "sides")),  # Scrapy's side is run where Scrapy is
         "bench/extraction",
         "bench/gpu",
+        "bench/orchestrator",
         "bench/quality",
     ),
 }

@@ -35,6 +35,14 @@ async def crowded(core: Core) -> Core:
         *(BATCH, ROWS),
     )
     await core.pool.execute("INSERT INTO batches (owner, id, corpus_name) VALUES ('key:a', $1, 'default')", BATCH)
+    # without reading jobs, so that what tests count is what they did
+    await core.pool.execute(
+        "INSERT INTO owners (owner, last_tag, open_jobs) VALUES ('key:a', $1, $2), ('key:b', $1, 0)",
+        *(ROWS, ROWS // 2),
+    )
+    await core.pool.execute(
+        "INSERT INTO lanes (host, head_tag) SELECT 'h' || n || '.test', n FROM generate_series(1, 499, 2) n"
+    )
     await core.pool.execute("ANALYZE")
     return core
 

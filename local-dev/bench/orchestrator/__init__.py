@@ -1,0 +1,1 @@
+"""How fast the orchestrator takes in, hands out and takes back jobs: `make bench-orchestrator`."""
