@@ -1,7 +1,7 @@
 """Pipeline: where the jobs are, how long each stage takes, what they wait for, and whether everybody gets a turn."""
 
 from boards.model import Board, Panel, Query, Row
-from boards.queries import latest, quantile, quantiles, rate
+from boards.queries import latest, quantile, quantiles, rate, total
 
 BOARD = Board(
     "ml-pipeline",
@@ -113,6 +113,19 @@ BOARD = Board(
                     [rate("ml_dispatch_high_water_passes_total", "stage")],
                     "ops",
                     width=6,
+                ),
+            ],
+        ),
+        Row(
+            "Streams of events",
+            [
+                Panel("Open", [total("ml_event_streams_open", "kind")], width=12),
+                Panel(
+                    "Cut off",
+                    [rate("ml_event_streams_cut_total", "kind")],
+                    "ops",
+                    "Of clients that took nothing for ten seconds.",
+                    width=12,
                 ),
             ],
         ),

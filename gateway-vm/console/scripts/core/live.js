@@ -35,6 +35,7 @@ async function stream(service, path, onEvent, signal) {
       if (lastId !== null) headers["Last-Event-ID"] = lastId;
       heard();
       const response = await fetch(addressOf(service, path), { headers, signal: either, credentials: "omit", cache: "no-store" });
+      if (response.status === 204) return true; // all that there is to tell was told
       if (!response.ok) {
         const problem = await problemOf(response);
         if (problem.status < 500) return false;

@@ -1,64 +1,92 @@
 // One endpoint: what was delivered to it, how it answered, and delivering it again.
 
-import { get, isAborted, post, remove } from "../core/api.js";
+import { get, isAborted, patch, post, remove } from "../core/api.js";
 import { address, foreign, h, line, put } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { ask } from "../core/live.js";
 import { go, href } from "../core/router.js";
 import "../elements/data-table.js";
 import { confirm, open } from "../parts/dialogs.js";
-import { act, button, card, empty, facts, moment, pageHead, skeleton, status, tag, toast } from "../parts/ui.js";
+import { act, button, card, copyable, empty, facts, moment, pageHead, skeleton, status, tag, toast } from "../parts/ui.js";
 import { standing } from "./webhooks.js";
 
 const REFRESH_MS = 5_000;
 const PAGE = 100;
-const idOf = (delivery) => delivery.delivery_id ?? delivery.id;
-const typeOf = (delivery) => delivery.event_type ?? delivery.type ?? delivery.event ?? "";
-const latencyOf = (delivery) => delivery.latency_ms ?? (delivery.latency_seconds === undefined || delivery.latency_seconds === null ? null : delivery.latency_seconds * 1000);
+const DAY_MS = 86_400_000;
 
 export async function show({ view, signal, params }) {
   const path = `webhooks/${encodeURIComponent(params.id)}`;
   const head = pageHead("Endpoint", { crumbs: [["Webhooks", href("/webhooks")]] });
   const about = h("div", {}, skeleton());
   const table = document.createElement("data-table");
-  const again = (delivery) => (event) => act(event.currentTarget, async () => { await post("orchestrator", `${path}/deliveries/${encodeURIComponent(idOf(delivery))}/replay`, { signal }); await read(); }, { said: "It is delivered again.", signal });
-  Object.assign(table, { label: "Deliveries", noun: "deliveries", keyOf: idOf });
-  table.columns = [
-    { label: "Event", render: (one) => h("code", {}, line(typeOf(one), 60)) },
-    { label: "Status", width: 124, render: (one) => status(one.status ?? one.state) },
-    { label: "Answer", width: 90, render: (one) => (one.response_status ?? one.status_code ? tag(String(one.response_status ?? one.status_code)) : foreign(one.error_code ?? one.error ?? "")) },
-    { label: "Took", width: 90, end: true, from: 620, render: (one) => (latencyOf(one) === null ? "" : `${Math.round(latencyOf(one))} ms`) },
-    { label: "Attempts", width: 86, end: true, from: 720, render: (one) => format.count(one.attempts) },
-    { label: "When", width: 110, from: 420, render: (one) => moment(one.last_attempt_at ?? one.attempted_at ?? one.created_at) },
-    { label: "Do", width: 190, render: (one) => h("span", {}, button("Answer", () => showAnswer(one), { class: "bare", "aria-label": `Answer to ${typeOf(one)}` }), button("Replay", again(one), { class: "bare", "aria-label": `Deliver ${typeOf(one)} again` })) },
-  ];
+  Object.assign(table, { label: "Deliveries", noun: "deliveries", keyOf: (one) => one.delivery_id });
+  table.columns = columns((one) => (event) => act(event.currentTarget, async () => {
+    await post("orchestrator", `${path}/deliveries/${encodeURIComponent(one.delivery_id)}/replay`, { signal });
+    await deliveries();
+  }, { said: "It is delivered again.", signal }));
+  table.style.setProperty("--table-height", "calc(100dvh - 420px)");
   table.empty = empty("Nothing was delivered yet", "Send a test event to see how the endpoint answers.");
   put(view, head.element, h("div", { class: "grid" }, card("About it", about), table));
 
-  async function read() {
+  async function deliveries() {
     const page = await get("orchestrator", `${path}/deliveries`, { query: { limit: PAGE }, signal });
-    table.rows = page.items;
+    if (JSON.stringify(page.items) !== JSON.stringify(table.rows)) table.rows = page.items;
   }
 
-  async function about_() {
+  async function endpoint() {
     const hook = await get("orchestrator", path, { signal });
     put(head.heading, address(hook.url));
-    put(about, facts([["Address", foreign(hook.url, { class: "mono" })], ["Stands", standing(hook)], ["Why", hook.paused_reason ? foreign(hook.paused_reason) : null], ["Told of", (hook.events ?? []).map((name) => [tag(name), " "])], ["Made", hook.created_at ? moment(hook.created_at) : null]]));
-    put(head.actions,
-      button("Send a test", (event) => act(event.currentTarget, async () => { await post("orchestrator", `${path}/test`, { signal }); await read(); }, { said: "A test event is on its way.", signal }), { class: "primary" }),
-      button("Replay all since yesterday", (event) => act(event.currentTarget, async () => { await post("orchestrator", `${path}/replay`, { body: { since: new Date(Date.now() - 86_400_000).toISOString() }, signal }); await read(); }, { said: "They are delivered again.", signal })),
-      button("Delete", async () => {
-        const done = await confirm({ title: "Delete this endpoint?", text: "It is told of nothing any more.", verb: "Delete the endpoint", work: () => remove("orchestrator", path, { signal }) });
-        if (done) { toast("The endpoint is deleted."); go("/webhooks"); }
-      }, { class: "danger" }));
+    put(about, facts([
+      ["Address", foreign(hook.url, { class: "mono" })], ["Stands", standing(hook)], ["Why", hook.pause_reason ? foreign(format.words(hook.pause_reason)) : null],
+      ["Nothing arrives since", hook.failing_since ? moment(hook.failing_since) : null], ["Told of", hook.events.map((name) => [tag(name), " "])],
+      ["Old secret until", hook.previous_secret_until ? moment(hook.previous_secret_until) : null], ["Made", moment(hook.created_at)],
+    ]));
+    put(head.actions, actions(hook, path, signal, { endpoint, deliveries }));
   }
 
-  await Promise.all([about_(), read()]);
-  ask(async () => { try { await read(); } catch (error) { if (isAborted(error)) throw error; } }, signal, REFRESH_MS);
+  await Promise.all([endpoint(), deliveries()]);
+  ask(async () => { try { await deliveries(); } catch (error) { if (isAborted(error)) throw error; } }, signal, REFRESH_MS);
+}
+
+function columns(again) {
+  return [
+    { label: "Event", render: (one) => h("code", {}, line(one.type, 60)) },
+    { label: "Status", width: 124, render: (one) => status(one.status) },
+    { label: "Answer", width: 140, from: 480, render: (one) => (one.response_status ? tag(String(one.response_status)) : foreign(format.words(one.error_code ?? ""))) },
+    { label: "Took", width: 90, end: true, from: 720, render: (one) => (one.latency_seconds === null ? "" : format.duration(one.latency_seconds)) },
+    { label: "Attempts", width: 92, end: true, from: 820, render: (one) => format.count(one.attempts) },
+    { label: "Made", width: 110, from: 620, render: (one) => moment(one.created_at) },
+    { label: "Do", width: 176, render: (one) => h("span", {}, button("Answer", () => showAnswer(one), { class: "bare", "aria-label": `Answer to ${one.type}` }), button("Replay", again(one), { class: "bare", "aria-label": `Deliver ${one.type} again` })) },
+  ];
+}
+
+function actions(hook, path, signal, { endpoint, deliveries }) {
+  const working = (text, said, work, attributes) => button(text, (event) => act(event.currentTarget, work, { said, signal }), attributes);
+  return [
+    working("Send a test", "A test event is on its way.", async () => { await post("orchestrator", `${path}/test`, { signal }); await deliveries(); }, { class: "primary" }),
+    working("Replay the last day", (answer) => `${format.plural(answer.deliveries, "event")} delivered again.`, async () => {
+      const answer = await post("orchestrator", `${path}/replay`, { body: { since: new Date(Date.now() - DAY_MS).toISOString() }, signal });
+      await deliveries();
+      return answer;
+    }),
+    working(hook.paused ? "Go on" : "Pause", hook.paused ? "It is told again." : "It is told of nothing until it goes on.", async () => { await patch("orchestrator", path, { body: { paused: !hook.paused }, signal }); await endpoint(); }),
+    button("New secret", async () => {
+      const answer = await confirm({ title: "Give it a new secret?", text: "For a day the present one signs as well, so that you can change over.", verb: "Make a new secret", danger: false, work: () => post("orchestrator", `${path}/rotate`, { signal }) });
+      if (!answer) return;
+      const dialog = open(h("div", { class: "inside" }, h("h2", {}, "The new secret"), h("p", {}, "It is shown this once."), copyable(answer.secret, "Copy the secret"), h("div", { class: "buttons" }, button("I have it", () => dialog.close(), { class: "primary" }))), { label: "The new secret" });
+      endpoint();
+    }),
+    button("Delete", async () => {
+      const done = await confirm({ title: "Delete this endpoint?", text: "It is told of nothing any more, and its log goes.", verb: "Delete the endpoint", work: () => remove("orchestrator", path, { signal }) });
+      if (done) { toast("The endpoint is deleted."); go("/webhooks"); }
+    }, { class: "danger" }),
+  ];
 }
 
 function showAnswer(one) {
-  const text = one.response_body ?? one.response ?? one.answer ?? "";
-  const dialog = open(h("div", { class: "inside" }, h("h2", {}, `Answer to ${line(typeOf(one), 60)}`), facts([["Attempts", format.count(one.attempts)], ["Next", one.next_attempt_at ? moment(one.next_attempt_at) : null], ["Error", one.error_code ?? one.error ?? null]]),
-    h("pre", { class: "code-block", tabindex: "0" }, text ? String(text).slice(0, 2000) : "It answered without a body, or not at all."), h("div", { class: "buttons" }, button("Close", () => dialog.close(), { autofocus: true }))), { label: "Answer" });
+  const dialog = open(h("div", { class: "inside" }, h("h2", {}, `Answer to ${line(one.type, 60)}`),
+    facts([["Attempts", format.count(one.attempts)], ["Last", one.last_attempt_at ? moment(one.last_attempt_at) : null], ["Next", one.next_attempt_at ? moment(one.next_attempt_at) : null], ["Error", one.error_code ? format.words(one.error_code) : null]]),
+    h("pre", { class: "code-block", tabindex: "0" }, one.response_excerpt || "It answered without a body, or not at all."),
+    h("h3", {}, "What it was told"), h("pre", { class: "code-block", tabindex: "0" }, JSON.stringify(one.data, null, 2).slice(0, 4000)),
+    h("div", { class: "buttons" }, button("Close", () => dialog.close(), { autofocus: true }))), { label: "Answer" });
 }

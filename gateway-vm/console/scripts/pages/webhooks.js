@@ -1,27 +1,25 @@
 // Webhooks: who is told of what happens here.
 
-import { all, isMissing, post } from "../core/api.js";
+import { get, isMissing, post } from "../core/api.js";
 import { address, h, nextId, put } from "../core/dom.js";
-import * as format from "../core/format.js";
 import { href } from "../core/router.js";
 import "../elements/data-table.js";
 import { open } from "../parts/dialogs.js";
 import { button, copyable, empty, field, moment, pageHead, problem, status, tag } from "../parts/ui.js";
 
 export const EVENTS = ["job.completed", "job.failed", "job.cancelled", "batch.ended", "run.ended", "page.changed", "page.removed"];
-export const idOf = (hook) => hook.webhook_id ?? hook.id;
-export const standing = (hook) => status(hook.paused || hook.paused_at ? "paused" : hook.status ?? hook.state ?? "active");
+export const standing = (hook) => status(hook.paused ? "paused" : hook.failing_since ? "failing" : "active");
 
 const COLUMNS = [
   { label: "Endpoint", link: true, render: (hook) => address(hook.url) },
   { label: "Status", width: 120, render: standing },
-  { label: "Told of", from: 620, render: (hook) => h("span", {}, (hook.events ?? []).map((name) => [tag(name), " "])) },
+  { label: "Told of", from: 620, render: (hook) => h("span", {}, hook.events.map((name) => [tag(name), " "])) },
   { label: "Made", width: 118, from: 420, render: (hook) => moment(hook.created_at) },
 ];
 
 export async function show({ view, signal }) {
   const table = document.createElement("data-table");
-  Object.assign(table, { label: "Webhooks", noun: "endpoints", keyOf: idOf, hrefOf: (hook) => href(`/webhooks/${idOf(hook)}`), columns: COLUMNS });
+  Object.assign(table, { label: "Webhooks", noun: "endpoints", keyOf: (hook) => hook.webhook_id, hrefOf: (hook) => href(`/webhooks/${hook.webhook_id}`), columns: COLUMNS });
   const add = () => openNew(begin);
   table.empty = empty("No endpoint yet", "Have a server of yours told when jobs, batches and runs end, signed as Standard Webhooks.", button("Add an endpoint", add, { class: "primary" }));
   const head = pageHead("Webhooks", { lead: "Servers of yours that are told of what happens here." });
@@ -29,7 +27,7 @@ export async function show({ view, signal }) {
   async function begin() {
     table.loading();
     try {
-      table.rows = await all("orchestrator", "webhooks", { query: { limit: 100 }, signal });
+      table.rows = (await get("orchestrator", "webhooks", { signal })).items;
       put(head.actions, button("Add an endpoint", add));
     } catch (error) {
       if (!signal.aborted) table.failed(error, isMissing(error) ? undefined : begin, "Telling servers of what happens (webhooks)");
@@ -49,7 +47,7 @@ function openNew(added) {
     submit.disabled = true;
     try {
       const hook = await post("orchestrator", "webhooks", { body: { url: url.value.trim(), events: boxes.filter((box) => box.checked).map((box) => box.value) } });
-      put(form, h("h2", {}, "It is added"), h("p", {}, "Its secret is shown this once. Give it to whatever checks the signatures."), copyable(hook.secret ?? "", "Copy the secret"), h("div", { class: "buttons" }, button("I have it", () => dialog.close(), { class: "primary", autofocus: true })));
+      put(form, h("h2", {}, "It is added"), h("p", {}, "Its secret is shown this once. Give it to whatever checks the signatures."), copyable(hook.secret, "Copy the secret"), h("div", { class: "buttons" }, button("I have it", () => dialog.close(), { class: "primary", autofocus: true })));
       added();
     } catch (error) {
       put(said, problem(error, { what: "Adding an endpoint" }));
@@ -61,5 +59,3 @@ function openNew(added) {
   const dialog = open(form);
   url.focus();
 }
-
-export const told = (hook) => format.plural((hook.events ?? []).length, "event");

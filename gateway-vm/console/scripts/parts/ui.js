@@ -8,7 +8,7 @@ import "../elements/relative-time.js";
 
 export const MOVING = new Set(["queued", "scraping", "chunking", "embedding", "running", "seeding", "starting"]);
 const TONES = {
-  running: "scraping", seeding: "scraping", starting: "queued", completed_with_errors: "cancelled", held: "cancelled", paused: "cancelled", active: "completed", enabled: "completed",
+  running: "scraping", seeding: "scraping", starting: "queued", completed_with_errors: "cancelled", held: "cancelled", paused: "cancelled", active: "completed", failing: "failed",
   new: "completed", changed: "embedding", unchanged: "queued", removed: "cancelled", delivered: "completed", succeeded: "completed", success: "completed", pending: "queued",
   retrying: "cancelled", sending: "scraping", ok: "completed", error: "failed", unreachable: "failed", degraded: "cancelled", disabled: "cancelled",
 };

@@ -1,0 +1,211 @@
+"""The console's pages of files, events, webhooks and crawls."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from conftest import Stage
+from e2e_browser import Console
+from e2e_caller import Caller
+from playwright.sync_api import Route, expect
+
+from ml_shared.contracts.crawls import CrawlPage, CrawlView, PagesPage, PageView, RunPage, RunView
+
+pytestmark = pytest.mark.xdist_group("fleet")
+
+MARKDOWN = "# Beekeeping\n\n" + "Bees are kept in hives of wood, in the garden behind the house. " * 30
+
+
+def test_a_file_is_indexed_from_here_and_found(console: Console) -> None:
+    page = console.go("/search")
+    page.get_by_role("button", name="Index a page or a file").click()
+    page.get_by_text("A file", exact=True).click()
+    page.get_by_label("File", exact=True).set_input_files(
+        {"name": "bees.md", "mimeType": "text/markdown", "buffer": MARKDOWN.encode()}
+    )
+    expect(page.get_by_text(re.compile(r"bees\.md · 2\.0 kB"))).to_be_visible()
+    page.get_by_label("Corpus").fill("console-files")
+    page.get_by_role("button", name="Index", exact=True).click()
+    expect(page.locator(".status.t-completed")).to_be_visible()
+    console.go("/search?corpus=console-files&q=Where+are+bees+kept")
+    expect(page.locator(".hit").first).to_contain_text("hives of wood")
+
+
+def test_a_dropped_file_is_taken_to_the_dialog(console: Console) -> None:
+    page = console.go("/search?corpus=console-files")
+    page.evaluate(
+        """() => { const data = new DataTransfer(); data.items.add(new File(["# Dropped"], "dropped.md", { type: "text/markdown" }));
+            document.querySelector(".drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })); }"""
+    )
+    expect(page.get_by_role("dialog")).to_contain_text("dropped.md · 9 B")
+
+
+def test_a_jobs_events_come_as_they_happen_each_attempt_with_its_wait(console: Console, stage: Stage) -> None:
+    caller = Caller(stage.fleet.gateway, stage.fleet.keys["user"])
+    url = stage.web.add("/console/events", "events", host=7, held=True)
+    job_id = caller.submit(url, "console-files").json()["job_id"]
+    page = console.page
+    polled: list[str] = []
+    page.on("request", lambda request: polled.append(request.url) if request.url.endswith(job_id) else None)
+    console.go(f"/jobs/{job_id}")
+    events = page.get_by_role("list", name="Events")
+    expect(events.get_by_text("started")).to_have_count(1)
+    stage.web.held["/console/events"].set()
+    expect(events.get_by_text("completed")).to_have_count(1)
+    expect(page.locator("main > div > .grid > div .status.t-completed")).to_be_visible()
+    expect(page.locator(".timeline rect.run")).to_have_count(3)
+    told = [line.strip() for line in events.locator("strong").all_inner_texts()]
+    assert told[0] == "submitted"
+    assert told[-1] == "completed"
+    assert told.count("started") == 3
+    assert len(polled) < len(told) + 3, "it asked again for what the stream told"
+    caller.close()
+
+
+def test_where_there_is_no_stream_a_job_is_asked_after(console: Console, stage: Stage) -> None:
+    url = stage.web.add("/console/asked", "asked", host=8, held=True)
+    console.page.route(
+        "**/events",
+        lambda route: route.fulfill(
+            status=429, body='{"code":"too_many_streams","status":429}', content_type="application/problem+json"
+        ),
+    )
+    console.allowed.append("429")
+    caller = Caller(stage.fleet.gateway, stage.fleet.keys["user"])
+    job_id = caller.submit(url, "console-files").json()["job_id"]
+    console.go(f"/jobs/{job_id}")
+    stage.web.held["/console/asked"].set()
+    expect(console.page.locator("main .status.t-completed")).to_be_visible()
+    caller.close()
+
+
+def test_an_endpoint_is_added_tried_and_its_deliveries_are_read_and_replayed(console: Console) -> None:
+    page = console.go("/webhooks")
+    page.get_by_role("button", name="Add an endpoint").first.click()
+    page.get_by_label("Address").fill("https://hooks.invalid/ml")
+    page.get_by_role("button", name="Add it").click()
+    expect(page.get_by_role("dialog")).to_contain_text("whsec_")
+    secret = page.get_by_role("dialog").locator("copy-text").get_attribute("text")
+    page.get_by_role("button", name="I have it").click()
+    page.get_by_role("link", name="hooks.invalid/ml").click()
+    page.get_by_role("button", name="Send a test").click()
+    row = page.locator("data-table tbody tr", has_text="webhook.test")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text(re.compile("dns failed|connect|unreachable|resolve"))
+    page.get_by_role("button", name="Answer to webhook.test").click()
+    expect(page.get_by_role("dialog")).to_contain_text("What it was told")
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Deliver webhook.test again").click()
+    expect(page.get_by_text("It is delivered again.")).to_be_visible()
+    assert secret
+    assert secret not in page.content()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete the endpoint").click()
+    expect(page.get_by_role("heading", name="Webhooks")).to_be_visible()
+
+
+CRAWL = "0f0e0d0c-0b0a-4000-8000-000000000001"
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def crawl_answers() -> dict[str, Any]:
+    """What the API answers of one crawl, made of the contract's own models."""
+    crawl = CrawlView(
+        crawl_id=CRAWL,
+        corpus_name="site",
+        source="site",
+        url="https://site.test/docs/",
+        include=["/docs/*"],
+        max_pages=1000,
+        max_depth=10,
+        last_run=2,
+        last_state="running",
+        documents=41,
+        submitted_at=NOW,
+    )
+    run = RunView(
+        crawl_id=CRAWL,
+        run=2,
+        state="running",
+        trigger="requested",
+        held="mass_deletion",
+        held_documents=20,
+        pages=6,
+        waiting=3,
+        open=1,
+        outcomes={"new": 2, "changed": 1, "unchanged": 1, "failed": 1, "skipped": 1},
+        reasons={"skipped": {"robots_disallowed": 1}, "failed": {"http_status": 1}},
+        pages_per_minute=12.4,
+        started_at=NOW - timedelta(minutes=2),
+    )
+    pages = [
+        PageView(
+            url=f"https://site.test/docs/{name}", state="ended", outcome=outcome, reason=reason, depth=1, ended_at=NOW
+        )
+        for name, outcome, reason in (
+            *(("a/one", "new", None), ("a/two", "changed", None), ("b/three?x=<b>", "failed", "http_status")),
+            ("private", "skipped", "robots_disallowed"),
+        )
+    ]
+    return {
+        "crawls": CrawlPage(items=[crawl]),
+        f"crawls/{CRAWL}": crawl,
+        f"crawls/{CRAWL}/runs": RunPage(items=[run]),
+        f"crawls/{CRAWL}/runs/2": run,
+        f"crawls/{CRAWL}/runs/2/pages": PagesPage(items=pages),
+    }
+
+
+def test_a_crawls_run_shows_what_became_of_every_page_as_a_list_and_by_path(console: Console) -> None:
+    answers = {path: answer.model_dump(mode="json") for path, answer in crawl_answers().items()}
+    confirmed: list[str] = []
+
+    def answer(route: Route) -> None:
+        path = route.request.url.partition("/orchestrator/")[2].partition("?")[0]
+        if path.endswith("/confirm"):
+            confirmed.append(route.request.method)
+            answers[f"crawls/{CRAWL}/runs/2"] |= {"held": None, "state": "completed", "ended_at": NOW.isoformat()}
+        found = answers.get(path, answers[f"crawls/{CRAWL}/runs/2"] if path.endswith("/confirm") else None)
+        if found is None:
+            route.fulfill(status=404, body='{"code":"not_found","status":404}', content_type="application/problem+json")
+            return
+        body = dict(found)
+        if path.endswith("/pages") and "outcome=failed" in route.request.url:
+            body["items"] = [one for one in body["items"] if one["outcome"] == "failed"]
+        route.fulfill(body=json.dumps(body), content_type="application/json")
+
+    console.page.route("**/api/orchestrator/crawls**", answer)
+    page = console.go("/crawls")
+    page.get_by_role("link", name="site.test/docs/").click()
+    page.get_by_role("link", name="#2").click()
+    expect(page.locator("data-table tbody tr[data-key]")).to_have_count(4)
+    expect(page.locator("data-table")).to_contain_text("robots disallowed")
+    page.get_by_label("Outcome").select_option("failed")
+    expect(page.locator("data-table tbody tr[data-key]")).to_have_count(1)
+    page.get_by_label("Outcome").select_option("")
+    page.get_by_text("By path").click()
+    tree = page.get_by_role("list", name="Pages by path")
+    tree.get_by_text("docs", exact=True).click()
+    tree.get_by_text("b", exact=True).click()
+    expect(tree).to_contain_text("three?x=<b>")
+    assert console.violations() == []
+    page.get_by_role("button", name="Remove them").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove them").click()
+    expect(page.get_by_text("would be removed")).to_have_count(0)
+    assert confirmed == ["POST"]
+
+
+def test_a_route_that_this_version_has_not_is_said_plainly(console: Console) -> None:
+    missing = '{"title":"Not Found","status":404,"detail":"there is nothing at this path","code":"not_found"}'
+    console.page.route(
+        re.compile("/orchestrator/(crawls|webhooks|stats)"),
+        lambda route: route.fulfill(status=404, body=missing, content_type="application/problem+json"),
+    )
+    for path, words in (("/crawls", "Crawling sites"), ("/webhooks", "webhooks"), ("/", "The overview of jobs")):
+        page = console.page
+        page.goto(f"{console.gateway}/#{path}")
+        notice = page.locator(".notice.warn")
+        expect(notice).to_contain_text("is not part of this fleet yet")
+        expect(notice).to_contain_text(words)
