@@ -128,6 +128,7 @@ async def test_no_span_carries_a_key(api: httpx.AsyncClient, spans: InMemorySpan
     [
         ("run/orchestrator.dispatch", ["scraping"]),
         ("run/orchestrator.recover_jobs", []),
+        ("run/orchestrator.crawl", []),
         ("run/orchestrator.purge", []),
     ],
 )
