@@ -19,6 +19,10 @@ from ml_shared.contracts.crawls import PageOutcome, RunState
 from ml_shared.names import Stage
 
 
+class CrashError(Exception):
+    """What happens to a process that is killed, as far as a test of its own process can have it."""
+
+
 def dense(count: int) -> Site:
     """Every page leads to every other one."""
     links = [f"/p{number}" for number in range(count)]
@@ -33,11 +37,11 @@ async def test_a_crash_between_a_result_and_its_links_leaves_neither_and_the_rep
     job = await core.claim_one(Stage.SCRAPING)
 
     async def crash(*_: Any) -> None:
-        raise ConnectionResetError
+        raise CrashError
 
     with monkeypatch.context() as patch:
         patch.setattr(transitions, "take_links", crash)
-        with pytest.raises(ConnectionResetError):
+        with pytest.raises(CrashError):
             await driver.scraped(job)
     assert (await core.row(job.job_id))["placement"] == "leased"
     assert await core.pool.fetchval("SELECT count(*) FROM run_pages") == 1
@@ -74,14 +78,14 @@ async def test_a_pass_that_breaks_off_is_made_again_and_a_page_is_asked_for_once
         settled = await settle(*arguments, **more)
         broken += 1
         if broken % 2:
-            raise ConnectionResetError
+            raise CrashError
         return settled
 
     monkeypatch.setattr(passing, "settle", breaks)
     for _ in range(60):
         try:
             await driver.step()
-        except ConnectionResetError:
+        except CrashError:
             continue
     run = await driver.crawling.run(OWNER, crawl_id, 1)
     assert (run.state, run.outcomes.new, broken > 4) == (RunState.COMPLETED, 13, True)
