@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from app.config import Settings
 from app.core.answers.reranker import Reranker
 from app.core.logic import Embedding, execute_search
+from app.core.looking import REMOVE_SPAN, TOUCH_SPAN
 from ml_shared.contracts.embedding import SearchRequest
 from ml_shared.queues.lists import queue_lists
 from ml_shared.telemetry import attributes
@@ -23,7 +24,7 @@ from ml_shared.testing.endpoint import EndpointMode, FakeEndpoint
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.testing.reranker import DEFAULT_KEY, FakeReranker
 from tests.documents import OWNER, add, index
-from tests.test_tasks import arguments, hand_out, rows, run
+from tests.test_tasks import arguments, hand_out, look, look_out, rows, run
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -87,6 +88,27 @@ def test_batch_and_write_are_spans_of_the_tasks_trace(
         attributes.EMBEDDING_MODEL: "test-model",
         attributes.CHUNK_COUNT: 2,
     }
+
+
+def test_a_touch_and_a_removal_are_spans_of_the_tasks_trace(
+    tasks: ModuleType, fake_orchestrator: FakeOrchestrator, spans: InMemorySpanExporter
+) -> None:
+    run(tasks, hand_out(fake_orchestrator, "one", **look("index")))
+    for action in ("touch", "remove"):
+        spans.clear()
+        run(tasks, look_out(fake_orchestrator, action))
+        span = named(spans, f"document.{action}")
+        assert span.parent is not None
+        assert span.parent.span_id == task_span(spans).context.span_id
+        assert dict(span.attributes or {}) == {
+            attributes.CORPUS_NAME: "docs",
+            attributes.JOB_ID: "job-1",
+            attributes.REQUEST_MODE: "async",
+            attributes.JOB_URL: "https://example.com/page",
+            attributes.JOB_STAGE: "embed",
+            attributes.OPERATION: "write",
+        }
+    assert {"document.touch", "document.remove"} == {TOUCH_SPAN, REMOVE_SPAN}
 
 
 def test_the_callback_is_in_the_workers_trace(

@@ -57,6 +57,21 @@ def hand_out(orchestrator: FakeOrchestrator, *texts: str, attempt: str = "attemp
     return arguments(job_id="job-1", attempt_id=attempt, content_ref=ref, **changes)
 
 
+def look(action: str, **changes: Any) -> dict[str, Any]:
+    """Return what the orchestrator tells of a page beside the document."""
+    document = {**DOCUMENT, "content_hash": "1" * 64}
+    return {"action": action, "chunking_hash": "2" * 64, "document": document, **changes}
+
+
+def look_out(
+    orchestrator: FakeOrchestrator, action: str, *, attempt: str = "attempt-2", **changes: Any
+) -> dict[str, Any]:
+    """Return the arguments of a job's task that has no chunks to read, asked for a minute later."""
+    orchestrator.hand_out(Stage.EMBEDDING, job_id="job-1", attempt_id=attempt)
+    told = arguments(job_id="job-1", attempt_id=attempt, as_of=at(1).isoformat(), submitted_at=at(1).isoformat())
+    return told | look(action, **changes)
+
+
 def run(tasks: ModuleType, kwargs: dict[str, Any]) -> None:
     tasks.embed_document_task.apply(kwargs=kwargs).get()
 
@@ -102,6 +117,47 @@ async def test_an_older_jobs_document_is_superseded_and_a_success(
     callback = only_callback(fake_orchestrator)
     assert (callback.status, callback.stats["superseded"]) == (CallbackStatus.SUCCESS, True)
     assert [row["text"] for row in await rows(database, "SELECT text FROM chunks")] == ["newer"]
+
+
+async def test_a_touch_and_a_removal_are_reported_as_what_became_of_the_document(
+    tasks: ModuleType, fake_orchestrator: FakeOrchestrator, endpoint: FakeEndpoint, database: str
+) -> None:
+    run(tasks, hand_out(fake_orchestrator, "one", "two words", **look("index")))
+    endpoint.inputs.clear()
+    for action, outcome, phases in (
+        ("touch", "unchanged", [ProgressPhase.STARTED]),
+        ("remove", "removed", [ProgressPhase.STARTED, ProgressPhase.COMMITTING]),
+    ):
+        said = len(fake_orchestrator.phases_for("job-1"))
+        run(tasks, look_out(fake_orchestrator, action, attempt=f"attempt-{action}"))
+        callback = fake_orchestrator.callbacks_for("job-1")[-1]
+        assert (callback.status, callback.stats["outcome"]) == (CallbackStatus.SUCCESS, outcome)
+        assert fake_orchestrator.phases_for("job-1")[said:] == phases
+    assert endpoint.texts == []
+    assert await rows(database, "SELECT id FROM chunks") == []
+
+
+async def test_a_touch_of_another_document_is_put_off_as_missing_content(
+    tasks: ModuleType, fake_orchestrator: FakeOrchestrator
+) -> None:
+    run(tasks, look_out(fake_orchestrator, "touch"))
+    callback = only_callback(fake_orchestrator)
+    assert (callback.status, callback.error_code) == (CallbackStatus.DEFERRED, "content_missing")
+
+
+async def test_the_orchestrator_hands_out_touches_and_removals_which_have_no_chunks(
+    client: httpx.AsyncClient, redis_url: str
+) -> None:
+    handed = [
+        {"job_id": f"j-{action}", "attempt_id": "a", "owner": OWNER, "corpus_name": "docs", **look(action)}
+        for action in ("touch", "remove")
+    ]
+    answer = await client.post("/enqueue/batch", json={"hand_outs": handed}, headers=ORCHESTRATOR)
+    assert [one["status"] for one in answer.json()["answers"]] == ["queued", "queued"]
+    lacking = {**handed[0], "document": DOCUMENT}
+    answer = await client.post("/enqueue", json=lacking, headers=ORCHESTRATOR)
+    assert answer.status_code == 422
+    assert "content_hash" in answer.text
 
 
 async def test_a_redelivered_task_sends_nothing_to_the_endpoint_again(
@@ -228,6 +284,8 @@ async def test_enqueue_answers_the_task_and_queues_no_key(client: httpx.AsyncCli
         {"as_of": "2026-01-01T00:00:00Z"},
         {"submitted_at": "2026-01-01T00:00:00Z"},
         {"content_ref": "c"},
+        {"action": "remove"},
+        {"chunking_hash": "c"},
     ],
 )
 async def test_a_user_may_not_send_the_orchestrators_fields(

@@ -152,7 +152,7 @@ def test_every_route_of_the_orchestrator_waits_as_long_as_the_specification_says
     template = (GATEWAY_FOLDER / "nginx" / "nginx.conf.template").read_text()
     blocks = re.findall(r"location [^{]*orchestrator/[^{]* \{\n(.*?)\n        \}", template, re.DOTALL)
     proxied = [block for block in blocks if "proxy_pass http://orchestrator" in block]
-    assert len(proxied) == 3
+    assert len(proxied) == 4
     assert all("proxy_read_timeout 120s;" in block for block in proxied)
 
 

@@ -1,7 +1,7 @@
 """Pipeline: where the jobs are, how long each stage takes, what they wait for, and whether everybody gets a turn."""
 
 from boards.model import Board, Panel, Query, Row
-from boards.queries import latest, quantile, quantiles, rate
+from boards.queries import latest, quantile, quantiles, rate, total
 
 BOARD = Board(
     "ml-pipeline",
@@ -62,6 +62,26 @@ BOARD = Board(
             ],
         ),
         Row(
+            "Crawls",
+            [
+                Panel("Pages, by what became of them", [rate("ml_crawl_pages_total", "outcome")], "ops", width=6),
+                Panel("Runs that ended, by how", [rate("ml_crawl_runs_ended_total", "state")], "ops", width=6),
+                Panel(
+                    "Runs under way, and pages that wait to be asked for",
+                    [latest("ml_crawl_runs_open"), latest("ml_crawl_frontier_pages")],
+                    width=6,
+                ),
+                Panel(
+                    "Held deletions, and how late schedules are",
+                    [latest("ml_crawl_runs_held_open"), latest("ml_crawl_schedule_late_seconds")],
+                    about="A held deletion waits for its owner to confirm it. A schedule is late while nobody makes passes.",
+                    width=6,
+                ),
+                Panel("Due runs, begun or missed", [rate("ml_crawl_runs_due_total", "outcome")], "ops", width=6),
+                Panel("Runs that were held", [rate("ml_crawl_runs_held_total")], "ops", width=6),
+            ],
+        ),
+        Row(
             "Stages",
             [
                 Panel("Duration", quantiles("ml_jobs_stage_duration_seconds", "stage"), "s", width=6),
@@ -93,6 +113,19 @@ BOARD = Board(
                     [rate("ml_dispatch_high_water_passes_total", "stage")],
                     "ops",
                     width=6,
+                ),
+            ],
+        ),
+        Row(
+            "Streams of events",
+            [
+                Panel("Open", [total("ml_event_streams_open", "kind")], width=12),
+                Panel(
+                    "Cut off",
+                    [rate("ml_event_streams_cut_total", "kind")],
+                    "ops",
+                    "Of clients that took nothing for ten seconds.",
+                    width=12,
                 ),
             ],
         ),

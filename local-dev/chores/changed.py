@@ -7,12 +7,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from chores.folders import ALL, REPOSITORY
 
 TIMEOUT_SECONDS = 60
+HELD_BY_THE_CLIENT = ("/openapi.json", "/errors.py")
+# its tests, in gateway-vm/client, hold it to what the services' documents and error codes say
 NOTHING_BEFORE = "0" * 40
 # what a runner calls the commit before a branch's first
 
@@ -56,13 +58,15 @@ def changed_paths(repository: Path, since: str, *, uncommitted: bool = False) ->
     return sorted({name for name in names.split("\0") if name})
 
 
-def concerned(paths: Iterable[str]) -> list[str]:
+def concerned(paths: Collection[str]) -> list[str]:
     """Return the folders to check, in the usual order: those of the files, and those that depend on them."""
     touched = {path.partition("/")[0] for path in paths}
     if not touched:
         return []
     if "ml-shared" in touched or touched - set(ALL):  # what stands at the top is for all of them
         return [*ALL]
+    if any(path.endswith(HELD_BY_THE_CLIENT) for path in paths):
+        touched.add("gateway-vm")
     return [name for name in ALL if name in touched or name == "local-dev"]  # it runs them all
 
 

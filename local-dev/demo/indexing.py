@@ -1,7 +1,6 @@
 """Submitting pages and watching them become searchable."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +8,6 @@ from demo.expectations import ExpectedPage
 from demo.gateway import Gateway, PlatformError
 from ml_shared.contracts.jobs import ENDED, JobStatus, JobView
 
-POLL_SECONDS = 0.3
 Say = Callable[[str], None]
 
 
@@ -57,39 +55,27 @@ def index_pages(
         If a request is refused, or a job has not ended within `timeout_seconds`.
     """
     started = time.monotonic()
-    jobs = {gateway.submit(page.url, corpus_name).job_id: page for page in pages}
-    say(f"submitted {len(jobs)} pages in {time.monotonic() - started:.1f} s")
-    return _follow(gateway, jobs, say, started, timeout_seconds)
-
-
-def _follow(
-    gateway: Gateway, jobs: dict[str, ExpectedPage], say: Say, started: float, timeout_seconds: float
-) -> list[PageOutcome]:
-    views: dict[str, JobView] = {}
-    shown = ""
-    while True:
-        for job_id, page in jobs.items():
-            if job_id in views and views[job_id].status in ENDED:
-                continue
-            views[job_id] = view = gateway.job(job_id)
-            if view.status in ENDED:
-                outcome = PageOutcome(page, view)
-                took = outcome.searchable_seconds
-                say(f"    {page.label:28} {outcome.ending}" + ("" if took is None else f", searchable in {took:.2f} s"))
-        counts = Counter(view.status for view in views.values())
+    batch = gateway.submit_several([page.url for page in pages], corpus_name)
+    say(f"submitted {len(pages)} pages as one batch in {time.monotonic() - started:.1f} s; following it by its events")
+    job_of = {one.url: one.job_id for one in (*batch.jobs, *batch.duplicates)}
+    for snapshot in gateway.follow(batch.batch_id, until=started + timeout_seconds):
+        counts = snapshot.counts.model_dump()
         line = "  ".join(f"{status} {counts[status]}" for status in JobStatus if counts[status])
-        elapsed = time.monotonic() - started
-        if line != shown:
-            shown = line
-            say(f"  {elapsed:5.1f} s  {line}")
-        unfinished = [job_id for job_id in jobs if views[job_id].status not in ENDED]
-        if not unfinished:
-            return [PageOutcome(page, views[job_id]) for job_id, page in jobs.items()]
-        if elapsed > timeout_seconds:
-            first = views[unfinished[0]]
-            reason = f", waiting: {first.waiting.reason}" if first.waiting else ""
-            raise PlatformError(
-                f"{len(unfinished)} pages have not ended after {elapsed:.0f} s; the first is {first.url}, job "
-                f"{first.job_id}, {first.status}{reason}"
-            )
-        time.sleep(POLL_SECONDS)
+        say(f"  {time.monotonic() - started:5.1f} s  {snapshot.progress:4.0%}  {line}")
+    outcomes = [PageOutcome(page, gateway.job(job_of[page.url])) for page in pages]
+    _check_ended([outcome.job for outcome in outcomes], time.monotonic() - started)
+    for outcome in outcomes:
+        took = outcome.searchable_seconds
+        say(f"    {outcome.page.label:28} {outcome.ending}" + ("" if took is None else f", searchable in {took:.2f} s"))
+    return outcomes
+
+
+def _check_ended(jobs: Sequence[JobView], elapsed: float) -> None:
+    unfinished = [job for job in jobs if job.status not in ENDED]
+    if unfinished:
+        first = unfinished[0]
+        reason = f", waiting: {first.waiting.reason}" if first.waiting else ""
+        raise PlatformError(
+            f"{len(unfinished)} pages have not ended after {elapsed:.0f} s; the first is {first.url}, job "
+            f"{first.job_id}, {first.status}{reason}"
+        )

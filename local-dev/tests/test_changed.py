@@ -13,6 +13,8 @@ from chores.folders import ALL
 @pytest.mark.parametrize(
     ("paths", "folders"),
     [
+        (["scraper/openapi.json"], ["scraper", "gateway-vm", "local-dev"]),
+        (["orchestrator/app/core/errors.py"], ["orchestrator", "gateway-vm", "local-dev"]),
         ([], []),
         (["scraper/app/core/robots/rules.py"], ["scraper", "local-dev"]),
         (["gateway-vm/README.md", "embedding/Dockerfile"], ["embedding", "gateway-vm", "local-dev"]),

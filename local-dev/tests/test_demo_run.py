@@ -1,6 +1,8 @@
 """The demo against a platform that is made up, so that each of its checks can be seen to fail."""
 
+import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,11 +43,15 @@ class Platform:
     texts: int = 0
     distinct: int = 0
     queries: list[dict[str, Any]] = field(default_factory=list)
+    batch: list[str] = field(default_factory=list)
+    told_end: bool = False
 
     def app(self) -> Starlette:
         return Starlette(
             routes=[
                 Route("/api/orchestrator/jobs", self.submit, methods=["POST"]),
+                Route("/api/orchestrator/jobs/batch", self.submit_several, methods=["POST"]),
+                Route("/api/orchestrator/batches/{batch_id}/events", self.follow),
                 Route("/api/orchestrator/jobs/{job_id}", self.job),
                 Route("/api/embedding/search", self.search, methods=["POST"]),
                 Route("/api/embedding/corpora", self.corpora),
@@ -68,8 +74,43 @@ class Platform:
         self.jobs[job_id] = [(await request.json())["url"], 0]
         return JSONResponse({"job_id": job_id, "status": "queued"}, 202)
 
+    async def submit_several(self, request: Request) -> Response:
+        if refused := self.refusal(request):
+            return refused
+        urls = (await request.json())["urls"]
+        named = [{"job_id": f"job-{len(self.jobs) + number}", "url": url} for number, url in enumerate(urls)]
+        self.jobs |= {one["job_id"]: [one["url"], 0] for one in named}
+        self.batch = [one["job_id"] for one in named]
+        return JSONResponse({"batch_id": "batch-1", "jobs": named}, 202)
+
+    async def follow(self, request: Request) -> Response:
+        """Two snapshots, and then the stream ends: the client comes again until there is nothing left."""
+        seen = int(request.headers.get("last-event-id", 0))
+        told = ""
+        for number in (seen + 1, seen + 2):
+            views = [json.loads(bytes(self._look(job_id).body)) for job_id in self.batch]
+            counts = Counter(view["status"] for view in views)
+            ended = all(view["ended_at"] for view in views)
+            if seen and ended and self.told_end:
+                return Response(status_code=204)
+            self.told_end = ended
+            batch = {
+                "batch_id": "batch-1",
+                "corpus_name": "demo",
+                "jobs": len(views),
+                "counts": counts,
+                "progress": 0.5,
+            }
+            batch |= {**TIMES, "ended_at": TIMES["ended_at"] if ended else None}
+            told += f": heartbeat\n\nid: {number}\nevent: progress\ndata: {json.dumps(batch)}\n\n"
+            if ended:
+                break
+        return Response(told, media_type="text/event-stream")
+
     async def job(self, request: Request) -> Response:
-        job_id = request.path_params["job_id"]
+        return self._look(request.path_params["job_id"])
+
+    def _look(self, job_id: str) -> Response:
         url, step = self.jobs[job_id]
         view = {"job_id": job_id, "url": url, "corpus_name": "demo", "trace_id": "ab" * 16, **TIMES}
         code = self.endings.get(urlsplit(url).path)
@@ -116,7 +157,6 @@ class Platform:
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pace is for a real gateway, which counts."""
     monkeypatch.setattr("demo.gateway.LEAST_GAP_SECONDS", 0.0)
-    monkeypatch.setattr("demo.indexing.POLL_SECONDS", 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +199,16 @@ def test_a_good_run_holds_and_shows_stages_answers_times_and_a_trace(platform: P
     assert report.ok
     assert {query["mode"] for query in platform.queries} == {"hybrid"}
     assert len(report.answers) == 6
-    for part in ("scraping 2", "searchable in 1.25 s", "robots_disallowed", "ab" * 16, "A › B", "0.25 s", "0.0300"):
+    for part in (
+        "scraping ",
+        "50%",
+        "searchable in 1.25 s",
+        "robots_disallowed",
+        "ab" * 16,
+        "A › B",
+        "0.25 s",
+        "0.0300",
+    ):
         assert part in shown
     assert KEY not in shown
 

@@ -15,6 +15,7 @@ def test_every_image_and_the_local_environment_have_a_file() -> None:
         "local-dev/requirements-bootstrap.txt",
         "local-dev/requirements-model.txt",
         "local-dev/requirements-quality.txt",
+        "local-dev/requirements-scrapy.txt",
         "ml-shared/requirements-build.txt",
         *(f"{service}/requirements.txt" for service in ("orchestrator", "scraper", "chunking", "embedding")),
     }

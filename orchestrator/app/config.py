@@ -35,6 +35,7 @@ class Settings(ServiceSettings):
     MAX_OPEN_JOBS_PER_OWNER: int = Field(default=100_000, gt=0, description="most unfinished jobs of an owner")
 
     MAX_CRAWLS_PER_OWNER: int = Field(default=100, gt=0, description="most crawls of an owner")
+    MAX_OPEN_RUNS_PER_OWNER: int = Field(default=5, gt=0, description="most runs that an owner has under way")
     CRAWL_WINDOW: int = Field(default=200, gt=0, description="most jobs that a run of a crawl has under way")
 
     DISPATCH_LEASE_SECONDS: float = Field(default=30, gt=0, description="from claiming a job to the stage's answer")

@@ -34,7 +34,7 @@ CREATE INDEX IF NOT EXISTS crawls_by_owner ON crawls (owner, submitted_at DESC, 
 CREATE INDEX IF NOT EXISTS crawls_due ON crawls (next_run_at) WHERE next_run_at IS NOT NULL AND NOT paused AND deleting IS NULL;
 CREATE INDEX IF NOT EXISTS crawls_deleting ON crawls (id) WHERE deleting IS NOT NULL;
 
--- `definition` is the crawl's at the run's begin. `held_documents`: how many would be removed, and are not unless confirmed.
+-- `definition` is the crawl's at the run's begin. `moved`: how many passes found something to do, by which its events are numbered. `held_documents`: how many would be removed, and are not unless confirmed.
 CREATE TABLE IF NOT EXISTS runs (
     owner           text        NOT NULL,
     crawl_id        uuid        NOT NULL,
@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS runs (
     force           boolean     NOT NULL DEFAULT false,
     definition      jsonb       NOT NULL,
     removing        boolean     NOT NULL DEFAULT false,
+    moved           integer     NOT NULL DEFAULT 0,
     stopped         text,
     held            text,
     held_documents  integer     NOT NULL DEFAULT 0,

@@ -65,7 +65,7 @@ class Driver:
         self.removed: list[str] = []
         self.embedded: Counter[str] = Counter()
         fields = {"most": 200, "max_open_jobs": 1_000, "lastmod_trust": timedelta(days=7)} | window
-        self.crawling = Crawling(core.pool, Window(**fields), self._remove, max_crawls=100)
+        self.crawling = Crawling(core.pool, Window(**fields), self._remove, max_crawls=100, max_open_runs=5)
 
     async def submit(self, url: str | None = "http://site.test/", **more: Any) -> str:
         request = CrawlRequest.model_validate({"url": url, **more} if url else more)
@@ -152,7 +152,7 @@ class Driver:
 
 def written(job: HandOut, page: Page) -> bytes:
     if page.lists is not None:
-        return orjson.dumps({"url": job.url, "final_url": job.url, "truncated": False, "warnings": [], **page.lists})
+        return orjson.dumps({"url": job.url, "final_url": job.url, **page.lists})
     return (
         ScrapeResult(
             url=job.url,

@@ -155,16 +155,14 @@ async def test_a_receiver_that_does_not_take_it_is_named_in_the_log_and_tried_ag
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
-@pytest.mark.parametrize(
-    ("url", "code"),
-    [("http://private.test/", "blocked_address"), ("http://ok.test:6379/", "blocked_port")],
-)
-async def test_what_may_not_be_connected_to_is_not(core: Core, receiver: Receiver, url: str, code: str) -> None:
-    webhook_id, _ = await endpoint(core, url)
+async def test_what_may_not_be_connected_to_is_not(core: Core, receiver: Receiver) -> None:
+    expected = {"http://private.test/": "blocked_address", "http://ok.test:6379/": "blocked_port"}
+    made = {url: (await endpoint(core, url))[0] for url in expected}
     await announce(core)
     await sent(core, courier(core, receiver))
-    [delivery] = await log(core, webhook_id)
-    assert (delivery.status, delivery.error_code) == ("pending", code)
+    for url, webhook_id in made.items():
+        [delivery] = await log(core, webhook_id)
+        assert (delivery.status, delivery.error_code) == ("pending", expected[url])
     assert receiver.received == []
 
 
@@ -359,13 +357,30 @@ def test_attempts_come_ever_later_and_no_sooner_than_asked_for() -> None:
     assert retry_seconds(1, None, 0.8) == 4
 
 
-async def test_a_look_reads_nothing_of_endpoints_that_have_nothing_to_be_sent(core: Core) -> None:
+async def sequentially_read(connection: Any) -> int:
+    read: int = await connection.fetchval("SELECT pg_stat_get_xact_tuples_returned('webhook_deliveries'::regclass)")
+    return read
+
+
+async def test_looks_and_lists_read_by_index_however_long_the_log_is(core: Core) -> None:
+    webhook_id, _ = await endpoint(core, "http://receiver.test/")
     await core.pool.execute(
-        """INSERT INTO webhook_deliveries (owner, webhook_id, type, data, status)
-           SELECT 'key:' || n % 100, gen_random_uuid(), 'run.ended', '{}', 'delivered' FROM generate_series(1, 20000) n"""
+        """INSERT INTO webhook_deliveries (owner, webhook_id, type, data, status, created_at)
+           SELECT $1, CASE WHEN n % 100 = 0 THEN $2 ELSE gen_random_uuid() END, 'run.ended', '{}', 'delivered',
+               now() - n * interval '1 second' FROM generate_series(1, 20000) n""",
+        *(OWNER, webhook_id),
     )
     await core.pool.execute("ANALYZE webhook_deliveries")
+    since = ReplayRequest(since=datetime.now(UTC) - timedelta(seconds=3_650))
     async with core.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT * FROM claim_deliveries(2, 10, 30)")
-        read = await connection.fetchval("SELECT pg_stat_get_xact_tuples_returned('webhook_deliveries'::regclass)")
-    assert read == 0, "no sequential scan"
+        assert await sequentially_read(connection) == 0
+        for status in (None, DeliveryStatus.DELIVERED):
+            page = await deliveries.find_page(connection, OWNER, webhook_id, status, limit=50, cursor=None)
+            assert len(page.items) == 50
+            await deliveries.find_page(connection, OWNER, webhook_id, status, limit=50, cursor=page.next_cursor)
+            assert await sequentially_read(connection) == 0
+        assert (await deliveries.replay_since(connection, OWNER, webhook_id, since)).deliveries == 36
+        assert await sequentially_read(connection) == 0
+        await connection.execute("SELECT forget_deliveries(now() - interval '5 hours', 10)")
+        assert await sequentially_read(connection) == 0

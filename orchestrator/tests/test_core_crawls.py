@@ -174,7 +174,7 @@ async def test_sitemaps_are_read_index_by_index_and_what_is_broken_is_a_warning(
     site["http://site.test/index.xml"] = Page(
         lists={"links": [], "sitemaps": ["http://site.test/one.xml", "http://site.test/broken.xml"]}
     )
-    pages = [{"url": "http://site.test/a", "lastmod": "2026-01-01"}, {"url": "http://site.test/b"}]
+    pages = [{"url": "http://site.test/a", "lastmod": "2026-01-01T23:59:59Z"}, {"url": "http://site.test/b"}]
     site["http://site.test/one.xml"] = Page(lists={"links": pages, "sitemaps": ["http://site.test/index.xml"]})
     site["http://site.test/broken.xml"] = Page(error=("extraction_failed", "no XML"))
     driver = Driver(core, site)

@@ -67,24 +67,19 @@ async def test_another_owners_webhook_is_none(api: httpx.AsyncClient) -> None:
     assert (missing.status_code, missing.json()["code"]) == (404, "delivery_not_found")
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        ({**WEBHOOK, "url": "http://10.0.0.1/"}, "blocked_address"),
-        ({**WEBHOOK, "url": "http://[::1]/"}, "blocked_address"),
-        ({**WEBHOOK, "url": "http://receiver.test:22/"}, "blocked_port"),
-        ({**WEBHOOK, "url": "ftp://receiver.test/"}, "blocked_scheme"),
-        ({**WEBHOOK, "events": []}, "invalid_request"),
-        ({**WEBHOOK, "events": ["job.failed", "job.failed"]}, "invalid_request"),
-        ({**WEBHOOK, "events": ["job.vanished"]}, "invalid_request"),
-        ({**WEBHOOK, "secret": "mine"}, "invalid_request"),
-    ],
-)
-async def test_a_webhook_that_can_not_be_is_refused_and_says_why(
-    api: httpx.AsyncClient, body: dict[str, Any], code: str
-) -> None:
-    answer = await api.post("/webhooks", json=body, headers=USER)
-    assert (answer.status_code, answer.json()["code"]) == (422, code)
+async def test_a_webhook_that_can_not_be_is_refused_and_says_why(api: httpx.AsyncClient) -> None:
+    for change, code in (
+        ({"url": "http://10.0.0.1/"}, "blocked_address"),
+        ({"url": "http://[::1]/"}, "blocked_address"),
+        ({"url": "http://receiver.test:22/"}, "blocked_port"),
+        ({"url": "ftp://receiver.test/"}, "blocked_scheme"),
+        ({"events": []}, "invalid_request"),
+        ({"events": ["job.failed", "job.failed"]}, "invalid_request"),
+        ({"events": ["job.vanished"]}, "invalid_request"),
+        ({"secret": "mine"}, "invalid_request"),
+    ):
+        answer = await api.post("/webhooks", json=WEBHOOK | change, headers=USER)
+        assert (answer.status_code, answer.json()["code"]) == (422, code), change
 
 
 async def test_webhooks_are_bounded(api: httpx.AsyncClient, configured: Any, monkeypatch: pytest.MonkeyPatch) -> None:

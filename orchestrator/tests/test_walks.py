@@ -43,6 +43,7 @@ CRAWL = {
     **{name: value for name, value in JOB.items() if name != "url"},
     "source": "page",
     "url": "http://site.test/",
+    "urls": [],
     "include": ["/docs/*"],
     "exclude": ["*/old/*"],
     "subdomains": False,
@@ -51,12 +52,18 @@ CRAWL = {
     "max_depth": 3,
     "keep_query": False,
     "on_gone": "delete",
-    "schedule": {"cron": "0 3 * * 1", "timezone": "Europe/Dublin"},
+    "schedule": {"every": None, "cron": "0 3 * * 1", "timezone": "Europe/Dublin"},
     "dry_run": False,
 }
 PATCH = {
     name: CRAWL[name]
     for name in ("include", "exclude", "subdomains", "max_pages", "max_depth", "keep_query", "on_gone", "schedule")
+}
+DOCUMENT = {
+    **{name: value for name, value in JOB.items() if name != "render"},
+    "name": "a.md",
+    "content": "# A",
+    "content_type": "text/markdown",
 }
 COMPLETE = {
     "attempt_id": "a",
@@ -90,12 +97,17 @@ def test_no_value_anywhere_is_a_fault_of_ours(configured: Any, monkeypatch: pyte
     from app.main import app
 
     monkeypatch.setattr("ml_shared.service.shutdown_telemetry", lambda: None)
-    limits = ("MAX_OPEN_JOBS_PER_OWNER", "MAX_CRAWLS_PER_OWNER", "RATE_LIMIT_CAPACITY", "MAX_WEBHOOKS_PER_OWNER")
+    monkeypatch.setattr("app.api.streaming.LASTS_SECONDS", 0.01)  # a stream of events is no answer to wait for
+    limits = (
+        *("MAX_OPEN_JOBS_PER_OWNER", "MAX_CRAWLS_PER_OWNER", "MAX_OPEN_RUNS_PER_OWNER", "RATE_LIMIT_CAPACITY"),
+        "MAX_WEBHOOKS_PER_OWNER",
+    )
     for name in limits:
         monkeypatch.setattr(configured, name, 1_000_000)
     monkeypatch.setattr(configured, "RATE_LIMIT_TIERS", {"default": 1_000_000})
     bodies = {
         "POST /jobs": JOB,
+        "POST /documents": DOCUMENT,
         "POST /jobs/batch": BATCH,
         "POST /crawls": CRAWL,
         "PATCH /crawls/{crawl_id}": PATCH,

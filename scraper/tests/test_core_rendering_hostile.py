@@ -1,4 +1,7 @@
-"""Pages whose scripts want more than they may have: each is bounded, and the next page is fine."""
+"""Pages whose scripts want more than they may have: each is bounded, and the next page is fine.
+
+Those that take long, or differ little from one that is here, are in `prove_rendering.py`.
+"""
 
 import asyncio
 import os
@@ -24,9 +27,6 @@ EACH = 3
 # pages of a browser before it is ended
 PAGES = int(os.environ.get("RENDERED_PAGES", EACH + 1))
 # `make test-rendering` has a hundred
-HOARDS = ["const held = []; while (true) held.push(new Uint8Array(16 << 20).fill(7));"]
-if "RENDERED_PAGES" in os.environ:  # it takes ten seconds of a core until the heap is full
-    HOARDS.append("const held = []; while (true) held.push({text: 'x'.repeat(1000) + held.length});")
 SECONDS = 2.0
 
 
@@ -109,12 +109,6 @@ async def test_a_script_without_end_leaves_what_was_there_before(scrape: Any, si
     assert await failure(scrape(application(site, "/nothing", "while (true) {}"))) == "render_timeout"
 
 
-async def test_dialogs_without_end_are_answered_by_nobody(scrape: Any, site: Site) -> None:
-    script = "while (true) { alert(1); confirm(2); prompt(3); print(); }"
-    found = await scrape(application(site, "/dialogs", writes() + script))
-    assert "lit for" in found.content
-
-
 async def test_redirects_by_script_end_like_others(scrape: Any, site: Site) -> None:
     for number in range(4):
         application(site, f"/{number}", f"location.href = '/{number + 1}'")
@@ -124,8 +118,8 @@ async def test_redirects_by_script_end_like_others(scrape: Any, site: Site) -> N
     assert await failure(scrape(again, MAX_REDIRECTS=1, RENDER_TIMEOUT_SECONDS=20)) == "too_many_redirects"
 
 
-@pytest.mark.parametrize("hoard", HOARDS)
-async def test_memory_without_end_ends_the_page_alone(scrape: Any, renderer: Served, site: Site, hoard: str) -> None:
+async def test_memory_without_end_ends_the_page_alone(scrape: Any, site: Site) -> None:
+    hoard = "const held = []; while (true) held.push(new Uint8Array(16 << 20).fill(7));"
     assert await failure(scrape(application(site, "/bomb", hoard), RENDER_TIMEOUT_SECONDS=20)) == "render_failed"
 
 
@@ -142,19 +136,6 @@ async def test_requests_without_end_are_answered_up_to_a_bound(scrape: Any, site
     found = await scrape(url, RENDER_MAX_REQUESTS=10, RENDER_TIMEOUT_SECONDS=20)
     assert ("lit for" in found.content, found.extraction.warnings) == (True, ["incomplete"])
     assert len([path for path in site.paths if path.endswith(".json")]) <= 10
-
-
-async def test_bytes_without_end_are_taken_up_to_a_bound(scrape: Any, site: Site) -> None:
-    site.page("/large", b"x" * 300_000, content_type="text/plain")
-    script = writes() + "for (let n = 0; n < 50; n++) fetch('/large').catch(() => 0);"
-    found = await scrape(application(site, "/flood", script), RENDER_MAX_BYTES=1_000_000, RENDER_TIMEOUT_SECONDS=20)
-    assert ("lit for" in found.content, found.extraction.warnings) == (True, ["incomplete"])
-    assert len([path for path in site.paths if path == "/large"]) <= 6
-
-
-async def test_a_page_that_grows_beyond_what_a_page_may_be_is_too_large(scrape: Any, site: Site) -> None:
-    script = writes() + "document.body.append('word '.repeat(100_000))"
-    assert await failure(scrape(application(site, "/grows", script), MAX_PAGE_BYTES=200_000)) == "too_large"
 
 
 async def test_nothing_leaves_the_browser_but_what_is_fetched_for_it(scrape: Any, site: Site) -> None:
@@ -198,26 +179,6 @@ async def test_nothing_leaves_the_browser_but_what_is_fetched_for_it(scrape: Any
     assert "lit for" in found.content
     assert "root:" not in found.content
     assert sorted(set(site.paths)) == ["/out", "/out.js", "/robots.txt"]
-
-
-async def test_windows_and_workers_do_not_outlive_their_page(scrape: Any, renderer: Served, site: Site) -> None:
-    script = """
-      for (let n = 0; n < 4; n++) {
-        open('about:blank', `w${n}`, 'width=100,height=100');
-        new Worker(URL.createObjectURL(new Blob(['while (true) {}'])));
-      }
-    """
-    assert "lit for" in (await scrape(application(site, "/many", writes() + script))).content
-    await scrape(application(site, "/next", writes()), RENDER_TIMEOUT_SECONDS=20)
-    await until(lambda: len(renderer.of_kind("renderer")) <= 2)
-
-
-async def test_a_browser_that_dies_takes_its_page_alone(scrape: Any, renderer: Served, site: Site) -> None:
-    scraping = asyncio.create_task(scrape(application(site, "/loop", "while (true) {}"), RENDER_TIMEOUT_SECONDS=20))
-    await until(lambda: "/loop.js" in site.paths and bool(renderer.browsers))
-    for browser in renderer.browsers:
-        browser.kill()
-    assert await failure(scraping) == "render_failed"
 
 
 async def test_a_page_that_its_reader_leaves_is_ended(scrape: Any, renderer: Served, site: Site) -> None:

@@ -55,6 +55,42 @@ def test_a_jobs_page_is_put_with_the_orchestrator_and_reported(
     assert orchestrator.phases_for("job-1")[0] is ProgressPhase.STARTED
 
 
+def test_what_was_uploaded_is_read_and_nobody_is_visited(
+    scrape_task: Any, orchestrator: FakeOrchestrator, site: Site
+) -> None:
+    text = "# Hours\n\nThe reading room is open from nine to five, and on Thursdays until eight in the evening."
+    ref = orchestrator.keep(text.encode("utf-16"), job_id="job-1", attempt_id="attempt-1", stage="scraping")
+    asked = {"url": "upload:hours.md", "content_ref": ref, "upload_type": "text/markdown; charset=utf-16"}
+    scrape_task.apply(kwargs={**asked, **JOB, "as_of": None, "submitted_at": "2024-05-06T07:08:09Z"})
+    [callback] = orchestrator.callbacks_for("job-1")
+    assert (callback.status, callback.error_code, callback.host_next_at) == (CallbackStatus.SUCCESS, None, None)
+    result = ScrapeResult.model_validate_json(orchestrator.contents[str(callback.content_ref)].body)
+    assert (result.url, result.content_type, result.robots.allowed) == ("upload:hours.md", "text/markdown", True)
+    assert result.content.strip() == text
+    assert site.hits == []
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "code"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "image/png", CallbackStatus.FAILED, "unsupported_content_type"),
+        (b"%PDF-1.7 not really", "application/octet-stream", CallbackStatus.FAILED, "extraction_failed"),
+        (b"<p> </p>", "text/html", CallbackStatus.FAILED, "empty_content"),
+        (None, "text/plain", CallbackStatus.DEFERRED, "content_missing"),
+    ],
+)
+def test_an_upload_fails_as_a_page_of_its_kind_does(
+    scrape_task: Any, orchestrator: FakeOrchestrator, body: bytes | None, kind: str, status: CallbackStatus, code: str
+) -> None:
+    ref = "gone"
+    if body is not None:
+        ref = orchestrator.keep(body, job_id="job-1", attempt_id="attempt-1", stage="scraping")
+    asked = {"url": "upload:a", "content_ref": ref, "upload_type": kind}
+    scrape_task.apply(kwargs={**asked, **JOB, "as_of": None, "submitted_at": None})
+    [callback] = orchestrator.callbacks_for("job-1")
+    assert (callback.status, callback.error_code) == (status, code)
+
+
 def test_a_short_page_goes_with_its_report_and_a_long_one_before_it(
     scrape_task: Any, orchestrator: FakeOrchestrator, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ from ml_shared.errors import (
     UnavailableError,
     UpstreamError,
 )
+from ml_shared.storage.postgres import StoreUnavailableError as StoreUnavailableError
 
 
 class InputTooLongError(InvalidError):
@@ -85,12 +86,6 @@ class EndpointUnavailableError(UnavailableError):
     """The embedding endpoint does not answer, or not us."""
 
     code = "endpoint_unavailable"
-
-
-class StoreUnavailableError(UnavailableError):
-    """PostgreSQL does not answer."""
-
-    code = "store_unavailable"
 
 
 class DocumentDiffersError(UnavailableError):

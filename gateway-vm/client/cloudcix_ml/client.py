@@ -8,7 +8,7 @@ from cloudcix_ml.core.session import PATIENCE_SECONDS, Key, Session, checked_url
 from cloudcix_ml.errors import ConfigurationError
 from cloudcix_ml.faces import Awaiting, Blocking, Face, Method, Mode
 from cloudcix_ml.groups import Batches, Corpora, Crawls, Documents, Jobs, Webhooks
-from cloudcix_ml.operations import crawls, indexing, jobs, search, services, uploads
+from cloudcix_ml.operations import crawls, indexing, jobs, search, services, sites, uploads
 
 if TYPE_CHECKING:
     import httpx
@@ -32,6 +32,7 @@ class _Platform(Face[Mode]):
 
     index = Method(indexing.index)
     crawl = Method(crawls.crawl)
+    map = Method(sites.map_site)
     upload = Method(uploads.upload)
     search = Method(search.search)
     wait = Method(jobs.wait)

@@ -13,6 +13,7 @@ class Jobs(Face[Mode]):
     list = Listing(jobs.list_all)
     cancel = Method(jobs.cancel)
     retry = Method(jobs.retry)
+    stats = Method(jobs.stats)
     follow = Listing(jobs.follow)
     wait = Method(jobs.wait)
 

@@ -19,7 +19,14 @@ STATUS_OF_BASE = {kind.__name__: HTTP_STATUS[name] for name, kind in CLASS_OF_KI
 NOT_FOR_CLIENTS = {
     # of callbacks, hand-outs and content, which only services ask for
     *("abandon", "content_corrupt", "content_missing", "content_not_found", "content_too_large", "incomplete_hand_out"),
-    *("orchestrator_unavailable", "stage_rejected", "stage_unanswered", "stage_unavailable", "wrong_stage"),
+    *(
+        "orchestrator_unavailable",
+        "stage_rejected",
+        "stage_unanswered",
+        "stage_unavailable",
+        "wrong_stage",
+        "secret_unreadable",
+    ),
     # of commands and start-up, and a search's warnings
     *("model_still_answers", "poor_recall", "stale_schema", "query_cut", "results_incomplete"),
 }

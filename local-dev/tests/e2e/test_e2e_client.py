@@ -19,6 +19,7 @@ from mcp import Client as Agent
 pytestmark = pytest.mark.xdist_group("fleet")
 
 README = Path(__file__).parents[3] / "gateway-vm" / "client" / "README.md"
+FRONT_PAGE = Path(__file__).parents[3] / "README.md"
 PAGE_OF_THE_README = "https://example.com/"
 SECONDS = 120.0
 
@@ -56,6 +57,17 @@ def test_the_readmes_lines_to_a_first_search_find_something(stage: Stage, tmp_pa
     assert any(url in line for line in found)
 
 
+def test_the_front_pages_lines_find_what_is_there(stage: Stage, tmp_path: Path) -> None:
+    block = re.search(r"^```python\n(from cloudcix_ml .*?)^```$", FRONT_PAGE.read_text(), re.DOTALL | re.M)
+    assert block is not None
+    corpus = f"front-{uuid.uuid4().hex[:8]}"
+    url = stage.web.add(f"/{corpus}", "drawbridge", 5)
+    with Client(stage.fleet.gateway, stage.fleet.keys["user"]) as client:
+        client.index(url, corpus_name=corpus)
+    done = run(stage, tmp_path, "-c", block[1].replace('"demo"', f'"{corpus}"'))
+    assert (done.returncode, "About drawbridge: " in done.stdout) == (0, True), done.stderr
+
+
 def test_both_clients_see_a_page_through_and_what_is_refused(stage: Stage) -> None:
     corpus = f"client-{uuid.uuid4().hex[:8]}"
     url = stage.web.add(f"/{corpus}", "kingfisher", 5)
@@ -80,6 +92,23 @@ def test_both_clients_see_a_page_through_and_what_is_refused(stage: Stage) -> No
             await client.corpora.delete(corpus)
 
     asyncio.run(awaited())
+
+
+def test_a_file_and_a_site_are_indexed_and_found(stage: Stage, tmp_path: Path) -> None:
+    corpus = f"kinds-{uuid.uuid4().hex[:8]}"
+    file = tmp_path / "notes.md"
+    file.write_text("# Lighthouse\n\nThe lamp of the lighthouse is lit at dusk by its keeper.\n")
+    url = stage.web.add(f"/{corpus}/a", "breakwater", 6)
+    with Client(stage.fleet.gateway, stage.fleet.keys["user"]) as client:
+        assert client.index(file, corpus_name=corpus).url == "upload:notes.md"
+        hit = client.search("When is the lamp lit?", corpus_name=corpus).results[0]
+        assert (hit.url, hit.heading_path) == ("upload:notes.md", ["Lighthouse"])
+        begun = client.crawl(urls=[url], corpus_name=corpus)
+        run = client.crawls.wait(begun.crawl_id, begun.run, timeout_seconds=90)
+        assert (run.state, run.outcomes.new, run.ended) == ("completed", 1, True)
+        assert [(page.url, page.outcome) for page in client.crawls.pages(begun.crawl_id, 1)] == [(url, "new")]
+        assert client.search("breakwater", corpus_name=corpus).results[0].url == url
+        assert client.crawls.delete(begun.crawl_id, documents="delete").crawl_id == begun.crawl_id
 
 
 def test_the_doctor_indexes_a_page_finds_it_and_leaves_nothing(stage: Stage, tmp_path: Path) -> None:

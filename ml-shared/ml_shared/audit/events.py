@@ -56,6 +56,7 @@ class AuditEvent(StrEnum):
     RUN_PAGES_LISTED = "run_pages_listed"
     RUN_CANCELLED = "run_cancelled"
     RUN_CONFIRMED = "run_confirmed"
+    RUN_FOLLOWED = "run_followed"
     STAGE_STARTED = "stage_started"
     STAGE_REPORTED = "stage_reported"
     CONTENT_STORED = "content_stored"
@@ -141,6 +142,7 @@ FIELDS: Final[Mapping[AuditEvent, Fields]] = {
     AuditEvent.RUNS_LISTED: {**_CRAWL, "results": int},
     AuditEvent.RUN_PAGES_LISTED: {**_RUN, "results": int},
     AuditEvent.RUN_CANCELLED: _RUN,
+    AuditEvent.RUN_FOLLOWED: _RUN,
     AuditEvent.RUN_CONFIRMED: {**_RUN, "documents": int},
     AuditEvent.CONTENT_STORED: _CONTENT,
     AuditEvent.CONTENT_READ: _CONTENT,

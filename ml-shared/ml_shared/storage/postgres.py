@@ -1,12 +1,13 @@
 """Pools of PostgreSQL connections, shared out among who asks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
 
+from ml_shared.errors import UnavailableError
 from ml_shared.shares import Places
 from ml_shared.storage.pools import counted_postgres, database_of
 
@@ -20,6 +21,40 @@ RESERVED_SHARE = 4
 # and a quarter is kept for what no caller asked for: workers' reports, passes, health checks
 MOST_WAITING = 256
 # requests of one caller that wait for one; a statement takes milliseconds
+RETRY_AFTER_SECONDS = 5.0
+# a server that is restarted, or whose successor takes over, is back about then
+
+_GONE = (
+    OSError,  # a TimeoutError is one: connecting, or a statement, took too long
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.exceptions.InsufficientResourcesError,  # too many connections, a full disk
+    asyncpg.exceptions.OperatorInterventionError,  # it stops, or a statement took longer than `statement_timeout`
+    asyncpg.exceptions.TransactionRollbackError,
+    asyncpg.exceptions.ReadOnlySQLTransactionError,  # after a failover: this server is not the one that writes any more
+)
+
+
+class StoreUnavailableError(UnavailableError):
+    """PostgreSQL does not answer, or can't do it now."""
+
+    code = "store_unavailable"
+
+
+@contextmanager
+def store_errors(what: str = "the database") -> Iterator[None]:
+    """Turn what another try may mend (no connection, a restart, a failover, a deadlock) into `StoreUnavailableError`."""
+    try:
+        yield
+    except _GONE as error:
+        raise unavailable(error, what) from error
+
+
+def unavailable(error: BaseException, what: str = "the database") -> StoreUnavailableError:
+    """Return what a caller is told of an error that another try may mend."""
+    return StoreUnavailableError(
+        f"{what} did not answer ({type(error).__name__})", retry_after_seconds=RETRY_AFTER_SECONDS
+    )
 
 
 class LeanConnection(asyncpg.Connection):  # type: ignore[misc]
@@ -48,16 +83,23 @@ class _Held:
         self._caller = await self._places.take()
         try:
             self._connection = await self._pool.acquire()
+        except _GONE as error:
+            self._places.leave(self._caller)
+            raise unavailable(error) from error
         except BaseException:
             self._places.leave(self._caller)
             raise
         return self._connection
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
+            if isinstance(error, asyncpg.exceptions.ReadOnlySQLTransactionError):
+                self._connection.terminate()  # a new one reaches the server that writes now
             await _give_back(self._pool, self._connection)
         finally:
             self._places.leave(self._caller)
+        if isinstance(error, _GONE):
+            raise unavailable(error) from error
 
 
 async def _give_back(pool: asyncpg.Pool, connection: Any) -> None:
@@ -103,6 +145,8 @@ class SharedPool:
         ------
         ShareTakenError, PlacesTakenError
             As `ml_shared.shares.Places` does.
+        StoreUnavailableError
+            If there is none, or what was done within the block failed for a reason that another try may mend.
         """
         return _Held(self._pool, self._places)
 
@@ -134,6 +178,14 @@ class SharedPool:
             return status
 
 
+def session_limits(statement_seconds: float) -> dict[str, str]:
+    """Return the settings of a session that no statement, and no transaction that was left open, outlives for long."""
+    return {
+        "statement_timeout": str(int(statement_seconds * 1000)),
+        "idle_in_transaction_session_timeout": str(int(statement_seconds * 2000)),
+    }
+
+
 @asynccontextmanager
 async def open_pool(
     dsn: str,
@@ -151,6 +203,8 @@ async def open_pool(
         As `ml_shared.settings.postgres_dsn` gives it.
     init
         Called with each new connection, to register codecs.
+    command_timeout_seconds
+        Longest that a statement takes: the server ends it then, whatever has become of its client.
 
     Raises
     ------
@@ -166,6 +220,7 @@ async def open_pool(
         command_timeout=command_timeout_seconds,
         max_inactive_connection_lifetime=300.0,
         connection_class=LeanConnection,
+        server_settings=session_limits(command_timeout_seconds),
     )
     places = Places(
         f"connections to {database_of(dsn)}",

@@ -50,12 +50,19 @@ class Crawling:
     """
 
     def __init__(
-        self, pool: asyncpg.Pool, window: Window, remove_documents: RemoveDocuments, *, max_crawls: int
+        self,
+        pool: asyncpg.Pool,
+        window: Window,
+        remove_documents: RemoveDocuments,
+        *,
+        max_crawls: int,
+        max_open_runs: int,
     ) -> None:
         self._pool = pool
         self._passes = Passes(pool, window, remove_documents)
         self._remove_documents = remove_documents
         self._max_crawls = max_crawls
+        self._max_open_runs = max_open_runs
         self.busy = False
 
     async def submit(
@@ -70,6 +77,7 @@ class Crawling:
                 traceparent=traceparent,
                 idempotency_key=idempotency_key,
                 max_crawls=self._max_crawls,
+                max_open_runs=self._max_open_runs,
             )
             if new:
                 await self._pass_run(UUID(accepted.crawl_id), accepted.run)
@@ -103,7 +111,13 @@ class Crawling:
         """Begin a run. See `app.core.crawls.crawls.run_now`."""
         with work_span(RUN_SPAN, attributes=_WRITE):
             accepted, new = await crawls.run_now(
-                self._pool, owner, _id(crawl_id), request, traceparent=traceparent, idempotency_key=idempotency_key
+                self._pool,
+                owner,
+                _id(crawl_id),
+                request,
+                traceparent=traceparent,
+                idempotency_key=idempotency_key,
+                max_open_runs=self._max_open_runs,
             )
             if new:
                 await self._pass_run(UUID(accepted.crawl_id), accepted.run)
@@ -141,7 +155,7 @@ class Crawling:
 
     async def go_on(self) -> frozenset[Stage]:
         """Make a pass of every run, begin what is due, delete what is to be; return the stages that have work now."""
-        begun, missed = await upkeep.begin_due(self._pool)
+        begun, missed = await upkeep.begin_due(self._pool, max_open_runs=self._max_open_runs)
         metrics.count_due(begun, missed)
         self.busy = await self._passes.any_open()
         passed = await self._passes.of_all() if self.busy else Passed()

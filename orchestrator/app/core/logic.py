@@ -86,7 +86,13 @@ class Orchestrator:
             max_open_jobs=settings.MAX_OPEN_JOBS_PER_OWNER,
             lastmod_trust=timedelta(days=settings.LASTMOD_TRUST_DAYS),
         )
-        self.crawling = Crawling(pool, window, remove_documents, max_crawls=settings.MAX_CRAWLS_PER_OWNER)
+        self.crawling = Crawling(
+            pool,
+            window,
+            remove_documents,
+            max_crawls=settings.MAX_CRAWLS_PER_OWNER,
+            max_open_runs=settings.MAX_OPEN_RUNS_PER_OWNER,
+        )
 
     async def submit(
         self, owner: str, request: JobRequest, *, traceparent: str | None, idempotency_key: str | None = None

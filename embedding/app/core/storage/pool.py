@@ -1,7 +1,7 @@
 """Connections to the vector database, and what goes wrong with them."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import asyncpg
 import orjson
 from pgvector.asyncpg import register_vector
 
-from app.core.errors import StoreUnavailableError
+from ml_shared.storage import postgres
 from ml_shared.storage.migrations import check_schema
 from ml_shared.storage.postgres import open_pool
 
@@ -17,23 +17,10 @@ MIGRATIONS = Path(__file__).parents[3] / "migrations"
 
 CONNECT_SECONDS = 5.0
 
-_GONE = (
-    OSError,  # a TimeoutError is one: connecting, or a statement, took too long
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.exceptions.InsufficientResourcesError,
-    asyncpg.exceptions.OperatorInterventionError,
-    asyncpg.exceptions.TransactionRollbackError,
-)
 
-
-@contextmanager
-def store_errors() -> Iterator[None]:
+def store_errors() -> AbstractContextManager[None]:
     """Turn what another try may mend (no connection, a restart, a deadlock) into `StoreUnavailableError`."""
-    try:
-        yield
-    except _GONE as error:
-        raise StoreUnavailableError(f"the vector database did not answer ({type(error).__name__})") from error
+    return postgres.store_errors("the vector database")
 
 
 async def _register_codecs(connection: Any) -> None:
@@ -77,7 +64,7 @@ async def alone(dsn: str, lock: int, settings: Mapping[str, str]) -> AsyncIterat
     Parameters
     ----------
     settings
-        Of the session.
+        Of the session. No limit on a statement's time is among them: building an index of vectors may take hours.
     """
     with store_errors():
         connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=dict(settings))

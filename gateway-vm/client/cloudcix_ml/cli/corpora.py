@@ -11,6 +11,7 @@ from cloudcix_ml.cli.shell import Shell, command, group
 from cloudcix_ml.errors import ConfigurationError
 
 COLUMNS = ("corpus", "documents", "chunks", "tokens", "model", "updated (UTC)")
+SPARE = ("model", "updated (UTC)", "tokens", "chunks")
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -21,7 +22,7 @@ def list_corpora(shell: Shell, limit: Limit = 200) -> None:
         shell.out.data(corpora)
         return
     rows = ((one.name, one.documents, one.chunks, one.tokens, one.model, one.updated_at) for one in corpora)
-    shell.out.table(COLUMNS, rows, wide="corpus")
+    shell.out.table(COLUMNS, rows, wide="corpus", spare=SPARE)
 
 
 def show_corpus(shell: Shell, name: Annotated[str, typer.Argument(metavar="CORPUS")]) -> None:
@@ -30,7 +31,9 @@ def show_corpus(shell: Shell, name: Annotated[str, typer.Argument(metavar="CORPU
     if shell.out.as_json:
         shell.out.data(one)
     else:
-        shell.out.table(COLUMNS, [(one.name, one.documents, one.chunks, one.tokens, one.model, one.updated_at)])
+        shell.out.table(
+            COLUMNS, [(one.name, one.documents, one.chunks, one.tokens, one.model, one.updated_at)], spare=SPARE
+        )
 
 
 def delete_corpus(shell: Shell, name: Annotated[str, typer.Argument(metavar="CORPUS")], yes: Yes = False) -> None:

@@ -16,6 +16,7 @@ from cloudcix_ml.models.crawls import CrawlSource, RunAccepted, RunOutcome, Sche
 
 Id = Annotated[str, typer.Argument(metavar="CRAWL")]
 RunId = Annotated[str, typer.Argument(metavar="CRAWL/NUMBER")]
+CRAWL_SPARE = ("run", "next (UTC)", "documents", "corpus", "state")
 Wait = Annotated[bool, typer.Option(help="Whether to wait for the run's end.")]
 
 
@@ -64,6 +65,25 @@ def _follow(shell: Shell, run: RunAccepted, wait: bool, timeout: float | None) -
     return Exit.GOOD
 
 
+def map_site(
+    shell: Shell,
+    url: Annotated[str, typer.Argument(help="A page of the site, or a sitemap.")],
+    search: Annotated[str | None, typer.Option(help="Links whose URLs have more of these words come first.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=5_000, help="How many at most.")] = 100,
+) -> None:
+    """List a site's pages, as its sitemaps and feeds tell of them; nothing is indexed."""
+    found = shell.client.map(url, limit=limit, search=search)
+    if shell.out.as_json:
+        shell.out.data(found)
+        return
+    rows = ((link.source, link.lastmod, link.url) for link in found.links)
+    shell.out.table(("told by", "changed (UTC)", "url"), rows, wide="url", spare=("told by", "changed (UTC)"))
+    for warning in found.warnings:
+        shell.out.note(warning, "yellow")
+    if found.truncated:
+        shell.out.note(f"{len(found.links)} of {found.found} or more; --limit shows more.")
+
+
 def list_crawls(shell: Shell, limit: Limit = 50) -> None:
     """List your crawls, newest first."""
     crawls = list(islice(shell.client.crawls.list(), limit))
@@ -74,7 +94,9 @@ def list_crawls(shell: Shell, limit: Limit = 50) -> None:
         (one.crawl_id, one.corpus_name, one.documents, one.last_run, one.last_state, _when(one), one.url)
         for one in crawls
     )
-    shell.out.table(("crawl", "corpus", "documents", "run", "state", "next (UTC)", "url"), rows, wide="url")
+    shell.out.table(
+        ("crawl", "corpus", "documents", "run", "state", "next (UTC)", "url"), rows, wide="url", spare=CRAWL_SPARE
+    )
 
 
 def _when(crawl: Any) -> Any:
@@ -108,7 +130,7 @@ def list_runs(shell: Shell, crawl_id: Id, limit: Limit = 20) -> None:
         )
         for one in runs
     )
-    shell.out.table(columns, rows)
+    shell.out.table(columns, rows, spare=("started (UTC)", "unchanged", "skipped", "removed"))
 
 
 def list_pages(
@@ -127,7 +149,7 @@ def list_pages(
         shell.out.data(pages)
         return
     rows = ((one.outcome or one.state, one.reason, one.depth, one.url) for one in pages)
-    shell.out.table(("outcome", "reason", "depth", "url"), rows, wide="url")
+    shell.out.table(("outcome", "reason", "depth", "url"), rows, wide="url", spare=("depth",))
 
 
 def confirm(shell: Shell, run: RunId, yes: Yes = False) -> int:
@@ -179,6 +201,7 @@ def add_to(app: typer.Typer) -> None:
     command(app, "crawl")(crawl)
     crawls = group(app, "crawls", "Sites that are kept in a corpus, and their runs.")
     command(crawls)(list_crawls)
+    command(crawls, "map")(map_site)
     command(crawls, "run")(run_again)
     command(crawls, "runs")(list_runs)
     command(crawls, "pages")(list_pages)

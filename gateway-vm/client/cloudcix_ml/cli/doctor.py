@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
@@ -16,8 +16,17 @@ from cloudcix_ml.cli import settings
 from cloudcix_ml.cli.exits import Exit
 from cloudcix_ml.cli.shell import Shell, command
 from cloudcix_ml.client import Client
-from cloudcix_ml.errors import CloudCIXError, ConfigurationError, JobFailedError, ProblemError, TransportError
+from cloudcix_ml.errors import (
+    CloudCIXError,
+    ConfigurationError,
+    JobFailedError,
+    ProblemError,
+    TransportError,
+    WaitTimeoutError,
+)
+from cloudcix_ml.models.jobs import Job, JobStatus
 from cloudcix_ml.operations.services import SERVICES
+from cloudcix_ml.standing import line_of
 from cloudcix_ml.texts import one_line, plain
 
 PAGE: Final = "https://example.com/"
@@ -167,13 +176,23 @@ def _page(shell: Shell, client: Client, page: str, timeout: float) -> str:
     try:
         with shell.out.progress() as progress:
             progress.say(f"indexing {page}")
-            job: Any = client.index(page, corpus_name=corpus, timeout_seconds=timeout)
+            accepted = client.jobs.submit(page, corpus_name=corpus)
+            job = client.jobs.wait(accepted.job_id, timeout_seconds=timeout)
+            if job.status != JobStatus.COMPLETED:
+                raise JobFailedError(job)
             progress.say("looking for it")
             return f"{_found(client, corpus, page)}; {job.counts.chunks} chunks"
     except JobFailedError as error:
         mend = "choose a page that the platform may fetch: `cloudcix-ml doctor --page https://…`"
         trace = f" (trace {error.job.trace_id})" if error.job.trace_id else ""
         raise _Sick(f"{error}{trace}", mend) from None
+    except WaitTimeoutError as late:
+        why = line_of(late.subject) if isinstance(late.subject, Job) else str(late)
+        with suppress(CloudCIXError):
+            client.jobs.cancel(accepted.job_id)
+        raise _Sick(
+            f"not indexed in {timeout:g} s: {why}", "wait longer: --timeout 600; a site may ask for patience"
+        ) from None
     finally:
         with suppress(CloudCIXError):
             client.corpora.delete(corpus)

@@ -20,7 +20,12 @@ def list_documents(shell: Shell, corpus: Corpus = "default", limit: Limit = 50) 
         shell.out.data(documents)
         return
     rows = ((one.document_id, one.chunks, one.as_of, one.title, one.url) for one in documents)
-    shell.out.table(("document", "chunks", "as of (UTC)", "title", "url"), rows, wide="url")
+    shell.out.table(
+        ("document", "chunks", "as of (UTC)", "title", "url"),
+        rows,
+        wide="url",
+        spare=("chunks", "as of (UTC)", "title"),
+    )
     if len(documents) == limit:
         shell.out.note(f"The first {limit}; --limit shows more.")
 

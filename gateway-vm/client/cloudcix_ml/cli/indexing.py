@@ -33,7 +33,7 @@ def index(
     ] = None,
     name: Annotated[str, typer.Option(help="What the document on standard input is called.")] = "standard-input.md",
     render: RenderOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Of pages: fetch and index them whatever is known.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Index it whatever is known of it.")] = False,
     wait: Annotated[bool, typer.Option(help="Whether to wait until it can be found.")] = True,
     timeout: Timeout = None,
 ) -> int:
@@ -49,7 +49,7 @@ def index(
     if len(urls) > 1 and not files:
         return _batch(shell, urls, options | page, wait, timeout)
     accepted = [shell.client.jobs.submit(url, **options, **page) for url in urls]
-    accepted += [_upload(shell, file, name, options) for file in files]
+    accepted += [_upload(shell, file, name, options, force) for file in files]
     if not wait:
         return _later(shell, accepted)
     ids = [job.job_id for job in accepted]
@@ -78,11 +78,11 @@ def _batch(shell: Shell, urls: list[str], options: dict[str, Any], wait: bool, t
     return status
 
 
-def _upload(shell: Shell, file: str, name: str, options: dict[str, Any]) -> JobAccepted:
+def _upload(shell: Shell, file: str, name: str, options: dict[str, Any], force: bool) -> JobAccepted:
     if file != STDIN:
-        return shell.client.upload(file, **options)
+        return shell.client.upload(file, **options, force=force)
     content = sys.stdin.buffer.read(MOST_BYTES + 1)
-    return shell.client.upload(BytesIO(content), name=name, **options)
+    return shell.client.upload(BytesIO(content), name=name, **options, force=force)
 
 
 def _later(shell: Shell, accepted: list[JobAccepted]) -> int:

@@ -41,7 +41,12 @@ def list_jobs(
         shell.out.data(jobs)
         return
     rows = ((job.job_id, job.status, job.corpus_name, job.submitted_at, _why(job), job.url) for job in jobs)
-    shell.out.table(("job", "status", "corpus", "submitted (UTC)", "why", "url"), rows, wide="url")
+    shell.out.table(
+        ("job", "status", "corpus", "submitted (UTC)", "why", "url"),
+        rows,
+        wide="url",
+        spare=("submitted (UTC)", "corpus", "why"),
+    )
     if len(jobs) == limit:
         shell.out.note(f"The newest {limit}; --limit shows more.")
 

@@ -21,6 +21,8 @@ from cloudcix_ml.texts import one_line, plain
 
 PIPED_WIDTH: Final = 100_000
 # nothing is cut for a program that reads it
+GAP: Final = 2
+LEAST_WIDE: Final = 20
 STYLES: Final = {
     "completed": "green",
     "good": "green",
@@ -70,16 +72,37 @@ class Output:
         sys.stdout.write((plain(text) if sys.stdout.isatty() else text).rstrip("\n") + "\n")
         sys.stdout.flush()
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, wide: str | None = None) -> None:
-        """Say a list as a table that fits the terminal; `wide` is the column that gives way."""
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        *,
+        wide: str | None = None,
+        spare: Sequence[str] = (),
+    ) -> None:
+        """Say a list as a table that fits the terminal.
+
+        Parameters
+        ----------
+        wide
+            The column that is cut where it does not.
+        spare
+            Columns that are left out where it still does not, the first one first.
+        """
+        cells = [[cell(value) for value in row] for row in rows]
+        widths = [max([len(name), *(row[index].cell_len for row in cells)]) for index, name in enumerate(columns)]
+        kept = [*range(len(columns))]
+        least = [min(width, LEAST_WIDE) if name == wide else width for name, width in zip(columns, widths, strict=True)]
+        for name in spare:
+            if sum(least[index] + GAP for index in kept) - GAP > self.width:
+                kept.remove(columns.index(name))
         made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-        for name in columns:
-            gives_way = name == wide
-            made.add_column(
-                name, overflow="ellipsis", no_wrap=True, ratio=1 if gives_way and self._out.is_terminal else None
-            )
-        for row in rows:
-            made.add_row(*(cell(value) for value in row))
+        for index in kept:
+            others = sum(widths[other] + GAP for other in kept if other != index)
+            most = max(self.width - others, LEAST_WIDE) if columns[index] == wide else None
+            made.add_column(columns[index], overflow="ellipsis", no_wrap=True, max_width=most)
+        for row in cells:
+            made.add_row(*(row[index] for index in kept))
         self._out.print(made)
 
     def note(self, text: str, style: str = "") -> None:

@@ -56,7 +56,7 @@ def search(
         _show(shell, number, hit, whole=whole)
     for warning in answer.warnings:
         shell.out.note(f"{warning.code}: {warning.message}", "yellow")
-    found = f"{len(answer.results)} passages" if answer.results else "Nothing was found"
+    found = _many(len(answer.results))
     shell.out.note(f"{found} in {answer.took_ms:.0f} ms, by {answer.mode} of {answer.model}")
 
 
@@ -75,6 +75,10 @@ def _show(shell: Shell, number: int, hit: Hit, *, whole: bool) -> None:
         shell.out.text(Text(INDENT).append_text(line))
     if not whole and len(lines) > MOST_LINES:
         shell.out.text(f"{INDENT}… {len(lines) - MOST_LINES} more lines (--whole)")
+
+
+def _many(number: int) -> str:
+    return {0: "Nothing was found", 1: "1 passage"}.get(number, f"{number} passages")
 
 
 def marked(text: str, places: Sequence[Sequence[int]]) -> Text:

@@ -12,7 +12,7 @@ from cloudcix_ml.cli.jobs import Limit
 from cloudcix_ml.cli.shell import Shell, command, group
 from cloudcix_ml.cli.values import time_of
 from cloudcix_ml.errors import ConfigurationError
-from cloudcix_ml.models.webhooks import WebhookEvent
+from cloudcix_ml.models.webhooks import DeliveryStatus, WebhookEvent
 from cloudcix_ml.webhooks import verify as verify_webhook
 
 SECRET_VARIABLE: Final = "CLOUDCIX_ML_WEBHOOK_SECRET"  # noqa: S105 - where it is, not what it is
@@ -37,7 +37,9 @@ def list_webhooks(shell: Shell, limit: Limit = 100) -> None:
         )
         for one in webhooks
     )
-    shell.out.table(("webhook", "state", "failing since", "events", "url"), rows, wide="url")
+    shell.out.table(
+        ("webhook", "state", "failing since", "events", "url"), rows, wide="url", spare=("failing since", "events")
+    )
 
 
 def create(shell: Shell, url: Annotated[str, typer.Argument(help="What is told.")], event: Events) -> None:
@@ -60,9 +62,14 @@ def rotate(shell: Shell, webhook_id: Id) -> None:
     shell.out.text(made.secret)
 
 
-def deliveries(shell: Shell, webhook_id: Id, limit: Limit = 20) -> None:
+def deliveries(
+    shell: Shell,
+    webhook_id: Id,
+    status: Annotated[DeliveryStatus | None, typer.Option(help="Those that stand there.")] = None,
+    limit: Limit = 20,
+) -> None:
     """List what a webhook was told, newest first, and what its receiver answered."""
-    found = list(islice(shell.client.webhooks.deliveries(webhook_id), limit))
+    found = list(islice(shell.client.webhooks.deliveries(webhook_id, status=status), limit))
     if shell.out.as_json:
         shell.out.data(found)
         return
@@ -79,7 +86,7 @@ def deliveries(shell: Shell, webhook_id: Id, limit: Limit = 20) -> None:
         for one in found
     )
     columns = ("delivery", "event", "status", "attempts", "made (UTC)", "answer", "its text")
-    shell.out.table(columns, rows, wide="its text")
+    shell.out.table(columns, rows, wide="its text", spare=("made (UTC)", "attempts", "event"))
 
 
 def test(shell: Shell, webhook_id: Id) -> None:

@@ -188,7 +188,9 @@ class Saved(Answered):
 
     requests: int = 0
     bodies: int = 0
+    bytes: int = 0
     embeddings: int = 0
+    chunks: int = 0
 
 
 class RunWarning(Answered):

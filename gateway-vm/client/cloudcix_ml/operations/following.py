@@ -37,6 +37,7 @@ BROKEN_STREAMS: Final = 3
 # in a row: then it is asked for, since something on the way does not let streams through
 BUSY_SECONDS: Final = 10.0
 LAST_LOOK_SECONDS: Final = 5.0
+NO_MORE: Final = 204
 EVENT_STREAM: Final = "text/event-stream"
 
 
@@ -157,7 +158,8 @@ class _Follower(Generic[T]):
             if opened.answer.headers.get("content-type", "").startswith(EVENT_STREAM):
                 return opened.handle
             yield Close(opened.handle)
-            self._broken = BROKEN_STREAMS
+            # 204: all of its events were seen; otherwise it is no stream, and will be none
+            self._broken = self._broken + 1 if opened.answer.status == NO_MORE else BROKEN_STREAMS
             return None
         error = error_of(opened.answer, self._session.key)
         match error:

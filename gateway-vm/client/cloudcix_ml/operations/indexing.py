@@ -32,7 +32,7 @@ def index(
     render
         Of a page: whether a browser runs its scripts first; `auto` does where there is no text without.
     force
-        Of a page: fetch and index it whatever is known of it.
+        Index it whatever is known of it.
     timeout_seconds
         How long to wait; for ever unless given.
 
@@ -61,6 +61,7 @@ def index(
             corpus_name=corpus_name,
             metadata=metadata,
             chunking=chunking,
+            force=force,
             idempotency_key=idempotency_key,
         )
     job = yield from jobs.wait(session, accepted.job_id, timeout_seconds=timeout_seconds)

@@ -17,6 +17,7 @@ from cloudcix_ml.models.jobs import (
     JobStatus,
     Render,
 )
+from cloudcix_ml.models.stats import Stats
 from cloudcix_ml.operations.following import Subject, followed, waited
 from cloudcix_ml.operations.requests import ORCHESTRATOR, create, get, listed, path_of, post
 
@@ -99,6 +100,11 @@ def list_all(
         url_prefix=url_prefix,
         error_code=error_code,
     )
+
+
+def stats(session: Session, *, hours: int | None = None) -> Operation[Stats]:
+    """Return what was done in the last hours, what failed, and what waits for what."""
+    return (yield from call(session, get(f"{ORCHESTRATOR}/stats", hours=hours), Stats))
 
 
 def cancel(session: Session, job_id: str) -> Operation[JobAccepted]:

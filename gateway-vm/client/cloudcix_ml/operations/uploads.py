@@ -39,6 +39,7 @@ def upload(
     content_type: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     chunking: ChunkingOptions | None = None,
+    force: bool | None = None,
     idempotency_key: str | None = None,
 ) -> Operation[JobAccepted]:
     """Have a file indexed, and return its job at once.
@@ -53,6 +54,8 @@ def upload(
         What the document is known by; `upload:<name>` unless given. The same again replaces it.
     content_type
         What kind of file it is; by its name unless given.
+    force
+        Cut and embed it also where the same text is there already.
     """
     called, content = _read(file, name)
     fields = {
@@ -60,6 +63,7 @@ def upload(
         "url": url,
         "metadata": None if metadata is None else json.dumps(dict(metadata)),
         "chunking": None if chunking is None else chunking.sent().decode(),
+        "force": "true" if force else None,
     }
     kind, body = _multipart(
         {name: value for name, value in fields.items() if value is not None},

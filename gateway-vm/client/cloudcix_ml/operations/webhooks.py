@@ -10,6 +10,7 @@ from cloudcix_ml.models.webhooks import (
     Delivery,
     DeliveryAccepted,
     DeliveryPage,
+    DeliveryStatus,
     ReplayAccepted,
     ReplayRequest,
     Webhook,
@@ -78,9 +79,11 @@ def test(session: Session, webhook_id: str) -> Operation[DeliveryAccepted]:
     return (yield from call(session, post(path_of(WEBHOOKS, webhook_id, "test"), repeatable=False), DeliveryAccepted))
 
 
-def deliveries(session: Session, webhook_id: str, *, page_size: int | None = None) -> Stream[Delivery]:
+def deliveries(
+    session: Session, webhook_id: str, *, status: DeliveryStatus | str | None = None, page_size: int | None = None
+) -> Stream[Delivery]:
     """Go through what a webhook was told, newest first, with the receiver's answers."""
-    return listed(session, path_of(WEBHOOKS, webhook_id, "deliveries"), DeliveryPage, page_size)
+    return listed(session, path_of(WEBHOOKS, webhook_id, "deliveries"), DeliveryPage, page_size, status=status)
 
 
 def replay(

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from app.api.schemas import BatchId, JobId, LastEventId
+from app.api.schemas import BatchId, CrawlId, JobId, LastEventId, RunNumber
 from app.api.streaming import EventStream, seen_of
 from app.core.notices.followers import Followers
 from app.core.notices.streams import Stream
@@ -12,6 +12,7 @@ from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import users_and
 from ml_shared.contracts.batches import BatchView
+from ml_shared.contracts.crawls import RunView
 from ml_shared.contracts.events import JobEvent
 from ml_shared.http.routing import GuardedRoute
 from ml_shared.ratelimit.enforcer import enforcer
@@ -64,6 +65,27 @@ async def follow_batch(
     followers: Followers = request.app.state.followers
     stream = await followers.batch(ctx.owner, batch_id, seen_of(last_event_id))
     emit(AuditEvent.BATCH_FOLLOWED, ctx, batch_id=batch_id)
+    return _answer(stream)
+
+
+@router.get(
+    "/crawls/{crawl_id}/runs/{run}/events",
+    response_class=Response,
+    summary="A run's counts, as they change",
+    description=f"{LASTING} Each event is a whole snapshot, at most one a second; the last one's type is `ended`.",
+    responses=_answers(RunView),
+)
+async def follow_run(
+    crawl_id: CrawlId,
+    run: RunNumber,
+    request: Request,
+    last_event_id: LastEventId = None,
+    ctx: CallerContext = Depends(users_and()),
+) -> Response:
+    await enforcer.check(ctx)
+    followers: Followers = request.app.state.followers
+    stream = await followers.run(ctx.owner, crawl_id, run, seen_of(last_event_id))
+    emit(AuditEvent.RUN_FOLLOWED, ctx, crawl_id=crawl_id, run=run)
     return _answer(stream)
 
 

@@ -64,6 +64,7 @@ async def submit(
     traceparent: str | None,
     idempotency_key: str | None,
     max_crawls: int,
+    max_open_runs: int,
 ) -> tuple[RunAccepted, bool]:
     """Take in a crawl, and begin its first run.
 
@@ -99,7 +100,13 @@ async def submit(
             *(Definition.of(request).model_dump(mode="json"), request.urls, _stored(request.schedule), due),
         )
         await begin(
-            connection, owner, crawl, trigger=RunTrigger.SUBMITTED, force=request.force, traceparent=traceparent
+            connection,
+            owner,
+            crawl,
+            trigger=RunTrigger.SUBMITTED,
+            max_open_runs=max_open_runs,
+            force=request.force,
+            traceparent=traceparent,
         )
     return accepted, True
 
@@ -112,6 +119,7 @@ async def run_now(
     *,
     traceparent: str | None,
     idempotency_key: str | None,
+    max_open_runs: int,
 ) -> tuple[RunAccepted, bool]:
     """Begin a run of a crawl now; the answer, and whether it is new.
 
@@ -133,7 +141,13 @@ async def run_now(
             if earlier is not None:
                 return earlier, False
         await begin(
-            connection, owner, crawl, trigger=RunTrigger.REQUESTED, force=request.force, traceparent=traceparent
+            connection,
+            owner,
+            crawl,
+            trigger=RunTrigger.REQUESTED,
+            max_open_runs=max_open_runs,
+            force=request.force,
+            traceparent=traceparent,
         )
     return accepted, True
 

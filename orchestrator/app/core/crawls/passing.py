@@ -64,6 +64,7 @@ UPDATE runs SET state = $3, ended_at = CASE WHEN state = 'running' THEN now() EL
 WHERE crawl_id = $1 AND run = $2
 """
 _OVERTAKE: Final = "UPDATE runs SET held = NULL WHERE crawl_id = $1 AND run < $2 AND held IS NOT NULL"
+_MOVED: Final = "UPDATE runs SET moved = moved + 1 WHERE crawl_id = $1 AND run = $2"
 _REMOVED: Final = "UPDATE runs SET removing = false WHERE crawl_id = $1 AND run = $2"
 
 
@@ -124,7 +125,10 @@ class Passes:
             if run is None:
                 return False
             crawl = await connection.fetchrow(_CRAWL, run["owner"], crawl_id)
-            return await _Pass(connection, run, crawl, self, passed).make()
+            one = _Pass(connection, run, crawl, self, passed)
+            more = await one.make()
+            await one.count()
+            return more
 
     @property
     def window(self) -> Window:
@@ -148,6 +152,7 @@ class _Pass:
         self._passed = passed
         self._key = (run["crawl_id"], run["run"])
         self._definition: Definition = stored(run)
+        self._moved = False
 
     async def make(self) -> bool:
         await self._settle()
@@ -162,6 +167,7 @@ class _Pass:
             window = self._passes.window
             filled = await fill(self._connection, self._run, self._crawl, self._definition, window)
             self._passed.jobs += filled.jobs
+            self._moved = self._moved or bool(filled.jobs or filled.others)
         if filled.stale and self._run["stopped"] is None:
             await self._connection.execute(_STOP, *self._key, "nothing_new")
         if not (filled.exhausted or filled.stale):
@@ -174,9 +180,15 @@ class _Pass:
             return True
         return await self._end()
 
+    async def count(self) -> None:
+        """Number the pass, if it moved anything: who follows the run is told of it."""
+        if self._moved:
+            await self._connection.execute(_MOVED, *self._key)
+
     async def _settle(self) -> None:
         run, definition = self._run, self._definition
         pages = await settle(self._connection, run["owner"], *self._key, dry_run=definition.dry_run)
+        self._moved = self._moved or bool(pages)
         self._passed.outcomes.update(page["outcome"] for page in pages)
         # what they led to may be there still
         unread = [page for page in pages if page["outcome"] == PageOutcome.FAILED and page["reason"] != "gone"]
@@ -189,6 +201,7 @@ class _Pass:
     async def _leave_out(self, reason: SkipReason) -> int:
         left: int = await self._connection.fetchval(_LEAVE_OUT, *self._key, reason, SKIPPED_KEPT, LEFT_OUT_AT_ONCE)
         self._passed.outcomes[PageOutcome.SKIPPED] += left
+        self._moved = self._moved or bool(left)
         return left
 
     async def _open(self) -> int:
@@ -236,6 +249,7 @@ class _Pass:
             self._connection, self._run, self._crawl["corpus_name"], self._passes.remove_documents, room=room
         )
         self._passed.removals += taken
+        self._moved = self._moved or bool(taken)
         if taken or under_way:
             return False
         if self._run["state"] != RunState.RUNNING:
@@ -251,6 +265,7 @@ class _Pass:
         await self._connection.execute(_END, *self._key, state, HELD if held else None, held, False)
         if state not in (RunState.CANCELLED, RunState.FAILED) and not self._definition.dry_run:
             await self._connection.execute(_OVERTAKE, *self._key)
+        self._moved = True
         self._passed.ended[state] += 1
         self._passed.held += bool(held)
         said = self._said(state=state, held=HELD if held else None)

@@ -1,5 +1,6 @@
 """Runs: begun, shown to their owner, cancelled, confirmed."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -25,8 +26,6 @@ from ml_shared.contracts.cursors import Cursors
 from ml_shared.contracts.values import Count
 from ml_shared.errors import InvalidError
 
-OPEN_RUNS_MOST: Final = 5
-# of an owner
 RETRY_AFTER_SECONDS: Final = 60.0
 RECENT_SECONDS: Final = 300.0
 # what ended in the last minutes says how fast it goes
@@ -78,7 +77,14 @@ WHERE owner = $1 AND crawl_id = $2 AND run = $3 AND held IS NOT NULL RETURNING r
 
 
 async def begin(
-    connection: Any, owner: str, crawl: Any, *, trigger: RunTrigger, force: bool = False, traceparent: str | None = None
+    connection: Any,
+    owner: str,
+    crawl: Any,
+    *,
+    trigger: RunTrigger,
+    max_open_runs: int,
+    force: bool = False,
+    traceparent: str | None = None,
 ) -> int:
     """Begin a run of a crawl whose row the caller has locked; return its number.
 
@@ -93,9 +99,9 @@ async def begin(
     running = await connection.fetchval(_RUNNING, crawl["id"])
     if running is not None:
         raise RunInProgressError(f"run {running} has not ended; POST …/runs/{running}/cancel cancels it")
-    if await connection.fetchval(_OPEN_RUNS, owner) >= OPEN_RUNS_MOST:
+    if await connection.fetchval(_OPEN_RUNS, owner) >= max_open_runs:
         raise TooManyOpenRunsError(
-            f"you may have {OPEN_RUNS_MOST} runs under way; begin this one when another has ended",
+            f"you may have {max_open_runs} runs under way; begin this one when another has ended",
             retry_after_seconds=RETRY_AFTER_SECONDS,
         )
     definition = stored(crawl)
@@ -140,6 +146,18 @@ async def find(pool: asyncpg.Pool, owner: str, crawl_id: UUID, run: int) -> RunV
     if row is None:
         raise RunNotFoundError
     return (await _views(pool, crawl_id, [row]))[0]
+
+
+async def snapshots(
+    pool: asyncpg.Pool, owners: Sequence[str], crawl_ids: Sequence[UUID], numbers: Sequence[int]
+) -> list[tuple[str, RunView, int]]:
+    """Return runs as they stand, each with its owner and the number of its last move."""
+    rows = await pool.fetch(
+        f"""{_COUNTED} JOIN unnest($1::text[], $2::uuid[], $3::integer[]) AS asked(owner, crawl_id, run)
+            ON asked.owner = runs.owner AND asked.crawl_id = runs.crawl_id AND asked.run = runs.run""",
+        *(owners, crawl_ids, numbers),
+    )
+    return [(row["owner"], (await _views(pool, row["crawl_id"], [row]))[0], row["moved"]) for row in rows]
 
 
 async def find_page(pool: asyncpg.Pool, owner: str, crawl_id: UUID, *, limit: int, cursor: str | None) -> RunPage:

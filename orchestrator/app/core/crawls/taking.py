@@ -6,12 +6,10 @@ for the links' sake its run's rows of these URLs, for as long as two statements 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
-import orjson
 from pydantic import ValidationError
 
 from app.core.crawls.addresses import HASH_BYTES, hash_of, page_url
@@ -19,15 +17,15 @@ from app.core.crawls.definition import Definition, stored
 from app.core.crawls.frontier import LINKS_MOST, SITEMAPS_DEEP, Link, Met, RunScope, all_met, meet, to_read
 from app.core.crawls.settling import Warned, warn
 from ml_shared.contracts.crawls import CrawlSource, SkipReason
+from ml_shared.contracts.links import LISTED_MAX, LinkList
 from ml_shared.contracts.scraping import ScrapeResult
 from ml_shared.web.urls import InvalidUrlError
 
-LISTED_MOST: Final = 50_000
-# URLs of one sitemap, as its protocol has it
 SITEMAPS_MOST: Final = 1_000
 # of a run
 LISTED_AT_ONCE: Final = 5_000
-DAY_CHARACTERS: Final = len("2026-01-31")
+WARNING_MOST: Final = 300
+# characters of one
 
 _OF_JOB: Final = """
 SELECT jobs.crawl_id, jobs.run, jobs.kind, jobs.url AS job_url, page.url_hash, page.depth, page.url, runs.definition,
@@ -111,7 +109,7 @@ async def read_page(
     found = CrawledPage(row["crawl_id"], row["run"], row["url_hash"], row["depth"], definition, row["page_kind"])
     try:
         if found.kind == "links":
-            return await _listed(found, scope, orjson.loads(body or b"{}"))
+            return await _listed(found, scope, LinkList.model_validate_json(body or b""))
         if not_modified:
             links = await remembered(pool, found.crawl_id, found.url_hash)
             met = await all_met(scope, links, depth=found.depth + 1) if definition.follow_links else []
@@ -119,7 +117,7 @@ async def read_page(
         if body is None:
             return _with(found, index=not definition.dry_run)
         return await _page(found, scope, row["url"], ScrapeResult.model_validate_json(body))
-    except (ValidationError, orjson.JSONDecodeError):
+    except ValidationError:
         # the next stage finds it spoilt, and says so
         return _with(found, index=found.kind == "page" and not definition.dry_run)
 
@@ -146,9 +144,10 @@ async def _page(found: CrawledPage, scope: RunScope, url: str, page: ScrapeResul
         reason = scope.scope.refusal(url)  # where a run begins is read for its links, whatever is asked for
         elsewhere = None if reason is not None else elsewhere
     if definition.follow_links and detail is None:
-        given = [Link(link, nofollow=page.nofollow) for link in page.links[:LINKS_MOST]]
+        refused = set(page.nofollow_links)
+        given = [Link(link, nofollow=page.nofollow or link in refused) for link in page.links[:LINKS_MOST]]
         links = await all_met(scope, given, depth=found.depth + 1)
-    beyond = max(len(page.links) - LINKS_MOST, 0) if definition.follow_links else 0
+    beyond = max(len(page.links) - LINKS_MOST, 0) + page.links_left_out if definition.follow_links else 0
     return _with(
         found,
         index=not definition.dry_run,
@@ -169,43 +168,18 @@ def _form(url: str | None, definition: Definition) -> str | None:
         return None
 
 
-async def _listed(found: CrawledPage, scope: RunScope, listed: dict[str, Any]) -> CrawledPage:
+async def _listed(found: CrawledPage, scope: RunScope, listed: LinkList) -> CrawledPage:
     """Return what a sitemap, a feed or a robots.txt leads to."""
-    links = [Link(link["url"], link.get("lastmod")) for link in listed.get("links", [])[:LISTED_MOST]]
-    pages = await all_met(scope, _timed(links), depth=0)
-    further = [to_read(url) for url in listed.get("sitemaps", [])[:SITEMAPS_MOST]]
+    pages = await all_met(scope, [Link(link.url, link.lastmod) for link in listed.links[:LISTED_MAX]], depth=0)
+    further = [met for met in map(to_read, listed.sitemaps[:SITEMAPS_MOST]) if met is not None]
     deep = found.depth >= SITEMAPS_DEEP
-    warnings = [
-        Warned("sitemap_incomplete", str(text)[:300], listed.get("url"), found.url_hash)
-        for text in listed.get("warnings", [])[:1]
-    ]
-    if listed.get("truncated"):
-        warnings.append(
-            Warned("sitemap_truncated", "it has more than is read of one", listed.get("url"), found.url_hash)
-        )
+    told = [("sitemap_incomplete", text[:WARNING_MOST]) for text in listed.warnings[:1]]
+    if listed.truncated:
+        told.append(("sitemap_truncated", "it names more than is read of one list"))
     if deep and further:
-        warnings.append(
-            Warned("sitemap_too_deep", f"more than {SITEMAPS_DEEP} indexes deep", listed.get("url"), found.url_hash)
-        )
-    sitemaps = () if deep else tuple(one for one in further if one is not None)
-    return _with(found, links=(*pages, *sitemaps), warnings=tuple(warnings))
-
-
-def _timed(links: list[Link]) -> list[Link]:
-    return [Link(link.url, _time_of(link.lastmod)) for link in links]
-
-
-def _time_of(lastmod: Any) -> datetime | None:
-    """Return when a page changed last, as a sitemap says it: of a day its end, since it may have been then."""
-    try:
-        told = datetime.fromisoformat(lastmod) if isinstance(lastmod, str) else lastmod
-    except ValueError:
-        return None
-    if not isinstance(told, datetime):
-        return None
-    if isinstance(lastmod, str) and len(lastmod) <= DAY_CHARACTERS:
-        told += timedelta(days=1)
-    return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
+        told.append(("sitemap_too_deep", f"lists of lists are read {SITEMAPS_DEEP} deep"))
+    warnings = tuple(Warned(code, message, listed.url, found.url_hash) for code, message in told)
+    return _with(found, links=(*pages, *([] if deep else further)), warnings=warnings)
 
 
 async def remembered(connection: Any, crawl_id: UUID, url_hash: bytes) -> list[Link]:

@@ -61,7 +61,7 @@ _OF_RUN: Final = tuple(
 )
 
 
-async def begin_due(pool: asyncpg.Pool) -> tuple[int, int]:
+async def begin_due(pool: asyncpg.Pool, *, max_open_runs: int) -> tuple[int, int]:
     """Begin the runs that are due; return how many were begun, and how many missed because they could not be."""
     begun = missed = 0
     for due in await pool.fetch(_DUE, DUE_AT_ONCE):
@@ -69,18 +69,18 @@ async def begin_due(pool: asyncpg.Pool) -> tuple[int, int]:
             crawl = await connection.fetchrow(_LOCK, due["owner"], due["id"])
             if crawl is None:
                 continue
-            reason = await _begin(connection, crawl)
+            reason = await _begin(connection, crawl, max_open_runs)
             begun += reason is None
             missed += reason is not None
             await connection.execute(_NEXT, crawl["owner"], crawl["id"], _next(crawl))
     return begun, missed
 
 
-async def _begin(connection: Any, crawl: Any) -> str | None:
+async def _begin(connection: Any, crawl: Any, max_open_runs: int) -> str | None:
     """Begin a run; return why it could not be."""
     try:
         async with connection.transaction():
-            await begin(connection, crawl["owner"], crawl, trigger=RunTrigger.SCHEDULED)
+            await begin(connection, crawl["owner"], crawl, trigger=RunTrigger.SCHEDULED, max_open_runs=max_open_runs)
         return None
     except RunInProgressError:
         reason = STILL_RUNNING

@@ -17,6 +17,15 @@ OLDEST = Reading(
 )
 OWNERS = Reading("ml_jobs_owners_waiting", "Owners who have jobs that are not handed out.")
 LARGEST = Reading("ml_jobs_largest_owner_ratio", "The share of the jobs in flight that one owner has, at most; 0 to 1.")
+RUNS = Reading("ml_crawl_runs_open", "Runs of crawls that are under way.")
+FRONTIER = Reading("ml_crawl_frontier_pages", "Pages that runs under way have met and not asked for yet.")
+HELD = Reading(
+    "ml_crawl_runs_held_open", "Runs that would remove more than a third of their documents, and wait for somebody."
+)
+LATE = Reading(
+    "ml_crawl_schedule_late_seconds",
+    "How long ago the run was due that is due for longest and has not begun; 0 without one.",
+)
 PAUSED = Reading(
     "ml_dispatch_stage_paused", "Whether a stage gets no work because it could not be used: 0 or 1.", ("stage",)
 )
@@ -46,12 +55,22 @@ SELECT (SELECT count(DISTINCT owner) FROM jobs WHERE placement <> 'ended' AND pl
            AS largest
 """
 
+_CRAWLS = """
+SELECT (SELECT count(*) FROM runs WHERE state = 'running')::float8 AS runs,
+    (SELECT count(*) FROM run_pages JOIN runs USING (crawl_id, run)
+     WHERE runs.state = 'running' AND run_pages.state = 'waiting')::float8 AS frontier,
+    (SELECT count(*) FROM runs WHERE held IS NOT NULL)::float8 AS held,
+    coalesce((SELECT extract(epoch FROM now() - min(next_run_at)) FROM crawls
+              WHERE next_run_at <= now() AND NOT paused AND deleting IS NULL), 0)::float8 AS late
+"""
+
 
 async def read_gauges(pool: asyncpg.Pool) -> Values:
     """Return how all jobs stand, for a scrape."""
     async with pool.acquire() as connection:
         jobs = await connection.fetch(_JOBS)
         owners = await connection.fetchrow(_OWNERS)
+        crawls = await connection.fetchrow(_CRAWLS)
         stages = await connection.fetch("SELECT stage, coalesce(paused_until > now(), false) AS paused FROM stages")
     queued = [row["oldest_seconds"] for row in jobs if row["status"] == JobStatus.QUEUED]
     return {
@@ -60,6 +79,10 @@ async def read_gauges(pool: asyncpg.Pool) -> Values:
         OLDEST: {(): max(queued, default=0.0)},
         OWNERS: {(): float(owners["waiting"])},
         LARGEST: {(): owners["largest"]},
+        RUNS: {(): crawls["runs"]},
+        FRONTIER: {(): crawls["frontier"]},
+        HELD: {(): crawls["held"]},
+        LATE: {(): crawls["late"]},
         PAUSED: {(row["stage"],): float(row["paused"]) for row in stages},
     }
 

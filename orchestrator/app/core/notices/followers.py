@@ -8,7 +8,8 @@ from uuid import UUID
 import asyncpg
 
 from app.config import Settings
-from app.core.errors import BatchNotFoundError, JobNotFoundError
+from app.core.errors import BatchNotFoundError, CrawlNotFoundError, JobNotFoundError
+from app.core.notices.run_source import RunId, RunSource
 from app.core.notices.sources import BatchSource, JobSource
 from app.core.notices.streams import Room, Stream, Streams, Subject
 from ml_shared.contracts.values import uuid_of
@@ -17,10 +18,11 @@ from ml_shared.contracts.values import uuid_of
 class Followers:
     """The streams of every kind of subject: another kind is another line of `open_followers`, and a method here."""
 
-    def __init__(self, jobs: Streams, batches: Streams) -> None:
+    def __init__(self, jobs: Streams, batches: Streams, runs: Streams) -> None:
         self._jobs = jobs
         self._batches = batches
-        self._kinds = (jobs, batches)
+        self._runs = runs
+        self._kinds = (jobs, batches, runs)
 
     async def job(self, owner: str, job_id: str, seen: int) -> Stream | None:
         """Open a stream of a job's events after a number; `None` if there will be none.
@@ -51,6 +53,21 @@ class Followers:
         if found is None:
             raise BatchNotFoundError
         return await _opened(self._batches, Subject(owner, found), seen)
+
+    async def run(self, owner: str, crawl_id: str, run: int, seen: int) -> Stream | None:
+        """Open a stream of a run's counts after a number; `None` if there will be none.
+
+        Raises
+        ------
+        CrawlNotFoundError, RunNotFoundError
+            If there is no such run, or it is another owner's.
+        TooManyStreamsError
+            If there is no room for another.
+        """
+        found = uuid_of(crawl_id)
+        if found is None:
+            raise CrawlNotFoundError
+        return await _opened(self._runs, Subject(owner, RunId(found, run)), seen)
 
     def stop(self) -> None:
         """End every stream: the process stops."""
@@ -87,8 +104,8 @@ async def open_followers(pool: asyncpg.Pool, settings: Settings) -> AsyncIterato
     """Open what this process follows jobs and batches with: it holds a connection only while it looks."""
     room = Room(most=settings.MAX_EVENT_STREAMS, share=settings.MAX_EVENT_STREAMS_PER_OWNER)
     async with AsyncExitStack() as stack:
-        jobs, batches = [
+        jobs, batches, runs = [
             await stack.enter_async_context(Streams(source, room).opened())
-            for source in (JobSource(pool), BatchSource(pool))
+            for source in (JobSource(pool), BatchSource(pool), RunSource(pool))
         ]
-        yield Followers(jobs, batches)
+        yield Followers(jobs, batches, runs)
