@@ -85,7 +85,9 @@ class Console:
 
     def watch(self, page: Page) -> None:
         page.on("request", lambda request: self._note_host(request.url))
-        page.on("console", lambda message: self._note(message.type, f"{message.text} {message.location.get('url', '')}"))
+        page.on(
+            "console", lambda message: self._note(message.type, f"{message.text} {message.location.get('url', '')}")
+        )
         page.on("pageerror", lambda error: self._note("error", str(error)))
 
     def _note_host(self, url: str) -> None:

@@ -106,6 +106,26 @@ def test_an_endpoint_is_added_tried_and_its_deliveries_are_read_and_replayed(con
     expect(page.get_by_role("heading", name="Webhooks")).to_be_visible()
 
 
+def test_a_site_is_crawled_from_here_and_every_page_has_its_outcome(console: Console, stage: Stage) -> None:
+    links = "".join(f"<a href='/orchard/{name}'>{name}</a> " for name in ("apples", "pears", "not-there"))
+    for name in ("apples", "pears"):
+        stage.web.add(f"/orchard/{name}", name, host=12)
+    page_of_links = stage.web.add("/orchard/", "orchards", host=12)
+    stage.web.pages["/orchard/"] = stage.web.pages["/orchard/"].replace("<main>", f"<main><p>{links}</p>")
+    page = console.go("/crawls")
+    page.get_by_role("button", name="Index a site").first.click()
+    page.get_by_label("The site's address").fill(page_of_links)
+    page.get_by_label("Corpus").fill("orchard")
+    page.get_by_role("button", name="Index", exact=True).click()
+    expect(page.get_by_role("heading", name="Run 1")).to_be_visible()
+    expect(page.locator("main p .status").first).to_have_text(re.compile("completed"), timeout=90_000)
+    page.reload()
+    for path, outcome in (("/orchard/apples", "new"), ("/orchard/pears", "new"), ("/orchard/not-there", "failed")):
+        expect(page.locator("data-table tr", has_text=path).locator(".status")).to_have_text(outcome)
+    page.get_by_role("link", name="Crawl", exact=True).click()
+    expect(page.get_by_role("img", name=re.compile("3 new"))).to_be_visible()
+
+
 CRAWL = "0f0e0d0c-0b0a-4000-8000-000000000001"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
