@@ -204,7 +204,7 @@ def shown_in_pictures(stage: Stage, paths: list[str]) -> dict[str, str]:
     return {
         "overview": "/?hours=1",
         "job": f"/jobs/{jobs[0]['job_id']}",
-        "document": f"/corpora/demo/{longest['document_id']}",
+        "document": f"/corpora/demo/{longest['document_id']}?chunk=1",
         "search": "/search?corpus=demo&mode=all&q=How+long+is+a+revoked+API+key+still+accepted",
         "dark": "/search?corpus=demo&q=How+long+is+a+revoked+API+key+still+accepted",
     }
