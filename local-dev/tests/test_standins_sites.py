@@ -94,7 +94,7 @@ class Crawler:
         if answer.is_redirect:
             return "failed", "too_many_redirects"
         if answer.status_code != 200:
-            return "failed", "http_status"
+            return "failed", "gone" if answer.status_code in (404, 410) else "http_status"
         if not answer.headers["content-type"].startswith("text/html"):
             return "skipped", "unsupported"
         tree = html.fromstring(answer.content.decode(answer.headers["content-type"].partition("charset=")[2]))
@@ -153,7 +153,7 @@ def _lost(told: dict[str, tuple[str, str | None]]) -> None:
 
 
 def _invented(told: dict[str, tuple[str, str | None]]) -> None:
-    told["http://site.example/based/page"] = ("failed", "http_status")
+    told["http://site.example/based/page"] = ("failed", "gone")
 
 
 def _forgiven(told: dict[str, tuple[str, str | None]]) -> None:
@@ -197,7 +197,7 @@ def test_every_outcome_and_reason_stands_in_the_statement() -> None:
         (one.outcome, one.reason)
         for one in expect(Graph(Options(shape=Shape.CHAIN, pages=20)), CrawlPlan("page")).verdicts.values()
     }
-    assert {reason for outcome, reason in reasons if outcome is Outcome.FAILED} == {"http_status", "too_many_redirects"}
+    assert {reason for outcome, reason in reasons if outcome is Outcome.FAILED} == {"gone", "too_many_redirects"}
     assert {reason for outcome, reason in reasons if outcome is Outcome.SKIPPED} == {
         "out_of_scope", "robots_disallowed", "nofollow", "noindex", "too_deep", "canonical_elsewhere", "unsupported",
     }  # fmt: skip

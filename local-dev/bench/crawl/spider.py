@@ -15,7 +15,7 @@ import scrapy
 from scrapy.crawler import CrawlerProcess
 
 
-class SiteSpider(scrapy.Spider):
+class SiteSpider(scrapy.Spider):  # type: ignore[misc]  # it has no types
     """Reads whole sites; what it finds is counted, and with `extract` its text is taken as well."""
 
     name = "sites"

@@ -74,9 +74,12 @@ async def read_links(payload: LinksRequest, request: Request, ctx: CallerContext
     visit = Visit(payload.url, payload.job_id, RequestMode.SYNC, caller=ctx.owner, validators=validators)
     with direct_work(Stage.SCRAPING, payload.job_id):
         async with request.app.state.seats.taken(ctx.owner):
-            # as many at once as of pages, so they may be no longer
-            work = execute_links(request.app.state.scraper, visit, max_bytes=settings.MAX_PAGE_BYTES)
-            result = await within_deadline(work, settings.SYNC_TIMEOUT_SECONDS, LINKS_ALTERNATIVE)
+            result = await within_deadline(
+                # as many at once as of pages, so they may be no longer
+                execute_links(request.app.state.scraper, visit, max_bytes=settings.MAX_PAGE_BYTES),
+                settings.SYNC_TIMEOUT_SECONDS,
+                LINKS_ALTERNATIVE,
+            )
     emit(
         AuditEvent.LINKS_SYNC_COMPLETE,
         ctx,
@@ -103,8 +106,11 @@ async def map_site(payload: MapRequest, request: Request, ctx: CallerContext = D
     admit(payload, ctx, echo_job_id=True)
     with direct_work(Stage.SCRAPING, payload.job_id):
         async with request.app.state.seats.taken(ctx.owner):
-            work = execute_map(request.app.state.scraper, payload, caller=ctx.owner, max_bytes=settings.MAX_PAGE_BYTES)
-            result = await within_deadline(work, settings.SYNC_TIMEOUT_SECONDS, MAP_ALTERNATIVE)
+            result = await within_deadline(
+                execute_map(request.app.state.scraper, payload, caller=ctx.owner, max_bytes=settings.MAX_PAGE_BYTES),
+                settings.SYNC_TIMEOUT_SECONDS,
+                MAP_ALTERNATIVE,
+            )
     emit(
         AuditEvent.MAP_SYNC_COMPLETE,
         ctx,
