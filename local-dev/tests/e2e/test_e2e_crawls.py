@@ -119,5 +119,8 @@ def test_a_made_up_site_comes_to_what_it_says_a_right_crawl_of_it_does(stage: St
         run = ended(caller, crawl_id, 2, seconds)
         told = found(caller, crawl_id, 2)
         assert {url for url, (outcome, _) in told.items() if outcome == "changed"} <= changed, told
-        assert (run["outcomes"]["new"], run["outcomes"]["removed"]) == (0, 0), run
+        new = {url for url, (outcome, _) in told.items() if outcome == "new"}
+        # of what has no end, other pages may be read this time
+        assert {url for url in new if not site.graph.is_endless(url.removeprefix(site.origin))} == set(), run
+        assert run["outcomes"]["removed"] == 0, run
         assert run["saved"]["bodies"] + run["saved"]["requests"] > 0, run
