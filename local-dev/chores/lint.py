@@ -26,7 +26,7 @@ TYPED = {
         "attack",
         *(f"bench/{name}.py" for name in ("__main__", "client", "counts", "endpoint", "figures")),
         *(f"bench/{name}.py" for name in ("phases", "plain", "processes", "services", "sites", "table")),
-        *(f"bench/crawl/{name}.py" for name in ("__main__", "sides")),  # Scrapy's side is run where Scrapy is
+        "bench/crawl",
         "bench/extraction",
         "bench/gpu",
         "bench/orchestrator",

@@ -50,8 +50,12 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+def _shown(path: Path) -> str:
+    return os.path.relpath(path, os.environ.get("PWD", Path.cwd()))
+
+
 def _how_to_go_on(target: Target, corpus_name: str, report: DemoReport) -> None:
-    key_file = os.path.relpath(target.key_file, os.environ.get("PWD", Path.cwd()))
+    key_file = _shown(target.key_file)
     key = f'-H "X-API-Key: $(cat {key_file})"'
     content = "-H 'Content-Type: application/json'"
     query = report.answers[0].question.query if report.answers else "What is this about?"
@@ -120,6 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     failed = [check.name for check in report.checks if not check.ok]
     _say("")
     _say("Everything holds." if report.ok else f"FAILED: {'; '.join(failed) or 'nothing could be checked'}")
+    _say(f"See it in the console: {target.gateway_url}/   (its key is in {_shown(target.key_file)})")
     return 0 if report.ok else 1
 
 

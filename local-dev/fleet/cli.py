@@ -35,6 +35,7 @@ def up(fleet: Fleet) -> int:
     started = fleet.start()
     _print(f"The fleet is up ({time.monotonic() - began:.1f} s)." if started else "The fleet is up already.")
     key = fleet.keys.file("user")
+    _print(f"  console   {fleet.gateway}/")
     _print(f"  gateway   {fleet.gateway}")
     _print(f"  your key  {_relative(key)}")
     _print(f"  logs      {_relative(fleet.layout.logs)}")

@@ -171,6 +171,8 @@ DECLARE
     v_met bigint := coalesce((SELECT count FROM run_tallies WHERE crawl_id = p_crawl AND run = p_run AND what = 'met'), 0);
     v_skipped bigint := coalesce(
         (SELECT count FROM run_tallies WHERE crawl_id = p_crawl AND run = p_run AND what = 'skipped'), 0);
+    v_followed bytea[] := ARRAY(
+        SELECT url_hash FROM unnest(p_hashes, p_reasons) AS given(url_hash, reason) WHERE reason IS NULL);
     v_tallied record;
 BEGIN
     WITH given AS MATERIALIZED (
@@ -198,17 +200,14 @@ BEGIN
     )
     SELECT array_agg(what ORDER BY what) AS names, array_agg(count ORDER BY what) AS counts INTO v_tallied
     FROM tallied WHERE count > 0;
+    -- by their keys, however little is known of the table: a join of both lists took seconds where it had no statistics yet
     UPDATE run_pages SET
-        state = 'waiting', outcome = NULL, reason = NULL, ended_at = NULL, depth = p_depth, found_on = p_found_on,
-        lastmod = coalesce(again.lastmod, run_pages.lastmod)
-    FROM (
-        SELECT run_pages.url_hash, given.lastmod FROM run_pages
-        JOIN unnest(p_hashes, p_reasons, p_lastmods) AS given(url_hash, reason, lastmod) ON given.url_hash = run_pages.url_hash
-        WHERE crawl_id = p_crawl AND run = p_run AND given.reason IS NULL AND (
-            (outcome = 'skipped' AND run_pages.reason IN ('too_deep', 'nofollow')) OR (state = 'waiting' AND depth > p_depth))
-        ORDER BY run_pages.url_hash FOR UPDATE OF run_pages SKIP LOCKED
-    ) again
-    WHERE run_pages.crawl_id = p_crawl AND run_pages.run = p_run AND run_pages.url_hash = again.url_hash;
+        state = 'waiting', outcome = NULL, reason = NULL, ended_at = NULL, depth = p_depth, found_on = p_found_on
+    WHERE crawl_id = p_crawl AND run = p_run AND url_hash = ANY(ARRAY(
+        SELECT url_hash FROM run_pages
+        WHERE crawl_id = p_crawl AND run = p_run AND url_hash = ANY(v_followed) AND (
+            (outcome = 'skipped' AND reason IN ('too_deep', 'nofollow')) OR (state = 'waiting' AND depth > p_depth))
+        ORDER BY url_hash FOR UPDATE SKIP LOCKED));
     INSERT INTO run_tallies AS t (crawl_id, run, what, count)
     SELECT p_crawl, p_run, what, count FROM unnest(v_tallied.names, v_tallied.counts) AS told(what, count) ORDER BY what
     ON CONFLICT (crawl_id, run, what) DO UPDATE SET count = t.count + excluded.count;

@@ -148,6 +148,13 @@ def test_calendars_and_filters_have_a_bound_and_pages_have_none(url: str, most: 
     assert shape_of(f"http://site.test{url}").most == most
 
 
+def test_what_a_query_asks_for_is_given_up_sooner_than_what_is_a_path() -> None:
+    by_query, by_path = shape_of("http://site.test/shop?colour=red"), shape_of("http://site.test/shop/red/1")
+    assert by_query.patience < by_path.patience
+    two = [shape_of(f"http://site.test/shop?{query}") for query in ("a=1&b=2", "c=3&d=4")]
+    assert (two[0].pattern, two[0].most) == (two[1].pattern, None)
+
+
 def test_filters_of_one_path_are_one_pattern_and_session_ids_are_no_difference() -> None:
     facets = [shape_of(f"http://site.test/shop?{query}") for query in ("a=1&b=2&c=3", "b=1&c=1&d=9&e=8")]
     assert facets[0] == facets[1]

@@ -132,6 +132,23 @@ async def test_a_site_without_an_end_is_left_when_it_says_nothing_new(core: Core
     assert run.outcomes.new == 2
 
 
+async def test_filters_in_all_combinations_that_show_the_same_are_left_soon(core: Core) -> None:
+    class Shop(Site):
+        def answer(self, url: str, kind: str) -> Page:
+            chosen = dict(pair.partition("=")[::2] for pair in url.partition("?")[2].split("&"))
+            others = [
+                "&".join(f"{key}={of}" for key, of in sorted({**chosen, name: str(len(url) + number)}.items()))
+                for number, name in enumerate(("brand", "color", "page", "size", "sort"))
+            ]
+            self[url] = Page("everything there is", [f"http://site.test/shop?{other}" for other in others])
+            return super().answer(url, kind)
+
+    driver = Driver(core, Shop())
+    crawl_id = await driver.submit("http://site.test/shop?color=red", max_pages=5_000)
+    run = await driver.run(crawl_id, 1)
+    assert (run.outcomes.new, run.pages < 130) == (1, True), run.pages
+
+
 async def test_a_calendar_is_left_after_some_of_its_months(core: Core) -> None:
     class Calendar(Site):
         def answer(self, url: str, kind: str) -> Page:

@@ -103,6 +103,21 @@ async def test_what_is_done_to_batches_and_jobs_is_a_span_of_its_own(
     assert found["batch.retry"] == {"operation": "write", "error.code": "not_retryable"}
 
 
+async def test_what_is_done_to_a_crawl_is_a_span_of_work_each(
+    api: httpx.AsyncClient, spans: InMemorySpanExporter
+) -> None:
+    headers = {"X-API-Key": ALICE}
+    body = {"url": "http://site.test/", "corpus_name": "docs"}
+    path = f"/crawls/{(await api.post('/crawls', json=body, headers=headers)).json()['crawl_id']}"
+    await api.post(f"{path}/runs/1/cancel", headers=headers)
+    assert (await api.post(f"{path}/runs", json={}, headers=headers)).status_code == 202
+    assert (await api.delete(path, headers=headers)).status_code == 202
+    found = {span.name: dict(span.attributes or {}) for span in spans.get_finished_spans()}
+    assert found["crawl.submit"] == {"corpus.name": "docs", "operation": "write"}
+    for name in ("run.cancel", "crawl.run", "crawl.delete"):
+        assert found[name] == {"operation": "write"}
+
+
 async def test_no_span_carries_a_key(api: httpx.AsyncClient, spans: InMemorySpanExporter) -> None:
     await api.post("/jobs", json={"url": "http://site.test/"}, headers={"X-API-Key": ALICE})
     assert ALICE not in "".join(span.to_json() for span in spans.get_finished_spans())
@@ -113,6 +128,7 @@ async def test_no_span_carries_a_key(api: httpx.AsyncClient, spans: InMemorySpan
     [
         ("run/orchestrator.dispatch", ["scraping"]),
         ("run/orchestrator.recover_jobs", []),
+        ("run/orchestrator.crawl", []),
         ("run/orchestrator.purge", []),
     ],
 )

@@ -148,3 +148,19 @@ async def test_a_sixth_run_at_once_and_one_crawl_too_many_are_refused(api: httpx
     refused = await ask(api, "POST", "/crawls", SITE)
     assert (refused.status_code, refused.json()["code"]) == (409, "too_many_crawls")
     assert len((await ask(api, "GET", "/crawls")).json()["items"]) == 5
+
+
+async def test_a_run_is_followed_until_it_has_ended_and_not_again(api: httpx.AsyncClient) -> None:
+    crawl_id = await begun(api)
+    path = f"/crawls/{crawl_id}/runs/1"
+    await ask(api, "POST", f"{path}/cancel")
+    stream = await ask(api, "GET", f"{path}/events")
+    assert stream.headers["Content-Type"].startswith("text/event-stream")
+    (last,) = [line for line in stream.text.splitlines() if line.startswith("data: ")]
+    assert "event: ended" in stream.text
+    assert '"state":"cancelled"' in last
+    number = next(line for line in stream.text.splitlines() if line.startswith("id: ")).removeprefix("id: ")
+    again = await ask(api, "GET", f"{path}/events", **{"Last-Event-ID": number})
+    assert again.status_code == 204
+    other = await ask(api, "GET", f"{path}/events", raw=BOB)
+    assert (other.status_code, other.json()["code"]) == (404, "crawl_not_found")

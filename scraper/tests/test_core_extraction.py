@@ -78,7 +78,7 @@ def test_links_are_absolute_once_each_and_bounded() -> None:
 def test_a_link_is_nofollow_if_the_page_has_it_no_other_way() -> None:
     links = (
         '<a href="/ad" rel="sponsored NoFollow">a</a><a href="/both" rel=nofollow>b</a><a href="/both#part">c</a>'
-        '<a href="/plain" rel="noopener">d</a><a href="https://docs.example/ad" rel=nofollow>e</a>'
+        '<a href="/plain" rel="noopener">d</a><a href="/plain" rel=nofollow>d</a><a href="https://docs.example/ad" rel=nofollow>e</a>'
     )
     found = html(f"<html><body><p>some text</p>{links}</body></html>")
     assert [link.rpartition("/")[2] for link in found.links] == ["ad", "both", "plain"]

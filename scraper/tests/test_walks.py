@@ -12,7 +12,8 @@ from ml_shared.testing.values_walk import ValuesWalk
 
 
 def test_every_error_keeps_the_promises_of_the_tree() -> None:
-    errors_walk.walk(service, made={HttpStatusError: lambda: HttpStatusError(503, retry_after_seconds=3)})
+    made = {HttpStatusError: lambda: HttpStatusError(503, retry_after_seconds=3)}
+    errors_walk.walk(service, made=made, outside={"CommandError"})
 
 
 def test_every_route_answers_what_is_wrong_with_a_problem(api: str) -> None:
@@ -35,7 +36,7 @@ def test_no_value_anywhere_is_a_fault_of_ours(api: str, site: Site) -> None:
         "submitted_at": "2026-01-01T00:00:00Z",
     }
     validators = {"if_none_match": '"abc"', "if_modified_since": "Mon, 06 May 2024 07:08:09 GMT"}
-    hand_out |= validators | {"purpose": "page", "render": "auto"}
+    hand_out |= validators | {"purpose": "page", "render": "auto", "content_ref": "c", "upload_type": "text/plain"}
     bodies = {
         "POST /scrape": {"url": site.url("/page"), "job_id": "mine", "render": "auto", **validators},
         "POST /links": {"url": site.url("/robots.txt"), "job_id": "mine", **validators},

@@ -92,6 +92,8 @@ async def test_over_stdio_an_agent_reads_and_can_change_nothing(gateway: FakeGat
         assert (state.status, state.ended) == ("queued", False)
         assert "waits for its turn" in state.detail
 
+        for name, arguments in WRONG[:4]:
+            assert len(await _refused(client, name, arguments)) > 10
         for name in CHANGING:
             assert (await _refused(client, name, {"url": PAGE, "corpus_name": "docs"})) != ""
     assert {one.method for one in gateway.received if not one.path.endswith("/search")} == {"GET"}
@@ -124,6 +126,9 @@ async def test_over_http_an_agent_that_may_indexes_a_page_and_strangers_are_refu
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert set(tools) == READING | CHANGING
         assert not any(tools[name].annotations.read_only_hint for name in CHANGING)
+        for name, arguments in WRONG:
+            assert len(await _refused(client, name, arguments)) > 10
+        assert gateway.received == []
         done = await client.call_tool("index_page", {"url": PAGE, "corpus_name": "docs"})
         state = JobState.model_validate(done.structured_content)
         assert (state.status, state.ended, state.url) == ("completed", True, PAGE)
@@ -218,4 +223,7 @@ async def _only_this_machine_by_its_own_name_is_answered(served: str) -> None:
         large = await outside.post(
             served, content=b" " * 300_000, headers=accepts | {"Content-Type": "application/json"}
         )
-    assert large.status_code == 413
+        garbage = await outside.post(
+            served, content=b"{nothing", headers=accepts | {"Content-Type": "application/json"}
+        )
+    assert (large.status_code, garbage.status_code) == (413, 400)

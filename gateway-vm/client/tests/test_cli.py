@@ -248,10 +248,14 @@ def test_every_command_takes_json_and_quiet() -> None:
     commands += [(name, one.name) for name, group in groups.items() for one in group.registered_commands]
     assert len(commands) >= 25
     for words in commands:
-        if words != ("completion",):
-            said = CliRunner().invoke(app, [*(str(word) for word in words), "--help"]).output
-            assert "--json" in said, words
-            assert "--quiet" in said, words
+        said = CliRunner().invoke(app, [*(str(word) for word in words), "--help"]).output
+        assert "--json" in said, words
+        assert "--quiet" in said, words
+
+
+def test_the_help_lists_every_exit_status() -> None:
+    said = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
+    assert all(f" {int(status)} " in said for status in Exit)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 AIMS: Final = {
-    "a pass at most jobs ÷ at fewest, worst stage": "≤ 2",
+    "a pass at most jobs ÷ at fewest, worst": "≤ 2",
     "a newcomer's wait, in durations of a job": "< 2",
     "a batch of 1,000 ÷ one job, time": "< 10",
     "hand-outs a second": "≥ 200",

@@ -68,8 +68,8 @@ class Console:
     gateway: str
     elsewhere: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
-    allowed: list[str] = field(default_factory=lambda: ["404 (Not Found)"])
-    # the browser's own words on a route that is not there: the page says so in its own, too
+    allowed: list[str] = field(default_factory=lambda: ["404 (Not Found)", "429 (Too Many Requests)"])
+    # the browser's own words on a route that is not there, which the page says in its own, and on what is asked again
 
     @classmethod
     def open(cls, browser: Browser, gateway: str, *, key: str | None = None, **options: Any) -> "Console":
@@ -85,7 +85,9 @@ class Console:
 
     def watch(self, page: Page) -> None:
         page.on("request", lambda request: self._note_host(request.url))
-        page.on("console", lambda message: self._note(message.type, message.text))
+        page.on(
+            "console", lambda message: self._note(message.type, f"{message.text} {message.location.get('url', '')}")
+        )
         page.on("pageerror", lambda error: self._note("error", str(error)))
 
     def _note_host(self, url: str) -> None:
@@ -120,8 +122,8 @@ class Console:
             If it asked another host for something, or complained.
         """
         self.context.close()
-        assert self.elsewhere == []
-        assert self.said == []
+        assert self.elsewhere == [], self.elsewhere
+        assert self.said == [], self.said
 
     def violations(self, rules: list[str] | None = None) -> list[str]:
         """Return what axe-core has against the page as it is."""

@@ -9,6 +9,7 @@ import sys
 import uuid
 from pathlib import Path
 
+import httpx
 import pytest
 from cloudcix_ml import AsyncClient, Client, JobFailedError, JobStatus
 from cloudcix_ml.agents.results import Found
@@ -71,9 +72,17 @@ def test_the_front_pages_lines_find_what_is_there(stage: Stage, tmp_path: Path) 
 def test_both_clients_see_a_page_through_and_what_is_refused(stage: Stage) -> None:
     corpus = f"client-{uuid.uuid4().hex[:8]}"
     url = stage.web.add(f"/{corpus}", "kingfisher", 5)
-    with Client(stage.fleet.gateway, stage.fleet.keys["user"]) as client:
-        seen = [one.status for one in client.jobs.follow(client.jobs.submit(url, corpus_name=corpus).job_id)]
+    asked: list[tuple[str, int]] = []
+
+    def note(answer: httpx.Response) -> None:
+        asked.append((answer.request.url.path, answer.status_code))
+
+    http = httpx.Client(trust_env=False, event_hooks={"response": [note]})
+    with http, Client(stage.fleet.gateway, stage.fleet.keys["user"], http=http) as client:
+        job_id = client.jobs.submit(url, corpus_name=corpus).job_id
+        seen = [one.status for one in client.jobs.follow(job_id)]
         assert seen[-1] == JobStatus.COMPLETED
+        assert (f"/api/orchestrator/jobs/{job_id}/events", 200) in asked
         with pytest.raises(JobFailedError, match="http_status"):
             client.index(f"{url}/not-there", corpus_name=corpus)
         hits = client.search("Where is the kingfisher kept?", corpus_name=corpus, highlights=True, context=1).results

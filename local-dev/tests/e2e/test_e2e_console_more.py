@@ -25,8 +25,8 @@ def test_a_file_is_indexed_from_here_and_found(console: Console) -> None:
     page.get_by_label("File", exact=True).set_input_files(
         {"name": "bees.md", "mimeType": "text/markdown", "buffer": MARKDOWN.encode()}
     )
-    expect(page.get_by_text(re.compile(r"bees\.md · 2\.0 kB"))).to_be_visible()
-    page.get_by_label("Corpus").fill("console-files")
+    expect(page.get_by_text(re.compile(r"bees\.md · \d"))).to_be_visible()
+    page.get_by_role("dialog").get_by_label("Corpus").fill("console-files")
     page.get_by_role("button", name="Index", exact=True).click()
     expect(page.locator(".status.t-completed")).to_be_visible()
     console.go("/search?corpus=console-files&q=Where+are+bees+kept")
@@ -59,7 +59,7 @@ def test_a_jobs_events_come_as_they_happen_each_attempt_with_its_wait(console: C
     told = [line.strip() for line in events.locator("strong").all_inner_texts()]
     assert told[0] == "submitted"
     assert told[-1] == "completed"
-    assert told.count("started") == 3
+    assert told.count("started") == 2  # chunking answers its hand-out at once
     assert len(polled) < len(told) + 3, "it asked again for what the stream told"
     caller.close()
 
@@ -104,6 +104,26 @@ def test_an_endpoint_is_added_tried_and_its_deliveries_are_read_and_replayed(con
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Delete the endpoint").click()
     expect(page.get_by_role("heading", name="Webhooks")).to_be_visible()
+
+
+def test_a_site_is_crawled_from_here_and_every_page_has_its_outcome(console: Console, stage: Stage) -> None:
+    links = "".join(f"<a href='/orchard/{name}'>{name}</a> " for name in ("apples", "pears", "not-there"))
+    for name in ("apples", "pears"):
+        stage.web.add(f"/orchard/{name}", name, host=12)
+    page_of_links = stage.web.add("/orchard/", "orchards", host=12)
+    stage.web.pages["/orchard/"] = stage.web.pages["/orchard/"].replace("<main>", f"<main><p>{links}</p>")
+    page = console.go("/crawls")
+    page.get_by_role("button", name="Index a site").first.click()
+    page.get_by_label("The site's address").fill(page_of_links)
+    page.get_by_label("Corpus").fill("orchard")
+    page.get_by_role("button", name="Index", exact=True).click()
+    expect(page.get_by_role("heading", name="Run 1")).to_be_visible()
+    expect(page.locator("main p .status").first).to_have_text(re.compile("completed"), timeout=90_000)
+    page.reload()
+    for path, outcome in (("/orchard/apples", "new"), ("/orchard/pears", "new"), ("/orchard/not-there", "failed")):
+        expect(page.locator("data-table tr", has_text=path).locator(".status")).to_have_text(outcome)
+    page.get_by_role("link", name="Crawl", exact=True).click()
+    expect(page.get_by_role("img", name=re.compile("3 new"))).to_be_visible()
 
 
 CRAWL = "0f0e0d0c-0b0a-4000-8000-000000000001"
@@ -178,7 +198,7 @@ def test_a_crawls_run_shows_what_became_of_every_page_as_a_list_and_by_path(cons
 
     console.page.route("**/api/orchestrator/crawls**", answer)
     page = console.go("/crawls")
-    page.get_by_role("link", name="site.test/docs/").click()
+    page.get_by_role("link", name="https://site.test/docs/").click()
     page.get_by_role("link", name="#2").click()
     expect(page.locator("data-table tbody tr[data-key]")).to_have_count(4)
     expect(page.locator("data-table")).to_contain_text("robots disallowed")
@@ -189,7 +209,7 @@ def test_a_crawls_run_shows_what_became_of_every_page_as_a_list_and_by_path(cons
     tree = page.get_by_role("list", name="Pages by path")
     tree.get_by_text("docs", exact=True).click()
     tree.get_by_text("b", exact=True).click()
-    expect(tree).to_contain_text("three?x=<b>")
+    expect(tree).to_contain_text("three?x=%3Cb%3E")
     assert console.violations() == []
     page.get_by_role("button", name="Remove them").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove them").click()

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, expect
 pytestmark = pytest.mark.xdist_group("fleet")
 
 PICTURES = Path(__file__).resolve().parents[3] / "gateway-vm" / "console" / "pictures"
+KEPT = bool(os.environ.get("CONSOLE_PICTURES"))
 HOSTILE = "</title><script>window.harmed = 1</script><img src=x onerror='window.harmed = 2'> \u202egnp.exe \u2066 & \"quoted\""
 
 
@@ -182,15 +183,40 @@ def test_a_document_of_five_megabytes_is_drawn_and_scrolled_without_a_long_task(
     assert text.evaluate("element => element.scrollWidth <= element.clientWidth"), "a word of a megabyte makes it wider"
 
 
+def shown_in_pictures(stage: Stage, paths: list[str]) -> dict[str, str]:
+    """Return what is to be seen: what the other tests made, or the demo's pages where the pictures are to be kept."""
+    if not KEPT:
+        return {"overview": "/", "job": paths[2], "document": paths[8], "search": paths[9], "dark": paths[5]}
+    caller = Caller(stage.fleet.gateway, stage.fleet.keys["user"])
+    site = stage.fleet.addresses.url("demo-site")
+    urls = [
+        f"{site}/docs/{name}" for name in ("search", "errors", "tracing", "rate-limits", "identity-and-keys", "retired")
+    ]
+    urls += [f"{site}/readme/chunking", f"{site}/private/plans"]
+    jobs = caller.request("POST", "/api/orchestrator/jobs/batch", json={"urls": urls, "corpus_name": "demo"}).json()[
+        "jobs"
+    ]
+    for job in jobs:
+        caller.wait(job["job_id"], 180)
+    documents = caller.request("GET", "/api/embedding/corpora/demo/documents").json()["items"]
+    longest = max(documents, key=lambda one: one["chunks"])
+    caller.close()
+    return {
+        "overview": "/?hours=1",
+        "job": f"/jobs/{jobs[0]['job_id']}",
+        "document": f"/corpora/demo/{longest['document_id']}?chunk=1",
+        "search": "/search?corpus=demo&mode=all&q=How+long+is+a+revoked+API+key+still+accepted",
+        "dark": "/search?corpus=demo&q=How+long+is+a+revoked+API+key+still+accepted",
+    }
+
+
 def test_pictures_of_the_main_pages(browser: Browser, stage: Stage, paths: list[str]) -> None:
     """They stand in the console's README; `CONSOLE_PICTURES=1` puts the new ones there."""
-    console = Console.open(
-        browser, stage.fleet.gateway, key=stage.fleet.keys["user"], viewport={"width": 1280, "height": 800}
-    )
-    target = PICTURES if os.environ.get("CONSOLE_PICTURES") else None
-    shown = {"overview": "/", "job": paths[2], "document": paths[8], "search": paths[9]}
-    for name, path in shown.items():
+    size = {"width": 1280, "height": 800}
+    console = Console.open(browser, stage.fleet.gateway, key=stage.fleet.keys["user"], viewport=size)
+    for name, path in shown_in_pictures(stage, paths).items():
+        console.page.emulate_media(color_scheme="dark" if name == "dark" else "light")
         console.go(path)
-        picture = console.page.screenshot(path=target / f"{name}.png" if target else None)
+        picture = console.page.screenshot(path=PICTURES / f"{name}.png" if KEPT else None)
         assert len(picture) > 10_000
     console.close()

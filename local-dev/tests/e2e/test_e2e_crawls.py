@@ -1,25 +1,39 @@
 """A site crawled through the gateway: every URL has an outcome, and a second run embeds nothing."""
 
+import os
 import time
 import uuid
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import pytest
 from conftest import Stage
 from e2e_caller import POLL_SECONDS, Caller
+from standins.sites.expected import expect
+from standins.sites.graph import Kind
+from standins.sites.plan import Options
+from standins.sites.server import MadeUpSite, application
+
+from ml_shared.testing.http_server import ThreadedServer
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
 CRAWLS = "/api/orchestrator/crawls"
+FULL: Final = bool(os.environ.get("FULL_CRAWLS"))
+# also what has no end, as `make test-crawls` asks for: some hundred pages
 
 
 def ended(caller: Caller, crawl_id: str, run: int, timeout_seconds: float = 120) -> dict[str, Any]:
+    """The run once it has ended; a service that is away for a moment is asked again."""
     deadline = time.monotonic() + timeout_seconds
     while True:
-        view: dict[str, Any] = caller.request("GET", f"{CRAWLS}/{crawl_id}/runs/{run}").json()
-        if view["ended_at"] is not None:
+        answer = caller.request("GET", f"{CRAWLS}/{crawl_id}/runs/{run}")
+        assert answer.status_code in (200, 502, 503, 504), answer.text
+        if answer.status_code == 200 and answer.json()["ended_at"] is not None:
+            view: dict[str, Any] = answer.json()
             return view
-        assert time.monotonic() < deadline, view
+        assert time.monotonic() < deadline, answer.text
         time.sleep(POLL_SECONDS)
 
 
@@ -54,3 +68,59 @@ def test_a_site_is_crawled_and_a_second_run_of_it_embeds_nothing(stage: Stage, c
     assert len(stage.proxy.passages) == embedded
     jobs = caller.request("GET", "/api/orchestrator/jobs", params={"corpus_name": name, "limit": 200}).json()["items"]
     assert {job["status"] for job in jobs} <= {"completed", "failed"}
+
+
+def found(caller: Caller, crawl_id: str, run: int) -> dict[str, tuple[str, str | None]]:
+    """Every page of a run with what became of it, page by page of the list."""
+    told: dict[str, tuple[str, str | None]] = {}
+    cursor = None
+    while True:
+        params = {"limit": 200, **({"cursor": cursor} if cursor else {})}
+        page = caller.request("GET", f"{CRAWLS}/{crawl_id}/runs/{run}/pages", params=params).json()
+        told |= {one["url"]: (one["outcome"], one["reason"]) for one in page["items"]}
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return told
+
+
+@contextmanager
+def made_up(stage: Stage, options: Options) -> Iterator[MadeUpSite]:
+    """Serve a site at an address of its own, on the one port that the scraper may ask."""
+    site = MadeUpSite(options)
+    with ThreadedServer(application(lambda _: site), host="127.77.0.99", port=stage.web.port) as server:
+        site.origin = server.url
+        yield site
+
+
+def asked_again(site: MadeUpSite) -> list[str]:
+    """Paths that were asked for twice, and not because they were busy, or a redirect led there as well."""
+    redirects = [node for node in map(site.graph.node, site.counts.requests) if node and node.target]
+    excused = {"/robots.txt", *(node.path for node in redirects), *(node.target for node in redirects)}
+    again = [path for path, times in site.counts.requests.items() if times > 1 and path not in excused]
+    return [path for path in again if (node := site.graph.node(path)) is None or node.kind is not Kind.BUSY]
+
+
+def test_a_made_up_site_comes_to_what_it_says_a_right_crawl_of_it_does(stage: Stage, caller: Caller) -> None:
+    """And a second run of it, of which a few pages have changed, asks for the rest by their validators."""
+    areas = dict.fromkeys(("calendar", "sessions", "facets", "nested"), FULL)
+    options = Options(pages=40 if FULL else 12, words=40, slow_seconds=0.1, **areas)
+    corpus = f"site-{uuid.uuid4().hex[:8]}"
+    seconds = 900.0 if FULL else 150.0
+    with made_up(stage, options) as site:
+        body = {"url": site.url(), "source": "site", "corpus_name": corpus}
+        crawl_id = caller.request("POST", CRAWLS, json=body).json()["crawl_id"]
+        run = ended(caller, crawl_id, 1, seconds)
+        told = found(caller, crawl_id, 1)
+        assert expect(site.graph).differences(told, site.origin, site.counts.requests) == [], run
+        assert asked_again(site) == []
+        site.counts.clear()
+        changed = {site.url(path) for path in site.change(10)}
+        caller.request("POST", f"{CRAWLS}/{crawl_id}/runs", json={})
+        run = ended(caller, crawl_id, 2, seconds)
+        told = found(caller, crawl_id, 2)
+        assert {url for url, (outcome, _) in told.items() if outcome == "changed"} <= changed, told
+        new = {url for url, (outcome, _) in told.items() if outcome == "new"}
+        # of what has no end, other pages may be read this time
+        assert {url for url in new if not site.graph.is_endless(url.removeprefix(site.origin))} == set(), run
+        assert run["outcomes"]["removed"] == 0, run
+        assert run["saved"]["bodies"] + run["saved"]["requests"] > 0, run

@@ -37,7 +37,6 @@ DELETE_SPAN: Final = "crawl.delete"
 PASSES_OF_CANCEL: Final = 20
 # of a run that is cancelled, before its answer: the frontier of most is left out by then, and beat does the rest
 REMOVALS_AT_ONCE: Final = 1_000
-_WRITE: Final[dict[str, Value]] = {attributes.OPERATION: Operation.WRITE.value}
 
 
 class Crawling:
@@ -69,7 +68,11 @@ class Crawling:
         self, owner: str, request: CrawlRequest, *, traceparent: str | None, idempotency_key: str | None
     ) -> tuple[RunAccepted, bool]:
         """Take in a crawl. See `app.core.crawls.crawls.submit`."""
-        with work_span(SUBMIT_SPAN, attributes={**_WRITE, attributes.CORPUS_NAME: request.corpus_name}):
+        known: dict[str, Value] = {
+            attributes.CORPUS_NAME: request.corpus_name,
+            attributes.OPERATION: Operation.WRITE.value,
+        }
+        with work_span(SUBMIT_SPAN, attributes=known):
             accepted, new = await crawls.submit(
                 self._pool,
                 owner,
@@ -101,7 +104,7 @@ class Crawling:
 
     async def delete(self, owner: str, crawl_id: str, *, documents: OnGone) -> CrawlDeleted:
         """Delete a crawl. See `app.core.crawls.crawls.delete`."""
-        with work_span(DELETE_SPAN, attributes=_WRITE):
+        with work_span(DELETE_SPAN, attributes={attributes.OPERATION: Operation.WRITE.value}):
             await crawls.delete(self._pool, owner, _id(crawl_id), documents=documents)
         return CrawlDeleted(crawl_id=str(_id(crawl_id)), documents=documents.value)
 
@@ -109,7 +112,7 @@ class Crawling:
         self, owner: str, crawl_id: str, request: RunRequest, *, traceparent: str | None, idempotency_key: str | None
     ) -> tuple[RunAccepted, bool]:
         """Begin a run. See `app.core.crawls.crawls.run_now`."""
-        with work_span(RUN_SPAN, attributes=_WRITE):
+        with work_span(RUN_SPAN, attributes={attributes.OPERATION: Operation.WRITE.value}):
             accepted, new = await crawls.run_now(
                 self._pool,
                 owner,
@@ -140,7 +143,7 @@ class Crawling:
     async def cancel(self, owner: str, crawl_id: str, run: int) -> RunView:
         """Cancel a run. See `app.core.crawls.runs.cancel`."""
         found = _id(crawl_id)
-        with work_span(CANCEL_SPAN, attributes=_WRITE):
+        with work_span(CANCEL_SPAN, attributes={attributes.OPERATION: Operation.WRITE.value}):
             metrics.count_cancelled(await runs.cancel(self._pool, owner, found, run))
             for _ in range(PASSES_OF_CANCEL):
                 if not await self._pass_run(found, run):

@@ -18,6 +18,7 @@ from ml_shared.telemetry import attributes
 from ml_shared.telemetry.metrics import start_at_zero
 from ml_shared.telemetry.spans import CANCELLED, Value, failure_code, work_span
 from ml_shared.telemetry.urls import told_url
+from ml_shared.web import errors as web_errors
 from ml_shared.web.urls import InvalidUrlError
 
 if TYPE_CHECKING:
@@ -43,7 +44,12 @@ OUTCOMES: Final = (
     OTHER,
     "blocked_scheme",
     *(error.code for error in (InternalError, UnavailableError, UpstreamError, InvalidUrlError)),
-    *sorted(error.code for error in vars(errors).values() if getattr(error, "__module__", "") == errors.__name__),
+    *sorted(
+        error.code
+        for module in (errors, web_errors)
+        for error in vars(module).values()
+        if getattr(error, "__module__", "") == module.__name__
+    ),
 )
 """What can become of a page."""
 

@@ -22,9 +22,15 @@ from cloudcix_ml.cli import (
 from cloudcix_ml.cli.completion import COMPLETE_VARIABLE, PROGRAM
 from cloudcix_ml.version import VERSION
 
+EPILOG = (
+    "Exit statuses: 0 good, 1 something failed, 2 not understood, 3 no address or key, 4 denied, 5 not found, 6 unreachable for now, "
+    "7 not ended in time, 130 interrupted."
+)
+
 app = typer.Typer(
     name="cloudcix-ml",
     help="Index pages and files on your own machines, and search them.",
+    epilog=EPILOG,
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,  # `completion` prints the script, and writes into nobody's files

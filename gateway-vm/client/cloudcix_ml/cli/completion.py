@@ -5,6 +5,8 @@ from typing import Annotated, Final
 
 import typer
 
+from cloudcix_ml.cli.shell import Shell, command
+
 PROGRAM: Final = "cloudcix-ml"
 COMPLETE_VARIABLE: Final = "_CLOUDCIX_ML_COMPLETE"
 
@@ -17,7 +19,7 @@ class ShellName(StrEnum):
     FISH = "fish"
 
 
-def completion(shell: Annotated[ShellName, typer.Argument(help="Your shell.")]) -> None:
+def completion(shell: Shell, name: Annotated[ShellName, typer.Argument(metavar="SHELL", help="Yours.")]) -> None:
     """Print what completes this command's words: `source <(cloudcix-ml completion bash)`.
 
     For good: put that line into ~/.bashrc or ~/.zshrc; for fish,
@@ -25,9 +27,13 @@ def completion(shell: Annotated[ShellName, typer.Argument(help="Your shell.")]) 
     """
     from typer._completion_shared import get_completion_script
 
-    typer.echo(get_completion_script(prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, shell=shell.value))
+    script = get_completion_script(prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE, shell=name.value)
+    if shell.out.as_json:
+        shell.out.data({"shell": name.value, "script": script})
+    else:
+        shell.out.raw(script)
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    app.command("completion")(completion)
+    command(app, "completion")(completion)

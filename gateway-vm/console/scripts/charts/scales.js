@@ -8,7 +8,9 @@ export function roundUp(value) {
   return steps.map((step) => step * power).find((step) => step >= value);
 }
 
-const TIMES = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 604800, 2592000];
+const TIMES = [
+  0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 604800, 2592000,
+];
 
 /** A step in seconds that divides a stretch into at most so many. */
 export const timeStep = (seconds, most) => TIMES.find((step) => seconds / step <= most) ?? seconds / most;

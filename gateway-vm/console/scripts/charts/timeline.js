@@ -15,13 +15,27 @@ const BAR = 18;
 export function timeline(place, job, { signal } = {}) {
   let shown = job;
   let known = [];
-  const draw = () => put(place, drawn(shown, known.length ? ofEvents(known, shown) : ofStages(shown), place.clientWidth || 640));
+  const draw = () =>
+    put(place, drawn(shown, known.length ? ofEvents(known, shown) : ofStages(shown), place.clientWidth || 640));
   const watcher = new ResizeObserver(draw);
   watcher.observe(place);
-  const timer = setInterval(() => { if (!shown.ended_at && !document.hidden) draw(); }, 1_000);
-  signal?.addEventListener("abort", () => { watcher.disconnect(); clearInterval(timer); }, { once: true });
+  const timer = setInterval(() => {
+    if (!shown.ended_at && !document.hidden) draw();
+  }, 1_000);
+  signal?.addEventListener(
+    "abort",
+    () => {
+      watcher.disconnect();
+      clearInterval(timer);
+    },
+    { once: true },
+  );
   draw();
-  return (next, events = known) => { shown = next; known = events; draw(); };
+  return (next, events = known) => {
+    shown = next;
+    known = events;
+    draw();
+  };
 }
 
 function drawn(job, parts, width) {
@@ -35,12 +49,44 @@ function drawn(job, parts, width) {
   const step = timeStep(seconds, Math.max(2, Math.floor(inner / 90)));
   const ticks = Array.from({ length: Math.floor(seconds / step) + 1 }, (_, at) => at * step);
   const foot = TOP + stages.length * ROW;
-  const told = parts.map((one) => `${one.stage} ${one.kind === "wait" ? one.text : "ran"} ${duration(between(one.start, one.end))}`).join("; ");
-  return s("svg", { class: "chart timeline", viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": `Time line: ${told || "nothing yet"}` },
-    s("defs", {}, s("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, s("line", { class: "axis", x1: 0, x2: 0, y1: 0, y2: 6 }))),
-    ticks.map((at) => [s("line", { class: "axis", x1: LEFT + (inner * at) / seconds, x2: LEFT + (inner * at) / seconds, y1: TOP, y2: foot }), s("text", { x: LEFT + (inner * at) / seconds, y: foot + 15, "text-anchor": at === 0 ? "start" : "middle" }, at === 0 ? "0" : duration(at))]),
+  const told = parts
+    .map((one) => `${one.stage} ${one.kind === "wait" ? one.text : "ran"} ${duration(between(one.start, one.end))}`)
+    .join("; ");
+  return s(
+    "svg",
+    {
+      class: "chart timeline",
+      viewBox: `0 0 ${width} ${height}`,
+      height,
+      role: "img",
+      "aria-label": `Time line: ${told || "nothing yet"}`,
+    },
+    s(
+      "defs",
+      {},
+      s(
+        "pattern",
+        { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
+        s("line", { class: "axis", x1: 0, x2: 0, y1: 0, y2: 6 }),
+      ),
+    ),
+    ticks.map((at) => [
+      s("line", {
+        class: "axis",
+        x1: LEFT + (inner * at) / seconds,
+        x2: LEFT + (inner * at) / seconds,
+        y1: TOP,
+        y2: foot,
+      }),
+      s(
+        "text",
+        { x: LEFT + (inner * at) / seconds, y: foot + 15, "text-anchor": at === 0 ? "start" : "middle" },
+        at === 0 ? "0" : duration(at),
+      ),
+    ]),
     stages.map((stage, row) => s("text", { class: "stage", x: 0, y: TOP + row * ROW + 22 }, stage)),
-    parts.map((one) => piece(one, stages.indexOf(one.stage), x)));
+    parts.map((one) => piece(one, stages.indexOf(one.stage), x)),
+  );
 }
 
 function piece(one, row, x) {
@@ -50,10 +96,33 @@ function piece(one, row, x) {
   const took = duration(between(one.start, one.end));
   const label = one.kind === "run" ? `${took}${one.attempt > 1 ? ` · attempt ${one.attempt}` : ""}` : took;
   const room = label.length * 6.4 + 10;
-  const text = one.kind === "wait" && wide < room ? null
-    : s("text", { class: "count", x: (one.kind === "wait" ? left + wide / 2 : left + wide + 6).toFixed(1), y: top + 13, "text-anchor": one.kind === "wait" ? "middle" : "start" }, label);
-  return s("g", {}, s("title", {}, `${one.stage}: ${one.kind === "wait" ? one.text : "ran"} ${took}`),
+  const text =
+    one.kind === "wait" && wide < room
+      ? null
+      : s(
+          "text",
+          {
+            class: "count",
+            x: (one.kind === "wait" ? left + wide / 2 : left + wide + 6).toFixed(1),
+            y: top + 13,
+            "text-anchor": one.kind === "wait" ? "middle" : "start",
+          },
+          label,
+        );
+  return s(
+    "g",
+    {},
+    s("title", {}, `${one.stage}: ${one.kind === "wait" ? one.text : "ran"} ${took}`),
     one.kind === "wait"
       ? s("rect", { class: "wait", x: left.toFixed(1), y: top + 3, width: wide.toFixed(1), height: BAR - 6, rx: 2 })
-      : s("rect", { class: `run f-${one.stage}`, x: left.toFixed(1), y: top, width: wide.toFixed(1), height: BAR, rx: 3 }), text);
+      : s("rect", {
+          class: `run f-${one.stage}`,
+          x: left.toFixed(1),
+          y: top,
+          width: wide.toFixed(1),
+          height: BAR,
+          rx: 3,
+        }),
+    text,
+  );
 }

@@ -24,7 +24,8 @@ export class ApiProblem extends Error {
 }
 
 /** Whether a route is not there at all: this fleet's version has none. (A thing that is not there has another code.) */
-export const isMissing = (error) => error instanceof ApiProblem && error.status === 404 && ["not_found", "unknown"].includes(error.code);
+export const isMissing = (error) =>
+  error instanceof ApiProblem && error.status === 404 && ["not_found", "unknown"].includes(error.code);
 export const isAborted = (error) => error?.name === "AbortError";
 
 let running = 0;
@@ -34,10 +35,19 @@ const waiting = [];
 async function turn(signal) {
   if (running >= AT_ONCE) {
     await new Promise((resolve, reject) => {
-      const place = { resolve, leave: () => { waiting.splice(waiting.indexOf(place), 1); reject(signal.reason); } };
+      const place = {
+        resolve,
+        leave: () => {
+          waiting.splice(waiting.indexOf(place), 1);
+          reject(signal.reason);
+        },
+      };
       waiting.push(place);
       signal?.addEventListener("abort", place.leave, { once: true });
-      place.go = () => { signal?.removeEventListener("abort", place.leave); resolve(); };
+      place.go = () => {
+        signal?.removeEventListener("abort", place.leave);
+        resolve();
+      };
     });
   }
   running += 1;
@@ -85,7 +95,12 @@ export async function send(method, service, path, { query, body, headers, signal
       });
     } catch (error) {
       signal?.throwIfAborted();
-      throw new ApiProblem(0, { detail: error.name === "TimeoutError" ? "No answer within 70 seconds." : "The gateway can't be reached. Is the fleet up, and this tab on the right network?" });
+      throw new ApiProblem(0, {
+        detail:
+          error.name === "TimeoutError"
+            ? "No answer within 70 seconds."
+            : "The gateway can't be reached. Is the fleet up, and this tab on the right network?",
+      });
     } finally {
       done();
     }
@@ -122,9 +137,18 @@ export async function problemOf(response) {
 /** Wait, unless the page is left. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
-    if (signal?.aborted) { reject(signal.reason); return; }
-    const left = () => { clearTimeout(timer); reject(signal.reason); };
-    const timer = setTimeout(() => { signal?.removeEventListener("abort", left); resolve(); }, milliseconds);
+    if (signal?.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const left = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", left);
+      resolve();
+    }, milliseconds);
     signal?.addEventListener("abort", left, { once: true });
   });
 }

@@ -16,7 +16,8 @@ function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "style") for (const [property, text] of Object.entries(value)) element.style.setProperty(property, text);
+    else if (name === "style")
+      for (const [property, text] of Object.entries(value)) element.style.setProperty(property, text);
     else if (name === "value" || name === "checked") element[name] = value;
     else element.setAttribute(name, value === true ? "" : String(value));
   }
@@ -43,7 +44,10 @@ export const LINE_CHARACTERS = 240;
 
 /** One line of foreign text: cut, without characters that turn a line around or hide in it. */
 export function line(text, most = LINE_CHARACTERS) {
-  const cut = String(text ?? "").slice(0, most * 2).replace(CONTROLS, " ").trim();
+  const cut = String(text ?? "")
+    .slice(0, most * 2)
+    .replace(CONTROLS, " ")
+    .trim();
   return cut.length > most ? `${cut.slice(0, most)}…` : cut;
 }
 
@@ -56,7 +60,12 @@ export function foreign(text, attributes = {}) {
 /** A URL: without its scheme, which is the same everywhere, and never a link that runs a script. */
 export function address(url) {
   const [, host = "", path] = /^(?:https?:\/\/([^/?#]*))?(.*)$/s.exec(line(url, 500));
-  return h("bdi", { class: "address", title: line(url, 500) }, h("span", { class: "host" }, host), h("span", { class: "path" }, line(path)));
+  return h(
+    "bdi",
+    { class: "address", title: line(url, 500) },
+    h("span", { class: "host" }, host),
+    h("span", { class: "path" }, line(path)),
+  );
 }
 
 /** A link to the page itself, in a tab that knows nothing of this one. Only for the web's own schemes. */
@@ -76,7 +85,10 @@ export function nextId(prefix = "id") {
 export function breathe() {
   return new Promise((resolve) => {
     const channel = new MessageChannel();
-    channel.port1.onmessage = () => { channel.port1.close(); resolve(); };
+    channel.port1.onmessage = () => {
+      channel.port1.close();
+      resolve();
+    };
     channel.port2.postMessage(0);
   });
 }

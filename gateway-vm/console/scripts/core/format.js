@@ -10,7 +10,12 @@ const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" })
 export const NOTHING = "–";
 
 export const count = (value) => (value === null || value === undefined ? NOTHING : number.format(value));
-export const compact = (value) => (value === null || value === undefined ? NOTHING : Math.abs(value) < 10_000 ? number.format(value) : short.format(value));
+export const compact = (value) =>
+  value === null || value === undefined
+    ? NOTHING
+    : Math.abs(value) < 10_000
+      ? number.format(value)
+      : short.format(value);
 export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 export const time = (date) => clock.format(new Date(date));
 export const timeWithSeconds = (date) => clockSeconds.format(new Date(date));
@@ -21,7 +26,10 @@ export function bytes(value) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let at = 0;
   let left = value;
-  while (left >= 1000 && at < units.length - 1) { left /= 1000; at += 1; }
+  while (left >= 1000 && at < units.length - 1) {
+    left /= 1000;
+    at += 1;
+  }
   return `${at && left < 10 ? left.toFixed(1) : Math.round(left)} ${units[at]}`;
 }
 
@@ -38,7 +46,14 @@ export function duration(seconds) {
 
 export const between = (start, end) => (new Date(end) - new Date(start)) / 1000;
 
-const STEPS = [[60, "s", 1], [3600, "min", 60], [86400, "h", 3600], [2592000, "d", 86400], [31536000, "months", 2592000], [Infinity, "years", 31536000]];
+const STEPS = [
+  [60, "s", 1],
+  [3600, "min", 60],
+  [86400, "h", 3600],
+  [2592000, "d", 86400],
+  [31536000, "months", 2592000],
+  [Infinity, "years", 31536000],
+];
 
 export function ago(date, now = Date.now()) {
   const seconds = (new Date(date) - now) / 1000;

@@ -29,12 +29,20 @@ async function stream(service, path, onEvent, signal) {
     const ended = new AbortController();
     const either = AbortSignal.any([signal, ended.signal]);
     let silence;
-    const heard = () => { clearTimeout(silence); silence = setTimeout(() => ended.abort(), SILENCE_MS); };
+    const heard = () => {
+      clearTimeout(silence);
+      silence = setTimeout(() => ended.abort(), SILENCE_MS);
+    };
     try {
       const headers = { Accept: "text/event-stream", "X-API-Key": key() ?? "" };
       if (lastId !== null) headers["Last-Event-ID"] = lastId;
       heard();
-      const response = await fetch(addressOf(service, path), { headers, signal: either, credentials: "omit", cache: "no-store" });
+      const response = await fetch(addressOf(service, path), {
+        headers,
+        signal: either,
+        credentials: "omit",
+        cache: "no-store",
+      });
       if (response.status === 204) return true; // all that there is to tell was told
       if (!response.ok) {
         const problem = await problemOf(response);

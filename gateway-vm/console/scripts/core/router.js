@@ -8,7 +8,10 @@ const listeners = new Set();
 /** `route("/jobs/:id", show)`; `show({ params, query, signal, view })` draws the page. */
 export function route(pattern, show, section) {
   const names = [];
-  const expression = pattern.replace(/:(\w+)/g, (_, name) => { names.push(name); return "([^/]+)"; });
+  const expression = pattern.replace(/:(\w+)/g, (_, name) => {
+    names.push(name);
+    return "([^/]+)";
+  });
   routes.push({ expression: new RegExp(`^${expression}/?$`), names, show, section });
 }
 
@@ -21,12 +24,16 @@ export function place() {
 }
 
 export function href(path, query = {}) {
-  const parameters = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ""));
+  const parameters = new URLSearchParams(
+    Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== ""),
+  );
   const text = parameters.toString();
   return `#${path}${text ? `?${text}` : ""}`;
 }
 
-export const go = (path, query) => { location.hash = href(path, query); };
+export const go = (path, query) => {
+  location.hash = href(path, query);
+};
 
 /** Remember in the address how a page is looked at, without beginning the page anew. */
 export function setQuery(query) {

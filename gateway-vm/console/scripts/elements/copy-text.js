@@ -8,12 +8,25 @@ class CopyText extends HTMLElement {
     const value = this.getAttribute("text") ?? "";
     const label = this.getAttribute("label") ?? "Copy";
     const said = h("span", { class: "visually-hidden", role: "status" });
-    const button = h("button", { type: "button", class: "bare", "aria-label": label, title: label, onclick: async () => {
-      const done = await copy(value);
-      said.textContent = done ? "Copied" : "The browser does not let this be copied";
-      put(button, done ? "✓" : "✗");
-      setTimeout(() => { put(button, icon("copy", 13)); said.textContent = ""; }, 1_500);
-    } }, icon("copy", 13));
+    const button = h(
+      "button",
+      {
+        type: "button",
+        class: "bare",
+        "aria-label": label,
+        title: label,
+        onclick: async () => {
+          const done = await copy(value);
+          said.textContent = done ? "Copied" : "The browser does not let this be copied";
+          put(button, done ? "✓" : "✗");
+          setTimeout(() => {
+            put(button, icon("copy", 13));
+            said.textContent = "";
+          }, 1_500);
+        },
+      },
+      icon("copy", 13),
+    );
     this.className = "copyable";
     put(this, h("code", { title: line(value, 300) }, line(value, 120)), button, said);
   }

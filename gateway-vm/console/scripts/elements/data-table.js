@@ -1,7 +1,7 @@
 // <data-table>: as many rows as one likes, of which those that are seen are in the page. One tab stop; arrows move in it.
 
 import { h, put } from "../core/dom.js";
-import { count } from "../core/format.js";
+import { plural } from "../core/format.js";
 import { problem, skeleton } from "../parts/ui.js";
 
 const ROW_PIXELS = 36; // --row
@@ -29,7 +29,7 @@ class DataTable extends HTMLElement {
   label = "Table";
   empty = null;
   more = null; // async () => whether there are more still
-  noun = "rows";
+  noun = ["row", "rows"];
 
   connectedCallback() {
     if (this.scroller) return;
@@ -37,7 +37,11 @@ class DataTable extends HTMLElement {
     this.head = h("thead");
     this.body = h("tbody");
     this.table.append(this.head, this.body);
-    this.scroller = h("div", { class: "scroller", role: "region", "aria-label": `${this.label}, scrollable` }, this.table);
+    this.scroller = h(
+      "div",
+      { class: "scroller", role: "region", "aria-label": `${this.label}, scrollable` },
+      this.table,
+    );
     this.counted = h("span", { role: "status" });
     this.below = h("div", { class: "below" }, this.counted, h("span", {}));
     this.aside = h("div", {});
@@ -78,7 +82,10 @@ class DataTable extends HTMLElement {
   #movedBy(rows) {
     if (!this.#rows.length || !rows.length) return 0;
     const key = this.keyOf(this.#rows[0]);
-    return Math.max(0, rows.findIndex((row) => this.keyOf(row) === key));
+    return Math.max(
+      0,
+      rows.findIndex((row) => this.keyOf(row) === key),
+    );
   }
 
   /** Begin anew: a skeleton until rows come. */
@@ -99,16 +106,35 @@ class DataTable extends HTMLElement {
   #fit(force = false) {
     const wide = this.clientWidth || 1200;
     const shown = this.#columns.filter((column) => (column.from ?? 0) <= wide);
-    if (!force && shown.length === this.#shown.length) { this.#later(); return; }
+    if (!force && shown.length === this.#shown.length) {
+      this.#later();
+      return;
+    }
     this.#shown = shown;
     if (!this.head) return;
-    put(this.head, h("tr", {}, shown.map((column) => h("th", { scope: "col", class: column.end ? "end" : "", style: column.width ? { width: `${column.width}px` } : {} }, column.label))));
+    put(
+      this.head,
+      h(
+        "tr",
+        {},
+        shown.map((column) =>
+          h(
+            "th",
+            { scope: "col", class: column.end ? "end" : "", style: column.width ? { width: `${column.width}px` } : {} },
+            column.label,
+          ),
+        ),
+      ),
+    );
     this.#draw(true);
   }
 
   #later() {
     if (this.#frame) return;
-    this.#frame = requestAnimationFrame(() => { this.#frame = 0; this.#draw(false); });
+    this.#frame = requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#draw(false);
+    });
   }
 
   #draw(force) {
@@ -122,7 +148,10 @@ class DataTable extends HTMLElement {
       put(this.body);
       return;
     }
-    if (this.#state === "loading") { this.#drawSkeleton(); return; }
+    if (this.#state === "loading") {
+      this.#drawSkeleton();
+      return;
+    }
     const height = this.scroller.clientHeight || 600;
     const first = Math.max(0, Math.floor(this.scroller.scrollTop / ROW_PIXELS) - BEYOND);
     const last = Math.min(rows.length, Math.ceil((this.scroller.scrollTop + height) / ROW_PIXELS) + BEYOND);
@@ -133,13 +162,26 @@ class DataTable extends HTMLElement {
   #drawSkeleton() {
     this.#first = -1;
     this.table.setAttribute("aria-busy", "true");
-    put(this.body, Array.from({ length: SKELETON_ROWS }, (_, row) => h("tr", {}, this.#shown.map((column, at) => h("td", { class: column.end ? "end" : "" }, skeleton(`${40 + ((row * 7 + at * 13) % 45)}%`))))));
+    put(
+      this.body,
+      Array.from({ length: SKELETON_ROWS }, (_, row) =>
+        h(
+          "tr",
+          {},
+          this.#shown.map((column, at) =>
+            h("td", { class: column.end ? "end" : "" }, skeleton(`${40 + ((row * 7 + at * 13) % 45)}%`)),
+          ),
+        ),
+      ),
+    );
     this.counted.textContent = "Loading";
   }
 
   #drawRows(first, last, force) {
     const held = this.body.contains(document.activeElement);
-    const kept = new Map(force ? [] : [...this.body.children].filter((one) => one.dataset.at).map((one) => [Number(one.dataset.at), one]));
+    const kept = new Map(
+      force ? [] : [...this.body.children].filter((one) => one.dataset.at).map((one) => [Number(one.dataset.at), one]),
+    );
     this.#first = first;
     this.#last = last;
     this.table.removeAttribute("aria-busy");
@@ -150,19 +192,44 @@ class DataTable extends HTMLElement {
     put(this.body, this.#spacer(first), drawn, this.#spacer(this.#rows.length - last));
     this.#markActive();
     if (held && !this.body.contains(document.activeElement)) this.#link()?.focus({ preventScroll: true });
-    this.counted.textContent = `${count(this.#rows.length)}${this.more ? " so far" : ""} ${this.noun}`;
+    this.counted.textContent = `${plural(this.#rows.length, ...this.noun)}${this.more ? " so far" : ""}`;
   }
 
   #spacer(rows) {
-    return rows > 0 ? h("tr", { class: "spacer", "aria-hidden": "true" }, h("td", { colspan: this.#shown.length, style: { height: `${rows * ROW_PIXELS}px` } })) : null;
+    return rows > 0
+      ? h(
+          "tr",
+          { class: "spacer", "aria-hidden": "true" },
+          h("td", { colspan: this.#shown.length, style: { height: `${rows * ROW_PIXELS}px` } }),
+        )
+      : null;
   }
 
   #row(row, at) {
     const target = this.hrefOf(row);
-    const element = h("tr", { "aria-rowindex": at + 2, "data-at": at, "data-key": this.keyOf(row) }, this.#shown.map((column) => {
-      const content = column.render(row);
-      return h("td", { class: column.end ? "end" : "" }, column.link && target ? h("a", { class: "row-link", href: target, tabindex: "-1" }, content) : content);
-    }));
+    const element = h(
+      "tr",
+      { "aria-rowindex": at + 2, "data-at": at, "data-key": this.keyOf(row) },
+      this.#shown.map((column) => {
+        const content = column.render(row);
+        return h(
+          "td",
+          { class: column.end ? "end" : "" },
+          column.link && target
+            ? h(
+                "a",
+                {
+                  class: "row-link",
+                  href: target,
+                  tabindex: "-1",
+                  "aria-label": content.classList?.contains("address") ? content.title : null,
+                },
+                content,
+              )
+            : content,
+        );
+      }),
+    );
     return element;
   }
 
@@ -189,7 +256,14 @@ class DataTable extends HTMLElement {
   #key(event) {
     const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW_PIXELS) - 2);
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
-    if (!(event.key in steps) || event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (
+      !(event.key in steps) ||
+      event.target.closest("input, select, textarea") ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey
+    )
+      return;
     event.preventDefault();
     const to = Math.max(0, Math.min(this.#rows.length - 1, this.#active + steps[event.key]));
     this.#active = to;

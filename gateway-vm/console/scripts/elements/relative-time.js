@@ -3,7 +3,9 @@
 import { ago, exact } from "../core/format.js";
 
 const shown = new Set();
-setInterval(() => { if (!document.hidden) for (const element of shown) element.draw(); }, 5_000);
+setInterval(() => {
+  if (!document.hidden) for (const element of shown) element.draw();
+}, 5_000);
 
 class RelativeTime extends HTMLElement {
   static observedAttributes = ["datetime"];
@@ -23,7 +25,10 @@ class RelativeTime extends HTMLElement {
 
   draw() {
     const date = this.getAttribute("datetime");
-    if (Number.isNaN(Date.parse(date))) { this.textContent = "–"; return; }
+    if (Number.isNaN(Date.parse(date))) {
+      this.textContent = "–";
+      return;
+    }
     const text = ago(date);
     if (this.textContent !== text) this.textContent = text;
     this.title = exact(date);

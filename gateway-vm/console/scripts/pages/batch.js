@@ -15,18 +15,86 @@ const NAMES = ["completed", "failed", "cancelled", "queued", "scraping", "chunki
 export async function show({ view, signal, params }) {
   const path = `batches/${encodeURIComponent(params.id)}`;
   const head = pageHead("Batch", { crumbs: [["Batches", href("/batches")]] });
-  const figures = h("div", {}, tiles(["Pages", "Completed", "Failed", "Progress", "May end"].map((name) => [name, skeleton("50%")])));
+  const figures = h(
+    "div",
+    {},
+    tiles(["Pages", "Completed", "Failed", "Progress", "May end"].map((name) => [name, skeleton("50%")])),
+  );
   const line = h("div", { "aria-live": "off" }, skeleton("100%"));
   const about = h("div", {}, skeleton());
   const list = jobsTable({ signal, label: "Jobs of this batch" });
-  put(view, head.element, h("div", { class: "grid" }, figures, line, card("What it is", about),
-    h("div", {}, h("div", { class: "filters" }, segments("Which jobs", [["", "All"], ["failed", "Failed"], ["completed", "Completed"], ["queued", "Queued"]], "", (status) => list.show({ batch_id: params.id, status }))), list.table)));
+  put(
+    view,
+    head.element,
+    h(
+      "div",
+      { class: "grid" },
+      figures,
+      line,
+      card("What it is", about),
+      h(
+        "div",
+        {},
+        h(
+          "div",
+          { class: "filters" },
+          segments(
+            "Which jobs",
+            [
+              ["", "All"],
+              ["failed", "Failed"],
+              ["completed", "Completed"],
+              ["queued", "Queued"],
+            ],
+            "",
+            (status) => list.show({ batch_id: params.id, status }),
+          ),
+        ),
+        list.table,
+      ),
+    ),
+  );
   const draw = (batch) => {
-    put(figures, tiles([["Pages", format.count(batch.jobs)], ["Completed", format.count(batch.counts.completed)], ["Failed", format.count(batch.counts.failed)], ["Progress", format.percent(batch.progress)],
-      batch.ended_at ? ["Took", format.duration(format.between(batch.submitted_at, batch.ended_at))] : ["May end", batch.estimated_end_at ? moment(batch.estimated_end_at) : format.NOTHING]]));
-    put(line, progress(batch), h("p", { class: "legend" }, NAMES.filter((name) => batch.counts[name]).map((name) => h("span", { class: `t-${name}` }, `${format.count(batch.counts[name])} ${name}`))));
-    put(about, facts([["Corpus", h("a", { href: href(`/corpora/${encodeURIComponent(batch.corpus_name)}`) }, foreign(batch.corpus_name))], ["Batch", copyable(batch.batch_id, "Copy the batch's id")],
-      ["Retry of", batch.retry_of ? h("a", { class: "mono", href: href(`/batches/${batch.retry_of}`) }, batch.retry_of) : null], ["Submitted", moment(batch.submitted_at)], ["Ended", batch.ended_at ? moment(batch.ended_at) : null], ["Cancelled", batch.cancel_asked_at ? moment(batch.cancel_asked_at) : null]]));
+    put(
+      figures,
+      tiles([
+        ["Pages", format.count(batch.jobs)],
+        ["Completed", format.count(batch.counts.completed)],
+        ["Failed", format.count(batch.counts.failed)],
+        ["Progress", format.percent(batch.progress)],
+        batch.ended_at
+          ? ["Took", format.duration(format.between(batch.submitted_at, batch.ended_at))]
+          : ["May end", batch.estimated_end_at ? moment(batch.estimated_end_at) : format.NOTHING],
+      ]),
+    );
+    put(
+      line,
+      progress(batch),
+      h(
+        "p",
+        { class: "legend" },
+        NAMES.filter((name) => batch.counts[name]).map((name) =>
+          h("span", { class: `t-${name}` }, `${format.count(batch.counts[name])} ${name}`),
+        ),
+      ),
+    );
+    put(
+      about,
+      facts([
+        [
+          "Corpus",
+          h("a", { href: href(`/corpora/${encodeURIComponent(batch.corpus_name)}`) }, foreign(batch.corpus_name)),
+        ],
+        ["Batch", copyable(batch.batch_id, "Copy the batch's id")],
+        [
+          "Retry of",
+          batch.retry_of ? h("a", { class: "mono", href: href(`/batches/${batch.retry_of}`) }, batch.retry_of) : null,
+        ],
+        ["Submitted", moment(batch.submitted_at)],
+        ["Ended", batch.ended_at ? moment(batch.ended_at) : null],
+        ["Cancelled", batch.cancel_asked_at ? moment(batch.cancel_asked_at) : null],
+      ]),
+    );
     put(head.actions, actions(batch));
     return Boolean(batch.ended_at);
   };
@@ -34,15 +102,38 @@ export async function show({ view, signal, params }) {
 
   function actions(batch) {
     if (!batch.ended_at) {
-      return button("Cancel the rest", () => confirm({ title: "Cancel what is unfinished?", text: `${told(batch.counts)}. What is being written just now is finished.`, verb: "Cancel the rest", work: async () => draw(await post("orchestrator", `${path}/cancel`, { signal })) }), { class: "danger" });
+      return button(
+        "Cancel the rest",
+        () =>
+          confirm({
+            title: "Cancel what is unfinished?",
+            text: `${told(batch.counts)}. What is being written just now is finished.`,
+            verb: "Cancel the rest",
+            work: async () => draw(await post("orchestrator", `${path}/cancel`, { signal })),
+          }),
+        { class: "danger" },
+      );
     }
-    if (!batch.counts.failed) return h("a", { class: "button", href: href("/search", { corpus: batch.corpus_name }) }, "Search its corpus");
-    return button(`Try ${format.plural(batch.counts.failed, "failure")} again`, async (event) => {
-      const answer = await act(event.currentTarget, () => post("orchestrator", `${path}/retry`, { signal }), { said: "Tried again, as a new batch.", signal });
-      if (answer) go(`/batches/${answer.batch_id}`);
-    }, { class: "primary" });
+    if (!batch.counts.failed)
+      return h("a", { class: "button", href: href("/search", { corpus: batch.corpus_name }) }, "Search its corpus");
+    return button(
+      `Try ${format.plural(batch.counts.failed, "failure")} again`,
+      async (event) => {
+        const answer = await act(event.currentTarget, () => post("orchestrator", `${path}/retry`, { signal }), {
+          said: "Tried again, as a new batch.",
+          signal,
+        });
+        if (answer) go(`/batches/${answer.batch_id}`);
+      },
+      { class: "primary" },
+    );
   }
 
   const [ended] = await Promise.all([refresh(), list.show({ batch_id: params.id })]);
-  if (!ended) follow(`${path}/events`, { signal, poll: refresh, onEvent: (event) => (event.value?.counts && event.value.batch_id ? draw(event.value) : refresh()) });
+  if (!ended)
+    follow(`${path}/events`, {
+      signal,
+      poll: refresh,
+      onEvent: (event) => (event.value?.counts && event.value.batch_id ? draw(event.value) : refresh()),
+    });
 }

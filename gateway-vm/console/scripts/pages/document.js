@@ -15,11 +15,34 @@ const SLICE_MS = 12;
 
 export async function show({ view, signal, params, query }) {
   const path = `corpora/${encodeURIComponent(params.name)}/documents/${encodeURIComponent(params.id)}`;
-  const head = pageHead("Document", { crumbs: [["Corpora", href("/corpora")], [line(params.name, 60), href(`/corpora/${encodeURIComponent(params.name)}`)]] });
-  const text = h("div", { class: "card text-view", tabindex: "0", role: "region", "aria-label": "The text, with its chunks" }, h("div", { class: "body" }, waitingLines(12)));
+  const head = pageHead("Document", {
+    crumbs: [
+      ["Corpora", href("/corpora")],
+      [line(params.name, 60), href(`/corpora/${encodeURIComponent(params.name)}`)],
+    ],
+  });
+  const text = h(
+    "div",
+    { class: "card text-view", tabindex: "0", role: "region", "aria-label": "The text, with its chunks" },
+    h("div", { class: "body" }, waitingLines(12)),
+  );
   const about = h("div", {}, waitingLines(6));
   const said = h("p", { class: "quiet", role: "status" }, "Loading the text");
-  put(view, head.element, h("div", { class: "document" }, h("div", {}, text, said), h("aside", { class: "grid", "aria-label": "About it" }, card("About it", about), card("How to read it", legend()))));
+  put(
+    view,
+    head.element,
+    h(
+      "div",
+      { class: "document" },
+      h("div", {}, text, said),
+      h(
+        "aside",
+        { class: "grid", "aria-label": "About it" },
+        card("About it", about),
+        card("How to read it", legend()),
+      ),
+    ),
+  );
   const read = (cursor) => get("embedding", path, { query: { limit: CHUNKS_AT_ONCE, cursor }, signal });
   const first = await read();
   put(head.heading, first.title ? foreign(first.title) : address(first.url));
@@ -59,9 +82,23 @@ async function draw(place, chunks, from, to, signal) {
 function drawn(piece, at, chunks, letters) {
   const chunk = piece.first === null ? null : chunks[piece.first];
   const kind = piece.shared ? "overlap" : at % 2 ? "odd" : "even";
-  const element = h("div", { class: `piece ${kind} ${chunk ? "first" : ""}`, "data-chunk": chunk ? chunk.chunk_index : null },
-    h("div", { class: "gutter" }, chunk ? [h("strong", {}, `#${chunk.chunk_index}`), h("br"), `${format.count(chunk.token_count)} tok`] : ""),
-    h("div", { class: "words", dir: "auto" }, chunk?.heading_path.length ? h("span", { class: "path" }, foreign(chunk.heading_path.map((one) => line(one, 80)).join(" › "))) : null, piece.text.replace(/^\n+|\n+$/g, "") || "¶"));
+  const element = h(
+    "div",
+    { class: `piece ${kind} ${chunk ? "first" : ""}`, "data-chunk": chunk ? chunk.chunk_index : null },
+    h(
+      "div",
+      { class: "gutter" },
+      chunk ? [h("strong", {}, `#${chunk.chunk_index}`), h("br"), `${format.count(chunk.token_count)} tok`] : "",
+    ),
+    h(
+      "div",
+      { class: "words", dir: "auto" },
+      chunk?.heading_path.length
+        ? h("span", { class: "path" }, foreign(chunk.heading_path.map((one) => line(one, 80)).join(" › ")))
+        : null,
+      piece.text.replace(/^\n+|\n+$/g, "") || "¶",
+    ),
+  );
   const lines = Math.ceil(piece.text.length / letters) + (piece.text.match(/\n/g)?.length ?? 0);
   element.style.setProperty("contain-intrinsic-size", `auto ${Math.max(2, lines) * LINE_PIXELS}px`);
   return element;
@@ -75,28 +112,65 @@ function jump(place, index) {
 }
 
 function legend() {
-  return h("ul", { class: "grid" }, h("li", {}, h("strong", {}, "#3 · 480 tok"), h("span", { class: "quiet" }, " – where a chunk begins, and its tokens")),
+  return h(
+    "ul",
+    { class: "grid" },
+    h(
+      "li",
+      {},
+      h("strong", {}, "#3 · 480 tok"),
+      h("span", { class: "quiet" }, " – where a chunk begins, and its tokens"),
+    ),
     h("li", {}, h("strong", {}, "The coloured edge"), h("span", { class: "quiet" }, " changes from chunk to chunk")),
-    h("li", {}, h("strong", {}, "Hatched"), h("span", { class: "quiet" }, " – text that two chunks share: their overlap")),
-    h("li", {}, h("strong", {}, "A › B"), h("span", { class: "quiet" }, " – the headings that the chunk stands under")));
+    h(
+      "li",
+      {},
+      h("strong", {}, "Hatched"),
+      h("span", { class: "quiet" }, " – text that two chunks share: their overlap"),
+    ),
+    h("li", {}, h("strong", {}, "A › B"), h("span", { class: "quiet" }, " – the headings that the chunk stands under")),
+  );
 }
 
 function aboutOf(one) {
   return [
     ["Address", h("span", {}, foreign(one.url, { class: "mono" }), " ", outward(one.url))],
-    ["Chunks", format.count(one.chunks)], ["Tokens", format.count(one.tokens)],
-    ["Type", one.content_type], ["Language", one.language], ["Author", one.author ? foreign(one.author) : null],
-    ["Published", one.published_at ? moment(one.published_at) : null], ["Fetched", one.fetched_at ? moment(one.fetched_at) : null], ["Indexed", moment(one.indexed_at)],
-    ["Model", foreign(one.model)], ["Job", one.job_id ? h("a", { class: "mono", href: href(`/jobs/${one.job_id}`) }, one.job_id) : null],
+    ["Chunks", format.count(one.chunks)],
+    ["Tokens", format.count(one.tokens)],
+    ["Type", one.content_type],
+    ["Language", one.language],
+    ["Author", one.author ? foreign(one.author) : null],
+    ["Published", one.published_at ? moment(one.published_at) : null],
+    ["Fetched", one.fetched_at ? moment(one.fetched_at) : null],
+    ["Indexed", moment(one.indexed_at)],
+    ["Model", foreign(one.model)],
+    ["Job", one.job_id ? h("a", { class: "mono", href: href(`/jobs/${one.job_id}`) }, one.job_id) : null],
     ["Trace", one.trace_id ? copyable(one.trace_id, "Copy the trace id") : null],
-    ["Metadata", Object.keys(one.metadata).length ? h("pre", {}, JSON.stringify(one.metadata, null, 2).slice(0, 4000)) : null],
+    [
+      "Metadata",
+      Object.keys(one.metadata).length ? h("pre", {}, JSON.stringify(one.metadata, null, 2).slice(0, 4000)) : null,
+    ],
   ];
 }
 
 function actions(one, path, corpus, signal) {
-  return [h("a", { class: "button", href: href("/search", { corpus }) }, "Search its corpus"),
-    button("Delete", async () => {
-      const done = await confirm({ title: "Delete this document?", text: line(one.url), verb: "Delete the document", work: () => remove("embedding", path, { signal }) });
-      if (done) { toast("The document is deleted."); go(`/corpora/${encodeURIComponent(corpus)}`); }
-    }, { class: "danger" })];
+  return [
+    h("a", { class: "button", href: href("/search", { corpus }) }, "Search its corpus"),
+    button(
+      "Delete",
+      async () => {
+        const done = await confirm({
+          title: "Delete this document?",
+          text: line(one.url),
+          verb: "Delete the document",
+          work: () => remove("embedding", path, { signal }),
+        });
+        if (done) {
+          toast("The document is deleted.");
+          go(`/corpora/${encodeURIComponent(corpus)}`);
+        }
+      },
+      { class: "danger" },
+    ),
+  ];
 }

@@ -10,32 +10,113 @@ import { asCurl, asPython, showCode } from "../parts/snippets.js";
 import { button, empty, field, pageHead, problem, segments, select, waitingLines } from "../parts/ui.js";
 import { corpusNames } from "./corpora.js";
 
-const MODES = [["hybrid", "Hybrid"], ["vector", "By meaning"], ["text", "By words"], ["all", "Side by side"]];
+const MODES = [
+  ["hybrid", "Hybrid"],
+  ["vector", "By meaning"],
+  ["text", "By words"],
+  ["all", "Side by side"],
+];
 const LEGS = ["hybrid", "vector", "text"];
 const NAMES = { hybrid: "Hybrid", vector: "By meaning", text: "By words" };
 
 export async function show({ view, signal, query }) {
   const wanted = {
-    q: query.get("q") ?? "", corpus: query.get("corpus") ?? "", mode: MODES.some(([name]) => name === query.get("mode")) ? query.get("mode") : "hybrid",
-    top: query.get("top") ?? "10", language: query.get("language") ?? "", prefix: query.get("prefix") ?? "", after: query.get("after") ?? "", key: query.get("key") ?? "", value: query.get("value") ?? "",
+    q: query.get("q") ?? "",
+    corpus: query.get("corpus") ?? "",
+    mode: MODES.some(([name]) => name === query.get("mode")) ? query.get("mode") : "hybrid",
+    top: query.get("top") ?? "10",
+    language: query.get("language") ?? "",
+    prefix: query.get("prefix") ?? "",
+    after: query.get("after") ?? "",
+    key: query.get("key") ?? "",
+    value: query.get("value") ?? "",
   };
-  const box = h("input", { type: "search", value: wanted.q, placeholder: "What do you want to know?", "aria-label": "Search for", maxlength: 4000, autocomplete: "off" });
+  const box = h("input", {
+    type: "search",
+    value: wanted.q,
+    placeholder: "What do you want to know?",
+    "aria-label": "Search for",
+    maxlength: 4000,
+    autocomplete: "off",
+  });
   const corpora = h("select", {}, h("option", { value: wanted.corpus }, wanted.corpus || "Loading"));
   const results = h("div", { "aria-live": "polite" });
   let asked = new AbortController();
 
-  const set = (name, again = true) => (event) => { wanted[name] = event.target.value.trim(); if (again) run(); };
-  const text = (name, label, placeholder) => field(label, h("input", { type: "text", value: wanted[name], placeholder, onchange: set(name) }));
-  const more = h("details", { open: Boolean(wanted.language || wanted.prefix || wanted.after || wanted.key) }, h("summary", { class: "quiet" }, "Filters"),
-    h("div", { class: "filters" }, text("prefix", "Address begins with", "https://example.com/docs/"), text("language", "Language", "en"),
-      field("Fetched after", h("input", { type: "date", value: wanted.after, onchange: set("after") })), text("key", "Metadata key", "team"), text("value", "Metadata value", "docs")));
-  const form = h("form", { role: "search", onsubmit: (event) => { event.preventDefault(); wanted.q = box.value.trim(); run(); } },
+  const set =
+    (name, again = true) =>
+    (event) => {
+      wanted[name] = event.target.value.trim();
+      if (again) run();
+    };
+  const text = (name, label, placeholder) =>
+    field(label, h("input", { type: "text", value: wanted[name], placeholder, onchange: set(name) }));
+  const more = h(
+    "details",
+    { open: Boolean(wanted.language || wanted.prefix || wanted.after || wanted.key) },
+    h("summary", { class: "quiet" }, "Filters"),
+    h(
+      "div",
+      { class: "filters" },
+      text("prefix", "Address begins with", "https://example.com/docs/"),
+      text("language", "Language", "en"),
+      field("Fetched after", h("input", { type: "date", value: wanted.after, onchange: set("after") })),
+      text("key", "Metadata key", "team"),
+      text("value", "Metadata value", "docs"),
+    ),
+  );
+  const form = h(
+    "form",
+    {
+      role: "search",
+      onsubmit: (event) => {
+        event.preventDefault();
+        wanted.q = box.value.trim();
+        run();
+      },
+    },
     h("div", { class: "search-box" }, box, h("button", { type: "submit", class: "primary" }, "Search")),
-    h("div", { class: "filters" }, field("Corpus", corpora), field("Passages", select([["5", "5"], ["10", "10"], ["20", "20"], ["50", "50"], ["100", "100"]], wanted.top, { onchange: set("top") })),
-      h("div", { class: "tail" }, segments("How to search", MODES, wanted.mode, (mode) => { wanted.mode = mode; run(); }))),
-    more);
-  put(view, pageHead("Search", { actions: [button("Index a page or a file", () => openIndexing({ corpus: wanted.corpus || "default" }))] }).element, form, results);
-  corpora.addEventListener("change", () => { wanted.corpus = corpora.value; run(); });
+    h(
+      "div",
+      { class: "filters" },
+      field("Corpus", corpora),
+      field(
+        "Passages",
+        select(
+          [
+            ["5", "5"],
+            ["10", "10"],
+            ["20", "20"],
+            ["50", "50"],
+            ["100", "100"],
+          ],
+          wanted.top,
+          { onchange: set("top") },
+        ),
+      ),
+      h(
+        "div",
+        { class: "tail" },
+        segments("How to search", MODES, wanted.mode, (mode) => {
+          wanted.mode = mode;
+          run();
+        }),
+      ),
+    ),
+    more,
+  );
+  put(
+    view,
+    pageHead("Search", {
+      actions: [button("Index a page or a file", () => openIndexing({ corpus: wanted.corpus || "default" }))],
+    }).element,
+    form,
+    results,
+  );
+  corpora.addEventListener("change", () => {
+    wanted.corpus = corpora.value;
+    run();
+  });
 
   function body(mode) {
     const filters = {};
@@ -43,20 +124,38 @@ export async function show({ view, signal, query }) {
     if (wanted.language) filters.language = wanted.language;
     if (wanted.after) filters.fetched_after = `${wanted.after}T00:00:00Z`;
     if (wanted.key) filters.metadata = { [wanted.key]: wanted.value };
-    return { query: wanted.q, corpus_name: wanted.corpus, top_k: Number(wanted.top), mode, explain: true, highlights: true, ...(Object.keys(filters).length ? { filters } : {}) };
+    return {
+      query: wanted.q,
+      corpus_name: wanted.corpus,
+      top_k: Number(wanted.top),
+      mode,
+      explain: true,
+      highlights: true,
+      ...(Object.keys(filters).length ? { filters } : {}),
+    };
   }
 
   async function run() {
     setQuery(wanted);
     asked.abort();
-    if (!wanted.q || !wanted.corpus) { put(results, start(wanted)); return; }
+    if (!wanted.q || !wanted.corpus) {
+      put(results, start(wanted));
+      return;
+    }
     asked = new AbortController();
     const either = AbortSignal.any([signal, asked.signal]);
     const legs = wanted.mode === "all" ? LEGS : [wanted.mode];
-    const places = legs.map((mode) => h("section", { "aria-label": NAMES[mode] }, h("header", {}, h("h2", {}, NAMES[mode])), waitingLines(6)));
+    const places = legs.map((mode) =>
+      h("section", { "aria-label": NAMES[mode] }, h("header", {}, h("h2", {}, NAMES[mode])), waitingLines(6)),
+    );
     const grid = h("div", { class: "results" }, places);
     grid.style.setProperty("--legs", String(legs.length));
-    const share = h("div", { class: "filters" }, button("Copy as curl", () => showCode("curl", asCurl(body(legs[0])))), button("Copy as Python", () => showCode("Python", asPython(body(legs[0])))));
+    const share = h(
+      "div",
+      { class: "filters" },
+      button("Copy as curl", () => showCode("curl", asCurl(body(legs[0])))),
+      button("Copy as Python", () => showCode("Python", asPython(body(legs[0])))),
+    );
     put(results, grid, share);
     await Promise.all(legs.map((mode, at) => leg(places[at], mode, body(mode), either)));
   }
@@ -66,11 +165,34 @@ export async function show({ view, signal, query }) {
     try {
       const answer = await post("embedding", "search", { body: request, signal: either });
       const all = performance.now() - began;
-      put(place, h("header", {}, h("h2", {}, NAMES[mode]), h("span", { class: "quiet", title: took(answer, all) }, `${format.plural(answer.results.length, "passage")} · ${Math.round(answer.took_ms)} ms`)),
+      put(
+        place,
+        h(
+          "header",
+          {},
+          h("h2", {}, NAMES[mode]),
+          h(
+            "span",
+            { class: "quiet", title: took(answer, all) },
+            `${format.plural(answer.results.length, "passage")} · ${Math.round(answer.took_ms)} ms`,
+          ),
+        ),
         answer.warnings.map((one) => h("p", { class: "notice warn" }, one.message)),
-        answer.results.length ? h("ol", { class: "hits" }, answer.results.map((one, at) => hit(one, at + 1, mode))) : empty("Nothing found", "Try other words, another way of searching, or fewer filters."));
+        answer.results.length
+          ? h(
+              "ol",
+              { class: "hits" },
+              answer.results.map((one, at) => hit(one, at + 1, mode)),
+            )
+          : empty("Nothing found", "Try other words, another way of searching, or fewer filters."),
+      );
     } catch (error) {
-      if (!either.aborted) put(place, h("header", {}, h("h2", {}, NAMES[mode])), problem(error, { retry: () => leg(place, mode, request, either) }));
+      if (!either.aborted)
+        put(
+          place,
+          h("header", {}, h("h2", {}, NAMES[mode])),
+          problem(error, { retry: () => leg(place, mode, request, either) }),
+        );
     }
   }
 
@@ -79,7 +201,12 @@ export async function show({ view, signal, query }) {
     const names = await corpusNames(signal);
     if (wanted.corpus && !names.includes(wanted.corpus)) names.unshift(wanted.corpus);
     wanted.corpus ||= names[0] ?? "";
-    put(corpora, names.length ? names.map((name) => h("option", { value: name, selected: name === wanted.corpus }, name)) : h("option", { value: "" }, "none yet"));
+    put(
+      corpora,
+      names.length
+        ? names.map((name) => h("option", { value: name, selected: name === wanted.corpus }, name))
+        : h("option", { value: "" }, "none yet"),
+    );
     if (!results.querySelector(".results")) run();
   } catch (error) {
     if (!signal.aborted) put(results, problem(error, { what: "The list of corpora" }));
@@ -88,12 +215,29 @@ export async function show({ view, signal, query }) {
 }
 
 function took(answer, all) {
-  const parts = Object.entries(answer.took ?? {}).filter(([, value]) => value).map(([name, value]) => `${name} ${value.toFixed(1)} ms`);
+  const parts = Object.entries(answer.took ?? {})
+    .filter(([, value]) => value)
+    .map(([name, value]) => `${name} ${value.toFixed(1)} ms`);
   return [...parts, `with the way there and back ${Math.round(all)} ms`].join(" · ");
 }
 
 function start(wanted) {
-  if (!wanted.corpus) return empty("Nothing to search yet", "Index a page, or drop a file, and it is found here some seconds later.", button("Index something", () => openIndexing(), { class: "primary" }), dropPlace((files) => openIndexing({ files })));
-  return h("div", { class: "empty" }, h("strong", {}, "Ask in whole sentences, or in words"), h("p", {}, "By meaning finds what is said in other words; by words finds names and codes; hybrid joins the two by rank."), dropPlace((files) => openIndexing({ files, corpus: wanted.corpus }), "Or drop a file here to index it"));
+  if (!wanted.corpus)
+    return empty(
+      "Nothing to search yet",
+      "Index a page, or drop a file, and it is found here some seconds later.",
+      button("Index something", () => openIndexing(), { class: "primary" }),
+      dropPlace((files) => openIndexing({ files })),
+    );
+  return h(
+    "div",
+    { class: "empty" },
+    h("strong", {}, "Ask in whole sentences, or in words"),
+    h(
+      "p",
+      {},
+      "By meaning finds what is said in other words; by words finds names and codes; hybrid joins the two by rank.",
+    ),
+    dropPlace((files) => openIndexing({ files, corpus: wanted.corpus }), "Or drop a file here to index it"),
+  );
 }
-

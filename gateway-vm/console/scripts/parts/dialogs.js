@@ -5,8 +5,13 @@ import { button, problem } from "./ui.js";
 
 export function open(content, { label, onclose } = {}) {
   const dialog = h("dialog", label ? { "aria-label": label } : {}, content);
-  dialog.addEventListener("close", () => { dialog.remove(); onclose?.(); });
-  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    onclose?.();
+  });
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close();
+  });
   document.body.append(dialog);
   dialog.showModal();
   addEventListener("hashchange", () => dialog.close(), { once: true });
@@ -20,8 +25,20 @@ export function confirm({ title, text, verb, danger = true, work, more = null })
     const id = nextId("title");
     const yes = h("button", { type: "submit", class: danger ? "danger" : "primary" }, verb);
     let answer;
-    const form = h("form", { method: "dialog", "aria-labelledby": id }, h("h2", { id }, title), h("p", {}, line(text, 500)), more, said,
-      h("div", { class: "buttons" }, button("Keep it as it is", () => dialog.close()), yes));
+    const form = h(
+      "form",
+      { method: "dialog", "aria-labelledby": id },
+      h("h2", { id }, title),
+      h("p", {}, line(text, 500)),
+      more,
+      said,
+      h(
+        "div",
+        { class: "buttons" },
+        button("Keep it as it is", () => dialog.close()),
+        yes,
+      ),
+    );
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       yes.disabled = true;
@@ -37,9 +54,43 @@ export function confirm({ title, text, verb, danger = true, work, more = null })
   });
 }
 
-const SHORTCUTS = [["/", "Search"], ["i", "Index a page or a file"], ["g then o", "Overview"], ["g then j", "Jobs"], ["g then b", "Batches"], ["g then c", "Corpora"], ["↑ ↓ Home End", "Move through a table"], ["Enter", "Open what is chosen"], ["?", "This list"]];
+const SHORTCUTS = [
+  ["/", "Search"],
+  ["i", "Index a page or a file"],
+  ["g then o", "Overview"],
+  ["g then j", "Jobs"],
+  ["g then b", "Batches"],
+  ["g then c", "Corpora"],
+  ["↑ ↓ Home End", "Move through a table"],
+  ["Enter", "Open what is chosen"],
+  ["?", "This list"],
+];
 
 export function showShortcuts() {
   const id = nextId("title");
-  const dialog = open(h("div", { class: "inside", "aria-labelledby": id }, h("h2", { id }, "Keys"), h("dl", { class: "keys" }, SHORTCUTS.map(([keys, text]) => [h("dt", {}, keys.split(" then ").map((one, at) => [at ? " then " : "", h("kbd", {}, one)])), h("dd", {}, text)])), h("div", { class: "buttons" }, button("Close", () => dialog.close(), { autofocus: true }))), { label: "Keys" });
+  const dialog = open(
+    h(
+      "div",
+      { class: "inside", "aria-labelledby": id },
+      h("h2", { id }, "Keys"),
+      h(
+        "dl",
+        { class: "keys" },
+        SHORTCUTS.map(([keys, text]) => [
+          h(
+            "dt",
+            {},
+            keys.split(" then ").map((one, at) => [at ? " then " : "", h("kbd", {}, one)]),
+          ),
+          h("dd", {}, text),
+        ]),
+      ),
+      h(
+        "div",
+        { class: "buttons" },
+        button("Close", () => dialog.close(), { autofocus: true }),
+      ),
+    ),
+    { label: "Keys" },
+  );
 }

@@ -9,19 +9,45 @@ const MOST = 4_000; // characters of a passage that are drawn
 export function hit(one, rank, mode) {
   const title = one.title ? foreign(one.title) : address(one.url);
   const path = one.heading_path.map((each) => line(each, 80)).join(" › ");
-  return h("li", { class: "card hit" },
-    h("h3", {}, h("span", { class: "faint" }, `${rank}. `), h("a", { href: href(`/corpora/${encodeURIComponent(one.corpus_name)}/${one.document_id}`, { chunk: one.chunk_index }) }, title)),
+  return h(
+    "li",
+    { class: "card hit" },
+    h(
+      "h3",
+      {},
+      h("span", { class: "faint" }, `${rank}. `),
+      h(
+        "a",
+        {
+          href: href(`/corpora/${encodeURIComponent(one.corpus_name)}/${one.document_id}`, { chunk: one.chunk_index }),
+        },
+        title,
+      ),
+    ),
     h("p", { class: "where" }, address(one.url), path ? [" · ", foreign(path)] : null),
-    h("p", { class: "passage", tabindex: "0", dir: "auto", role: "group", "aria-label": `Passage ${rank}` }, highlighted(one)),
-    h("p", { class: "why" }, why(one, mode), tag(`chunk ${one.chunk_index}`)));
+    h(
+      "p",
+      { class: "passage", tabindex: "0", dir: "auto", role: "group", "aria-label": `Passage ${rank}` },
+      highlighted(one),
+    ),
+    h("p", { class: "why" }, why(one, mode), tag(`chunk ${one.chunk_index}`)),
+  );
 }
 
 function why(one, mode) {
   const legs = one.why ?? {};
   const tags = [];
-  if (legs.vector) tags.push(tag(`meaning #${legs.vector.rank} · ${legs.vector.score.toFixed(3)}`, { title: "Its rank and score by meaning alone" }));
+  if (legs.vector)
+    tags.push(
+      tag(`meaning #${legs.vector.rank} · ${legs.vector.score.toFixed(3)}`, {
+        title: "Its rank and score by meaning alone",
+      }),
+    );
   else if (mode !== "text") tags.push(tag("meaning –", { title: "Not among the nearest by meaning" }));
-  if (legs.text) tags.push(tag(`words #${legs.text.rank} · ${legs.text.score.toFixed(3)}`, { title: "Its rank and score by words alone" }));
+  if (legs.text)
+    tags.push(
+      tag(`words #${legs.text.rank} · ${legs.text.score.toFixed(3)}`, { title: "Its rank and score by words alone" }),
+    );
   else if (mode !== "vector") tags.push(tag("words –", { title: "None of the words" }));
   if (legs.rerank) tags.push(tag(`reranked #${legs.rerank.rank} · ${legs.rerank.score.toFixed(3)}`));
   tags.push(tag(`score ${one.score.toFixed(4)}`, { title: "What ordered it here" }));

@@ -7,9 +7,11 @@ const PATHS = {
   jobs: "M2.5 4h2M2.5 8h2M2.5 12h2M7 4h6.5M7 8h6.5M7 12h6.5",
   batches: "M8 2 14 5 8 8 2 5ZM2 8l6 3 6-3M2 11l6 3 6-3",
   crawls: "M8 2v3M8 5H4v3M8 5h4v3M4 8v0M2.5 8.5h3v3h-3ZM10.5 8.5h3v3h-3ZM6.5 2h3",
-  corpora: "M2.5 4.5C2.5 3 5 2 8 2s5.500 1 5.500 2.500S11 7 8 7 2.500 6 2.500 4.500v7C2.500 13 5 14 8 14s5.500-1 5.500-2.500v-7M2.500 8c0 1.500 2.500 2.500 5.500 2.500S13.500 9.500 13.500 8",
+  corpora:
+    "M2.5 4.5C2.5 3 5 2 8 2s5.500 1 5.500 2.500S11 7 8 7 2.500 6 2.500 4.500v7C2.500 13 5 14 8 14s5.500-1 5.500-2.500v-7M2.500 8c0 1.500 2.500 2.500 5.500 2.500S13.500 9.500 13.500 8",
   search: "M7 2.500a4.500 4.500 0 1 1 0 9 4.500 4.500 0 0 1 0-9ZM10.500 10.500 14 14",
-  webhooks: "M5 11a2.500 2.500 0 1 1-1.500-4.300M7 6.500 5 11h6M8 4.500a2.500 2.500 0 1 1 4 1.500L9 6M13 11a2.500 2.500 0 1 0-1-2",
+  webhooks:
+    "M5 11a2.500 2.500 0 1 1-1.500-4.300M7 6.500 5 11h6M8 4.500a2.500 2.500 0 1 1 4 1.500L9 6M13 11a2.500 2.500 0 1 0-1-2",
   api: "M5 4 1.500 8 5 12M11 4l3.500 4L11 12M9 3 7 13",
   theme: "M8 2a6 6 0 1 0 0 12V2Z",
   leave: "M6 2.500H3v11h3M10 5l3 3-3 3M13 8H6",
@@ -20,6 +22,20 @@ const PATHS = {
 };
 
 export function icon(name, size = 16) {
-  return s("svg", { viewBox: "0 0 16 16", width: size, height: size, fill: "none", stroke: "currentColor", "stroke-width": 1.5, "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true", focusable: "false" },
-    s("path", { d: PATHS[name] }));
+  return s(
+    "svg",
+    {
+      viewBox: "0 0 16 16",
+      width: size,
+      height: size,
+      fill: "none",
+      stroke: "currentColor",
+      "stroke-width": 1.5,
+      "stroke-linecap": "round",
+      "stroke-linejoin": "round",
+      "aria-hidden": "true",
+      focusable: "false",
+    },
+    s("path", { d: PATHS[name] }),
+  );
 }

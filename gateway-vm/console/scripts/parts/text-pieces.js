@@ -24,7 +24,8 @@ export function piecesOf(chunks, at) {
 const follows = (one, next) => next.start >= one.start && next.end >= one.end;
 
 function add(found, text, about) {
-  for (let from = 0; from < text.length; from += MOST) found.push({ text: text.slice(from, from + MOST), ...about, first: from === 0 ? about.first : null });
+  for (let from = 0; from < text.length; from += MOST)
+    found.push({ text: text.slice(from, from + MOST), ...about, first: from === 0 ? about.first : null });
 }
 
 /** The part of a chunk between two places of the document. JavaScript counts some characters as two. */
@@ -32,5 +33,7 @@ function cut(chunk, from, to) {
   if (to <= from) return "";
   if (from === chunk.start && to >= chunk.end) return chunk.text;
   const points = /[\ud800-\udbff]/.test(chunk.text) ? Array.from(chunk.text) : null;
-  return points ? points.slice(from - chunk.start, to - chunk.start).join("") : chunk.text.slice(from - chunk.start, to - chunk.start);
+  return points
+    ? points.slice(from - chunk.start, to - chunk.start).join("")
+    : chunk.text.slice(from - chunk.start, to - chunk.start);
 }

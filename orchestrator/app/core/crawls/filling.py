@@ -157,7 +157,7 @@ class _Choice:
                 self.traps.append(page)
             elif page["kind"] == "page" and self._left <= 0:
                 continue
-            elif page["kind"] == "page" and self._patterns[page["pattern"]] >= page["patience"]:
+            elif page["kind"] == "page" and self._patterns[page["pattern"]] >= page["patience"] // 2:
                 continue  # what these give says whether there are to be more
             elif self._hosts[page["host"]] >= HOST_SHARE:
                 later.append(page)
@@ -194,14 +194,13 @@ async def _fresh(connection: Any, run: Any, crawl: Any, found: Sequence[Any], wi
 
 async def _judge(connection: Any, key: tuple[UUID, int], found: Sequence[Any], choice: _Choice) -> None:
     """See how many pages of these patterns were asked for, and whether the last of them gave anything new."""
-    patterns = {page["pattern"]: page for page in found if page["kind"] == "page"}
-    rows = await connection.fetch(
-        _PATTERNS,
-        *key,
-        list(patterns),
-        [page["pattern_most"] for page in patterns.values()],
-        [page["patience"] for page in patterns.values()],
-    )
+    patterns: dict[int, int | None] = {}
+    patience: dict[int, int] = {}
+    for page in found:
+        if page["kind"] == "page":
+            patterns[page["pattern"]] = page["pattern_most"] or patterns.get(page["pattern"])
+            patience[page["pattern"]] = page["patience"]
+    rows = await connection.fetch(_PATTERNS, *key, list(patterns), list(patterns.values()), list(patience.values()))
     for row in rows:
         choice.asked[row["pattern"]] = row["asked"]
         if row["stale"]:

@@ -85,10 +85,11 @@ def shape_of(url: str) -> Shape:
     pattern = _number_of(f"{parts.netloc}/{written}?{'&'.join(names)}")
     if _of_calendar(segments, names):
         return Shape(pattern, CALENDAR_MOST, SHORT_PATIENCE)
-    if len(names) >= FACETS_FROM:
+    if len(names) > 1:
         # whichever of its filters are set, they are of one path
-        return Shape(_number_of(f"{parts.netloc}/{written}?facets"), FACETS_MOST, SHORT_PATIENCE)
-    if any(_OPAQUE.fullmatch(segment) for segment in segments):
+        most = FACETS_MOST if len(names) >= FACETS_FROM else None
+        return Shape(_number_of(f"{parts.netloc}/{written}?*"), most, SHORT_PATIENCE)
+    if names or any(_OPAQUE.fullmatch(segment) for segment in segments):
         return Shape(pattern, None, SHORT_PATIENCE)
     return Shape(pattern, None, PATIENCE)
 

@@ -1,0 +1,204 @@
+"""Runs among crashes, repeats and others at the same rows: nothing is lost, nothing comes twice, nobody waits for ever."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from conftest import Core
+from crawl_driver import OWNER, Driver, Page, Site, site_of
+from test_core_locks import held
+from test_core_plans import scans
+
+from app.core.crawls import passing, runs
+from app.core.crawls.pages import PageFilter, page_statement
+from app.core.jobs import transitions
+from ml_shared.contracts.crawls import PageOutcome, RunState
+from ml_shared.names import Stage
+
+
+class CrashError(Exception):
+    """What happens to a process that is killed, as far as a test of its own process can have it."""
+
+
+def dense(count: int) -> Site:
+    """Every page leads to every other one."""
+    links = [f"/p{number}" for number in range(count)]
+    return site_of({"/": links, **{link: [*reversed(links)] for link in links}})
+
+
+async def test_a_crash_between_a_result_and_its_links_leaves_neither_and_the_report_comes_again(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = Driver(core, site_of({"/": ["/a", "/b"], "/a": [], "/b": []}))
+    crawl_id = await driver.submit()
+    job = await core.claim_one(Stage.SCRAPING)
+
+    async def crash(*_: Any) -> None:
+        raise CrashError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transitions, "take_links", crash)
+        with pytest.raises(CrashError):
+            await driver.scraped(job)
+    assert (await core.row(job.job_id))["placement"] == "leased"
+    assert await core.pool.fetchval("SELECT count(*) FROM run_pages") == 1
+    await driver.scraped(job)
+    assert await core.pool.fetchval("SELECT count(*) FROM run_pages") == 3
+    assert (await driver.scraped(job)).answer.duplicate
+    assert await core.pool.fetchval("SELECT count(*) FROM run_pages") == 3
+    assert (await driver.run(crawl_id, 1)).outcomes.new == 3
+
+
+async def test_a_report_of_a_lost_attempt_adds_no_links(core: Core) -> None:
+    driver = Driver(core, site_of({"/": ["/a"], "/a": []}))
+    await driver.submit()
+    lost = await core.claim_one(Stage.SCRAPING)
+    await core.expire_leases()
+    await core.recover()
+    again = await core.claim_one(Stage.SCRAPING)
+    assert (await driver.scraped(lost)).answer.stale
+    assert await core.pool.fetchval("SELECT count(*) FROM run_pages") == 1
+    await driver.scraped(again)
+    assert await core.pool.fetchval("SELECT count(*) FROM run_pages") == 2
+
+
+async def test_a_pass_that_breaks_off_is_made_again_and_a_page_is_asked_for_once(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = dense(12)
+    driver = Driver(core, site)
+    crawl_id = await driver.submit()
+    settle, broken = passing.settle, 0
+
+    async def breaks(*arguments: Any, **more: Any) -> Any:
+        nonlocal broken
+        settled = await settle(*arguments, **more)
+        broken += 1
+        if broken % 2:
+            raise CrashError
+        return settled
+
+    monkeypatch.setattr(passing, "settle", breaks)
+    for _ in range(60):
+        try:
+            await driver.step()
+        except CrashError:
+            continue
+    run = await driver.crawling.run(OWNER, crawl_id, 1)
+    assert (run.state, run.outcomes.new, broken > 4) == (RunState.COMPLETED, 13, True)
+    assert set(site.asked.values()) == {1}
+
+
+async def test_results_passes_and_a_cancel_at_once_never_wait_for_each_other(core: Core) -> None:
+    """Each page leads to all others, so every report is after the same rows, and so are the passes."""
+    driver = Driver(core, dense(30))
+    core.in_flight = 30
+    crawl_ids = [await driver.submit() for _ in range(2)]
+    await driver.step()
+    for _ in range(4):
+        await core.pool.execute("UPDATE lanes SET next_at = now()")
+        await driver.crawling.go_on()
+        jobs = [job for _ in range(6) for job in await free_lanes_and_claim(core)]
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(driver.scraped(job) for job in jobs), *(driver.crawling.go_on() for _ in range(3)))
+    async with asyncio.timeout(30):
+        await asyncio.gather(
+            driver.crawling.cancel(OWNER, crawl_ids[0], 1),
+            driver.crawling.go_on(),
+            driver.crawling.cancel(OWNER, crawl_ids[0], 1),
+        )
+    assert (await driver.run(crawl_ids[0], 1)).state is RunState.CANCELLED
+    assert (await driver.run(crawl_ids[1], 1)).outcomes.new == 31
+    assert await core.pool.fetchval("SELECT open_jobs FROM owners") == 0
+
+
+async def free_lanes_and_claim(core: Core) -> list[Any]:
+    """As if hosts bore any number of requests at once."""
+    await core.pool.execute("UPDATE lanes SET holder = NULL, next_at = now()")
+    return await core.claim(Stage.SCRAPING)
+
+
+async def test_who_passes_a_run_is_alone_and_others_go_on_without_waiting(core: Core) -> None:
+    driver = Driver(core, site_of({"/": []}))
+    crawl_id = await driver.submit()
+    other = await driver.submit()
+    async with held(core.pool) as somebody:
+        await somebody.execute("SELECT 1 FROM runs WHERE crawl_id = $1 FOR UPDATE", UUID(crawl_id))
+        async with asyncio.timeout(20):
+            assert (await driver.run(other, 1)).state is RunState.COMPLETED
+        assert (await driver.crawling.run(OWNER, crawl_id, 1)).state is RunState.RUNNING
+    assert (await driver.run(crawl_id, 1)).state is RunState.COMPLETED
+
+
+async def test_a_page_of_more_links_than_are_taken_counts_the_others(core: Core) -> None:
+    site = site_of({"/": []})
+    site["http://site.test/"] = Page("begin", [f"http://other.test/{number}" for number in range(5_100)])
+    driver = Driver(core, site)
+    crawl_id = await driver.submit()
+    run = await driver.run(crawl_id, 1)
+    assert run.reasons["skipped"] == {"out_of_scope": 5_000, "over_limit": 100}
+
+
+async def test_what_was_left_out_is_kept_up_to_a_bound_and_counted_beyond(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.core.crawls.frontier.SKIPPED_KEPT", 20)
+    monkeypatch.setattr("app.core.crawls.passing.SKIPPED_KEPT", 20)
+    links = {f"/p{number}": [f"http://other{number}.test/{page}" for page in range(10)] for number in range(4)}
+    site = site_of({"/": list(links)})
+    for path, leads in links.items():
+        site[f"http://site.test{path}"] = Page(path, leads)
+    driver = Driver(core, site)
+    crawl_id = await driver.submit()
+    run = await driver.run(crawl_id, 1)
+    assert run.reasons["skipped"] == {"out_of_scope": 40}
+    assert await core.pool.fetchval("SELECT count(*) FROM run_pages WHERE outcome = 'skipped'") == 20
+    cancelled = await driver.submit()
+    await driver.step()
+    await driver.crawling.cancel(OWNER, cancelled, 1)
+    assert await core.pool.fetchval("SELECT count(*) FROM run_pages WHERE state <> 'ended'") == 0
+
+
+@pytest.fixture
+async def crowded(core: Core) -> tuple[Core, UUID]:
+    """Many pages of a run, and of other runs."""
+    driver = Driver(core, site_of({"/": []}))
+    crawl_id = UUID(await driver.submit())
+    await core.pool.execute(
+        """INSERT INTO run_pages (crawl_id, run, url_hash, url, host, state, depth, pattern, patience, outcome, reason, nth)
+           SELECT CASE WHEN n % 10 = 0 THEN $1::uuid ELSE gen_random_uuid() END, 1, decode(md5(n::text), 'hex'),
+               'http://site.test/p/' || n, 'site.test', CASE WHEN n % 3 = 0 THEN 'waiting' ELSE 'ended' END, n % 9, n % 7, 50,
+               CASE WHEN n % 3 > 0 THEN 'skipped' END, CASE WHEN n % 3 > 0 THEN 'trap' END, n
+           FROM generate_series(1, 30000) n""",
+        crawl_id,
+    )
+    await core.pool.execute("ANALYZE")
+    return core, crawl_id
+
+
+def named(plan: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    yield from scans(plan)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        PageFilter(),
+        PageFilter(outcome=PageOutcome.SKIPPED),
+        PageFilter(outcome=PageOutcome.SKIPPED, reason="trap"),
+        PageFilter(reason="trap"),
+        PageFilter(url_prefix="http://site.test/p/1"),
+    ],
+    ids=["all", "outcome", "outcome and reason", "reason", "url"],
+)
+async def test_lists_of_pages_and_runs_are_read_by_index(crowded: tuple[Core, UUID], wanted: PageFilter) -> None:
+    core, crawl_id = crowded
+    statement, arguments = page_statement(crawl_id, 1, wanted, 7, 50)
+    run = (f"{runs._COUNTED} WHERE runs.crawl_id = $1 AND runs.run = $2", [crawl_id, 1])
+    for text, given in ((statement, arguments), run):
+        told = await core.pool.fetchval(f"EXPLAIN (FORMAT JSON) {text}", *given)
+        found = list(named(json.loads(told)[0]["Plan"]))
+        assert ("Seq Scan", "run_pages", "") not in found, found
