@@ -20,7 +20,7 @@ WANTED = {
     *("SubmitToSearchableSlow", "ErrorBudgetBurnsFast", "ErrorBudgetBurnsSlowly", "OldestJobWaits", "LeasesExpire"),
     *("MembershipBreakerOpen", "QueueSaturated", "RedisMemoryHigh", "TextsTruncated", "CertificateExpires"),
     *("QueueStands", "RecoveryStopped", "StoreDown", "GatewayDown", "CertificateUnseen"),
-    *("TargetDown", "NoData", "GaugesUnread", "VectorTailLong"),
+    *("TargetDown", "NoData", "GaugesUnread", "VectorTailLong", "DeletionHeld", "ScheduleLate"),
 }
 
 
