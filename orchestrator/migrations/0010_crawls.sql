@@ -149,12 +149,13 @@ CREATE INDEX IF NOT EXISTS crawl_documents_by_url ON crawl_documents (url_hash);
 CREATE INDEX IF NOT EXISTS crawl_documents_gone ON crawl_documents (crawl_id) WHERE missed > 0;
 
 -- Where the links of a page led, one hash after the other: a page that is as it was is not sent, and its links are met all
--- the same.
+-- the same. `unfollowed`: those that the page asks not to follow.
 CREATE TABLE IF NOT EXISTS crawl_links (
-    crawl_id uuid    NOT NULL,
-    url_hash bytea   NOT NULL,
-    run      integer NOT NULL,
-    links    bytea   NOT NULL,
+    crawl_id   uuid    NOT NULL,
+    url_hash   bytea   NOT NULL,
+    run        integer NOT NULL,
+    links      bytea   NOT NULL,
+    unfollowed bytea   NOT NULL DEFAULT '',
     PRIMARY KEY (crawl_id, url_hash)
 );
 

@@ -71,6 +71,7 @@ def test_axe_finds_nothing_where_the_key_is_asked_for_and_in_a_dialog(browser: B
         console.page.get_by_role("dialog").get_by_text(kind, exact=True).click()
         assert console.violations() == [], kind
         console.page.keyboard.press("Escape")
+        expect(console.page.get_by_role("dialog")).to_be_hidden()
     console.close()
 
 

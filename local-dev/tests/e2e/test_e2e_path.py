@@ -1,5 +1,8 @@
 """The main job on the native fleet: a URL goes in at the gateway, a search result comes out."""
 
+import re
+from urllib.parse import urljoin
+
 import httpx
 import pytest
 from conftest import Stage
@@ -125,6 +128,9 @@ def test_the_gateway_says_who_it_is_and_nothing_more(stage: Stage) -> None:
 @pytest.mark.parametrize("service", ["orchestrator", "scraper", "chunking", "embedding"])
 def test_each_services_documentation_works_through_the_gateway(caller: Caller, service: str) -> None:
     page = caller.request("GET", f"/api/{service}/docs")
-    assert f"/api/{service}/openapi.json" in page.text
+    parts = {urljoin(f"/api/{service}/docs", part) for part in re.findall(r'(?:src|href)="([^"]+)"', page.text)}
+    assert f"/api/{service}/openapi.json" in parts
+    assert len(parts) > 2, "a script and a style sheet"
+    assert {part: caller.request("GET", part).status_code for part in parts} == dict.fromkeys(parts, 200)
     document = caller.request("GET", f"/api/{service}/openapi.json").json()
     assert document["servers"] == [{"url": f"/api/{service}"}]

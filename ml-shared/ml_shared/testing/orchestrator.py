@@ -305,7 +305,7 @@ class FakeOrchestrator(FakePeer):
         return JSONResponse({"content_ref": ref, "sha256": hashlib.sha256(body).hexdigest()})
 
     def _get_content(self, request: Request, body: bytes, caller: str) -> Response:
-        if caller not in ("", Service.EMBEDDING):
+        if caller not in ("", Service.EMBEDDING, Service.SCRAPER):
             return _internal_only()
         if "attempt_id" not in request.query_params:
             return _invalid()

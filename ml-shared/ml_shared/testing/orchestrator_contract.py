@@ -324,4 +324,5 @@ class OrchestratorContract:
             (403, "internal_only"),
             (403, "wrong_stage"),
         ]
-        assert [answer.status_code for answer in await every_route(peer, peer.scraper_key)][2:4] == [403, 403]
+        # what was uploaded a scraper reads, too, and nothing of another attempt
+        assert [answer.status_code for answer in await every_route(peer, peer.scraper_key)][2:4] == [404, 403]

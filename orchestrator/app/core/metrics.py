@@ -116,6 +116,7 @@ start_at_zero(OUTCOMES, [outcome.value for outcome in PageOutcome])
 start_at_zero(JOBS_FAILED, _STAGES, [OTHER])  # with each code they would be a hundred, most of them never used
 start_at_zero(STAGE_SECONDS, _STAGES, [status.value for status in CallbackStatus])
 start_at_zero(STAGE_ATTEMPTS, _STAGES)
+start_at_zero(STREAMS_CUT, ["jobs", "batches", "runs"])
 start_at_zero(WEBHOOK_DELIVERIES, [DELIVERED, *ERROR_CODES])
 
 

@@ -37,15 +37,16 @@ LEFT JOIN runs ON runs.crawl_id = jobs.crawl_id AND runs.run = jobs.run
 LEFT JOIN crawls ON crawls.owner = runs.owner AND crawls.id = runs.crawl_id
 WHERE jobs.id = $1 AND jobs.crawl_id IS NOT NULL
 """
-_REMEMBERED: Final = "SELECT links FROM crawl_links WHERE crawl_id = $1 AND url_hash = $2"
+_REMEMBERED: Final = "SELECT links, unfollowed FROM crawl_links WHERE crawl_id = $1 AND url_hash = $2"
 _URLS: Final = """
 SELECT known.url, known.lastmod FROM unnest($2::bytea[]) AS linked(url_hash) CROSS JOIN LATERAL (
     SELECT url, lastmod FROM run_pages
     WHERE crawl_id = $1 AND url_hash = linked.url_hash ORDER BY run DESC LIMIT 1) known
 """
 _REMEMBER: Final = """
-INSERT INTO crawl_links (crawl_id, url_hash, run, links) VALUES ($1, $2, $3, $4)
-ON CONFLICT (crawl_id, url_hash) DO UPDATE SET run = excluded.run, links = excluded.links
+INSERT INTO crawl_links (crawl_id, url_hash, run, links, unfollowed) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (crawl_id, url_hash) DO UPDATE SET
+    run = excluded.run, links = excluded.links, unfollowed = excluded.unfollowed
 """
 _SITEMAPS: Final = "SELECT count(*) FROM run_pages WHERE crawl_id = $1 AND run = $2 AND kind = 'links'"
 _COUNT: Final = """
@@ -184,11 +185,20 @@ async def _listed(found: CrawledPage, scope: RunScope, listed: LinkList) -> Craw
 
 async def remembered(connection: Any, crawl_id: UUID, url_hash: bytes) -> list[Link]:
     """Return where the links of a page led when it was sent last."""
-    packed = await connection.fetchval(_REMEMBERED, crawl_id, url_hash)
+    row = await connection.fetchrow(_REMEMBERED, crawl_id, url_hash)
+    if row is None:
+        return []
+    return [
+        *await _linked(connection, crawl_id, row["links"], nofollow=False),
+        *await _linked(connection, crawl_id, row["unfollowed"], nofollow=True),
+    ]
+
+
+async def _linked(connection: Any, crawl_id: UUID, packed: bytes, *, nofollow: bool) -> list[Link]:
     if not packed:
         return []
     hashes = [packed[at : at + HASH_BYTES] for at in range(0, len(packed), HASH_BYTES)]
-    return [Link(row["url"]) for row in await connection.fetch(_URLS, crawl_id, hashes)]
+    return [Link(row["url"], nofollow=nofollow) for row in await connection.fetch(_URLS, crawl_id, hashes)]
 
 
 async def take_links(connection: Any, page: CrawledPage) -> None:
@@ -222,8 +232,10 @@ async def take_links(connection: Any, page: CrawledPage) -> None:
     if page.beyond:
         await connection.execute(_COUNT, page.crawl_id, page.run, f"skipped:{SkipReason.OVER_LIMIT}", page.beyond)
     if page.remember:
-        followed = b"".join(met.url_hash for met in pages if met.reason is not SkipReason.OUT_OF_SCOPE)
-        await connection.execute(_REMEMBER, page.crawl_id, page.url_hash, page.run, followed)
+        within = [met for met in pages if met.reason is not SkipReason.OUT_OF_SCOPE]
+        followed = b"".join(met.url_hash for met in within if met.reason is not SkipReason.NOFOLLOW)
+        unfollowed = b"".join(met.url_hash for met in within if met.reason is SkipReason.NOFOLLOW)
+        await connection.execute(_REMEMBER, page.crawl_id, page.url_hash, page.run, followed, unfollowed)
     await warn(connection, page.crawl_id, page.run, list(page.warnings))
 
 
