@@ -146,7 +146,7 @@ def test_what_waits_for_one_address_leaves_the_others_some_of_the_memory() -> No
 def test_every_route_that_takes_a_large_body_counts_them() -> None:
     blocks = re.findall(r"\n        location ([^{]+) \{\n(.*?)\n        \}", TEMPLATE, re.DOTALL)
     open_to_all = {name: block for name, block in blocks if "proxy_pass" in block and "deny all" not in block}
-    assert len(open_to_all) == 6
+    assert len(open_to_all) == 7
     for name, block in open_to_all.items():
         counted = "limit_conn large_per_ip ${GATEWAY_LARGE_BODIES_PER_IP};" in block
         assert counted or name == "= /health"
