@@ -20,6 +20,7 @@ from typing import Final
 
 import uvicorn
 from fleet.layout import LOCAL_DEV
+from standins.words import WORDS
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse
@@ -31,76 +32,6 @@ SLOW_SECONDS: Final = 0.05
 # what a page under /slow/ takes
 HOST: Final = "127.0.0.1"
 BACKLOG: Final = 512
-WORDS = [
-    "the",
-    "a",
-    "of",
-    "to",
-    "in",
-    "and",
-    "for",
-    "with",
-    "from",
-    "that",
-    "this",
-    "each",
-    "which",
-    "when",
-    "where",
-    "before",
-    "after",
-    "server",
-    "client",
-    "request",
-    "answer",
-    "record",
-    "table",
-    "index",
-    "query",
-    "page",
-    "host",
-    "network",
-    "address",
-    "route",
-    "packet",
-    "volume",
-    "disk",
-    "memory",
-    "process",
-    "thread",
-    "queue",
-    "worker",
-    "schedule",
-    "deploy",
-    "restore",
-    "backup",
-    "cluster",
-    "region",
-    "tenant",
-    "account",
-    "invoice",
-    "balance",
-    "limit",
-    "quota",
-    "token",
-    "signature",
-    "secret",
-    "audit",
-    "report",
-    "graph",
-    "metric",
-    "trace",
-    "latency",
-    "throughput",
-    "error",
-    "retry",
-    "timeout",
-    "lease",
-    "lock",
-    "transaction",
-    "commit",
-    "replica",
-]
 
 
 def page_text(host: int, number: int) -> str:

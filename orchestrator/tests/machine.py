@@ -7,25 +7,24 @@ true of it.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from uuid import UUID
 
 from conftest import LIMITS
-from crashing import CrashError, CrashingPool
+from history import IN_FLIGHT, MAX_ATTEMPTS, MAX_OPEN_JOBS, History
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from laws import Standing, frame, laws, read_standing
+from hypothesis.stateful import initialize, rule
+from laws import read_standing
 
 from app.core.dispatch import claims, recovery
 from app.core.dispatch.hand_outs import HandOut
-from app.core.dispatch.pipeline import FIRST, LAST, after, definition_of
+from app.core.dispatch.pipeline import FIRST, definition_of
 from app.core.errors import AlreadyEndedError, CommittingError, NotRetryableError, TooManyOpenJobsError
 from app.core.jobs import batches, cancelling, reading, retrying, submission, transitions
 from app.core.jobs.filters import JobFilter
-from app.core.jobs.states import Event, Guard, State, Where, move_of
+from app.core.jobs.states import Event, State
 from ml_shared.contracts.batches import BatchRequest
 from ml_shared.contracts.jobs import CallbackStatus, JobRequest, ProgressPhase, ProgressReport, StageCallback
 from ml_shared.names import Stage
@@ -35,9 +34,6 @@ HOSTS: Final = ("one.test", "two.test")
 CODES: Final = ("upstream_error", "host_busy", "endpoint_rate_limited", "content_missing")
 FOUND: Final = {"look": {"content_hash": "1" * 64}}
 # no page ever changes: who indexes it a second time has it touched
-MAX_OPEN_JOBS: Final = 6
-MAX_ATTEMPTS: Final = 2
-IN_FLIGHT: Final = 3
 LEASE_SECONDS: Final = 900
 ROUNDS: Final = 60
 # passes of each stage in which what is unfinished has to come to its end
@@ -65,101 +61,8 @@ crashes = st.one_of(st.none(), st.none(), st.none(), st.integers(1, 7))
 picks = st.one_of(st.just(0), st.integers(0, 5), st.integers(0, 40))
 
 
-class JobsMachine(RuleBasedStateMachine):
-    """Clients, passes, workers, recovery, Redis and the clock, as they come.
-
-    Attributes
-    ----------
-    runner, pool
-        The loop and the database of the test, which all sequences share one after the other.
-    broken
-        Which laws were broken.
-    """
-
-    runner: ClassVar[asyncio.Runner]
-    pool: ClassVar[Any]
-    broken: ClassVar[list[str]]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.attempts: list[HandOut] = []
-        self.given: set[UUID] = set()
-        self.jobs: list[UUID] = []
-        self.batches: list[UUID] = []
-        self.keys: dict[str, str] = {}
-        self.before = Standing.empty()
-
-    # what every rule is made of
-
-    def do(self, operation: Callable[[Any], Awaitable[Any]], crash: int | None = None) -> Any:
-        """Run one use case, in a process that may die in it. Returns what it returned, or `None` if that was not heard."""
-        pool = CrashingPool(self.pool, crash)
-        with suppress(CrashError):
-            return self.runner.run(operation(pool))
-        return None
-
-    def tell(self, statement: str, *arguments: Any) -> None:
-        """Change the world: the clock, say."""
-        self.runner.run(self.pool.execute(statement, *arguments))
-
-    def attempt(self, pick: int) -> HandOut:
-        """Any attempt that was ever given: the last ones are the likelier."""
-        return self.attempts[-1 - pick % len(self.attempts)]
-
-    def job(self, pick: int) -> UUID:
-        """Any job there is. In the order in which they came: a sequence that is run again picks the same ones."""
-        return self.jobs[pick % len(self.jobs)]
-
-    def batch(self, pick: int) -> UUID:
-        """Any batch there is."""
-        return self.batches[pick % len(self.batches)]
-
-    def expects(self, job: HandOut, event: Event) -> tuple[State, Stage] | None:
-        """Where the table of states says that a report of this attempt takes its job; `None`: it changes nothing."""
-        row = self.before.jobs.get(job.job_id)
-        if row is None or row["attempt_id"] != job.attempt_id or row["stage"] != job.stage or not row["attempt_open"]:
-            return None
-        guards = set()
-        if job.stage is LAST.stage:
-            guards.add(Guard.LAST_STAGE)
-        if self.before.attempts_of(job) >= MAX_ATTEMPTS:
-            guards.add(Guard.NO_ATTEMPT_LEFT)
-        if job.stage is FIRST.stage and row["known"] is not None:
-            guards.add(Guard.UNCHANGED)
-        if not self.before.was_started(job):
-            guards.add(Guard.NEVER_STARTED)
-        move = move_of(self.before.state(job.job_id), event, frozenset(guards))
-        following = {Where.NEXT: after(job.stage), Where.LAST: LAST}.get(move.where)
-        return move.then, following.stage if following else job.stage
-
-    def settle(self, *may_change: UUID, all_of: Stage | None = None, wanted: "tuple[Any, Any] | None" = None) -> None:
-        """Read the database again, and hold it to the laws, to what may have changed, and to what was to."""
-        now = self.runner.run(read_standing(self.pool))
-        for holds, law in (
-            *laws(self.before, now, max_attempts=MAX_ATTEMPTS, in_flight=IN_FLIGHT, max_open_jobs=MAX_OPEN_JOBS),
-            *frame(self.before, now, frozenset(may_change), all_of),
-        ):
-            self.law(holds, law)
-        if wanted is not None:
-            found = (now.state(wanted[0]), Stage(now.jobs[wanted[0]]["stage"]))
-            self.law(found == wanted[1], "it is not where the table of states says")
-        self.see(now)
-
-    def law(self, holds: bool, law: str) -> None:
-        """Hold what happened to a law, and keep that it was broken.
-
-        Which of several jobs a pass takes is PostgreSQL's choice, so that a repeat of a sequence may not break it again.
-        """
-        if not holds:
-            self.broken.append(law)
-            raise AssertionError(law)
-
-    def see(self, now: Standing) -> None:
-        """Keep what is there, and what has come."""
-        new = [job for job in now.jobs if job not in self.before.jobs]
-        self.jobs += sorted(new, key=lambda job: now.jobs[job]["tag"])
-        self.batches += [batch for batch in now.batches if batch not in self.before.batches]
-        self.before = now
+class JobsMachine(History):
+    """Clients, passes, workers, recovery, Redis and the clock, as they come."""
 
     # clients
 

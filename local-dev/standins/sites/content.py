@@ -7,64 +7,8 @@ from typing import Final
 
 from standins.sites.graph import CHARSETS, Graph, Node
 from standins.sites.plan import Options
+from standins.words import WORDS
 
-_WORDS: Final = [
-    "the",
-    "a",
-    "of",
-    "to",
-    "in",
-    "and",
-    "for",
-    "with",
-    "from",
-    "that",
-    "this",
-    "each",
-    "which",
-    "when",
-    "where",
-    "before",
-    "after",
-    "server",
-    "client",
-    "request",
-    "answer",
-    "record",
-    "table",
-    "index",
-    "query",
-    "page",
-    "host",
-    "network",
-    "address",
-    "route",
-    "packet",
-    "volume",
-    "disk",
-    "memory",
-    "process",
-    "thread",
-    "queue",
-    "worker",
-    "schedule",
-    "deploy",
-    "restore",
-    "backup",
-    "cluster",
-    "region",
-    "tenant",
-    "account",
-    "invoice",
-    "balance",
-    "limit",
-    "quota",
-    "token",
-    "signature",
-    "audit",
-    "report",
-    "graph",
-]
 _SENTENCE_WORDS: Final = 12
 
 
@@ -82,7 +26,7 @@ def text_of(options: Options, node: Node, edition: int = 0) -> tuple[str, str]:
     own = CHARSETS.get(node.charset)
     sentences = [f"It says {own} to its readers."] if own else []
     for start in range(0, options.words, _SENTENCE_WORDS):
-        words = chosen.choices(_WORDS, k=min(_SENTENCE_WORDS, options.words - start))
+        words = chosen.choices(WORDS, k=min(_SENTENCE_WORDS, options.words - start))
         sentences.append(f"{' '.join(words).capitalize()} {chosen.randrange(10**6)}.")
     return title, "".join(f"<p>{html.escape(one)}</p>" for one in sentences)
 
