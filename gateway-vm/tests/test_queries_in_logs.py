@@ -174,7 +174,9 @@ def test_the_access_log_tells_why_a_service_did_not_answer(failing: Gateway) -> 
         _fail(failing, how, "")
     _written(failing, 3)
     refused, broken, timed_out = map(json.loads, failing.server.access_log.read_text().splitlines())
-    assert (refused["upstream_status"], refused["upstream_connect_time"]) == ("502", "-")
+    assert refused["upstream_status"] == "502"
+    # 0.000 where the kernel says so only a moment later: nginx waits for the connection then, and notes how long
+    assert refused["upstream_connect_time"] in {"-", "0.000"}
     assert broken["upstream_status"] == "502"
     assert float(broken["upstream_connect_time"]) < 1
     assert timed_out["upstream_status"] == "504"

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from bench.gpu.runner import Runner
 from bench.gpu.share import BenchError
 from bench.gpu.words import DISTINCT_TEXTS, documents, tokenize, tokenizer, word
 
+RUN_SECONDS = 0.0001
 SMALL = Shape(layers=1, width=16, heads=2, inner=32, vocabulary=2_000)
 
 
@@ -81,40 +81,48 @@ def test_only_the_encoder_on_torch_imports_it() -> None:
         NumpyEncoder(SMALL).begin(texts_of(4))()
 
 
+class Clock:
+    """A clock that goes only when somebody sleeps: what a busy machine adds is in no figure."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
 class LoadsFirst:
     """An encoder that takes long for the first batch of a width, as a card's libraries do."""
 
     dimensions, described, reads_tokens, loads_late = 4, "loads first", True, True
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.known = seconds, set[int]()
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.clock, self.seconds, self.known = clock, seconds, set[int]()
 
     def begin(self, texts: Sequence[Sequence[int]]) -> Callable[[], Vectors]:
         width = max(map(len, texts))
         if width not in self.known:
-            time.sleep(self.seconds)
+            self.clock.sleep(self.seconds)
             self.known.add(width)
+        self.clock.sleep(RUN_SECONDS)
         return lambda: np.zeros((len(texts), self.dimensions), dtype=np.float32)
 
 
-def test_what_the_first_batch_of_a_width_takes_is_not_measured() -> None:
-    found = measure(LoadsFirst(0.005), SMALL, seconds=0.2)
+def test_what_the_first_batch_of_a_width_takes_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("bench.gpu.capacity.time", clock)
+    found = measure(LoadsFirst(clock, 0.005), SMALL, seconds=0.2)
     assert {one["tokens"] for one in found["cells"]} == set(LENGTHS)
-    encoder = LoadsFirst(0)
+    assert [one["p99_ms"] for one in found["cells"]] == pytest.approx([RUN_SECONDS * 1e3] * len(found["cells"]))
+    encoder = LoadsFirst(clock, 0)
     warm(encoder, SMALL, 1024)
     assert encoder.known == set(range(8, SMALL.positions + 1, 8))
 
 
 def test_simulated_batches_take_their_time_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Clock:
-        now = 100.0
-
-        def perf_counter(self) -> float:
-            return self.now
-
-        def sleep(self, seconds: float) -> None:
-            self.now += seconds
-
     clock = Clock()
     monkeypatch.setattr("bench.gpu.encoder.time", clock)
     encoder = SimulatedEncoder(4, batch_seconds=0.01, token_seconds=0.001)
