@@ -42,11 +42,11 @@ async def test_no_answer_of_membership_makes_the_key_show(
     mode: MembershipMode,
     known: bool,
 ) -> None:
-    monkeypatch.setattr(membership_module, "MEMBERSHIP_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(membership_module, "MEMBERSHIP_TIMEOUT_SECONDS", 1.5)
     for name in ("httpx", "httpcore"):
         monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
     membership.mode = mode
-    membership.state.delay_seconds = 1.0
+    membership.state.delay_seconds = 2.5
     if known:
         membership.add(KEY)
     with caplog.at_level(logging.DEBUG):
@@ -67,9 +67,9 @@ async def test_no_answer_of_membership_makes_the_key_show(
 async def test_an_error_carries_no_key_in_its_chain_nor_in_its_frames(
     membership: FakeMembership, monkeypatch: pytest.MonkeyPatch, mode: MembershipMode
 ) -> None:
-    monkeypatch.setattr(membership_module, "MEMBERSHIP_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(membership_module, "MEMBERSHIP_TIMEOUT_SECONDS", 1.5)
     membership.mode = mode
-    membership.state.delay_seconds = 1.0
+    membership.state.delay_seconds = 2.5
     async with Authenticator.open(settings_for(membership.url), None) as authenticator:
         with pytest.raises(ServiceError) as raised:
             await authenticator.identify(KEY, "")
