@@ -98,6 +98,11 @@ async def test_jobs_that_end_at_the_same_time_end_their_batch_once(core: Core) -
     assert all(data["counts"]["failed"] == data["jobs"] == 6 for _, data in told)
 
 
+_WAITS = """
+SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
 async def test_two_transactions_that_end_the_last_two_jobs_of_a_batch_end_it_once(core: Core) -> None:
     """Neither sees what the other has not committed: the one that comes later waits for the other, and tells."""
     await endpoint(core, "batch.ended")
@@ -108,7 +113,9 @@ async def test_two_transactions_that_end_the_last_two_jobs_of_a_batch_end_it_onc
         await transaction.start()
         await one.execute("SELECT cancel_job('key:a', $1, $2)", first, FIRST.stage)
         waiting = asyncio.create_task(other.execute("SELECT cancel_job('key:a', $1, $2)", second, FIRST.stage))
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(20):
+            while not await core.pool.fetchval(_WAITS):
+                await asyncio.sleep(0.01)
         assert not waiting.done()
         await transaction.commit()
         await waiting

@@ -12,21 +12,28 @@ from conftest import ALICE
 
 from app.core.notices.sending import ERROR_CODES
 from ml_shared.contracts.webhooks import WebhookEvent
+from ml_shared.testing.binaries import BinaryMissingError
 from ml_shared.testing.http_server import ThreadedServer
+from ml_shared.testing.plugin import require
 
 PAGE = (Path(__file__).parents[2] / "local-dev" / "docs" / "webhooks.md").read_text()
-CURL = shutil.which("curl")
+
+
+def find_curl() -> str:
+    found = shutil.which("curl")
+    if found is None:
+        raise BinaryMissingError("no curl: install it (on Debian and Ubuntu: apt install curl)")
+    return found
 
 
 def test_every_line_of_the_page_works(configured: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from app.main import app
 
-    if CURL is None:
-        pytest.skip("no curl here")
+    curl = require(find_curl)
     monkeypatch.setattr("ml_shared.service.shutdown_telemetry", lambda: None)
     blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     assert len(blocks) == 5
-    environment = {"PATH": str(Path(CURL).parent), "KEY": ALICE}
+    environment = {"PATH": str(Path(curl).parent), "KEY": ALICE}
     with ThreadedServer(app) as server:
         environment["API"] = server.url
         said = []

@@ -1,6 +1,5 @@
 """A renderer with real Chromiums, in a process of its own."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,10 +7,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
-import pytest
 from renderer.browsers import BrowserMissingError, find_browser
 from sites import Site
 
+from ml_shared.testing.binaries import BinaryMissingError
+from ml_shared.testing.plugin import require
 from ml_shared.testing.servers import wait_until
 
 SCRAPER = Path(__file__).resolve().parents[1]
@@ -62,12 +62,14 @@ class Served:
 
 def require_browser() -> None:
     """Skip the test where there is no Chromium; in CI it fails."""
-    try:
-        find_browser()
-    except BrowserMissingError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+
+    def find() -> str:
+        try:
+            return find_browser()
+        except BrowserMissingError as error:
+            raise BinaryMissingError(str(error)) from error
+
+    require(find)
 
 
 @contextmanager
