@@ -56,7 +56,7 @@ def crawl(
 def _follow(shell: Shell, run: RunAccepted, wait: bool, timeout: float | None) -> int:
     shell.come_back = f"cloudcix-ml watch {run.crawl_id}/{run.run}"
     if wait:
-        return told(shell, shown(shell, shell.client.crawls.follow(run.crawl_id, run.run, timeout_seconds=timeout)))
+        return told(shell, shown(shell, shell.client.runs.follow(run.crawl_id, run.run, timeout_seconds=timeout)))
     if shell.out.as_json:
         shell.out.data(run)
     else:
@@ -116,7 +116,7 @@ def run_again(
 
 def list_runs(shell: Shell, crawl_id: Id, limit: Limit = 20) -> None:
     """List a crawl's runs, newest first."""
-    runs = list(islice(shell.client.crawls.runs(crawl_id), limit))
+    runs = list(islice(shell.client.runs.list(crawl_id), limit))
     if shell.out.as_json:
         shell.out.data(runs)
         return
@@ -143,7 +143,7 @@ def list_pages(
 ) -> None:
     """List a run's pages, and what became of each."""
     crawl_id, number = _parts(run)
-    found = shell.client.crawls.pages(crawl_id, number, outcome=outcome, reason=reason, url_prefix=url_prefix)
+    found = shell.client.runs.pages(crawl_id, number, outcome=outcome, reason=reason, url_prefix=url_prefix)
     pages = list(islice(found, limit))
     if shell.out.as_json:
         shell.out.data(pages)
@@ -155,9 +155,9 @@ def list_pages(
 def confirm(shell: Shell, run: RunId, yes: Yes = False) -> int:
     """Let a run remove what it holds back, since most of the site seems gone."""
     crawl_id, number = _parts(run)
-    held = shell.client.crawls.get_run(crawl_id, number).held_documents
+    held = shell.client.runs.get(crawl_id, number).held_documents
     sure(f"Remove {held} documents?", yes)
-    return told(shell, shell.client.crawls.confirm(crawl_id, number))
+    return told(shell, shell.client.runs.confirm(crawl_id, number))
 
 
 def pause(shell: Shell, crawl_id: Id) -> None:
