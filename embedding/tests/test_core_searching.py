@@ -9,8 +9,9 @@ from pgvector import HalfVector
 from app.config import Settings
 from app.core import ranking, searching
 from app.core.errors import CorpusNotFoundError, DimensionMismatchError, EndpointUnavailableError, ModelNotPreparedError
-from app.core.logic import Embedding, execute_search, open_embedding
+from app.core.logic import execute_search
 from app.core.queries import parse_query
+from app.core.service import Embedding, open_embedding
 from app.core.storage import matching
 from app.core.storage import search as storage
 from app.core.storage.models import prepare_model, read_model

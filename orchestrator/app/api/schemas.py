@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic.types import Strict
 
 from ml_shared.contracts.base import CorpusName, Identifier, Timestamp
-from ml_shared.contracts.crawls import OnGone, PageOutcome
+from ml_shared.contracts.crawls import OnGone, RunOutcome
 from ml_shared.contracts.jobs import JobStatus, StageCallback
 from ml_shared.contracts.values import DECIMAL_DIGITS, IdempotencyKey
 from ml_shared.contracts.webhooks import DeliveryStatus
@@ -95,7 +95,7 @@ DocumentsChoice = Annotated[
     OnGone,
     Query(description="what becomes of its documents: `delete` removes them from the corpus, `keep` leaves them"),
 ]
-OutcomeFilter = Annotated[PageOutcome | None, Query(description="pages that came to this")]
+OutcomeFilter = Annotated[RunOutcome | None, Query(description="pages that came to this")]
 ReasonFilter = Annotated[
     Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None,
     Query(description="pages that did so for this reason: `robots_disallowed`, `gone`, an error's code"),
