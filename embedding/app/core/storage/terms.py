@@ -40,22 +40,22 @@ UPDATE corpora SET languages = {LANGUAGES.format("$5")} WHERE owner = $1 AND nam
 
 # What a worker of a version before words wrote over a document that had some: its chunks have none, and its version says otherwise
 MARK_WORDLESS: Final = """
-WITH some AS MATERIALIZED (
+WITH looked AS MATERIALIZED (
     SELECT owner, corpus, id FROM documents
     WHERE (owner, corpus, id) > ($1, $2, $3) AND indexed_at IS NOT NULL AND terms_version > 0
     ORDER BY owner, corpus, id LIMIT $4
 ), marked AS (
-    UPDATE documents SET terms_version = 0 FROM some
-    WHERE (documents.owner, documents.corpus, documents.id) = (some.owner, some.corpus, some.id) AND EXISTS (
+    UPDATE documents SET terms_version = 0 FROM looked
+    WHERE (documents.owner, documents.corpus, documents.id) = (looked.owner, looked.corpus, looked.id) AND EXISTS (
         SELECT FROM chunks c
-        WHERE (c.owner, c.corpus, c.document_id) = (some.owner, some.corpus, some.id) AND NOT EXISTS (
+        WHERE (c.owner, c.corpus, c.document_id) = (looked.owner, looked.corpus, looked.id) AND NOT EXISTS (
             SELECT FROM chunk_terms t
             WHERE (t.owner, t.corpus, t.document_id, t.id) = (c.owner, c.corpus, c.document_id, c.id)
         )
     )
     RETURNING true
 )
-SELECT owner, corpus, id, (SELECT count(*) FROM marked) AS marked FROM some
+SELECT owner, corpus, id, (SELECT count(*) FROM marked) AS marked FROM looked
 ORDER BY owner DESC, corpus DESC, id DESC LIMIT 1
 """
 LOOKED_AT_ONCE: Final = 200
