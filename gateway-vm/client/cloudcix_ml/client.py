@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from cloudcix_ml.core.session import PATIENCE_SECONDS, Key, Session, checked_url
 from cloudcix_ml.errors import ConfigurationError
 from cloudcix_ml.faces import Awaiting, Blocking, Face, Method, Mode
-from cloudcix_ml.groups import Batches, Corpora, Crawls, Documents, Jobs, Webhooks
+from cloudcix_ml.groups import Batches, Corpora, Crawls, Documents, Jobs, Runs, Webhooks
 from cloudcix_ml.operations import crawls, indexing, jobs, search, services, sites, uploads
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class _Platform(Face[Mode]):
         self.jobs: Jobs[Mode] = Jobs(session, transport)
         self.batches: Batches[Mode] = Batches(session, transport)
         self.crawls: Crawls[Mode] = Crawls(session, transport)
+        self.runs: Runs[Mode] = Runs(session, transport)
         self.corpora: Corpora[Mode] = Corpora(session, transport)
         self.documents: Documents[Mode] = Documents(session, transport)
         self.webhooks: Webhooks[Mode] = Webhooks(session, transport)

@@ -105,6 +105,10 @@ PageUrlPrefixFilter = Annotated[
     Query(description="pages whose URL begins with this"),
 ]
 StatsHours = Annotated[int, Field(ge=1, le=168), Strict(), DECIMAL_DIGITS, Query(description="how far back, in hours")]
+WebhookIdempotencyHeader = Annotated[
+    IdempotencyKey | None,
+    Header(alias="Idempotency-Key", description="a repeat within 24 h gets the same webhook, without its secret"),
+]
 WebhookId = Annotated[Identifier, Path(description="what `POST /webhooks` answered")]
 DeliveryId = Annotated[Identifier, Path(description="of the webhook's log of deliveries")]
 DeliveryStatusFilter = Annotated[DeliveryStatus | None, Query(description="deliveries in this state")]
@@ -157,5 +161,6 @@ __all__ = [
     "StatusFilter",
     "UrlPrefixFilter",
     "WebhookId",
+    "WebhookIdempotencyHeader",
     "read_report",
 ]

@@ -1,6 +1,5 @@
 """The window of a run: a bounded number of its pages are jobs at any time, and the rest is frontier."""
 
-import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from uuid import UUID
 from app.core.crawls.definition import Definition
 from app.core.crawls.frontier import RunScope, all_met, meet
 from app.core.crawls.taking import remembered
+from app.core.jobs.ids import new_ids
 from app.core.jobs.inserting import Asked, NewJob, OfRun, insert_jobs
 from app.core.jobs.roots import open_roots
 from app.core.jobs.touching import insert_touches
@@ -233,7 +233,7 @@ async def _open(
     if not pages:
         return
     pages = sorted(pages, key=lambda page: bool(page["unread"]))
-    jobs = [(uuid.uuid4(), page["url"]) for page in pages]
+    jobs = list(zip(new_ids(len(pages)), [page["url"] for page in pages], strict=True))
     async with open_roots(jobs, crawl["corpus_name"]) as traceparents:
         made = [
             NewJob(job_id, page["url"], page["host"], traceparent, document_url=page["url"], kind=page["kind"])
