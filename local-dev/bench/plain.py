@@ -93,6 +93,7 @@ async def _scraper(ports: Collection[int]) -> AsyncIterator[Callable[[str], Awai
         "core.fetching.requests",
         "core.extraction.kinds",
     )
+    kinds.reader_of("text/html")  # kept from now on: its module can't be imported once another service's `app` is in place
     resolver = SystemResolver()
     guard = AddressGuard(resolver, private_networks=[ip_network(f"{HOST}/32")], ports=ports)
     fetcher = requests.Fetcher(

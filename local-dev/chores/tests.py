@@ -96,6 +96,17 @@ def temporary_folder() -> Iterator[str]:
         yield folder
 
 
+def environment_of_tests(scratch: Path) -> dict[str, str]:
+    """Return the environment of a run, whose temporary files go to this folder.
+
+    What Python compiles is kept, whatever the caller's environment says, as at an installation: every process of a run
+    would else compile anew what it imports, and there are hundreds.
+    """
+    wanted = {**environment(), "TMPDIR": str(scratch)}
+    wanted.pop("PYTHONDONTWRITEBYTECODE", None)
+    return wanted
+
+
 class Run:
     """One run of all suites: each ends with its outcome."""
 
@@ -143,7 +154,7 @@ class Run:
         done = subprocess.run(
             command,
             cwd=REPOSITORY / suite.folder,
-            env={**environment(), "TMPDIR": str(self._scratch)},
+            env=environment_of_tests(self._scratch),
             stdout=subprocess.PIPE if kept else None,
             stderr=subprocess.STDOUT if kept else None,
             check=False,

@@ -10,6 +10,7 @@ from chores.tests import PACKAGES_IN, WITH_A_FLEET, Outcome, Suite, main, suites
 
 GOOD = "def test_good(tmp_path): assert str(tmp_path).startswith(__import__('os').environ['TMPDIR'])\n"
 BAD = "def test_bad(): assert False\n"
+KEEPS_BYTECODE = "import sys\ndef test_keeps(): assert not sys.dont_write_bytecode\n"
 SKIPPED = "import pytest\n@pytest.mark.skip\ndef test_skipped(): pass\n"
 MEETING = """
 import os, pathlib, time
@@ -88,6 +89,12 @@ def test_one_suite_alone_is_shown_as_it_comes(
     assert main([]) == 0
     said = capfd.readouterr().out
     assert said.index("[1/1] one") < said.index("1 passed") < said.index("\nTests\n")
+
+
+def test_what_python_compiles_is_kept_for_all_processes_of_a_run(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    give(monkeypatch, tree, {"one": KEEPS_BYTECODE})
+    assert main([]) == 0
 
 
 def test_the_folder_of_a_run_is_gone_with_what_is_in_it() -> None:

@@ -32,8 +32,6 @@ ELSEWHERE_NAMED = {
     crawls.Crawl: "CrawlView",
     crawls.Run: "RunView",
     crawls.Page: "PageView",
-    crawls.RunOutcome: "ml_shared__contracts__crawls__PageOutcome",
-    jobs.PageOutcome: "ml_shared__contracts__embedding__PageOutcome",
     stats.Stats: "StatsView",
     crawls.ScheduleView: "Schedule",
     webhooks.Webhook: "WebhookView",
