@@ -12,10 +12,13 @@ from e2e_caller import Caller
 from e2e_console_data import LONG_CHUNKS, LONG_CORPUS, MANY_JOBS, WORD_CHUNK, forget_jobs, long_document, many_jobs
 from playwright.sync_api import Browser, expect
 
+from ml_shared.testing.servers import wait_until
+
 pytestmark = pytest.mark.xdist_group("fleet")
 
 PICTURES = Path(__file__).resolve().parents[3] / "gateway-vm" / "console" / "pictures"
 KEPT = bool(os.environ.get("CONSOLE_PICTURES"))
+RUN_SECONDS = 300.0
 HOSTILE = "</title><script>window.harmed = 1</script><img src=x onerror='window.harmed = 2'> \u202egnp.exe \u2066 & \"quoted\""
 
 
@@ -199,7 +202,14 @@ def test_a_document_of_five_megabytes_is_drawn_and_scrolled_without_a_long_task(
 def shown_in_pictures(stage: Stage, paths: list[str]) -> dict[str, str]:
     """Return what is to be seen: what the other tests made, or the demo's pages where the pictures are to be kept."""
     if not KEPT:
-        return {"overview": "/", "job": paths[2], "document": paths[8], "search": paths[9], "dark": paths[5]}
+        return {
+            "overview": "/",
+            "job": paths[2],
+            "document": paths[8],
+            "search": paths[9],
+            "dark": paths[5],
+            "run": paths[-1],
+        }
     caller = Caller(stage.fleet.gateway, stage.fleet.keys["user"])
     site = stage.fleet.addresses.url("demo-site")
     urls = [
@@ -211,6 +221,12 @@ def shown_in_pictures(stage: Stage, paths: list[str]) -> dict[str, str]:
     ]
     for job in jobs:
         caller.wait(job["job_id"], 180)
+    wanted = {"source": "site", "url": f"{site}/", "corpus_name": "demo-site", "schedule": {"every": "24h"}}
+    crawl = caller.request("POST", "/api/orchestrator/crawls", json=wanted).json()["crawl_id"]
+    run = f"/crawls/{crawl}/runs/1"
+    assert wait_until(
+        lambda: bool(caller.request("GET", f"/api/orchestrator{run}").json().get("ended_at")), RUN_SECONDS
+    )
     documents = caller.request("GET", "/api/embedding/corpora/demo/documents").json()["items"]
     longest = max(documents, key=lambda one: one["chunks"])
     caller.close()
@@ -220,6 +236,7 @@ def shown_in_pictures(stage: Stage, paths: list[str]) -> dict[str, str]:
         "document": f"/corpora/demo/{longest['document_id']}?chunk=1",
         "search": "/search?corpus=demo&mode=all&q=How+long+is+a+revoked+API+key+still+accepted",
         "dark": "/search?corpus=demo&q=How+long+is+a+revoked+API+key+still+accepted",
+        "run": f"{run}?as=tree",
     }
 
 
