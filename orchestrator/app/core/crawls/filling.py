@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from app.core.crawls.definition import Definition
 from app.core.crawls.frontier import RunScope, all_met, meet
@@ -262,7 +262,7 @@ async def _touch(connection: Any, run: Any, crawl: Any, definition: Definition, 
     if not pages:
         return 0
     key = (run["crawl_id"], run["run"])
-    jobs = {uuid.uuid4(): page for page in pages}
+    jobs = {uuid4(): page for page in pages}
     asked = Asked(crawl["corpus_name"], crawl["metadata"], crawl["chunking"], definition.render)
     async with open_roots([(job_id, page["url"]) for job_id, page in jobs.items()], asked.corpus_name) as traceparents:
         made = [
