@@ -13,9 +13,10 @@ from fastapi import FastAPI
 from app.api.openai_errors import OpenAiErrors
 from app.api.routes import async_, corpora, health, openai, sync
 from app.config import settings
-from app.core.logic import open_embedding, read_gauges
+from app.core.gauges import read_gauges
 from app.core.metrics import VECTORS_KEPT_SECONDS
 from app.core.renewal import keep_renewing
+from app.core.service import open_embedding
 from app.core.settling import settling
 from ml_shared.auth.middleware import RequestIdMiddleware
 from ml_shared.http.bodies import BodyLimits, BodyMiddleware

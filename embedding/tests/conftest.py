@@ -53,7 +53,7 @@ import httpx
 
 from app.config import Settings
 from app.config import settings as service_settings
-from app.core.logic import Embedding, open_embedding
+from app.core.service import Embedding, open_embedding
 
 
 @pytest.fixture(scope="session")

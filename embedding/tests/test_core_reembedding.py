@@ -17,8 +17,9 @@ from pydantic import SecretStr
 from app.config import Settings
 from app.core import reembedding
 from app.core.errors import EndpointUnavailableError, ModelNotServedError, ModelStillAnswersError
-from app.core.logic import Embedding, Order, execute_index, execute_search, open_embedding
+from app.core.logic import Order, execute_index, execute_search
 from app.core.reembedding import LONGEST_REST_SECONDS, PROBES, Change, Pacer
+from app.core.service import Embedding, open_embedding
 from app.core.settling import Settling
 from app.core.storage import reembedding as storage
 from app.core.storage.models import prepare_model

@@ -5,7 +5,8 @@ import asyncio
 import asyncpg
 import pytest
 
-from app.core.logic import Embedding, execute_search
+from app.core.logic import execute_search
+from app.core.service import Embedding
 from app.core.storage.pool import MIGRATIONS
 from app.core.storage.terms import renew_document
 from app.core.terms import VERSION

@@ -1,23 +1,30 @@
 """What the demo submits and asks, and what should come of it."""
 
+from enum import StrEnum
 from pathlib import Path
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
-from ml_shared.contracts.jobs import JobStatus
-
 QUESTIONS_FILE = Path(__file__).with_name("questions.json")
 SITE_TIMEOUT_SECONDS = 10.0
 
 
+class Expected(StrEnum):
+    """What is to become of a page."""
+
+    INDEXED = "indexed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
 class ExpectedPage(BaseModel):
-    """A page to submit."""
+    """A page to submit, or to be met."""
 
     url: str
     label: str
-    outcome: JobStatus
-    error_code: str | None = None
+    outcome: Expected
+    reason: str | None = None
     why: str = ""
 
 
@@ -30,8 +37,8 @@ class Question(BaseModel):
 
 class _SitePage(BaseModel):
     path: str
-    outcome: JobStatus
-    error_code: str | None
+    outcome: Expected
+    reason: str | None
     why: str
 
 
@@ -48,9 +55,7 @@ def site_pages(site_url: str) -> list[ExpectedPage]:
     """Ask the demo site which pages it has and what should become of each."""
     answer = httpx.get(f"{site_url}/pages.json", timeout=SITE_TIMEOUT_SECONDS).raise_for_status()
     return [
-        ExpectedPage(
-            url=site_url + page.path, label=page.path, outcome=page.outcome, error_code=page.error_code, why=page.why
-        )
+        ExpectedPage(url=site_url + page.path, label=page.path, outcome=page.outcome, reason=page.reason, why=page.why)
         for page in _SitePages.model_validate_json(answer.content).pages
     ]
 

@@ -2,46 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from demo.expectations import ExpectedPage
 from demo.gateway import Gateway, PlatformError
+from demo.outcomes import PageOutcome
 from ml_shared.contracts.jobs import ENDED, JobStatus, JobView
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class PageOutcome:
-    """What became of a page."""
-
-    page: ExpectedPage
-    job: JobView
-
-    @property
-    def searchable_seconds(self) -> float | None:
-        """From submission until its passages could be found, on the orchestrator's clock."""
-        if self.job.status is not JobStatus.COMPLETED or self.job.ended_at is None:
-            return None
-        return (self.job.ended_at - self.job.submitted_at).total_seconds()
-
-    @property
-    def as_expected(self) -> bool:
-        """Whether it ended as it should, for the reason that it should."""
-        code = self.job.error.code if self.job.error else None
-        return self.job.status is self.page.outcome and code == self.page.error_code
-
-    @property
-    def ending(self) -> str:
-        """How it ended, in a few words."""
-        if self.job.error is None:
-            return str(self.job.status)
-        return f"{self.job.status} in {self.job.error.failed_stage}: {self.job.error.code}"
-
-    @property
-    def reason(self) -> str:
-        """How it ended, with what the platform says of it."""
-        return f"{self.ending} ({self.job.error.message})" if self.job.error else self.ending
 
 
 def index_pages(
@@ -63,7 +30,7 @@ def index_pages(
         line = "  ".join(f"{status} {counts[status]}" for status in JobStatus if counts[status])
         say(f"  {time.monotonic() - started:5.1f} s  {snapshot.progress:4.0%}  {line}")
     outcomes = [PageOutcome(page, gateway.job(job_of[page.url])) for page in pages]
-    _check_ended([outcome.job for outcome in outcomes], time.monotonic() - started)
+    _check_ended([outcome.job for outcome in outcomes if outcome.job], time.monotonic() - started)
     for outcome in outcomes:
         took = outcome.searchable_seconds
         say(f"    {outcome.page.label:28} {outcome.ending}" + ("" if took is None else f", searchable in {took:.2f} s"))

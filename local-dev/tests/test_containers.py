@@ -100,6 +100,8 @@ def example(stack: str) -> dict[str, str]:
 def test_the_example_names_every_setting_and_nothing_else(service: str) -> None:
     named, fields = set(example(service)), set(settings_of(service))
     in_compose = set(re.findall(r"\$\{([A-Z0-9_]+)", compose(service))) - {"COMPOSE_PROJECT_NAME"}  # Compose knows it
+    if any("profiles" in one for one in containers(service).values()):
+        in_compose.add("COMPOSE_PROFILES")  # and reads it itself
     assert (sorted(fields - named), sorted(named - fields - in_compose), sorted(in_compose - named)) == ([], [], [])
 
 
@@ -109,6 +111,7 @@ def test_what_the_example_has_commented_out_is_the_default(service: str) -> None
     commented = dict(re.findall(r"^#([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE))
     in_compose = dict(re.findall(r"\$\{([A-Z0-9_]+):-([^}]*)\}", compose(service)))
     assert commented.pop("GIT_SHA") == "latest"  # the image's tag; the version is then `dev`
+    commented.pop("COMPOSE_PROFILES", None)  # what Compose reads for itself
     for name, value in commented.items():
         default = settings_of(service).get(name, in_compose.get(name))
         assert default is not None, f"{name} has no default: it must not be commented out"

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from renderer.browsers import BrowserMissingError
+from renderer.logs import write_json_lines
 from renderer.serving import Bounds, run
 
 PROBE_SECONDS = 3.0
@@ -35,14 +36,14 @@ def main() -> int:
     given = vars(parser.parse_args())
     if given.pop("probe"):
         return _probe(given["socket"])
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    write_json_lines()
     try:
         path: Path = given.pop("socket")
         path.unlink(missing_ok=True)  # of one that was killed
         asyncio.run(run(path, Bounds(**given)))
         path.unlink(missing_ok=True)
     except BrowserMissingError as error:
-        print(error, file=sys.stderr)
+        logging.getLogger("renderer").error("%s", error)
         return 1
     return 0
 

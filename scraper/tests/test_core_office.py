@@ -2,6 +2,7 @@
 
 import datetime as dt
 import io
+import re
 import zipfile
 
 import docx
@@ -11,6 +12,7 @@ import pytest
 from documents import DOCUMENTS
 from hostile import with_body, with_part, with_sheet
 from producers import PRODUCERS, make_odp, make_odt, make_pptx
+from producers import archive as archived
 
 from app.core.extraction import kinds
 from app.core.extraction.extract import extract
@@ -49,6 +51,39 @@ def test_a_workbooks_hidden_sheets_are_not_read_and_dates_and_formulas_are_value
         b'<row r="1"><c r="A1"><f>SUM(1,2)</f><v>3</v></c><c r="C1" t="str"><f>A</f><v>x</v></c></row>'
     )
     assert "| 3 | x |" in read(formula, kinds.XLSX).content
+
+
+def as_strict(body: bytes) -> bytes:
+    """Return an Office file as programs write it that are told to be strict."""
+    transitional = re.compile(
+        rb"http://schemas\.openxmlformats\.org/(?!package)(\w+)/2006/(main|relationships)(?=[\"'/])"
+    )
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    return archived(
+        {
+            name: part if name.startswith("[") else transitional.sub(rb"http://purl.oclc.org/ooxml/\1/\2", part)
+            for name, part in parts.items()
+        }
+    )
+
+
+@pytest.mark.parametrize("kind", ["docx", "pptx", "xlsx"])
+def test_a_strict_file_reads_as_any_other(kind: str) -> None:
+    media_type, make, _ = PRODUCERS[kind]
+    for document in [each for each in DOCUMENTS if each.tables][:2]:
+        body = make(document)
+        strict = as_strict(body)
+        assert strict != body
+        assert (found := read(strict, media_type)).content == read(body, media_type).content
+        assert found.content
+
+
+def test_a_strict_workbooks_dates_are_told_as_others_are() -> None:
+    cells = ("2024-05-06T00:00:00.000Z", "2024-05-06T08:30:00", "2024-05-06")
+    row = "".join(f'<c r="{column}1" t="d"><v>{cell}</v></c>' for column, cell in zip("ABC", cells, strict=True))
+    content = read(as_strict(with_sheet(f'<row r="1">{row}</row>'.encode())), kinds.XLSX).content
+    assert "| 2024-05-06 | 2024-05-06 08:30:00 | 2024-05-06 |" in content
 
 
 def test_a_row_of_a_sheet_is_never_parted() -> None:

@@ -68,6 +68,22 @@ async def test_a_page_that_is_empty_without_its_script_is_rendered(scrape: Any, 
     assert (after[0] - before[0], after[1] - before[1]) == (1, 1)
 
 
+async def test_a_script_that_two_pages_of_a_site_have_is_fetched_once(
+    settings: Any, redis: Redis, renderer: Served, site: Site
+) -> None:
+    kept = RENDER_REQUESTS.labels("kept", "sync", "write")
+    before = kept._value.get()
+    site.page("/app.js", writes(), content_type="text/javascript", headers={"cache-control": "max-age=60"})
+    frame = "<!doctype html><html lang=en><body><div id=root></div><script src='/app.js'></script></body></html>"
+    async with scraper_with(settings, redis) as scraper:
+        for path in ("/app", "/second"):
+            url = site.page(path, frame)
+            found = await execute_scrape(scraper, Visit(url, owner="ours", render=Render.AUTO))
+            assert "lit for the first time" in found.content
+    assert sorted(site.paths) == ["/app", "/app.js", "/robots.txt", "/second"]
+    assert kept._value.get() - before == 1
+
+
 async def test_never_is_the_default_and_says_that_the_page_is_empty(scrape: Any, site: Site) -> None:
     assert (await refused(scrape(application(site, "/app", writes()), Render.NEVER))).code == "empty_content"
     assert site.paths == ["/robots.txt", "/app"]

@@ -23,9 +23,10 @@ from app.core.errors import (
     ModelStillAnswersError,
     PoorRecallError,
 )
-from app.core.logic import Embedding, Served, execute_search
+from app.core.logic import execute_search
 from app.core.ranking import DEPTH
 from app.core.searching import nearest_in
+from app.core.service import Embedding, Served
 from app.core.settling import Settling
 from app.core.storage import reembedding as storage
 from app.core.storage.pool import alone

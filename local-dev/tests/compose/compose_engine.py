@@ -13,7 +13,8 @@ KEPT = (
     *("PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
     "IMAGE_DIGEST",  # empty where images have their tags only
 )
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 600
+# the longest is a build that installs a browser
 LAST_LINES = 40
 
 

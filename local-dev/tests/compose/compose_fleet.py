@@ -30,6 +30,7 @@ FIRST_PORT = int(os.environ.get("COMPOSE_TEST_PORTS", "23000"))
 # offsets from it: the APIs 0…3, a second copy 10…13, Alloy 20…49, what lies outside 50…54
 LEFT_OUT = shutil.ignore_patterns(".env", ".venv", ".*_cache", "__pycache__", "*.egg-info", "tests", "backups")
 IMAGES = {stack: f"cloudcix/ml-{stack}" for stack in STACKS if stack != "gateway-vm"}
+RENDERER_IMAGE = "cloudcix/ml-scraper-renderer"
 
 Say = Callable[[str], None]
 
@@ -45,7 +46,8 @@ SHORT_LEASES: Mapping[str, Mapping[str, str]] = {
     },
     "scraper": {"LEASE_RENEW_SECONDS": "3", "FETCH_TIMEOUT_SECONDS": "45", "HOST_DELAY_SECONDS": "0.05"},
     "chunking": {},
-    "embedding": {"LEASE_RENEW_SECONDS": "3"},
+    # the model stands beside the five stacks on the same cores; a call given up on would be sent twice
+    "embedding": {"LEASE_RENEW_SECONDS": "3", "EMBEDDING_TIMEOUT_SECONDS": "120"},
     "gateway-vm": {},
 }
 
@@ -144,6 +146,9 @@ def variables(outside: Outside, endpoint_key: str) -> dict[str, dict[str, str]]:
             chosen[stack].update(ours)
     chosen["scraper"]["ALLOWED_PRIVATE_NETWORKS"] = f"{outside.host}/32"
     chosen["scraper"]["ALLOWED_PORTS"] = f"{outside.site_port},{outside.web_port}"
+    chosen["orchestrator"]["WEBHOOK_PRIVATE_NETWORKS"] = f"{outside.host}/32"
+    chosen["orchestrator"]["WEBHOOK_PORTS"] = str(outside.web_port)
+    chosen["scraper"] |= {"COMPOSE_PROFILES": "renderer", "RENDERER_URL": "unix:///run/renderer/renderer.sock"}
     chosen["gateway-vm"]["NGINX_OPEN_FILES"] = str(most_open_files())  # an engine without root has no more
     return chosen
 
@@ -178,7 +183,7 @@ def new_fleet(folder: Path, say: Say) -> ComposeFleet:
 
 
 def build(fleet: ComposeFleet) -> None:
-    """Build the four images, each from its own folder."""
+    """Build the images, each stack's from its own folder."""
     for name, image in IMAGES.items():
         began = time.monotonic()
         fleet.say(f"building {image}:{TAG}")
@@ -202,7 +207,7 @@ def remove(fleet: ComposeFleet) -> None:
     """Remove containers, networks, volumes and the images of the tests."""
     with ThreadPoolExecutor(len(fleet.all)) as pool:
         list(pool.map(Stack.down, fleet.all))
-    for image in IMAGES.values():
+    for image in (*IMAGES.values(), RENDERER_IMAGE):
         for tag in (TAG, NEXT_TAG):
             if docker("images", "--quiet", f"{image}:{tag}"):
                 docker("rmi", f"{image}:{tag}")

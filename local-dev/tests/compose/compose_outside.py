@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -24,13 +24,15 @@ READY_SECONDS = 60.0
 
 
 class Web:
-    """A site whose pages are there at once or, when they are `held`, once they are let go."""
+    """A site whose pages are there at once or, when they are `held`, once they are let go; `told` is what was sent to it."""
 
     def __init__(self, host: str, port: int) -> None:
         self.pages: dict[str, str] = {}
         self.held: dict[str, threading.Event] = {}
         self.asked: list[str] = []
-        self._server = ThreadedServer(Starlette(routes=[Route("/{path:path}", self._answer)]), host=host, port=port)
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        routes = [Route("/{path:path}", self._answer), Route("/{path:path}", self._take, methods=["POST"])]
+        self._server = ThreadedServer(Starlette(routes=routes), host=host, port=port)
 
     def __enter__(self) -> Self:
         self._server.__enter__()
@@ -45,14 +47,30 @@ class Web:
         self.pages[path] = sections(f"About {words}", words).replace("</main>", f"{more}</main>")
         if held:
             self.held[path] = threading.Event()
-        return self._server.url + path
+        return self.url(path)
+
+    def put(self, path: str, page: str) -> str:
+        """Put up a page as it is, and return its URL."""
+        self.pages[path] = page
+        return self.url(path)
+
+    def hold(self, path: str) -> threading.Event:
+        """Have a page that is up wait for the event that is returned."""
+        return self.held.setdefault(path, threading.Event())
 
     def let_go(self) -> None:
         for event in self.held.values():
             event.set()
 
+    def url(self, path: str) -> str:
+        return self._server.url + path
+
     def wait_until_asked(self, path: str, timeout_seconds: float = 60.0) -> None:
         assert wait_until(lambda: path in self.asked, timeout_seconds), f"nobody asked for {path}"
+
+    async def _take(self, request: Request) -> Response:
+        self.told.append((request.url.path, await request.json()))
+        return Response(status_code=204)
 
     def _answer(self, request: Request) -> Response:
         # no coroutine: each request waits on a thread of its own

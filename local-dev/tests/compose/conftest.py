@@ -13,7 +13,7 @@ from compose_client import PatientCaller
 from compose_engine import engine_missing
 from compose_fleet import ComposeFleet, Say
 
-TIMEOUT_SECONDS = 900
+TIMEOUT_SECONDS = 1200
 # of one test; the first one waits for the images
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from compose_engine import Stack, docker, environment, run
-from compose_fleet import FIRST_PORT, HTTP_PORT, IMAGES, TAG, ComposeFleet, alloy_ports
+from compose_fleet import FIRST_PORT, HTTP_PORT, IMAGES, RENDERER_IMAGE, TAG, ComposeFleet, alloy_ports
 from stacks.plan import STACKS
 
 OURS = "cloudcix/"
@@ -21,6 +21,7 @@ LOG_ROTATION = {"max-size": "25m", "max-file": "2"}
 NOBODY_PUBLISHES = (5432, 6379, 8080, 9100, 9113, 12345)
 NOT_IN_AN_IMAGE = {".env", ".git", ".netrc", ".git-credentials", "id_rsa", "id_ed25519", "pip.conf"}
 LARGEST_SEARCHED_BYTES = 2**20
+TOUCH = 'for place in /app /usr ~ $(ls -d /venv); do touch "$place/x" && echo "$place"; done'
 
 
 def ours(stack: Stack) -> dict[str, dict[str, Any]]:
@@ -42,8 +43,9 @@ def test_our_processes_are_nobody_special_and_can_write_nothing(fleet: ComposeFl
         assert said["Uid"].split() == ["1000"] * 4, service
         assert {said[kind].strip() for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
         assert said["NoNewPrivs"].strip() == "1", service
-        tried = stack.compose("exec", "-T", service, "sh", "-c", "touch /app/x /venv/x /home/appuser/x", check=False)
-        assert tried.stderr.count("Read-only file system") == 3, tried.stderr
+        tried = stack.compose("exec", "-T", service, "sh", "-c", TOUCH, check=False)
+        assert tried.stdout == ""
+        assert tried.stderr.count("Read-only file system") >= 3, tried.stderr
 
 
 @pytest.mark.parametrize("name", STACKS)
@@ -133,11 +135,11 @@ def test_a_stop_is_orderly_and_well_within_its_grace(fleet: ComposeFleet, name: 
     fleet.say(f"stopped: {', '.join(said)}")
 
 
-@pytest.mark.parametrize("name", IMAGES)
-def test_no_layer_of_an_image_has_a_secret(fleet: ComposeFleet, name: str) -> None:
+@pytest.mark.parametrize(("name", "image"), [*IMAGES.items(), ("scraper", RENDERER_IMAGE)])
+def test_no_layer_of_an_image_has_a_secret(fleet: ComposeFleet, name: str, image: str) -> None:
     """The `.env` with all secrets lay beside the Dockerfile when the image was built."""
     assert (fleet[name].folder / ".env").is_file()
-    image = f"{IMAGES[name]}:{TAG}"
+    image = f"{image}:{TAG}"
     secrets = [secret.encode() for secret in fleet.secrets]
     history = docker("history", "--no-trunc", image) + docker("image", "inspect", image)
     assert not [secret for secret in fleet.secrets if secret in history]

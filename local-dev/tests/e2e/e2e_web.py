@@ -18,8 +18,8 @@ from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.servers import free_port, wait_until
 
 NETWORK = "127.77.0.0/16"
-HOLD_SECONDS = 40.0
-# a held page answers after this at the latest: nothing waits for ever
+HOLD_SECONDS, PASSED_ON_SECONDS = 40.0, 180.0
+# a held page answers after this at the latest, and so does the endpoint: nothing waits for ever
 
 
 def sections(title: str, words: str) -> str:
@@ -120,7 +120,7 @@ class HoldingProxy:
         await asyncio.to_thread(self.open.wait, HOLD_SECONDS)
         self.waiting -= 1
         headers = {name: value for name, value in request.headers.items() if name not in ("host", "content-length")}
-        async with httpx.AsyncClient(trust_env=False, timeout=30.0) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=PASSED_ON_SECONDS) as client:
             answer = await client.request(
                 request.method, self._target + request.url.path, content=body, headers=headers
             )

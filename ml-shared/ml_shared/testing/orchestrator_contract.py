@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from ml_shared.clients.orchestrator import AbandonError, ContentMissingError, OrchestratorClient
+from ml_shared.clients.tls import shared_tls
 from ml_shared.contracts.jobs import CallbackAnswer, CallbackStatus, ProgressPhase, ProgressReport, StageCallback
 from ml_shared.errors import TooLargeError
 from ml_shared.names import Header, Stage
@@ -77,7 +78,7 @@ async def every_route(peer: OrchestratorUnderTest, key: str | None) -> list[http
     started = {"attempt_id": attempt_id, "stage": "scraping", "phase": "started"}
     query = {"job_id": job_id, "attempt_id": attempt_id, "stage": "scraping"}
     headers = {} if key is None else {Header.API_KEY: key}
-    async with httpx.AsyncClient(base_url=peer.url, headers=headers, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=peer.url, headers=headers, verify=shared_tls(), trust_env=False) as http:
         return [
             await http.post(f"/jobs/{job_id}/progress", json=started),
             await http.put("/content", params=query, content=PAGE),
@@ -127,13 +128,13 @@ class OrchestratorContract:
         assert await peer.page_of(first) == PAGE
         assert await peer.page_of(second) == PAGE * 2
         handed = [await peer.hand_out_with_content(body) for body in (b"[1]", b"[2, 3]")]
-        superseded, old, ref = await peer.hand_out_with_content(b"[4]")
-        await peer.hand_out(Stage.EMBEDDING, superseded)
+        job_id, _, ref = await peer.hand_out_with_content(b"[4]")
+        another = (job_id, str(uuid.uuid4()), ref)
         with embedding.together():
             found = await asyncio.gather(
                 *(
                     embedding.start_with_content(job_id, report(attempt, stage=Stage.EMBEDDING), ref)
-                    for job_id, attempt, ref in [*handed, (superseded, old, ref)]
+                    for job_id, attempt, ref in [*handed, another]
                 ),
                 return_exceptions=True,
             )
@@ -203,7 +204,9 @@ class OrchestratorContract:
         self, peer: OrchestratorUnderTest, scraper: OrchestratorClient, job_id: str
     ) -> None:
         attempt_id = str(uuid.uuid4())
-        async with httpx.AsyncClient(base_url=peer.url, headers={Header.API_KEY: peer.scraper_key}) as http:
+        async with httpx.AsyncClient(
+            base_url=peer.url, headers={Header.API_KEY: peer.scraper_key}, verify=shared_tls()
+        ) as http:
             answer = await http.post(f"/jobs/{job_id}/complete", json=success(attempt_id).model_dump(mode="json"))
         assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
         with pytest.raises(AbandonError):
@@ -290,7 +293,7 @@ class OrchestratorContract:
         job_id, attempt_id = await peer.hand_out(Stage.SCRAPING)
         line = success(attempt_id).model_dump_json(exclude_none=True).encode()
         headers = {Header.API_KEY: peer.scraper_key, Header.CONTENT_SHA256: hashlib.sha256(PAGE).hexdigest()}
-        async with httpx.AsyncClient(base_url=peer.url, headers=headers, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=peer.url, headers=headers, verify=shared_tls(), trust_env=False) as http:
             for body in (line + b"\ndamaged" + PAGE, line, b"\n" + PAGE, PAGE, b'{"stage": "scraping"}\n' + PAGE):
                 answer = await http.post("/content", params={"job_id": job_id}, content=body)
                 assert answer.status_code == 422, body
@@ -334,7 +337,9 @@ class OrchestratorContract:
     async def test_a_field_of_a_later_version_is_ignored(self, peer: OrchestratorUnderTest) -> None:
         job_id, attempt_id = await peer.hand_out(Stage.SCRAPING)
         body = report(attempt_id).model_dump(mode="json") | {"a_field_of_a_later_version": 1}
-        async with httpx.AsyncClient(base_url=peer.url, headers={Header.API_KEY: peer.scraper_key}) as http:
+        async with httpx.AsyncClient(
+            base_url=peer.url, headers={Header.API_KEY: peer.scraper_key}, verify=shared_tls()
+        ) as http:
             assert (await http.post(f"/jobs/{job_id}/progress", json=body)).status_code == 200
             body |= {"phase": "an unknown one"}
             assert (await http.post(f"/jobs/{job_id}/progress", json=body)).status_code == 422

@@ -15,6 +15,7 @@ from app.core.discovery.site_map import execute_map as execute_map
 from app.core.errors import EmptyContentError, RendererNotConfiguredError
 from app.core.extraction.pool import ExtractionPool
 from app.core.extraction.result import Extract
+from app.core.fetching.kept_parts import KeptParts
 from app.core.fetching.pacing import Pacer
 from app.core.fetching.requests import Answer, Fetcher
 from app.core.fetching.visiting import NOT_MODIFIED, Page, Visit, Visitor
@@ -106,6 +107,7 @@ async def open_scraper(
             max_delay_seconds=settings.MAX_CRAWL_DELAY_SECONDS,
         ),
         RobotsStore(redis, agent=agent, ttl_seconds=settings.ROBOTS_TTL_SECONDS),
+        KeptParts(redis),
         agent=agent,
         budget_seconds=settings.FETCH_TIMEOUT_SECONDS,
         max_redirects=settings.MAX_REDIRECTS,

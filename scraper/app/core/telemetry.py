@@ -109,6 +109,7 @@ class PartOutcome(StrEnum):
     """What becomes of a request that a rendered page makes."""
 
     FETCHED = "fetched"
+    KEPT = "kept"
     FAILED = "failed"
     REFUSED = "refused"
 

@@ -33,13 +33,16 @@ def scrape_task(
 ) -> None:
     """Scrape one page, read a list of pages, or read what was uploaded under `content_ref`.
 
-    `owner`, `as_of` and `submitted_at` are what every stage is sent.
+    `owner` is whose page it is; `as_of` and `submitted_at` are what every stage is sent.
     """
 
     async def body(run: StageRun) -> StageOutcome:
         validators = validators_of(if_none_match, if_modified_since)
         visit = Visit(
-            *(url, job_id, RequestMode.ASYNC, Queue.SCRAPER.value), validators=validators, render=Render(render)
+            *(url, job_id, RequestMode.ASYNC, Queue.SCRAPER.value),
+            owner=owner or "",
+            validators=validators,
+            render=Render(render),
         )
         if content_ref is not None:
             uploaded = await read_content(run, content_ref)

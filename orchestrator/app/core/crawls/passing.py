@@ -18,7 +18,7 @@ from app.core.crawls.frontier import SKIPPED_KEPT
 from app.core.crawls.gone import HELD, RemoveDocuments, count_gone, is_too_many, remove_some
 from app.core.crawls.settling import settle
 from app.core.dispatch.pipeline import FIRST
-from ml_shared.contracts.crawls import OnGone, PageOutcome, RunState, SkipReason
+from ml_shared.contracts.crawls import OnGone, RunOutcome, RunState, SkipReason
 
 LEFT_OUT_AT_ONCE: Final = 5_000
 # pages of one transaction that are not asked for any more
@@ -74,8 +74,8 @@ class Passed:
 
     Attributes
     ----------
-    jobs, removals
-        Jobs that were made, of the first stage and of the last.
+    jobs, touches, removals
+        Jobs that were made: those of the first stage, and two kinds of the last.
     outcomes
         Pages that came to something.
     ended
@@ -83,6 +83,7 @@ class Passed:
     """
 
     jobs: int = 0
+    touches: int = 0
     removals: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
@@ -167,7 +168,8 @@ class _Pass:
             window = self._passes.window
             filled = await fill(self._connection, self._run, self._crawl, self._definition, window)
             self._passed.jobs += filled.jobs
-            self._moved = self._moved or bool(filled.jobs or filled.others)
+            self._passed.touches += filled.touches
+            self._moved = self._moved or bool(filled.jobs or filled.touches or filled.others)
         if filled.stale and self._run["stopped"] is None:
             await self._connection.execute(_STOP, *self._key, "nothing_new")
         if not (filled.exhausted or filled.stale):
@@ -191,16 +193,16 @@ class _Pass:
         self._moved = self._moved or bool(pages)
         self._passed.outcomes.update(page["outcome"] for page in pages)
         # what they led to may be there still
-        unread = [page for page in pages if page["outcome"] == PageOutcome.FAILED and page["reason"] != "gone"]
+        unread = [page for page in pages if page["outcome"] == RunOutcome.FAILED and page["reason"] != "gone"]
         await follow_remembered(self._connection, self._key, definition, unread)
-        told = {PageOutcome.CHANGED: "page.changed", PageOutcome.REMOVED: "page.removed"}
+        told = {RunOutcome.CHANGED: "page.changed", RunOutcome.REMOVED: "page.removed"}
         for page in pages:
             if page["outcome"] in told and not definition.dry_run:
                 await announce(self._connection, run["owner"], told[page["outcome"]], self._said(url=page["url"]))
 
     async def _leave_out(self, reason: SkipReason) -> int:
         left: int = await self._connection.fetchval(_LEAVE_OUT, *self._key, reason, SKIPPED_KEPT, LEFT_OUT_AT_ONCE)
-        self._passed.outcomes[PageOutcome.SKIPPED] += left
+        self._passed.outcomes[RunOutcome.SKIPPED] += left
         self._moved = self._moved or bool(left)
         return left
 

@@ -22,6 +22,10 @@ from ml_shared.contracts.values import uuid_of
 from ml_shared.names import Stage
 
 _NO_ATTEMPT: Final = UUID(int=0)
+TOUCH: Final = "touch"
+# what a claim calls a job whose document is to be touched, whatever its kind
+KNOWN_KINDS: Final = (*(kind.value for kind in JobKind), TOUCH)
+# that this version can hand out: while a fleet is upgraded, kinds that come to be are left to whoever knows them
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,13 @@ async def scrape_sync(
     admit(payload, ctx, echo_job_id=True)
     validators = validators_of(payload.if_none_match, payload.if_modified_since)
     visit = Visit(
-        payload.url, payload.job_id, RequestMode.SYNC, caller=ctx.owner, validators=validators, render=payload.render
+        payload.url,
+        payload.job_id,
+        RequestMode.SYNC,
+        caller=ctx.owner,
+        owner=ctx.owner,
+        validators=validators,
+        render=payload.render,
     )
     with direct_work(Stage.SCRAPING, payload.job_id):
         async with request.app.state.seats.taken(ctx.owner):

@@ -4,6 +4,7 @@ What an archive says of its size is believed only as far as it is small: each pa
 most, and all that is read together is counted.
 """
 
+import re
 import struct
 import zlib
 from io import BytesIO
@@ -28,6 +29,8 @@ _END: Final = struct.Struct("<4s4H2LH")
 _END_MARK: Final = b"PK\x05\x06"
 _ENCRYPTED_FLAG: Final = 0x1
 _MIMETYPE_MAX_BYTES: Final = 100
+_STRICT: Final = re.compile(rb"""(\bxmlns(?::[\w.-]+)?\s*=\s*["'])http://purl\.oclc\.org/ooxml/(\w+)/(\w+)""")
+# ISO 29500 names the same elements anew where a document is "strict"; readers know them by the names that all others have
 _MAIN_PARTS: Final = (("word/", kinds.DOCX), ("xl/workbook", kinds.XLSX), ("ppt/presentation", kinds.PPTX))
 
 
@@ -64,7 +67,7 @@ class Package:
         return list(self._parts)
 
     def read(self, name: str, max_bytes: int = PART_MAX_BYTES) -> bytes | None:
-        """Return a part; `None` if there is none of that name.
+        """Return a part; `None` if there is none of that name. One of strict Office Open XML is as others are.
 
         Raises
         ------
@@ -91,7 +94,9 @@ class Package:
         if len(data) > most:
             raise _too_much()
         self._left -= len(data)
-        return data
+        return (
+            _STRICT.sub(rb"\1http://schemas.openxmlformats.org/\2/2006/\3", data) if b"purl.oclc.org/" in data else data
+        )
 
     def tree(self, name: str) -> Any:
         """Return a part's XML as a tree; `None` if there is no such part.

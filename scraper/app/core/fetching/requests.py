@@ -21,7 +21,7 @@ from ml_shared.web.pinned import PinnedBackend, connection_error
 
 ACCEPT: Final = "text/html, application/xhtml+xml, text/markdown, text/plain;q=0.9, application/pdf;q=0.9, */*;q=0.5"
 _PORTS: Final = {"http": 80, "https": 443}
-_LISTS: Final = frozenset({"content-encoding", "content-type", "x-robots-tag"})
+_LISTS: Final = frozenset({"cache-control", "content-encoding", "content-type", "vary", "x-robots-tag"})
 # of these headers each one counts
 _CIPHERTEXT_SLACK_BYTES: Final = 65_536
 # a body is read encoded; it may be this much longer than the limit on what it decodes to

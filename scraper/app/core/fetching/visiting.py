@@ -13,6 +13,7 @@ from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS
 from app.core.errors import HostBusyError, HttpStatusError, RobotsUnreachableError, TooManyRedirectsError
 from app.core.extraction.kinds import READABLE
 from app.core.fetching.challenges import refuse_challenge
+from app.core.fetching.kept_parts import KeptParts, Place
 from app.core.fetching.pacing import Errand, Pacer
 from app.core.fetching.requests import Answer, BodyRule, Budget, Fetcher, origin_of
 from app.core.robots.rules import ROBOTS_MAX_BYTES, RobotsRules
@@ -56,6 +57,8 @@ class Visit:
         The Celery queue that it came through.
     caller
         Who waits for it.
+    owner
+        Whose page it is, if somebody's: who waits for it, or whose job it is.
     validators
         Headers that tell the page's host what we have of it: then it may say that the page is still that.
     render
@@ -71,10 +74,19 @@ class Visit:
     mode: RequestMode = RequestMode.SYNC
     queue_name: str | None = None
     caller: str = ""
+    owner: str = ""
     validators: Mapping[str, str] = field(default_factory=dict)
     render: Render = Render.NEVER
     host_next_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     bytes_received: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that a page is made of, and whether it was kept from an earlier page."""
+
+    answer: Answer
+    was_kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,7 @@ class Visitor:
         fetcher: Fetcher,
         pacer: Pacer,
         robots: RobotsStore,
+        parts: KeptParts,
         *,
         agent: str,
         budget_seconds: float,
@@ -117,6 +130,7 @@ class Visitor:
         self._fetcher = fetcher
         self._pacer = pacer
         self._robots = robots
+        self._parts = parts
         self._agent = agent
         self._budget_seconds = budget_seconds
         self._max_redirects = max_redirects
@@ -171,9 +185,11 @@ class Visitor:
         return await self._arrive(page.walk, url)
 
     async def read_part(
-        self, page: Page, url: str, headers: Mapping[str, str], *, seconds: float, max_bytes: int
-    ) -> Answer:
+        self, page: Page, url: str, headers: Mapping[str, str], *, seconds: float, max_bytes: int, lasting: bool
+    ) -> Part:
         """Fetch something that a page is made of: by its own site's robots.txt, in its host's turn. Redirects are answers.
+
+        What an earlier page of the same owner and site was made of too is not fetched again while it is fresh.
 
         Parameters
         ----------
@@ -185,6 +201,8 @@ class Visitor:
             On the network.
         max_bytes
             Of its body.
+        lasting
+            Whether it is of a kind that seldom changes, so that its age tells how long it is fresh if its site does not.
 
         Raises
         ------
@@ -193,11 +211,17 @@ class Visitor:
         """
         visit = page.walk.visit
         part = _Walk(visit, Budget(seconds), BodyRule(max_bytes))
+        place = Place(visit.owner, page.answer.url, url, headers)
         try:
             with visit_span(ROBOTS_SPAN, visit):
                 verdict = await self._verdict(part, url)
+            if visit.owner and (kept := await self._parts.find(place)) is not None:
+                return Part(kept, was_kept=True)
             await self._wait_for_turn(part, host_of(url), Errand.PAGE, delay_seconds=verdict.crawl_delay, insist=False)
-            return await self._ask(part, url, part.rule, headers)
+            answer = await self._ask(part, url, part.rule, headers)
+            if visit.owner:
+                await self._parts.keep(place, answer, guess=lasting)
+            return Part(answer)
         finally:
             page.walk.budget.bytes_received += part.budget.bytes_received
             visit.bytes_received = page.walk.budget.bytes_received

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from app.core.errors import HostBusyError, HttpStatusError, PageTooLargeError
 from app.core.fetching.requests import Answer
-from app.core.fetching.visiting import NOT_MODIFIED, Page, Visitor
+from app.core.fetching.visiting import NOT_MODIFIED, Page, Part, Visitor
 from app.core.rendering.connection import Connection
 from app.core.rendering.markup import as_markup, is_markup
 from app.core.telemetry import PartOutcome, count_part
@@ -235,19 +235,22 @@ class Answerer:
 
     async def _part(self, asked: Asked, url: str) -> None:
         async with self._turns[host_of(url)], self._slots:
-            answer = await self._fetched(asked, url)
-        if answer is not None:
-            count_part(PartOutcome.FETCHED, self._mode)
-            self._bytes_left -= len(answer.body)
-            self._fulfil(asked, answer)
+            part = await self._fetched(asked, url)
+        if part is not None:
+            count_part(PartOutcome.KEPT if part.was_kept else PartOutcome.FETCHED, self._mode)
+            self._bytes_left -= len(part.answer.body)
+            self._fulfil(asked, part.answer)
 
-    async def _fetched(self, asked: Asked, url: str) -> Answer | None:
+    async def _fetched(self, asked: Asked, url: str) -> Part | None:
         """Return a part, waiting for its host's turn for as long as there is time; or refuse it."""
         headers = {name: asked.headers[key] for key, name in _PASSED_ON.items() if key in asked.headers}
         while (seconds := self._until - asyncio.get_running_loop().time()) > 0 and self._bytes_left > 0:
             try:
                 return await self._visitor.read_part(
-                    self.page, url, headers, seconds=seconds, max_bytes=self._bytes_left
+                    *(self.page, url, headers),
+                    seconds=seconds,
+                    max_bytes=self._bytes_left,
+                    lasting=asked.kind == "Script",
                 )
             except HostBusyError as busy:
                 wait = busy.retry_after_seconds or 1.0

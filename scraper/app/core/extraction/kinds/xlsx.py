@@ -69,6 +69,8 @@ class _Values:
             return self._shared[int(value)] if value.isdecimal() and int(value) < len(self._shared) else ""
         if kind == "b":
             return "TRUE" if value == "1" else "FALSE"
+        if kind == "d":  # where a workbook is strict
+            return _spoken(value)
         if kind != "n" or not value:
             return value
         style = cell.get("s", "0")
@@ -83,6 +85,11 @@ class _Values:
         if 0 <= days < 1:
             return moment.time().isoformat()
         return moment.date().isoformat() if days.is_integer() else moment.isoformat(sep=" ")
+
+
+def _spoken(moment: str) -> str:
+    """Return a moment of ISO 8601 as those that are kept as numbers are told: without a time, if that is midnight."""
+    return moment.removesuffix("Z").removesuffix("T00:00:00").removesuffix("T00:00:00.000").replace("T", " ")
 
 
 def _rich_text(item: Any) -> str:
