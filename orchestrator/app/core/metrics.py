@@ -10,8 +10,7 @@ from app.core.dispatch.placement import Ended
 from app.core.dispatch.stage_calls import Accepted, Answered, Rejected, Unavailable, Unknown
 from app.core.jobs.transitions import Transition
 from app.core.notices.sending import ERROR_CODES, Attempt
-from ml_shared.contracts.crawls import RunOutcome
-from ml_shared.contracts.crawls import RunState
+from ml_shared.contracts.crawls import RunOutcome, RunState
 from ml_shared.contracts.embedding import PageOutcome
 from ml_shared.contracts.jobs import ENDED, CallbackStatus, JobStatus
 from ml_shared.telemetry.metrics import start_at_zero

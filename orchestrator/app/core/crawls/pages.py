@@ -9,7 +9,7 @@ import asyncpg
 from app.core.crawls.runs import check_mine
 from app.core.errors import RunNotFoundError
 from app.core.jobs.filters import INDEXED_URL_CHARACTERS, after_prefix
-from ml_shared.contracts.crawls import RunOutcome, PagesPage, PageView
+from ml_shared.contracts.crawls import PagesPage, PageView, RunOutcome
 from ml_shared.contracts.cursors import Cursors
 from ml_shared.contracts.values import BigCount
 
