@@ -1,11 +1,12 @@
 """What `make test` does with the suites: which there are, which run beside each other, what is said of them."""
 
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 from chores import tests as chore
-from chores.folders import ALL
+from chores.folders import ALL, LOCAL_DEV
 from chores.tests import PACKAGES_IN, WITH_A_FLEET, Outcome, Suite, main, suites, temporary_folder
 
 GOOD = "def test_good(tmp_path): assert str(tmp_path).startswith(__import__('os').environ['TMPDIR'])\n"
@@ -80,6 +81,30 @@ def test_who_is_done_with_the_fleets_takes_what_the_others_have_left(
     first, last = MEETING.format(own="a", other="b"), MEETING.format(own="b", other="a")
     give(monkeypatch, tree, {"one": first, "attacks": GOOD, "two": GOOD, "three": last})
     assert main([]) == 0
+
+
+def test_two_fleets_run_beside_each_other_and_a_third_has_to_wait(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = MEETING.format(own="a", other="b"), MEETING.format(own="b", other="a")
+    third = "import os, pathlib\ndef test_waits(): assert (pathlib.Path(os.environ['TMPDIR']) / 'a').exists()\n"
+    give(monkeypatch, tree, {"one": GOOD, "end to end": first, "console": second, "attacks": third})
+    assert main([]) == 0
+
+
+def test_beside_fleets_a_folders_tests_have_what_these_leave_of_the_processors(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nice = "import os\ndef test_is_polite(): assert os.nice(0) - {} == {}\n"
+    give(monkeypatch, tree, {"one": nice.format(os.nice(0), 5), "attacks": nice.format(os.nice(0), 0)})
+    assert main([]) == 0
+
+
+def test_every_test_with_a_fleet_is_in_one_of_their_suites() -> None:
+    options = {suite.name: suite.options for suite in suites(["local-dev"])}
+    files = {path.name for path in (LOCAL_DEV / "tests" / "e2e").glob("test_*.py")}
+    consoles = {Path(word).name for word in options["console"]}
+    (pattern,) = [word.partition("=")[2] for word in options["end to end"] if "ignore-glob" in word]
+    assert consoles
+    assert {name for name in files if fnmatch(f"tests/e2e/{name}", pattern)} == consoles
 
 
 def test_one_suite_alone_is_shown_as_it_comes(

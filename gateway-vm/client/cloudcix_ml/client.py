@@ -1,6 +1,7 @@
 """The two clients: `Client` blocks, `AsyncClient` is awaited; both have the same methods."""
 
 import os
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -11,11 +12,28 @@ from cloudcix_ml.groups import Batches, Corpora, Crawls, Documents, Jobs, Runs, 
 from cloudcix_ml.operations import crawls, indexing, jobs, search, services, sites, uploads
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 URL_VARIABLE: Final = "CLOUDCIX_ML_URL"
 KEY_VARIABLE: Final = "CLOUDCIX_ML_KEY"
 MOST_CONNECTIONS: Final = 20
+
+
+@cache
+def _certificates() -> "ssl.SSLContext":
+    """Return what gateways' certificates are checked with: reading it takes longer than all else that makes a client."""
+    import httpx
+
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def _options() -> dict[str, Any]:
+    import httpx
+
+    limits = httpx.Limits(max_connections=MOST_CONNECTIONS)
+    return {"trust_env": False, "verify": _certificates(), "limits": limits}
 
 
 class _Platform(Face[Mode]):
@@ -88,7 +106,7 @@ class Client(_Platform[Blocking]):
 
         self._own = http is None
         # no proxy and no netrc of the machine: the key goes to the gateway and nowhere else
-        self._http = http or httpx.Client(trust_env=False, limits=httpx.Limits(max_connections=MOST_CONNECTIONS))
+        self._http = http or httpx.Client(**_options())
         super().__init__(session, BlockingTransport(session, self._http))
 
     def close(self) -> None:
@@ -122,7 +140,7 @@ class AsyncClient(_Platform[Awaiting]):
         from cloudcix_ml.transports.awaiting import AwaitingTransport
 
         self._own = http is None
-        self._http = http or httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=MOST_CONNECTIONS))
+        self._http = http or httpx.AsyncClient(**_options())
         super().__init__(session, AwaitingTransport(session, self._http))
 
     async def aclose(self) -> None:

@@ -133,8 +133,8 @@ async def fill(connection: Any, run: Any, crawl: Any, definition: Definition, wi
         return Filled(stale=True)
     asked = await connection.fetchval(_ASKED, *key)
     found = await connection.fetch(_NEXT, *key, room * LOOK_AHEAD, definition.follow_links)
-    old = await _unmodified(connection, run, crawl, definition, found, window)
-    choice = _Choice(standing, room, definition.max_pages - asked, old)
+    unchanged = await _unmodified(connection, run, crawl, definition, found, window)
+    choice = _Choice(standing, room, definition.max_pages - asked, unchanged)
     await _judge(connection, key, found, choice)
     picked = choice.picked(found)
     unchanged = [page for page in picked if page["url"] in choice.old]
