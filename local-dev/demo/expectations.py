@@ -12,13 +12,14 @@ SITE_TIMEOUT_SECONDS = 10.0
 
 
 class ExpectedPage(BaseModel):
-    """A page to submit."""
+    """A page to submit. `by_script`: it is empty until a browser has run its scripts, and left out where none is."""
 
     url: str
     label: str
     outcome: JobStatus
     error_code: str | None = None
     why: str = ""
+    by_script: bool = False
 
 
 class Question(BaseModel):
@@ -33,6 +34,7 @@ class _SitePage(BaseModel):
     outcome: JobStatus
     error_code: str | None
     why: str
+    by_script: bool = False
 
 
 class _SitePages(BaseModel):
@@ -48,9 +50,7 @@ def site_pages(site_url: str) -> list[ExpectedPage]:
     """Ask the demo site which pages it has and what should become of each."""
     answer = httpx.get(f"{site_url}/pages.json", timeout=SITE_TIMEOUT_SECONDS).raise_for_status()
     return [
-        ExpectedPage(
-            url=site_url + page.path, label=page.path, outcome=page.outcome, error_code=page.error_code, why=page.why
-        )
+        ExpectedPage(url=site_url + page.path, label=page.path, **page.model_dump(exclude={"path"}))
         for page in _SitePages.model_validate_json(answer.content).pages
     ]
 

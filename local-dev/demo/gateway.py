@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from ml_shared.contracts.batches import BatchAccepted, BatchView
 from ml_shared.contracts.embedding import Corpus, CorpusPage, SearchMode, SearchResult
 from ml_shared.contracts.jobs import JobAccepted, JobView
+from ml_shared.contracts.scraping import Render
 from ml_shared.names import Header
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -52,8 +53,8 @@ class Gateway:
         return JobAccepted.model_validate_json(answer.content)
 
     def submit_several(self, urls: Sequence[str], corpus_name: str) -> BatchAccepted:
-        """Submit pages as one batch, to be cut as `submit` has it."""
-        body = {"urls": list(urls), "corpus_name": corpus_name, "chunking": CHUNKING}
+        """Submit pages as one batch, to be cut as `submit` has it; those without text are rendered, where that can be done."""
+        body = {"urls": list(urls), "corpus_name": corpus_name, "chunking": CHUNKING, "render": Render.AUTO}
         return BatchAccepted.model_validate_json(self._ask("POST", "/api/orchestrator/jobs/batch", body).content)
 
     def follow(self, batch_id: str, *, until: float) -> Iterator[BatchView]:

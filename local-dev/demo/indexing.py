@@ -9,6 +9,8 @@ from demo.gateway import Gateway, PlatformError
 from ml_shared.contracts.jobs import ENDED, JobStatus, JobView
 
 Say = Callable[[str], None]
+NO_RENDERER = "there is no renderer here"
+# in what the scraper says of a page that only a browser could have made
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,12 @@ class PageOutcome:
         return (self.job.ended_at - self.job.submitted_at).total_seconds()
 
     @property
+    def left_out(self) -> bool:
+        """Whether it takes a browser, and this fleet has none."""
+        error = self.job.error
+        return self.page.by_script and error is not None and NO_RENDERER in (error.message or "")
+
+    @property
     def as_expected(self) -> bool:
         """Whether it ended as it should, for the reason that it should."""
         code = self.job.error.code if self.job.error else None
@@ -36,6 +44,8 @@ class PageOutcome:
         """How it ended, in a few words."""
         if self.job.error is None:
             return str(self.job.status)
+        if self.left_out:
+            return "left out: JavaScript makes it, and there is no browser here (Debian: apt install chromium)"
         return f"{self.job.status} in {self.job.error.failed_stage}: {self.job.error.code}"
 
     @property

@@ -13,7 +13,7 @@ from demo.expectations import site_questions
 from demo.gateway import Gateway, PlatformError
 from demo.report import DemoReport
 from demo.run import run_demo, run_page
-from standins.demo_site import DEAD_LINK, FORBIDDEN, PICTURE, build_site
+from standins.demo_site import DEAD_LINK, FORBIDDEN, PICTURE, SCRIPTED, build_site
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -33,6 +33,7 @@ class Platform:
 
     throttle: int = 0
     endings: dict[str, str] = field(default_factory=lambda: dict(FAILURES))
+    messages: dict[str, str] = field(default_factory=dict)
     right_pages: dict[str, str] = field(default_factory=dict)
     stuck: bool = False
     sends_twice: bool = False
@@ -115,7 +116,7 @@ class Platform:
         view = {"job_id": job_id, "url": url, "corpus_name": "demo", "trace_id": "ab" * 16, **TIMES}
         code = self.endings.get(urlsplit(url).path)
         if code and step == 1:
-            error = {"code": code, "message": "no", "failed_stage": "scraping"}
+            error = {"code": code, "message": self.messages.get(code, "no"), "failed_stage": "scraping"}
             return JSONResponse({**view, "status": "failed", "error": error})
         if STEPS[step] == "completed":
             if url not in self.indexed or self.sends_twice:
@@ -234,6 +235,19 @@ def test_a_page_that_ends_otherwise_fails_the_demo(platform: Platform, url: str,
     names = failed(demo(url, site))
     assert any(name.endswith("pages are indexed") for name in names)
     assert f"{DEAD_LINK} is refused with http_status" in names
+
+
+def test_a_page_that_only_a_browser_can_make_is_left_out_where_there_is_none_and_fails_the_demo_otherwise(
+    platform: Platform, url: str, site: str
+) -> None:
+    lines: list[str] = []
+    platform.endings[SCRIPTED] = "empty_content"
+    assert [name.partition(" pages ")[2] for name in failed(demo(url, site))] == ["are indexed"]
+    platform.messages["empty_content"] = "no text; there is no renderer here that could run its scripts"
+    report = demo(url, site, lines)
+    assert report.ok
+    assert any(SCRIPTED in line and "no browser" in line for line in lines)
+    assert SCRIPTED not in "".join(check.name for check in report.checks)
 
 
 def test_a_forbidden_page_that_is_indexed_fails_the_demo(platform: Platform, url: str, site: str) -> None:

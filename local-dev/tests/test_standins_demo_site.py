@@ -9,7 +9,7 @@ from urllib.robotparser import RobotFileParser
 
 import httpx
 import pytest
-from standins.demo_site import BROCHURE, build_site
+from standins.demo_site import BROCHURE, SCRIPT, build_site
 from standins.documents import find_documents
 
 from ml_shared.testing.http_server import ThreadedServer
@@ -68,7 +68,9 @@ def test_every_page_is_as_its_list_says(client: httpx.Client) -> None:
                 assert (answer.headers["content-type"], answer.content[:8]) == ("application/pdf", b"%PDF-1.4")
                 continue
             assert answer.headers["content-type"].startswith("text/html")
-            assert "<main>" in answer.text
+            # of a page that a browser has to make there is nothing but its script
+            assert ("<main>" in answer.text) != page.get("by_script", False)
+            assert (SCRIPT in answer.text) == page.get("by_script", False)
         elif page["error_code"] == "http_status":
             assert answer.status_code == 404
         elif page["error_code"] == "unsupported_content_type":
