@@ -5,8 +5,8 @@ import asyncio
 import sys
 
 from app.config import settings
-from app.core.logic import open_embedding
 from app.core.reembedding import MIN_RECALL, Change
+from app.core.service import open_embedding
 from ml_shared.errors import ServiceError
 from ml_shared.instrumentation import start_logging
 

@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 from opentelemetry import trace
 
-from app.core.logic import Embedding, Order, execute_index
+from app.core.logic import Order, execute_index
+from app.core.service import Embedding
 from app.core.settling import Settling
 from ml_shared.auth.context import hash_key
 from ml_shared.contracts.embedding import ChunkIn, Document, IndexResult

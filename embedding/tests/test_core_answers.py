@@ -7,8 +7,9 @@ import pytest
 from app.core.answers import order
 from app.core.answers.facets import MAX_VALUES, count_values
 from app.core.errors import DocumentNotFoundError
-from app.core.logic import Embedding, execute_search
+from app.core.logic import execute_search
 from app.core.ranking import DEPTH
+from app.core.service import Embedding
 from ml_shared.contracts.embedding import MAX_RESULTS, SearchMode, SearchRequest, SearchResult
 from ml_shared.testing.endpoint import EndpointMode, FakeEndpoint, vector_of
 from tests.documents import OWNER, index

@@ -14,7 +14,8 @@ import pytest
 from app.api.schemas import DocumentView
 from app.config import Settings
 from app.core.errors import InputTooLongError, ModelNotPreparedError, StoreUnavailableError
-from app.core.logic import Embedding, Order, execute_index, open_embedding
+from app.core.logic import Order, execute_index
+from app.core.service import Embedding, open_embedding
 from app.core.storage.corpora import delete_corpus, delete_document, get_corpora, list_documents
 from app.core.storage.pool import MIGRATIONS
 from ml_shared.contracts.embedding import ChunkIn, Document

@@ -9,7 +9,8 @@ import pytest
 
 from app.config import Settings
 from app.core.errors import DocumentDiffersError
-from app.core.logic import Embedding, Order, execute_index, execute_remove, execute_touch, open_embedding
+from app.core.logic import Order, execute_index, execute_remove, execute_touch
+from app.core.service import Embedding, open_embedding
 from app.core.storage.corpora import delete_corpus, delete_document, get_corpora
 from ml_shared.contracts.embedding import Document, IndexResult, PageOutcome
 from ml_shared.testing.endpoint import FakeEndpoint

@@ -12,7 +12,8 @@ from prometheus_client import REGISTRY
 from app.config import Settings
 from app.core.endpoint import EmbeddingEndpoint, texts_cut
 from app.core.errors import EndpointUnavailableError, InputTooLongError
-from app.core.logic import Embedding, Order, execute_index, read_gauges
+from app.core.gauges import read_gauges
+from app.core.logic import Order, execute_index
 from app.core.metrics import (
     INDEXES,
     OUTCOMES,
@@ -22,6 +23,7 @@ from app.core.metrics import (
     VECTORS_SEGMENTS,
     VECTORS_TAIL,
 )
+from app.core.service import Embedding
 from app.core.storage.models import STORED_VECTORS
 from ml_shared.contracts.chunking import Chunk
 from ml_shared.contracts.embedding import Document, SearchMode

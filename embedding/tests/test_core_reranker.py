@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from app.config import Settings
 from app.core.answers.reranker import Reranker, scores_of
 from app.core.errors import RerankError
-from app.core.logic import Embedding, execute_search
+from app.core.logic import execute_search
+from app.core.service import Embedding
 from ml_shared.contracts.embedding import SearchRequest, SearchResult
 from ml_shared.testing.endpoint import FakeEndpoint, vector_of
 from ml_shared.testing.reranker import DEFAULT_KEY, DEFAULT_MODEL, FakeReranker, RerankMode, RerankShape, relevance

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.core.errors import StoreUnavailableError
-from app.core.logic import Embedding
+from app.core.service import Embedding
 from app.core.settling import DEAD_SHARE, Settling, Step, next_step, settling
 from app.core.storage.models import Model
 from app.core.storage.segments import Holder, Segment, moving

@@ -8,7 +8,8 @@ import pytest
 
 from app.core.answers.fences import blocks, open_after
 from app.core.answers.pieces import MAX_BLANKS, Piece, join
-from app.core.logic import Embedding, Order, execute_index, execute_search
+from app.core.logic import Order, execute_index, execute_search
+from app.core.service import Embedding
 from ml_shared.contracts.embedding import ChunkIn, Document, SearchHit, SearchRequest
 from tests.documents import NOON, OWNER
 

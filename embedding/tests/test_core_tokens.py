@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from app.config import Settings
-from app.core.logic import Embedding, execute_search
+from app.core.logic import execute_search
+from app.core.service import Embedding
 from app.core.tokens import ModelTokenizer, TokenizerFileError
 from ml_shared.contracts.embedding import MAX_QUERY_CHARACTERS, SearchRequest, SearchResult
 from ml_shared.testing.endpoint import FakeEndpoint

@@ -15,8 +15,9 @@ from pydantic import SecretStr
 
 from app.config import Settings
 from app.core.answers.reranker import Reranker
-from app.core.logic import Embedding, execute_search
+from app.core.logic import execute_search
 from app.core.looking import REMOVE_SPAN, TOUCH_SPAN
+from app.core.service import Embedding
 from ml_shared.contracts.embedding import SearchRequest
 from ml_shared.queues.lists import queue_lists
 from ml_shared.telemetry import attributes

@@ -7,7 +7,7 @@ import pytest
 import app as package
 from app.config import Settings
 from app.core.errors import CorpusNotFoundError, InvalidVectorError
-from app.core.logic import Embedding
+from app.core.service import Embedding
 from ml_shared.auth.context import hash_key
 from ml_shared.testing import attributes_walk, errors_walk, urls_walk
 from ml_shared.testing.endpoint import DEFAULT_DIMENSIONS, DEFAULT_MODEL
@@ -57,7 +57,7 @@ DOCUMENT = {
     "fetched_at": TIME,
     "metadata": {"a": ["b", 1, 0.5, None]},
 }
-CHUNK = {"index": 0, "text": "words", "start": 0, "end": 5, "token_count": 3, "heading_path": ["h"]}
+CHUNK = {"index": 0, "text": "words", "start": 0, "end": 5, "token_count": 3, "heading_path": ["h"], "context": "c"}
 BODIES = {
     "POST /embed": {"texts": ["words"], "job_id": "mine"},
     "POST /enqueue": {

@@ -21,6 +21,8 @@ from chores.folders import REPOSITORY
 
 OBSERVE = "../local-dev/docker-compose.observe.yml"
 OBSERVED = "../local-dev/docker-compose.observed.yml"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# the one in C is several times as fast, and there where PyYAML was made with it
 TIMEOUT_SECONDS = 300
 BUILD_TIMEOUT_SECONDS = 1_200
 KEPT = (
@@ -56,8 +58,9 @@ def laid_out() -> Iterator[Path]:
         for stack in STACKS:
             shutil.copytree(REPOSITORY / stack, folder / stack, ignore=LEFT_OUT)
             write(folder / stack / ".env", texts[stack])
-        (folder / "chunking" / "tokenizer").mkdir(exist_ok=True)
-        shutil.copy(tokenizer_file(), folder / "chunking" / "tokenizer" / "tokenizer.json")
+        for stack in ("chunking", "embedding"):
+            (folder / stack / "tokenizer").mkdir(exist_ok=True)
+            shutil.copy(tokenizer_file(), folder / stack / "tokenizer" / "tokenizer.json")
         shutil.copytree(REPOSITORY / "ml-shared", folder / "ml-shared", ignore=LEFT_OUT)
         local_dev = folder / "local-dev"
         shutil.copytree(REPOSITORY / "local-dev" / "observe", local_dev / "observe")
@@ -73,7 +76,7 @@ def compose(*words: str, file: str = "docker-compose.yml") -> tuple[str, ...]:
 
 def services_of(path: Path) -> dict[str, dict[str, str]]:
     """Return the services of a compose file, merged as YAML has it."""
-    found: dict[str, dict[str, str]] = yaml.safe_load(path.read_text().replace("!override", ""))["services"]
+    found: dict[str, dict[str, str]] = yaml.load(path.read_text().replace("!override", ""), LOADER)["services"]  # noqa: S506 - a safe one
     return found
 
 

@@ -1,6 +1,7 @@
 """Runs the tests of each folder and says how many passed in all: `python -m chores.tests [FOLDER …] [-- …]`.
 
-Tests that have a fleet wait most of the time, so they run beside those of the folders, which run one after the other.
+Tests that have a fleet wait most of the time, so they run beside those of the folders, which run one after the other and
+have what of the processors the fleets leave.
 """
 
 import os
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
-from chores.folders import REPOSITORY, chosen, environment
+from chores.folders import LOCAL_DEV, REPOSITORY, chosen, environment
 
 NO_TESTS = 5
 # pytest's exit status when it found nothing to run, as with `-k` and a word of another folder
@@ -29,10 +30,18 @@ WAITING = {"ml-shared": FOUR, "orchestrator": FOUR, "gateway-vm": FOUR}
 # whose tests wait for processes and databases most of the time: more of them than processors
 PACKAGES_IN = {"gateway-vm": ("gateway-vm/client",)}
 # packages of their own within a folder, with tests of their own
-WITH_A_FLEET = {"end to end": "tests/e2e", "attacks": "tests/attack"}
-# one after the other: two fleets at once would take twice the memory, and each other's time
-IGNORED = [part for tests in (*WITH_A_FLEET.values(), "tests/compose") for part in ("--ignore", tests)]
+END_TO_END = "tests/e2e"
+OF_THE_CONSOLE = "test_e2e_console*.py"
+WITH_A_FLEET = {
+    "end to end": (END_TO_END, f"--ignore-glob=*/{OF_THE_CONSOLE}"),
+    "console": tuple(f"{END_TO_END}/{path.name}" for path in sorted((LOCAL_DEV / END_TO_END).glob(OF_THE_CONSOLE))),
+    "attacks": ("tests/attack",),
+}
+# the first beside the others, which come one after the other: three fleets at once would take each other's time
+IGNORED = [part for tests in (END_TO_END, "tests/attack", "tests/compose") for part in ("--ignore", tests)]
 # the last needs Docker and minutes: `make test-compose`
+POLITE = ("nice", "-n", "5")
+# a fleet's tests wait for what others do, and have deadlines; a folder's only take as long as they take
 SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the folder made in it is ours alone
 ROOM_BYTES: Final = 4 * 2**30
 # twice what all servers of all tests have in files at one time
@@ -60,11 +69,7 @@ def suites(folders: list[str]) -> list[Suite]:
             continue
         # a fleet is dear to start: the tests of one file share theirs
         found.append(Suite("local-dev", folder, (*PARALLEL, "--dist", "loadfile", *IGNORED)))
-        found += [
-            Suite(name, folder, (tests,))
-            for name, tests in WITH_A_FLEET.items()
-            if (REPOSITORY / folder / tests).is_dir()
-        ]
+        found += [Suite(name, folder, tests) for name, tests in WITH_A_FLEET.items()]
     return found
 
 
@@ -96,6 +101,17 @@ def temporary_folder() -> Iterator[str]:
         yield folder
 
 
+def environment_of_tests(scratch: Path) -> dict[str, str]:
+    """Return the environment of a run, whose temporary files go to this folder.
+
+    What Python compiles is kept, whatever the caller's environment says, as at an installation: every process of a run
+    would else compile anew what it imports, and there are hundreds.
+    """
+    wanted = {**environment(), "TMPDIR": str(scratch)}
+    wanted.pop("PYTHONDONTWRITEBYTECODE", None)
+    return wanted
+
+
 class Run:
     """One run of all suites: each ends with its outcome."""
 
@@ -109,20 +125,24 @@ class Run:
 
     def outcomes(self) -> list[Outcome]:
         """Run all suites and return their outcomes, in the suites' order."""
-        beside = deque(suite for suite in self._suites if suite.name in WITH_A_FLEET)
-        others = deque(suite for suite in self._suites if suite.name not in WITH_A_FLEET)
-        lanes = (
-            [self._lane(others), self._lane(beside, others)] if others and beside else [self._lane(others or beside)]
-        )
+        lanes = self._lanes()
         together = len(lanes) > 1
         with ThreadPoolExecutor(len(lanes)) as threads:
             try:
-                done = list(threads.map(lambda lane: [self._run(suite, kept=together) for suite in lane], lanes))
+                done = list(threads.map(lambda lane: [self._run(suite, together=together) for suite in lane], lanes))
             except KeyboardInterrupt:  # the running suites have it, too; no other begins
                 self._interrupted = True
                 raise
         found = {outcome.name: outcome for lane in done for outcome in lane}
         return [found[suite.name] for suite in self._suites]
+
+    def _lanes(self) -> list[Iterator[Suite]]:
+        """Return what runs beside each other: the folders' suites, the first with a fleet, and the others with one."""
+        fleets = [suite for suite in self._suites if suite.name in WITH_A_FLEET]
+        folders = deque(suite for suite in self._suites if suite.name not in WITH_A_FLEET)
+        beside = [deque(part) for part in (fleets[:1], fleets[1:]) if part]
+        lanes = [self._lane(folders)] if folders else []
+        return lanes + [self._lane(own, folders if own is beside[-1] else None) for own in beside]
 
     def _lane(self, own: "deque[Suite]", others: "deque[Suite] | None" = None) -> Iterator[Suite]:
         """Yield the suites that run one after the other: its own, and then the last of another lane's."""
@@ -132,23 +152,25 @@ class Run:
             except IndexError:
                 return
 
-    def _run(self, suite: Suite, *, kept: bool) -> Outcome:
+    def _run(self, suite: Suite, *, together: bool) -> Outcome:
         """Run one suite; its output is shown as it comes, or kept until its end where others run beside it."""
         outcome = Outcome(suite.name)
         began = time.monotonic()
         report = self._scratch / f"{suite.name}.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *suite.options, *self._arguments]
-        if not kept:
+        if together and suite.name not in WITH_A_FLEET and shutil.which(POLITE[0]):
+            command = [*POLITE, *command]
+        if not together:
             self._head(suite)
         done = subprocess.run(
             command,
             cwd=REPOSITORY / suite.folder,
-            env={**environment(), "TMPDIR": str(self._scratch)},
-            stdout=subprocess.PIPE if kept else None,
-            stderr=subprocess.STDOUT if kept else None,
+            env=environment_of_tests(self._scratch),
+            stdout=subprocess.PIPE if together else None,
+            stderr=subprocess.STDOUT if together else None,
             check=False,
         )
-        if kept:
+        if together:
             self._head(suite, done.stdout)
         outcome.broken = done.returncode not in (0, NO_TESTS)
         if report.exists():

@@ -1,23 +1,23 @@
 """The promises of the demo, each checked against what a run found out."""
 
+from demo.expectations import Expected
 from demo.report import Check, DemoReport, EndpointCounts
 from ml_shared.contracts.embedding import Corpus
-from ml_shared.contracts.jobs import JobStatus
 
 
 def check_all(report: DemoReport) -> list[Check]:
     """Return every check that this run can make."""
     checks = [_pages_indexed(report), *_pages_refused(report), *_answers(report)]
-    if any(one.job.status is JobStatus.COMPLETED for one in report.outcomes):
+    if any(one.is_indexed for one in report.outcomes):
         checks.append(_corpus(report))
     if report.whole_site and report.endpoint_before is not None and report.endpoint_after is not None:
         checks.append(_no_passage_twice(report, report.endpoint_before, report.endpoint_after))
-    checks.extend(_unchanged(report))
+    checks.extend([*_unchanged(report), *_refresh(report)])
     return checks
 
 
 def _pages_indexed(report: DemoReport) -> Check:
-    wanted = [one for one in report.outcomes if one.page.outcome is JobStatus.COMPLETED and not one.left_out]
+    wanted = [one for one in report.outcomes if one.page.outcome is Expected.INDEXED]
     wrong = [f"{one.page.label} {one.reason}" for one in wanted if not one.as_expected]
     name = f"all {len(wanted)} pages are indexed" if len(wanted) != 1 else "the page is indexed"
     return Check(name, not wrong and bool(wanted), "; ".join(wrong) or "there is no page to index")
@@ -25,9 +25,9 @@ def _pages_indexed(report: DemoReport) -> Check:
 
 def _pages_refused(report: DemoReport) -> list[Check]:
     return [
-        Check(f"{one.page.label} is refused with {one.page.error_code}", one.as_expected, one.reason)
+        Check(f"{one.page.label} is {one.page.outcome}: {one.page.reason}", one.as_expected, one.reason)
         for one in report.outcomes
-        if one.page.outcome is not JobStatus.COMPLETED
+        if one.page.outcome is not Expected.INDEXED
     ]
 
 
@@ -46,7 +46,7 @@ def _corpus(report: DemoReport) -> Check:
 
     Pages that have gone from the site since an earlier run stay in the corpus; then only the least can be checked.
     """
-    pages = {one.job.url: one.job for one in report.outcomes if one.job.status is JobStatus.COMPLETED}
+    pages = {one.job.url: one.job for one in report.outcomes if one.is_indexed and one.job is not None}
     chunks = sum(job.counts.chunks or 0 for job in pages.values())
     name = f"the corpus holds {len(pages)} documents and {chunks} chunks, no more than the pages have"
     corpus = report.corpus_after
@@ -85,3 +85,17 @@ def _unchanged(report: DemoReport) -> list[Check]:
     same = (before.documents, before.chunks) == (after.documents, after.chunks)
     detail = f"{before.documents} documents and {before.chunks} chunks before"
     return [Check("indexing unchanged pages again left the counts as they were", same, detail)]
+
+
+def _refresh(report: DemoReport) -> list[Check]:
+    """A site that is as it was costs no embedding, and its run says so."""
+    run = report.run
+    if run is None or not report.is_refresh or run.outcomes.new or run.outcomes.changed:
+        return []
+    before, after = report.endpoint_before, report.endpoint_after
+    sent = 0 if before is None or after is None else after.texts - before.texts
+    saved = run.saved
+    ok = sent == 0 and saved.embeddings == run.outcomes.unchanged and saved.requests + saved.bodies > 0
+    name = f"the refresh embedded nothing: {saved.embeddings} pages are as they were"
+    detail = f"{sent} passages were sent, {saved.embeddings} of {run.outcomes.unchanged} embeddings saved"
+    return [Check(name, ok, f"{detail}, {saved.requests} requests, {saved.bodies} times 304")]

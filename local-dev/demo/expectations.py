@@ -1,25 +1,31 @@
 """What the demo submits and asks, and what should come of it."""
 
+from enum import StrEnum
 from pathlib import Path
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
-from ml_shared.contracts.jobs import JobStatus
-
 QUESTIONS_FILE = Path(__file__).with_name("questions.json")
 SITE_TIMEOUT_SECONDS = 10.0
 
 
+class Expected(StrEnum):
+    """What is to become of a page."""
+
+    INDEXED = "indexed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
 class ExpectedPage(BaseModel):
-    """A page to submit. `by_script`: it is empty until a browser has run its scripts, and left out where none is."""
+    """A page to submit, or to be met."""
 
     url: str
     label: str
-    outcome: JobStatus
-    error_code: str | None = None
+    outcome: Expected
+    reason: str | None = None
     why: str = ""
-    by_script: bool = False
 
 
 class Question(BaseModel):
@@ -31,14 +37,14 @@ class Question(BaseModel):
 
 class _SitePage(BaseModel):
     path: str
-    outcome: JobStatus
-    error_code: str | None
+    outcome: Expected
+    reason: str | None
     why: str
-    by_script: bool = False
 
 
 class _SitePages(BaseModel):
     pages: list[_SitePage]
+    scripted: str
 
 
 class _SiteQuestion(BaseModel):
@@ -46,13 +52,15 @@ class _SiteQuestion(BaseModel):
     path: str
 
 
-def site_pages(site_url: str) -> list[ExpectedPage]:
-    """Ask the demo site which pages it has and what should become of each."""
+def site_pages(site_url: str) -> tuple[list[ExpectedPage], ExpectedPage]:
+    """Ask the demo site which pages it has and what should become of each; the last one is made by JavaScript."""
     answer = httpx.get(f"{site_url}/pages.json", timeout=SITE_TIMEOUT_SECONDS).raise_for_status()
-    return [
-        ExpectedPage(url=site_url + page.path, label=page.path, **page.model_dump(exclude={"path"}))
-        for page in _SitePages.model_validate_json(answer.content).pages
+    site = _SitePages.model_validate_json(answer.content)
+    pages = [
+        ExpectedPage(url=site_url + page.path, label=page.path, outcome=page.outcome, reason=page.reason, why=page.why)
+        for page in site.pages
     ]
+    return pages, ExpectedPage(url=site_url + site.scripted, label=site.scripted, outcome=Expected.INDEXED)
 
 
 def site_questions(site_url: str) -> list[Question]:

@@ -1,14 +1,15 @@
 """The platform as a client sees it: through the gateway, with a key, waiting when it is told to."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel
 
 from ml_shared.contracts.batches import BatchAccepted, BatchView
+from ml_shared.contracts.crawls import CrawlPage, CrawlSource, CrawlView, PagesPage, PageView, RunAccepted, RunView
 from ml_shared.contracts.embedding import Corpus, CorpusPage, SearchMode, SearchResult
 from ml_shared.contracts.jobs import JobAccepted, JobView
 from ml_shared.contracts.scraping import Render
@@ -22,6 +23,11 @@ LONGEST_WAIT_SECONDS = 60.0
 CHUNKING = {"max_tokens": 160, "overlap_tokens": 24}
 PATIENCE_SECONDS = 180.0
 # of one request that is told to wait again and again
+CRAWLS = "/api/orchestrator/crawls"
+PAGE_LIMIT = 100
+
+SnapshotT = TypeVar("SnapshotT")
+PageT = TypeVar("PageT", CrawlPage, PagesPage, CorpusPage)
 
 
 class PlatformError(RuntimeError):
@@ -46,9 +52,9 @@ class Gateway:
     ) -> None:
         self._client.close()
 
-    def submit(self, url: str, corpus_name: str) -> JobAccepted:
+    def submit(self, url: str, corpus_name: str, render: Render = Render.NEVER) -> JobAccepted:
         """Submit a page, to be cut into passages that a terminal can show."""
-        body = {"url": url, "corpus_name": corpus_name, "chunking": CHUNKING}
+        body = {"url": url, "corpus_name": corpus_name, "chunking": CHUNKING, "render": render}
         answer = self._ask("POST", "/api/orchestrator/jobs", body)
         return JobAccepted.model_validate_json(answer.content)
 
@@ -56,6 +62,36 @@ class Gateway:
         """Submit pages as one batch, to be cut as `submit` has it; those without text are rendered, where that can be done."""
         body = {"urls": list(urls), "corpus_name": corpus_name, "chunking": CHUNKING, "render": Render.AUTO}
         return BatchAccepted.model_validate_json(self._ask("POST", "/api/orchestrator/jobs/batch", body).content)
+
+    def crawl_of(self, site_url: str, corpus_name: str) -> CrawlView | None:
+        """Return the crawl of a site by its sitemap, into a corpus, or None while there is none."""
+        for page in self._listed(CRAWLS, CrawlPage):
+            for crawl in page.items:
+                if (crawl.url, crawl.corpus_name, crawl.source) == (site_url, corpus_name, CrawlSource.SITEMAP):
+                    return crawl
+        return None
+
+    def submit_crawl(self, site_url: str, corpus_name: str) -> RunAccepted:
+        """Crawl a site by its sitemap; its pages are cut as `submit` has it."""
+        body = {"source": CrawlSource.SITEMAP, "url": site_url, "corpus_name": corpus_name, "chunking": CHUNKING}
+        return RunAccepted.model_validate_json(self._ask("POST", CRAWLS, body).content)
+
+    def run_again(self, crawl_id: str) -> RunAccepted:
+        """Look at a crawl's pages again."""
+        return RunAccepted.model_validate_json(self._ask("POST", f"{CRAWLS}/{crawl_id}/runs", {}).content)
+
+    def run(self, crawl_id: str, run: int) -> RunView:
+        """Ask how a run is getting on, or what it came to."""
+        return RunView.model_validate_json(self._ask("GET", f"{CRAWLS}/{crawl_id}/runs/{run}").content)
+
+    def pages(self, crawl_id: str, run: int) -> list[PageView]:
+        """Return what became of a run's pages."""
+        path = f"{CRAWLS}/{crawl_id}/runs/{run}/pages"
+        return [one for page in self._listed(path, PagesPage, {"limit": str(PAGE_LIMIT)}) for one in page.items]
+
+    def follow_run(self, crawl_id: str, run: int, *, until: float) -> Iterator[RunView]:
+        """Yield a run's snapshots as `follow` does a batch's."""
+        yield from self._followed(f"{CRAWLS}/{crawl_id}/runs/{run}/events", RunView.model_validate_json, until)
 
     def follow(self, batch_id: str, *, until: float) -> Iterator[BatchView]:
         """Yield a batch's snapshots as they come, until it has ended or the clock says so.
@@ -67,7 +103,11 @@ class Gateway:
         until
             On the monotonic clock, in seconds. A stream has a line every 15 s at least, at which it is looked at.
         """
-        path, seen = f"/api/orchestrator/batches/{batch_id}/events", ""
+        path = f"/api/orchestrator/batches/{batch_id}/events"
+        yield from self._followed(path, BatchView.model_validate_json, until)
+
+    def _followed(self, path: str, read: Callable[[str], SnapshotT], until: float) -> Iterator[SnapshotT]:
+        seen = ""
         while time.monotonic() < until:
             headers = {"Last-Event-ID": seen} if seen else {}
             try:
@@ -87,7 +127,7 @@ class Gateway:
                         if name == "id":
                             seen = value
                         elif name == "data":
-                            yield BatchView.model_validate_json(value)
+                            yield read(value)
                         if time.monotonic() > until:
                             return
             except httpx.HTTPError as error:
@@ -111,17 +151,21 @@ class Gateway:
 
     def corpus(self, name: str) -> Corpus | None:
         """Return a corpus with its counts, or None while there is none of that name."""
-        cursor: str | None = None
-        while True:
-            query = {"cursor": cursor} if cursor else None
-            answer = self._ask("GET", "/api/embedding/corpora", query=query)
-            page = CorpusPage.model_validate_json(answer.content)
+        for page in self._listed("/api/embedding/corpora", CorpusPage):
             for corpus in page.items:
                 if corpus.name == name:
                     return corpus
-            if page.next_cursor is None:
-                return None
+        return None
+
+    def _listed(self, path: str, kind: type[PageT], query: Mapping[str, str] | None = None) -> Iterator[PageT]:
+        cursor: str | None = None
+        while True:
+            asked = {**(query or {}), **({"cursor": cursor} if cursor else {})}
+            page = kind.model_validate_json(self._ask("GET", path, query=asked or None).content)
+            yield page
             cursor = page.next_cursor
+            if cursor is None:
+                return
 
     def _ask(
         self,

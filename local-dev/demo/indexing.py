@@ -2,56 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from demo.expectations import ExpectedPage
 from demo.gateway import Gateway, PlatformError
+from demo.outcomes import PageOutcome
 from ml_shared.contracts.jobs import ENDED, JobStatus, JobView
+from ml_shared.contracts.scraping import Render
 
 Say = Callable[[str], None]
-NO_RENDERER = "there is no renderer here"
-# in what the scraper says of a page that only a browser could have made
-
-
-@dataclass(frozen=True, slots=True)
-class PageOutcome:
-    """What became of a page."""
-
-    page: ExpectedPage
-    job: JobView
-
-    @property
-    def searchable_seconds(self) -> float | None:
-        """From submission until its passages could be found, on the orchestrator's clock."""
-        if self.job.status is not JobStatus.COMPLETED or self.job.ended_at is None:
-            return None
-        return (self.job.ended_at - self.job.submitted_at).total_seconds()
-
-    @property
-    def left_out(self) -> bool:
-        """Whether it takes a browser, and this fleet has none."""
-        error = self.job.error
-        return self.page.by_script and error is not None and NO_RENDERER in (error.message or "")
-
-    @property
-    def as_expected(self) -> bool:
-        """Whether it ended as it should, for the reason that it should."""
-        code = self.job.error.code if self.job.error else None
-        return self.job.status is self.page.outcome and code == self.page.error_code
-
-    @property
-    def ending(self) -> str:
-        """How it ended, in a few words."""
-        if self.job.error is None:
-            return str(self.job.status)
-        if self.left_out:
-            return "left out: JavaScript makes it, and there is no browser here (Debian: apt install chromium)"
-        return f"{self.job.status} in {self.job.error.failed_stage}: {self.job.error.code}"
-
-    @property
-    def reason(self) -> str:
-        """How it ended, with what the platform says of it."""
-        return f"{self.ending} ({self.job.error.message})" if self.job.error else self.ending
+POLL_SECONDS = 0.2
 
 
 def index_pages(
@@ -73,11 +32,34 @@ def index_pages(
         line = "  ".join(f"{status} {counts[status]}" for status in JobStatus if counts[status])
         say(f"  {time.monotonic() - started:5.1f} s  {snapshot.progress:4.0%}  {line}")
     outcomes = [PageOutcome(page, gateway.job(job_of[page.url])) for page in pages]
-    _check_ended([outcome.job for outcome in outcomes], time.monotonic() - started)
+    _check_ended([outcome.job for outcome in outcomes if outcome.job], time.monotonic() - started)
     for outcome in outcomes:
         took = outcome.searchable_seconds
         say(f"    {outcome.page.label:28} {outcome.ending}" + ("" if took is None else f", searchable in {took:.2f} s"))
     return outcomes
+
+
+def index_scripted(
+    gateway: Gateway, page: ExpectedPage, corpus_name: str, *, say: Say, timeout_seconds: float
+) -> list[PageOutcome]:
+    """Have a browser make a page, and return what became of it; nothing, and say so, where the fleet has none.
+
+    Raises
+    ------
+    PlatformError
+        If a request is refused, or the job has not ended within `timeout_seconds`.
+    """
+    started = time.monotonic()
+    job_id = gateway.submit(page.url, corpus_name, Render.ALWAYS).job_id
+    while (job := gateway.job(job_id)).status not in ENDED and time.monotonic() - started < timeout_seconds:
+        time.sleep(POLL_SECONDS)
+    _check_ended([job], time.monotonic() - started)
+    if job.error is not None and job.error.code == "renderer_not_configured":
+        say(f"  {page.label} is left out: JavaScript makes it, and no browser is here (Debian: apt install chromium)")
+        return []
+    outcome = PageOutcome(page, job)
+    say(f"  {page.label}, which JavaScript makes: {outcome.ending}")
+    return [outcome]
 
 
 def _check_ended(jobs: Sequence[JobView], elapsed: float) -> None:

@@ -4,7 +4,9 @@ import textwrap
 from dataclasses import dataclass, field
 
 from demo.expectations import Question
-from demo.indexing import PageOutcome, Say
+from demo.indexing import Say
+from demo.outcomes import PageOutcome
+from ml_shared.contracts.crawls import RunView
 from ml_shared.contracts.embedding import Corpus, SearchHit
 from ml_shared.names import Stage
 
@@ -50,7 +52,9 @@ class DemoReport:
     Attributes
     ----------
     outcomes
-        The pages, in the order of submission.
+        The pages, in the order of the site's list.
+    run
+        What the site's run came to, if it was one.
     corpus_before, corpus_after
         The corpus before the first page was submitted and after the last one ended.
     endpoint_before, endpoint_after
@@ -65,6 +69,7 @@ class DemoReport:
     corpus_name: str
     whole_site: bool = True
     outcomes: list[PageOutcome] = field(default_factory=list)
+    run: RunView | None = None
     answers: list[Answer] = field(default_factory=list)
     corpus_before: Corpus | None = None
     corpus_after: Corpus | None = None
@@ -83,7 +88,12 @@ class DemoReport:
     def trace_id(self) -> str | None:
         """The trace of the first page that became searchable, or else of the first one."""
         searchable_first = sorted(self.outcomes, key=lambda one: one.searchable_seconds is None)
-        return searchable_first[0].job.trace_id if searchable_first else None
+        return next((one.job.trace_id for one in searchable_first if one.job is not None), None)
+
+    @property
+    def is_refresh(self) -> bool:
+        """Whether the site was looked at before."""
+        return self.run is not None and self.run.run > 1
 
 
 def shortened(text: str) -> str:
@@ -114,7 +124,7 @@ def say_table(outcomes: list[PageOutcome], say: Say) -> None:
     say(f"  {'page':{width}}  searchable  scraping  chunking  embedding  chunks")
     for one in outcomes:
         took = one.searchable_seconds
-        if took is None:
+        if took is None or one.job is None:
             say(f"  {one.page.label:{width}}  {one.ending}")
             continue
         stages = {view.stage: view.duration_seconds for view in one.job.stages}
@@ -123,6 +133,20 @@ def say_table(outcomes: list[PageOutcome], say: Say) -> None:
             f"  {one.page.label:{width}}  {took:8.2f} s  {parts[0]:>8}  {parts[1]:>8}  {parts[2]:>9}  "
             f"{one.job.counts.chunks if one.job.counts.chunks is not None else '–':>6}"
         )
+
+
+def say_run(run: RunView, say: Say) -> None:
+    """Show what a run came to, and what it did not have to do again."""
+    counts = ", ".join(f"{count} {name}" for name, count in run.outcomes.model_dump().items() if count)
+    say("")
+    say(f"  run {run.run}: {run.state}; {counts}; {run.bytes} bytes fetched")
+    if run.run > 1:
+        saved = run.saved
+        say(
+            f"  a refresh: {saved.requests} pages were not asked for, since the sitemap says that they are as they were; "
+            f"{saved.bodies} were answered with 304"
+        )
+        say(f"  saved: {saved.bytes} bytes, the embedding of {saved.embeddings} pages ({saved.chunks} chunks)")
 
 
 def _seconds(value: float | None) -> str:

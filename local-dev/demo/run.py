@@ -1,18 +1,18 @@
 """One run of the demo, as a function."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import unquote, urlsplit
 
 import httpx
 from pydantic import BaseModel
 
 from demo.checks import check_all
-from demo.expectations import SITE_TIMEOUT_SECONDS, ExpectedPage, Question, site_pages, site_questions
+from demo.crawling import crawl_site
+from demo.expectations import SITE_TIMEOUT_SECONDS, Expected, ExpectedPage, Question, site_pages, site_questions
 from demo.gateway import Gateway, PlatformError
-from demo.indexing import Say, index_pages
-from demo.report import Answer, DemoReport, EndpointCounts, say_answer, say_checks, say_table
-from ml_shared.contracts.jobs import JobStatus
+from demo.indexing import Say, index_pages, index_scripted
+from demo.report import Answer, DemoReport, EndpointCounts, say_answer, say_checks, say_run, say_table
 
 DEMO_CORPUS = "demo"
 PAGES_CORPUS = "pages"
@@ -45,7 +45,9 @@ def run_demo(
     say: Say = print,
     timeout_seconds: float = INDEXING_TIMEOUT_SECONDS,
 ) -> DemoReport:
-    """Index the demo site, ask the six questions, and check everything.
+    """Crawl the demo site by its sitemap, ask the six questions, and check everything.
+
+    A second time it is a refresh of the same crawl: what is as it was is neither sent nor embedded.
 
     Parameters
     ----------
@@ -66,10 +68,17 @@ def run_demo(
         If a request is refused, or the jobs do not end in time.
     """
     site_url = site_url.rstrip("/")
-    pages, questions = site_pages(site_url), site_questions(site_url)
-    say(f"The demo site at {site_url} has {len(pages)} pages; corpus `{corpus_name}`.")
+    (pages, scripted), questions = site_pages(site_url), site_questions(site_url)
+    say(f"The demo site at {site_url} has a sitemap of {len(pages) - 1} URLs; corpus `{corpus_name}`.")
+
+    def index(gateway: Gateway, report: DemoReport) -> None:
+        report.run, report.outcomes = crawl_site(
+            gateway, f"{site_url}/", pages, corpus_name, say=say, timeout_seconds=timeout_seconds
+        )
+        report.outcomes += index_scripted(gateway, scripted, corpus_name, say=say, timeout_seconds=timeout_seconds)
+
     with Gateway(gateway_url, api_key) as gateway:
-        return _run(gateway, pages, questions, endpoint_url, corpus_name, say, timeout_seconds)
+        return _run(gateway, index, questions, endpoint_url, corpus_name, say)
 
 
 def run_page(
@@ -94,11 +103,15 @@ def run_page(
     gateway_url, api_key, endpoint_url, corpus_name, say, timeout_seconds
         As in `run_demo`.
     """
-    pages = [ExpectedPage(url=url, label=url, outcome=JobStatus.COMPLETED)]
+    pages = [ExpectedPage(url=url, label=url, outcome=Expected.INDEXED)]
     questions = [Question(query=query or _words_of(url))]
     say(f"Indexing {url}; corpus `{corpus_name}`.")
+
+    def index(gateway: Gateway, report: DemoReport) -> None:
+        report.outcomes = index_pages(gateway, pages, corpus_name, say=say, timeout_seconds=timeout_seconds)
+
     with Gateway(gateway_url, api_key) as gateway:
-        return _run(gateway, pages, questions, endpoint_url, corpus_name, say, timeout_seconds, only_this_page=True)
+        return _run(gateway, index, questions, endpoint_url, corpus_name, say, only_this_page=url)
 
 
 def _words_of(url: str) -> str:
@@ -109,30 +122,29 @@ def _words_of(url: str) -> str:
 
 def _run(
     gateway: Gateway,
-    pages: Sequence[ExpectedPage],
+    index: Callable[[Gateway, DemoReport], None],
     questions: Sequence[Question],
     endpoint_url: str | None,
     corpus_name: str,
     say: Say,
-    timeout_seconds: float,
     *,
-    only_this_page: bool = False,
+    only_this_page: str | None = None,
 ) -> DemoReport:
     started = time.monotonic()
-    report = DemoReport(corpus_name, whole_site=not only_this_page)
+    report = DemoReport(corpus_name, whole_site=only_this_page is None)
     try:
         report.corpus_before = gateway.corpus(corpus_name)
         report.endpoint_before = endpoint_counts(endpoint_url)
-        report.outcomes = index_pages(gateway, pages, corpus_name, say=say, timeout_seconds=timeout_seconds)
+        index(gateway, report)
         report.endpoint_after = endpoint_counts(endpoint_url)
         say_table(report.outcomes, say)
-        if len(pages) > 1:
+        if report.run is not None:
             say(
                 "  Pages of one site take turns, at the pace of politeness: the later ones waited for the earlier ones."
             )
-        if any(one.job.status is JobStatus.COMPLETED for one in report.outcomes):
-            prefix = pages[0].url if only_this_page else None
-            report.answers = _ask(gateway, questions, corpus_name, say, prefix)
+            say_run(report.run, say)
+        if any(one.is_indexed for one in report.outcomes):
+            report.answers = _ask(gateway, questions, corpus_name, say, only_this_page)
         report.corpus_after = gateway.corpus(corpus_name)
     except httpx.HTTPError as error:
         raise PlatformError(f"the demo site or the endpoint does not answer: {error}") from error

@@ -2,13 +2,16 @@
 
     python -m standins.demo_site --host 127.0.0.1 --port 8095
 
-Beside the pages there are a brochure in PDF, a page that JavaScript makes, a `robots.txt` with a crawl delay and a forbidden folder, a redirect, a dead
-link and a file of a kind that is not indexed. `GET /pages.json` lists what should become of each.
+Beside the pages there are a brochure in PDF, a `robots.txt` with a crawl delay and a forbidden folder, a sitemap, a redirect, a
+dead link and a file of a kind that is not indexed. `GET /pages.json` lists what should become of each when the site is crawled,
+and names a page that JavaScript makes, which no sitemap has.
 """
 
+import hashlib
 import html
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +31,7 @@ DEAD_LINK: Final = "/docs/retired"
 BROCHURE: Final = "/files/brochure.pdf"
 PICTURE: Final = "/files/picture.png"
 FORBIDDEN: Final = "/private/plans"
+SITEMAP: Final = "/sitemap.xml"
 SCRIPTED, SCRIPT = "/app/visits", "/app/visits.js"
 
 _PICTURE = (
@@ -59,26 +63,44 @@ document.getElementById("root").append(main);
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def _expectations(documents: list[Document]) -> list[dict[str, str | bool | None]]:
-    """List what to submit; `by_script`: what is nothing without a browser. The redirect stands for its target, which two addresses would otherwise index twice."""
-    rows: list[dict[str, str | bool | None]] = []
-    for document in documents:
-        path, why = document.path, "a page of documentation"
-        if path == REDIRECT_TARGET:
-            path, why = REDIRECT, f"redirects to {REDIRECT_TARGET}, a page of documentation"
-        rows.append({"path": path, "title": document.title, "outcome": "completed", "error_code": None, "why": why})
-    rows.append({"path": BROCHURE, "title": TITLE, "outcome": "completed", "error_code": None, "why": "a PDF"})
-    refused = (
-        (FORBIDDEN, "Plans", "robots_disallowed", "robots.txt forbids it"),
-        (DEAD_LINK, "Old release notes", "http_status", "answers 404"),
-        (PICTURE, "Picture", "unsupported_content_type", "is an image"),
+def _expectations(documents: list[Document]) -> list[dict[str, str | None]]:
+    """List what a crawl meets. One page is in no sitemap: what redirects to it is."""
+    indexed = [(one.path, one.title, "a page of documentation") for one in documents]
+    indexed.append((BROCHURE, TITLE, "a PDF"))
+    others = (
+        (REDIRECT, "Start here", "skipped", "canonical_elsewhere", f"redirects to {REDIRECT_TARGET}"),
+        (FORBIDDEN, "Plans", "skipped", "robots_disallowed", "robots.txt forbids it"),
+        (DEAD_LINK, "Old release notes", "failed", "gone", "answers 404"),
+        (PICTURE, "Picture", "skipped", "unsupported", "is an image"),
     )
-    for path, title, code, why in refused:
-        rows.append({"path": path, "title": title, "outcome": "failed", "error_code": code, "why": why})
-    made = {"path": SCRIPTED, "title": "Visiting the machine room", "outcome": "completed", "error_code": None}
-    # the last one: while a browser makes it, no other page of the site has its turn
-    rows.append({**made, "why": "a page that JavaScript makes", "by_script": True})
-    return rows
+    rows = [(path, title, "indexed", None, why) for path, title, why in indexed]
+    names = ("path", "title", "outcome", "reason", "why")
+    return [dict(zip(names, row, strict=True)) for row in (*rows, *others)]
+
+
+def _sitemap(origin: str, documents: list[Document]) -> str:
+    """Return the sitemap, with what a real one has that should not be there.
+
+    When they last changed it says of the pages of documentation, and not of what else there is: that is asked for by its tag.
+    """
+    changed = {one.path: datetime.fromtimestamp(one.source.stat().st_mtime, UTC) for one in documents}
+    entries = []
+    for row in _expectations(documents):
+        path = row["path"] or ""
+        if path != REDIRECT_TARGET:
+            dated = path.startswith("/docs/") and path in changed
+            lastmod = f"<lastmod>{changed[path].isoformat(timespec='seconds')}</lastmod>" if dated else ""
+            entries.append(f"<url><loc>{html.escape(origin + path)}</loc>{lastmod}</url>\n")
+    return f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{"".join(entries)}</urlset>\n'
+
+
+def _tagged(request: Request, body: str | bytes, media_type: str) -> Response:
+    """Return what was asked for, or only that it is as it was."""
+    content = body.encode() if isinstance(body, str) else body
+    tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"etag": tag})
+    return Response(content, media_type=media_type, headers={"etag": tag})
 
 
 def build_site(repository: Path = REPOSITORY, *, crawl_delay_seconds: float = CRAWL_DELAY_SECONDS) -> Starlette:
@@ -101,18 +123,21 @@ def build_site(repository: Path = REPOSITORY, *, crawl_delay_seconds: float = CR
         documents = find_documents(repository)
         for document in documents:
             if document.path == request.url.path:
-                return HTMLResponse(page(document.title, render(document, documents), documents))
+                return _tagged(request, page(document.title, render(document, documents), documents), "text/html")
         raise HTTPException(404)
 
     async def start(_: Request) -> Response:
         return RedirectResponse(REDIRECT_TARGET, status_code=301)
 
-    async def robots(_: Request) -> Response:
+    async def robots(request: Request) -> Response:
         delay = f"Crawl-delay: {crawl_delay_seconds:g}\n" if crawl_delay_seconds else ""
-        return PlainTextResponse(f"User-agent: *\n{delay}Disallow: /private/\n")
+        return PlainTextResponse(f"User-agent: *\n{delay}Disallow: /private/\nSitemap: {_origin(request)}{SITEMAP}\n")
 
-    async def brochure_file(_: Request) -> Response:
-        return Response(brochure(), media_type="application/pdf")
+    async def sitemap(request: Request) -> Response:
+        return Response(_sitemap(_origin(request), find_documents(repository)), media_type="application/xml")
+
+    async def brochure_file(request: Request) -> Response:
+        return _tagged(request, brochure(), "application/pdf")
 
     async def scripted(_: Request) -> Response:
         return HTMLResponse(_FRAME)
@@ -127,7 +152,7 @@ def build_site(repository: Path = REPOSITORY, *, crawl_delay_seconds: float = CR
         return HTMLResponse(page("Plans", _PLANS, find_documents(repository)))
 
     async def pages(_: Request) -> Response:
-        return JSONResponse({"pages": _expectations(find_documents(repository))})
+        return JSONResponse({"pages": _expectations(find_documents(repository)), "scripted": SCRIPTED})
 
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -140,6 +165,7 @@ def build_site(repository: Path = REPOSITORY, *, crawl_delay_seconds: float = CR
     routes: dict[str, Handler] = {
         "/": index,
         "/robots.txt": robots,
+        SITEMAP: sitemap,
         "/pages.json": pages,
         "/health": health,
         REDIRECT: start,
@@ -154,6 +180,10 @@ def build_site(repository: Path = REPOSITORY, *, crawl_delay_seconds: float = CR
     return Starlette(
         routes=[Route(path, handler) for path, handler in routes.items()], exception_handlers={HTTPException: missing}
     )
+
+
+def _origin(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
 
 
 def main() -> int:

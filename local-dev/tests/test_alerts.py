@@ -29,6 +29,11 @@ def alerts() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
+def fired_in(test: dict[str, Any]) -> set[str]:
+    """Return the alerts that a test says fire."""
+    return {case["alertname"] for case in test["alert_rule_test"] if case.get("exp_alerts")}
+
+
 def run_promtool(*arguments: str, folder: Path = RULES) -> subprocess.CompletedProcess[str]:
     promtool = require(lambda: find("promtool"))
     return subprocess.run(
@@ -51,7 +56,9 @@ def test_an_alert_that_no_longer_fires_fails_that_test(tmp_path: Path) -> None:
     text = (RULES / "alerts.yaml").read_text()
     assert text.count("> 1800") == 1
     (tmp_path / "alerts.yaml").write_text(text.replace("> 1800", "> 18000"))
-    (tmp_path / "alerts_test.yaml").write_text((RULES / "alerts_test.yaml").read_text())
+    tests = yaml.safe_load((RULES / "alerts_test.yaml").read_text())
+    tests["tests"] = [test for test in tests["tests"] if "OldestJobWaits" in fired_in(test)]  # the others take seconds
+    (tmp_path / "alerts_test.yaml").write_text(yaml.safe_dump(tests))
     done = run_promtool("test", "rules", "alerts_test.yaml", folder=tmp_path)
     assert done.returncode != 0
     assert "OldestJobWaits" in done.stdout + done.stderr
@@ -61,7 +68,7 @@ def test_each_alert_is_tried_on_series_that_break_it_and_on_healthy_ones() -> No
     tests = yaml.safe_load((RULES / "alerts_test.yaml").read_text())["tests"]
     cases = [case for test in tests for case in test["alert_rule_test"]]
     assert {rule["alert"] for rule in alerts()} == WANTED
-    assert {case["alertname"] for case in cases if case.get("exp_alerts")} == WANTED
+    assert {name for test in tests for name in fired_in(test)} == WANTED
     assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == WANTED
 
 

@@ -1,15 +1,17 @@
 """What `make test` does with the suites: which there are, which run beside each other, what is said of them."""
 
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 from chores import tests as chore
-from chores.folders import ALL
+from chores.folders import ALL, LOCAL_DEV
 from chores.tests import PACKAGES_IN, WITH_A_FLEET, Outcome, Suite, main, suites, temporary_folder
 
 GOOD = "def test_good(tmp_path): assert str(tmp_path).startswith(__import__('os').environ['TMPDIR'])\n"
 BAD = "def test_bad(): assert False\n"
+KEEPS_BYTECODE = "import sys\ndef test_keeps(): assert not sys.dont_write_bytecode\n"
 SKIPPED = "import pytest\n@pytest.mark.skip\ndef test_skipped(): pass\n"
 MEETING = """
 import os, pathlib, time
@@ -81,6 +83,30 @@ def test_who_is_done_with_the_fleets_takes_what_the_others_have_left(
     assert main([]) == 0
 
 
+def test_two_fleets_run_beside_each_other_and_a_third_has_to_wait(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = MEETING.format(own="a", other="b"), MEETING.format(own="b", other="a")
+    third = "import os, pathlib\ndef test_waits(): assert (pathlib.Path(os.environ['TMPDIR']) / 'a').exists()\n"
+    give(monkeypatch, tree, {"one": GOOD, "end to end": first, "console": second, "attacks": third})
+    assert main([]) == 0
+
+
+def test_beside_fleets_a_folders_tests_have_what_these_leave_of_the_processors(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nice = "import os\ndef test_is_polite(): assert os.nice(0) - {} == {}\n"
+    give(monkeypatch, tree, {"one": nice.format(os.nice(0), 5), "attacks": nice.format(os.nice(0), 0)})
+    assert main([]) == 0
+
+
+def test_every_test_with_a_fleet_is_in_one_of_their_suites() -> None:
+    options = {suite.name: suite.options for suite in suites(["local-dev"])}
+    files = {path.name for path in (LOCAL_DEV / "tests" / "e2e").glob("test_*.py")}
+    consoles = {Path(word).name for word in options["console"]}
+    (pattern,) = [word.partition("=")[2] for word in options["end to end"] if "ignore-glob" in word]
+    assert consoles
+    assert {name for name in files if fnmatch(f"tests/e2e/{name}", pattern)} == consoles
+
+
 def test_one_suite_alone_is_shown_as_it_comes(
     tree: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,6 +114,12 @@ def test_one_suite_alone_is_shown_as_it_comes(
     assert main([]) == 0
     said = capfd.readouterr().out
     assert said.index("[1/1] one") < said.index("1 passed") < said.index("\nTests\n")
+
+
+def test_what_python_compiles_is_kept_for_all_processes_of_a_run(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    give(monkeypatch, tree, {"one": KEEPS_BYTECODE})
+    assert main([]) == 0
 
 
 def test_the_folder_of_a_run_is_gone_with_what_is_in_it() -> None:

@@ -31,6 +31,7 @@ GC_THRESHOLD: Final = 10_000
 
 _logger = logging.getLogger(__name__)
 _spared_pid: int | None = None
+_collected_pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +103,17 @@ def _spare_the_garbage_collector(stack: AsyncExitStack) -> None:
 
     It costs a seventh of the requests a second otherwise (`local-dev/bench/overhead`).
     """
-    global _spared_pid
+    global _spared_pid, _collected_pid
     if _spared_pid == os.getpid():
         return  # another application of this process
     _spared_pid = os.getpid()
     stack.callback(_collect_again)
     stack.callback(gc.set_threshold, *gc.get_threshold())
     stack.callback(gc.unfreeze)
-    gc.collect()
+    if _collected_pid != os.getpid():
+        # once a process: it takes a tenth of a second, and tests open hundreds of applications in one
+        _collected_pid = os.getpid()
+        gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
 

@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ml_shared.telemetry import attributes
+from ml_shared.telemetry.roots import Roots
 from ml_shared.telemetry.sampling import KeepingTracerProvider
 
 NONE = ParentBased(TraceIdRatioBased(0))
@@ -31,12 +32,48 @@ class Kept:
         self.tracer = self.provider.get_tracer("t")
 
     @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        return self._whole.get_finished_spans()
+
+    @property
     def whole(self) -> list[str]:
-        return [span.name for span in self._whole.get_finished_spans()]
+        return [span.name for span in self.spans]
 
 
 def _called_by(flags: str) -> context.Context:
     return TraceContextTextMapPropagator().extract({"traceparent": CALLER.format(flags=flags)})
+
+
+def test_traces_that_begin_at_once_have_ids_at_once_and_their_spans_at_the_end() -> None:
+    kept = Kept(ParentBased(TraceIdRatioBased(1)))
+    roots = Roots("submit", 3, kept.provider)
+    assert len(set(roots.traceparents)) == 3
+    assert roots.kept
+    assert kept.whole == []
+    roots.end([{"a": number} for number in range(3)])
+    for number, (span, told) in enumerate(zip(kept.spans, roots.traceparents, strict=True)):
+        assert (span.name, span.parent, span.attributes) == ("submit", None, {"a": number})
+        going_on = TraceContextTextMapPropagator().extract({"traceparent": told or ""})
+        ids = trace.get_current_span(going_on).get_span_context()
+        assert (ids.trace_id, ids.span_id) == (span.context.trace_id, span.context.span_id)
+        assert ids.trace_flags.sampled
+        assert span.start_time <= span.end_time
+
+
+def test_of_traces_that_are_not_kept_the_ids_go_on_alone() -> None:
+    kept = Kept(NONE)
+    roots = Roots("submit", 2, kept.provider)
+    assert not roots.kept
+    assert all(told and told.endswith(("-00", "-02")) for told in roots.traceparents)
+    roots.end([{}, {}])
+    assert kept.whole == []
+
+
+def test_without_telemetry_traces_do_not_begin() -> None:
+    roots = Roots("submit", 2, trace.NoOpTracerProvider())
+    assert roots.traceparents == [None, None]
+    assert not roots.kept
+    roots.end([{}, {}])
 
 
 def test_a_failed_task_is_kept_with_its_ids_and_times_and_nothing_that_it_did() -> None:

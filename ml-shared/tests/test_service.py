@@ -2,6 +2,7 @@
 
 import gc
 
+import pytest
 from fastapi import APIRouter, FastAPI
 from guarded_app import settings_for
 from prometheus_client import REGISTRY
@@ -20,6 +21,15 @@ async def test_the_garbage_collector_is_spared_as_long_as_the_application_lives(
             assert gc.get_threshold()[0] == GC_THRESHOLD
         assert gc.get_freeze_count() > 0
     assert gc.get_threshold() == before
+
+
+async def test_what_a_process_started_with_is_gone_over_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lifespan = shared_lifespan(settings_for("http://127.0.0.1:9"))
+    async with lifespan(FastAPI()):
+        pass
+    monkeypatch.setattr(gc, "collect", lambda: pytest.fail("a later application has it done again"))
+    async with lifespan(FastAPI()):
+        assert gc.get_freeze_count() > 0
 
 
 async def test_failures_of_each_route_are_counted_from_zero_on() -> None:

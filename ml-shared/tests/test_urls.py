@@ -1,7 +1,12 @@
 """One normal form of a URL, and clear refusals."""
 
-import pytest
+from urllib.parse import urlsplit
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_shared.web import urls
 from ml_shared.web.urls import URL_MAX_CHARACTERS, InvalidUrlError, host_of, normalise_prefix, normalise_url
 
 
@@ -25,6 +30,9 @@ from ml_shared.web.urls import URL_MAX_CHARACTERS, InvalidUrlError, host_of, nor
         ("https://example.com/a/%2E%2e/./b//c/..", "https://example.com/b//"),
         ("https://example.com/../../a/.", "https://example.com/a/"),
         ("https://example.com/a..b/...?x=/../y", "https://example.com/a..b/...?x=/../y"),
+        ("https://example.com/a?", "https://example.com/a"),
+        ("https://example.com", "https://example.com/"),
+        ("https://example.com/a/%2e%2e", "https://example.com/"),
     ],
 )
 def test_equal_urls_have_one_form(given: str, normal: str) -> None:
@@ -64,6 +72,19 @@ def test_what_is_not_an_http_url_is_refused_and_not_repeated(url: str, code: str
         normalise_url(url)
     assert refused.value.code == code
     assert "canary" not in refused.value.detail
+
+
+@given(st.from_regex(r"https?://[a-zA-Z0-9._-]{1,12}(:80)?/?[a-zA-Z0-9%./?&=;:@~\[\]#-]{0,24}", fullmatch=True))
+def test_what_is_seen_to_be_normal_at_a_glance_is(url: str) -> None:
+    if urls._is_normal(url):
+        assert urls._made_normal(url) == url
+        assert host_of(url) == urlsplit(url).netloc
+
+
+def test_a_long_url_that_is_nearly_normal_takes_no_time() -> None:
+    for part in ("a/", "a.", "a?", "-."):
+        url = f"https://example.com/{part * 900}%"
+        assert normalise_url(url) == url
 
 
 def test_a_host_has_its_port_where_that_is_not_the_schemes_own() -> None:

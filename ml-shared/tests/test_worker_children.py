@@ -131,10 +131,9 @@ def test_children_are_forked_from_memory_that_no_collection_touches(monkeypatch:
     """One would write to every page that they share with their parent, which makes a copy of it."""
     frozen: list[int] = []
     monkeypatch.setattr(TaskPool, "on_start", lambda _: frozen.append(gc.get_freeze_count()))
-    before = gc.get_freeze_count()
+    gc.unfreeze()  # what the tests' own plugin has frozen
     try:
         PromptTaskPool(app=None).on_start()
     finally:
         gc.unfreeze()
-    assert before == 0
     assert frozen[0] > 10_000

@@ -16,7 +16,7 @@ from app.core.crawls.taking import read_page
 from app.core.dispatch.hand_outs import HandOut
 from app.core.dispatch.pipeline import definition_of
 from app.core.jobs import transitions
-from ml_shared.contracts.crawls import CrawlRequest, PageOutcome, RunRequest, RunView
+from ml_shared.contracts.crawls import CrawlRequest, RunOutcome, RunRequest, RunView
 from ml_shared.contracts.jobs import CallbackStatus, StageCallback
 from ml_shared.contracts.looks import Look
 from ml_shared.contracts.scraping import RobotsVerdict, ScrapeResult
@@ -64,6 +64,8 @@ class Driver:
         self.site = site
         self.removed: list[str] = []
         self.embedded: Counter[str] = Counter()
+        self.touched: Counter[str] = Counter()
+        self.missing: set[str] = set()  # documents that are not there, or would be made otherwise now
         fields = {"most": 200, "max_open_jobs": 1_000, "lastmod_trust": timedelta(days=7)} | window
         self.crawling = Crawling(core.pool, Window(**fields), self._remove, max_crawls=100, max_open_runs=5)
 
@@ -97,7 +99,11 @@ class Driver:
         for stage in (Stage.CHUNKING, Stage.EMBEDDING):
             for job in await self.core.claim(stage, high_water=1_000_000):
                 self.embedded[job.url] += stage is Stage.EMBEDDING and not job.unchanged
-                await self.core.complete(job)
+                self.touched[job.url] += job.unchanged
+                if job.unchanged and job.url in self.missing:
+                    await self.core.complete(job, status=CallbackStatus.DEFERRED, error_code="content_missing")
+                else:
+                    await self.core.complete(job)
 
     async def scraped(self, job: HandOut) -> transitions.Transition:
         page = self.site.answer(job.url, job.kind)
@@ -183,4 +189,4 @@ def site_of(links: dict[str, list[str]]) -> Site:
     )
 
 
-__all__ = ["OWNER", "Driver", "Page", "PageOutcome", "Site", "gone", "site_of"]
+__all__ = ["OWNER", "Driver", "Page", "RunOutcome", "Site", "gone", "site_of"]

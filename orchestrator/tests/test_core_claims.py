@@ -3,14 +3,17 @@
 import asyncio
 import itertools
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
+import pytest
 from conftest import Core
 
 from app.core.dispatch import claims
-from app.core.dispatch.hand_outs import HandOut
+from app.core.dispatch.hand_outs import KNOWN_KINDS, HandOut
 from app.core.jobs.filters import JobFilter
 from app.core.jobs.reading import find, find_page
-from ml_shared.contracts.jobs import CallbackStatus, JobStatus, WaitingReason
+from ml_shared.contracts.jobs import CallbackStatus, JobKind, JobStatus, WaitingReason
 from ml_shared.names import Stage
 
 
@@ -20,6 +23,37 @@ async def test_passes_at_once_hand_out_each_job_once_and_never_more_than_the_lim
     passes = await asyncio.gather(*(core.claim(Stage.SCRAPING) for _ in range(6)))
     claimed = [job.job_id for one in passes for job in one]
     assert len(claimed) == len(set(claimed)) == core.in_flight
+
+
+async def test_a_pass_leaves_kinds_that_its_version_does_not_know_to_others(core: Core) -> None:
+    """While a fleet is upgraded, workers of two versions make passes beside each other."""
+    novel, known = await core.submit("http://a.test/"), await core.submit("http://b.test/")
+    await core.pool.execute("UPDATE jobs SET kind = 'of a version to come' WHERE id = $1", UUID(novel))
+    assert [str(job.job_id) for job in await core.claim(Stage.SCRAPING)] == [known]
+    row = await core.row(novel)
+    assert (row["placement"], row["attempt_id"]) == ("ready", None), "untouched, and first of its host"
+
+
+@pytest.mark.parametrize(
+    ("more", "taken"),
+    [((), {"page"}), ((None,), {"page"}), ((None, False), {"page", "touch", "remove"})],
+    ids=["0004", "0005", "0011"],
+)
+async def test_versions_before_get_what_they_know(core: Core, more: tuple[Any, ...], taken: set[str]) -> None:
+    jobs = {kind: await core.submit(f"http://{kind}.test/") for kind in ("page", "touch", "remove")}
+    await core.pool.execute(
+        """UPDATE jobs SET stage = 'embedding', placement = 'ready', unchanged = id = $1,
+               kind = CASE WHEN id = $2 THEN 'remove' ELSE 'page' END""",
+        *(UUID(jobs["touch"]), UUID(jobs["remove"])),
+    )
+    arguments = ("embedding", "embedding", False, "embedding", [], 100, 8, 30.0, 100, 100, *more)
+    places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
+    claimed = await core.pool.fetch(f"SELECT id FROM claim_jobs({places})", *arguments)
+    assert {kind for kind, job in jobs.items() if UUID(job) in {row["id"] for row in claimed}} == taken
+
+
+def test_this_version_knows_all_kinds_that_there_are() -> None:
+    assert {*JobKind, "touch"} == set(KNOWN_KINDS)
 
 
 async def test_a_host_has_one_hand_out_at_a_time(core: Core) -> None:

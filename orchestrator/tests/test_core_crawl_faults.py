@@ -15,7 +15,7 @@ from test_core_plans import scans
 from app.core.crawls import passing, runs
 from app.core.crawls.pages import PageFilter, page_statement
 from app.core.jobs import transitions
-from ml_shared.contracts.crawls import PageOutcome, RunState
+from ml_shared.contracts.crawls import RunOutcome, RunState
 from ml_shared.names import Stage
 
 
@@ -187,8 +187,8 @@ def named(plan: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     "wanted",
     [
         PageFilter(),
-        PageFilter(outcome=PageOutcome.SKIPPED),
-        PageFilter(outcome=PageOutcome.SKIPPED, reason="trap"),
+        PageFilter(outcome=RunOutcome.SKIPPED),
+        PageFilter(outcome=RunOutcome.SKIPPED, reason="trap"),
         PageFilter(reason="trap"),
         PageFilter(url_prefix="http://site.test/p/1"),
     ],

@@ -9,6 +9,7 @@ from crawl_driver import OWNER, Driver, Page, Site, gone, site_of
 
 from app.core.errors import RunInProgressError, TooManyCrawlsError, TooManyOpenRunsError
 from ml_shared.contracts.crawls import OnGone, RunRequest, RunState
+from ml_shared.names import Stage
 
 
 async def test_a_site_is_followed_from_its_page_and_every_url_has_an_outcome(core: Core) -> None:
@@ -203,9 +204,55 @@ async def test_sitemaps_are_read_index_by_index_and_what_is_broken_is_a_warning(
     assert (run.pages, site.asked["http://site.test/index.xml"]) == (2, 1)
     again = await driver.again(crawl_id)
     assert (await driver.outcomes(crawl_id, 2))["/a"] == "unchanged: lastmod"
-    assert (again.saved.requests, site.asked["http://site.test/a"], site.asked["http://site.test/b"]) == (1, 1, 2)
+    assert (again.saved.requests, again.saved.bodies) == (1, 0)
+    assert (site.asked["http://site.test/a"], site.asked["http://site.test/b"]) == (1, 2)
     await driver.again(crawl_id, force=True)
     assert site.asked["http://site.test/a"] == 2
+
+
+async def test_a_document_that_is_gone_or_of_another_model_comes_back_whatever_its_sitemap_says(core: Core) -> None:
+    site = site_of({"/": [], "/a": ["/never"], "/b": [], "/c": []})
+    links = [{"url": f"http://site.test/{name}", "lastmod": "2026-01-01T23:59:59Z"} for name in "abc"]
+    site["http://site.test/sitemap.xml"] = Page(lists={"links": links, "sitemaps": []})
+    driver = Driver(core, site)
+    crawl_id = await driver.submit(source="sitemap")
+    await driver.run(crawl_id, 1)
+    site["http://site.test/b"] = gone()
+    driver.missing = {"http://site.test/a", "http://site.test/b"}
+    run = await driver.again(crawl_id)
+    assert await driver.outcomes(crawl_id, 2) == {"/a": "unchanged", "/b": "failed: gone", "/c": "unchanged: lastmod"}
+    asked = {path: site.asked[f"http://site.test/{path}"] for path in ("sitemap.xml", *"abc")}
+    assert asked == {"sitemap.xml": 2, "a": 2, "b": 2, "c": 1}
+    assert (driver.embedded["http://site.test/a"], driver.embedded["http://site.test/c"]) == (2, 1)
+    assert (run.saved.requests, driver.touched.total()) == (1, 3)
+    looked = "SELECT url, looked_at FROM validators ORDER BY url"
+    before = dict(await core.pool.fetch(looked))
+    driver.missing.clear()
+    await driver.again(crawl_id)
+    after = dict(await core.pool.fetch(looked))
+    assert after["http://site.test/c"] == before["http://site.test/c"], (
+        "a touch is no look: its sitemap is believed for a while"
+    )
+
+
+async def test_a_run_touches_as_many_documents_at_once_as_its_window_has_and_a_cancel_ends_them(core: Core) -> None:
+    site = site_of({"/": [], **{f"/{number}": [] for number in range(6)}})
+    links = [{"url": f"http://site.test/{number}", "lastmod": "2026-01-01T23:59:59Z"} for number in range(6)]
+    site["http://site.test/sitemap.xml"] = Page(lists={"links": links, "sitemaps": []})
+    driver = Driver(core, site, most=4)
+    crawl_id = await driver.submit(source="sitemap")
+    await driver.run(crawl_id, 1)
+    accepted, _ = await driver.crawling.run_now(OWNER, crawl_id, RunRequest(), traceparent=None, idempotency_key=None)
+    while (run := await driver.crawling.run(OWNER, crawl_id, accepted.run)).open != 4:
+        await driver.crawling.go_on()
+        await core.pool.execute("UPDATE lanes SET next_at = now()")
+        for job in await core.claim(Stage.SCRAPING, high_water=1_000_000):
+            await driver.scraped(job)
+    assert run.waiting == 2
+    await driver.crawling.cancel(OWNER, crawl_id, accepted.run)
+    ended = await driver.run(crawl_id, accepted.run)
+    assert (ended.state, ended.outcomes.skipped) == (RunState.CANCELLED, 6)
+    assert await core.pool.fetchval("SELECT open_jobs FROM owners WHERE owner = $1", OWNER) == 0
 
 
 async def test_a_dry_run_finds_pages_and_indexes_none(core: Core) -> None:

@@ -1,7 +1,9 @@
 """Webhooks over HTTP."""
 
+import asyncio
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from conftest import ALICE, BOB
@@ -45,6 +47,26 @@ async def test_a_webhook_is_made_read_changed_and_deleted_by_its_owner_and_its_s
     told = caplog.text + "".join(str(vars(record)) for record in caplog.records)
     assert secret not in told + str(listed) + changed.text + log.text
     assert rotated.json()["secret"] not in told
+
+
+async def test_a_repeat_makes_no_second_webhook_and_does_not_show_the_secret_again(
+    api: httpx.AsyncClient, configured: Any
+) -> None:
+    keyed = USER | {"Idempotency-Key": "once"}
+    created = (await api.post("/webhooks", json=WEBHOOK, headers=keyed)).json()
+    secret, path = created.pop("secret"), f"/webhooks/{created['webhook_id']}"
+    repeats = await asyncio.gather(*(api.post("/webhooks", json=WEBHOOK, headers=keyed) for _ in range(3)))
+    assert [(repeat.status_code, repeat.json()) for repeat in repeats] == [(201, created | {"secret": None})] * 3
+    assert len((await api.get("/webhooks", headers=USER)).json()["items"]) == 1
+    kept = await asyncpg.connect(configured.DATABASE_URL)
+    assert secret not in str(await kept.fetch("SELECT * FROM idempotency_keys"))
+    await kept.close()
+    other = await api.post("/webhooks", json=WEBHOOK | {"events": ["run.ended"]}, headers=keyed)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    anothers = await api.post("/webhooks", json=WEBHOOK, headers=keyed | {"X-API-Key": BOB})
+    assert anothers.json()["webhook_id"] != created["webhook_id"]
+    await api.delete(path, headers=USER)
+    assert (await api.post("/webhooks", json=WEBHOOK, headers=keyed)).json()["code"] == "webhook_not_found"
 
 
 async def test_another_owners_webhook_is_none(api: httpx.AsyncClient) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.core.logic import Embedding
+from app.core.service import Embedding
 
 
 def _opened(request: Request) -> Embedding:

@@ -7,8 +7,7 @@ each model. README.md has what was measured, and what else was tried.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 DEPTH: Final = 100
@@ -19,16 +18,14 @@ MEANING_OF_NAME: Final = 0.1
 # what nearness counts in a query that asks, in one that asks about a name, and in one that is looked up by its words
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(NamedTuple):
     """A chunk's place in one leg's order, from 1, and the score that it has there."""
 
     rank: int
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A chunk that a search found, with the score that orders it, and where each leg had it."""
 
     id: int
@@ -48,25 +45,25 @@ def fuse(nearest: Sequence[Candidate], matching: Sequence[Candidate], *, meaning
     meaning
         The share of the score that nearness is.
     """
-    fused = {candidate.id: replace(candidate, score=0.0) for candidate in (*nearest, *matching)}
+    fused: dict[int, Candidate] = {}
     lowest = nearest[-1].score if nearest else 0.0
     span = nearest[0].score - lowest if nearest else 0.0
     for rank, candidate in enumerate(nearest, start=1):
         near = (candidate.score - lowest) / span if span > 0 else 1.0
-        there = fused[candidate.id]
-        fused[candidate.id] = replace(there, score=meaning * near, vector=Leg(rank, candidate.score))
+        fused[candidate.id] = Candidate(candidate.id, candidate.document_id, meaning * near, Leg(rank, candidate.score))
     for rank, candidate in enumerate(matching, start=1):
-        there = fused[candidate.id]
-        score = there.score + (1 - meaning) * candidate.score
-        fused[candidate.id] = replace(there, score=score, text=Leg(rank, candidate.score))
+        there = fused.get(candidate.id)
+        score, vector = (0.0, None) if there is None else (there.score, there.vector)
+        score += (1 - meaning) * candidate.score
+        fused[candidate.id] = Candidate(candidate.id, candidate.document_id, score, vector, Leg(rank, candidate.score))
     return sorted(fused.values(), key=lambda candidate: (-candidate.score, candidate.id))
 
 
 def by_vector(nearest: Sequence[Candidate]) -> list[Candidate]:
     """Return the vector leg's order as an answer of its own."""
-    return [replace(one, vector=Leg(rank, one.score)) for rank, one in enumerate(nearest, start=1)]
+    return [one._replace(vector=Leg(rank, one.score)) for rank, one in enumerate(nearest, start=1)]
 
 
 def by_words(matching: Sequence[Candidate]) -> list[Candidate]:
     """Return the text leg's order as an answer of its own."""
-    return [replace(one, text=Leg(rank, one.score)) for rank, one in enumerate(matching, start=1)]
+    return [one._replace(text=Leg(rank, one.score)) for rank, one in enumerate(matching, start=1)]

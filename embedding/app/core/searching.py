@@ -95,7 +95,7 @@ def _like(ranking: Sequence[Candidate], other: Sequence[Candidate]) -> list[Cand
         return list(ranking)
     lowest, span = ranking[-1].score, ranking[0].score - ranking[-1].score
     floor, width = other[-1].score, other[0].score - other[-1].score
-    return [replace(one, score=floor + width * ((one.score - lowest) / span if span > 0 else 1.0)) for one in ranking]
+    return [one._replace(score=floor + width * ((one.score - lowest) / span if span > 0 else 1.0)) for one in ranking]
 
 
 async def nearest_in(

@@ -46,6 +46,11 @@ class CorpusKey(NamedTuple):
     prefix: int
     salt: int
 
+    @property
+    def base(self) -> int:
+        """What a form's bits are laid over."""
+        return self.prefix | self.salt << _KIND_BITS
+
 
 @dataclass(frozen=True, slots=True)
 class PassageTerms:
@@ -98,7 +103,7 @@ def _hash(text: str) -> int:
 
 
 def _number(corpus: CorpusKey, form: int) -> int:
-    return corpus.prefix | (form ^ corpus.salt) << _KIND_BITS
+    return corpus.base ^ form << _KIND_BITS
 
 
 class _Forms(NamedTuple):
@@ -142,28 +147,31 @@ def passage_terms(
         Of the text: decides whether the passage is in a sample.
     """
     weights: dict[int, float] = {}
+    said = weights.get
     surfaces: list[int] = []
     length = 0
     for run, count in Counter(runs(text)).items():
-        forms = _forms(run, language)
-        length += count * forms.words
-        surfaces += forms.surfaces
-        for form in forms.stems:
-            weights[form] = weights.get(form, 0.0) + count
+        stemmed, standing, words = _forms(run, language)
+        length += count * words
+        surfaces += standing
+        for form in stemmed:
+            weights[form] = said(form, 0.0) + count
     for around, weight in ((title or "", TITLE_WEIGHT), (" ".join(headings), HEADING_WEIGHT)):
         for form in _around(around, language):
-            weights[form] = weights.get(form, 0.0) + weight
+            weights[form] = said(form, 0.0) + weight
     for form in surfaces:
-        weights.setdefault(form, 1.0)
-    samples = [_SAMPLE_KINDS[size] for size in SAMPLES if text_hash[0] % size == 0]
-    numbers = []
+        if form not in weights:
+            weights[form] = 1.0
+    base = corpus.base  # of a chunk's hundreds of numbers each is one step
+    numbers = [base ^ form << _KIND_BITS for form in weights]
     for form, weight in weights.items():
-        number = _number(corpus, form)
-        numbers.append(number)
         if weight >= 1.5:  # the half is what rounds to the second step
+            number = base ^ form << _KIND_BITS
             numbers += [number | step for step in range(1, bisect_right(FREQUENCIES, weight + 0.5))]
-        if samples:
-            numbers += [number | sample for sample in samples]
+    for size in SAMPLES:
+        if text_hash[0] % size == 0:
+            sample = _SAMPLE_KINDS[size]
+            numbers += [base ^ form << _KIND_BITS | sample for form in weights]
     if KEPT_IN_LINE < len(numbers) < OUT_OF_LINE:
         numbers += numbers[:1] * (OUT_OF_LINE - len(numbers))
     return PassageTerms(length, numbers[:MAX_NUMBERS])

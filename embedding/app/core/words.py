@@ -62,21 +62,22 @@ class Name:
     code: bool = False
 
 
-def runs(text: str) -> Iterator[str]:
+def runs(text: str) -> list[str]:
     """Return what stands between blanks and signs, in a text's order, and of scripts without blanks each pair of characters."""
     text = unicodedata.normalize("NFKC", text)
     if "'" in text or "’" in text:
         text = _ELISION.sub(" ", text)
-    if _UNSPACED_RUN.search(text) is None:
-        yield from _RUN.findall(text)
-        return
+    if text.isascii() or _UNSPACED_RUN.search(text) is None:
+        return _RUN.findall(text)
+    found: list[str] = []
     for place, piece in enumerate(_UNSPACED_RUN.split(text)):
         if place % 2 == 0:
-            yield from _RUN.findall(piece)
+            found += _RUN.findall(piece)
         elif len(piece) == 1:
-            yield piece
+            found.append(piece)
         else:
-            yield from (piece[at : at + 2] for at in range(len(piece) - 1))
+            found += [piece[at : at + 2] for at in range(len(piece) - 1)]
+    return found
 
 
 def names(text: str) -> Iterator[Name]:

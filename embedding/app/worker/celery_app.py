@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.config import settings
-from app.core.logic import Embedding, open_embedding
+from app.core.service import Embedding, open_embedding
 from app.worker.callbacks import open_orchestrator
 from ml_shared.clients.orchestrator import OrchestratorClient
 from ml_shared.names import Queue

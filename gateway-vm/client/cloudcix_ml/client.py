@@ -1,21 +1,39 @@
 """The two clients: `Client` blocks, `AsyncClient` is awaited; both have the same methods."""
 
 import os
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from cloudcix_ml.core.session import PATIENCE_SECONDS, Key, Session, checked_url
 from cloudcix_ml.errors import ConfigurationError
 from cloudcix_ml.faces import Awaiting, Blocking, Face, Method, Mode
-from cloudcix_ml.groups import Batches, Corpora, Crawls, Documents, Jobs, Webhooks
+from cloudcix_ml.groups import Batches, Corpora, Crawls, Documents, Jobs, Runs, Webhooks
 from cloudcix_ml.operations import crawls, indexing, jobs, search, services, sites, uploads
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 URL_VARIABLE: Final = "CLOUDCIX_ML_URL"
 KEY_VARIABLE: Final = "CLOUDCIX_ML_KEY"
 MOST_CONNECTIONS: Final = 20
+
+
+@cache
+def _certificates() -> "ssl.SSLContext":
+    """Return what gateways' certificates are checked with: reading it takes longer than all else that makes a client."""
+    import httpx
+
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def _options() -> dict[str, Any]:
+    import httpx
+
+    limits = httpx.Limits(max_connections=MOST_CONNECTIONS)
+    return {"trust_env": False, "verify": _certificates(), "limits": limits}
 
 
 class _Platform(Face[Mode]):
@@ -26,6 +44,7 @@ class _Platform(Face[Mode]):
         self.jobs: Jobs[Mode] = Jobs(session, transport)
         self.batches: Batches[Mode] = Batches(session, transport)
         self.crawls: Crawls[Mode] = Crawls(session, transport)
+        self.runs: Runs[Mode] = Runs(session, transport)
         self.corpora: Corpora[Mode] = Corpora(session, transport)
         self.documents: Documents[Mode] = Documents(session, transport)
         self.webhooks: Webhooks[Mode] = Webhooks(session, transport)
@@ -87,7 +106,7 @@ class Client(_Platform[Blocking]):
 
         self._own = http is None
         # no proxy and no netrc of the machine: the key goes to the gateway and nowhere else
-        self._http = http or httpx.Client(trust_env=False, limits=httpx.Limits(max_connections=MOST_CONNECTIONS))
+        self._http = http or httpx.Client(**_options())
         super().__init__(session, BlockingTransport(session, self._http))
 
     def close(self) -> None:
@@ -121,7 +140,7 @@ class AsyncClient(_Platform[Awaiting]):
         from cloudcix_ml.transports.awaiting import AwaitingTransport
 
         self._own = http is None
-        self._http = http or httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=MOST_CONNECTIONS))
+        self._http = http or httpx.AsyncClient(**_options())
         super().__init__(session, AwaitingTransport(session, self._http))
 
     async def aclose(self) -> None:

@@ -1,7 +1,7 @@
 """The clients' groups of methods, as one reads them: `client.jobs.wait(…)`."""
 
 from cloudcix_ml.faces import Face, Listing, Method, Mode
-from cloudcix_ml.operations import batches, corpora, crawls, documents, jobs, webhooks
+from cloudcix_ml.operations import batches, corpora, crawls, documents, jobs, runs, webhooks
 from cloudcix_ml.webhooks import verify
 
 
@@ -14,6 +14,7 @@ class Jobs(Face[Mode]):
     cancel = Method(jobs.cancel)
     retry = Method(jobs.retry)
     stats = Method(jobs.stats)
+    events = Listing(jobs.events)
     follow = Listing(jobs.follow)
     wait = Method(jobs.wait)
 
@@ -26,6 +27,7 @@ class Batches(Face[Mode]):
     list = Listing(batches.list_all)
     cancel = Method(batches.cancel)
     retry = Method(batches.retry)
+    events = Listing(batches.events)
     follow = Listing(batches.follow)
     wait = Method(batches.wait)
 
@@ -41,13 +43,19 @@ class Crawls(Face[Mode]):
     pause = Method(crawls.pause)
     resume = Method(crawls.resume)
     run = Method(crawls.run)
-    runs = Listing(crawls.runs)
-    get_run = Method(crawls.read_run)
-    pages = Listing(crawls.pages)
-    cancel = Method(crawls.cancel_run)
-    confirm = Method(crawls.confirm)
-    follow = Listing(crawls.follow)
-    wait = Method(crawls.wait)
+
+
+class Runs(Face[Mode]):
+    """Each time that a crawl is done."""
+
+    get = Method(runs.read)
+    list = Listing(runs.list_all)
+    pages = Listing(runs.pages)
+    cancel = Method(runs.cancel)
+    confirm = Method(runs.confirm)
+    events = Listing(runs.events)
+    follow = Listing(runs.follow)
+    wait = Method(runs.wait)
 
 
 class Corpora(Face[Mode]):

@@ -2,19 +2,23 @@
 
 import os
 import re
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from cloudcix_ml import AsyncClient
 from cloudcix_ml.agents.fencing import Fence
 from cloudcix_ml.agents.results import Corpora, DocumentPart, Found, JobState
 from cloudcix_ml.agents.tools import MOST_IN_ALL, MOST_OF_A_PASSAGE, server_of
+from cloudcix_ml.cli import settings
+from cloudcix_ml.errors import ConfigurationError
 from fake_gateway import KEY, FakeGateway, Planned, hit_of, job_of
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
@@ -46,8 +50,16 @@ async def over_stdio(gateway: FakeGateway, tmp_path: Path, *options: str) -> Asy
 @pytest.fixture
 def served(gateway: FakeGateway, tmp_path: Path) -> Iterator[str]:
     """The address of a server over HTTP, with the tools that change something."""
+    with over_http(gateway, tmp_path) as address:
+        yield address
+
+
+@contextmanager
+def over_http(gateway: FakeGateway, tmp_path: Path, **variables: str) -> Iterator[str]:
+    """Serve over HTTP; what is said on the way has neither key nor token in it."""
     command = [sys.executable, "-m", "cloudcix_ml.cli", "mcp", "--transport", "http", "--port", "0", "--write"]
-    process = subprocess.Popen(command, env=environment(gateway, tmp_path), stderr=subprocess.PIPE, text=True)
+    own = environment(gateway, tmp_path) | variables
+    process = subprocess.Popen(command, env=own, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
         line = process.stderr.readline()
@@ -56,7 +68,22 @@ def served(gateway: FakeGateway, tmp_path: Path) -> Iterator[str]:
         yield found[0]
     finally:
         process.terminate()
-        process.communicate(timeout=SECONDS)
+        line += process.communicate(timeout=SECONDS)[1]
+    kept = tmp_path / "cloudcix-ml" / "mcp-token"
+    secrets = [KEY, *variables.values(), *([kept.read_text().strip()] if kept.exists() else [])]
+    assert not any(secret in line for secret in secrets)
+
+
+def token_of(tmp_path: Path) -> str:
+    return (tmp_path / "cloudcix-ml" / "mcp-token").read_text().strip()
+
+
+@asynccontextmanager
+async def asking(address: str, token: str) -> AsyncIterator[Client]:
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, trust_env=False) as http:
+        carrier = streamable_http_client(address, http_client=http)
+        async with Client(carrier, read_timeout_seconds=SECONDS) as client:
+            yield client
 
 
 def texts(result: Result) -> str:
@@ -120,9 +147,10 @@ async def _refused(client: Client, name: str, arguments: dict[str, Any]) -> str:
 
 
 async def test_over_http_an_agent_that_may_indexes_a_page_and_strangers_are_refused(
-    gateway: FakeGateway, served: str
+    gateway: FakeGateway, served: str, tmp_path: Path
 ) -> None:
-    async with Client(streamable_http_client(served), read_timeout_seconds=SECONDS) as client:
+    token = token_of(tmp_path)
+    async with asking(served, token) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert set(tools) == READING | CHANGING
         assert not any(tools[name].annotations.read_only_hint for name in CHANGING)
@@ -135,7 +163,9 @@ async def test_over_http_an_agent_that_may_indexes_a_page_and_strangers_are_refu
         gateway.step_on_read = False
         late = await client.call_tool("index_page", {"url": PAGE, "corpus_name": "docs", "wait_seconds": 0})
         assert JobState.model_validate(late.structured_content).ended is False
-    await _only_this_machine_by_its_own_name_is_answered(served)
+    await _only_this_machine_by_its_own_name_is_answered(served, token)
+    await _only_with_the_token(served, token)
+    assert stat.S_IMODE((tmp_path / "cloudcix-ml" / "mcp-token").stat().st_mode) == 0o600
 
 
 WRONG: list[tuple[str, dict[str, Any]]] = [
@@ -212,18 +242,72 @@ async def test_an_answer_is_bounded_whatever_was_found(gateway: FakeGateway) -> 
     assert "[cut" in found.passages[0].text
 
 
-async def _only_this_machine_by_its_own_name_is_answered(served: str) -> None:
-    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-    accepts = {"Accept": "application/json, text/event-stream"}
-    for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}):
-        async with httpx.AsyncClient(trust_env=False) as outside:
-            refused = await outside.post(served, json=body, headers=accepts | headers)
-        assert refused.status_code in (403, 421), refused.text
+ASKED = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+
+
+async def _only_this_machine_by_its_own_name_is_answered(served: str, token: str) -> None:
+    known = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {token}"}
+    typed = known | {"Content-Type": "application/json"}
     async with httpx.AsyncClient(trust_env=False) as outside:
-        large = await outside.post(
-            served, content=b" " * 300_000, headers=accepts | {"Content-Type": "application/json"}
-        )
-        garbage = await outside.post(
-            served, content=b"{nothing", headers=accepts | {"Content-Type": "application/json"}
-        )
+        for headers in (
+            {"Host": "evil.example"},
+            {"Origin": "https://evil.example"},
+            {"Host": "127.0.0.1.evil.example"},
+        ):
+            refused = await outside.post(served, json=ASKED, headers=known | headers)
+            assert refused.status_code in (403, 421), refused.text
+        large = await outside.post(served, content=b" " * 300_000, headers=typed)
+        garbage = await outside.post(served, content=b"{nothing", headers=typed)
     assert (large.status_code, garbage.status_code) == (413, 400)
+
+
+async def _only_with_the_token(served: str, token: str) -> None:
+    accepts = {"Accept": "application/json, text/event-stream"}
+    wrong: list[Any] = [
+        {},
+        {"Authorization": ""},
+        {"Authorization": token},
+        {"Authorization": f"Basic {token}"},
+        {"Authorization": f"Bearer {token}x"},
+        {"Authorization": f"Bearer {token[:-1]}"},
+        {"X-API-Key": KEY},
+        [("Authorization", "Bearer no"), ("Authorization", f"Bearer {token}")],
+    ]
+    async with httpx.AsyncClient(trust_env=False, headers=accepts) as outside:
+        for headers in wrong:
+            refused = await outside.post(served, json=ASKED, headers=headers)
+            assert refused.status_code == 401, headers
+            assert refused.headers["www-authenticate"].startswith("Bearer")
+            assert token not in refused.text
+        assert (await outside.get(served)).status_code == 401
+        assert (await outside.options(served)).status_code == 401
+        good = await outside.post(served, json=ASKED, headers={"Authorization": f"bearer {token}"})
+        assert good.status_code != 401
+
+
+async def test_a_token_of_ones_own_is_the_one_that_counts_and_none_is_written(
+    gateway: FakeGateway, tmp_path: Path
+) -> None:
+    own = "a-token-of-my-own-0123456789"
+    gateway.corpus("docs")
+    with over_http(gateway, tmp_path, CLOUDCIX_ML_MCP_TOKEN=own) as address:
+        async with asking(address, own) as client:
+            assert "docs" in texts(await client.call_tool("list_corpora", {}))
+    assert not (tmp_path / "cloudcix-ml").exists()
+
+
+def test_a_token_is_made_once_and_kept_and_refused_where_others_may_read_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv(settings.TOKEN_VARIABLE, raising=False)
+    token, place = settings.mcp_token()
+    assert len(token) > 40
+    assert settings.mcp_token() == (token, place)
+    settings.token_path().chmod(0o644)
+    with pytest.raises(ConfigurationError, match="others may read") as told:
+        settings.mcp_token()
+    assert token not in str(told.value)
+    monkeypatch.setenv(settings.TOKEN_VARIABLE, "short")
+    with pytest.raises(ConfigurationError, match="is no token"):
+        settings.mcp_token()

@@ -67,6 +67,82 @@ def test_a_site_is_crawled_and_followed_to_its_end(cli: Cli, gateway: FakeGatewa
     assert json.loads(cli("watch", "c/1", "--json").stdout)["state"] == "completed"
 
 
+def test_a_crawl_is_asked_for_with_all_of_its_fields(cli: Cli, gateway: FakeGateway) -> None:
+    answered(gateway, "POST", CRAWLS, {"crawl_id": "c", "run": 1}, status=202)
+    words = (
+        f"crawl {SITE} --source page -c docs --include /a/* --include /b/* --exclude /b/old/* --subdomains --no-links"
+    )
+    words += (
+        " --max-pages 5 --max-depth 2 --keep-query --on-gone keep --timezone Europe/Dublin --render auto -m team=docs"
+    )
+    made = cli(*words.split(), "--cron", "0 3 * * 1", "--force", "--no-wait")
+    assert (made.exit_code, made.stdout) == (Exit.GOOD, "c/1\n"), made.output
+    assert gateway.received[0].json == {
+        "source": "page",
+        "url": SITE,
+        "corpus_name": "docs",
+        "include": ["/a/*", "/b/*"],
+        "exclude": ["/b/old/*"],
+        "subdomains": True,
+        "follow_links": False,
+        "max_pages": 5,
+        "max_depth": 2,
+        "keep_query": True,
+        "on_gone": "keep",
+        "schedule": {"cron": "0 3 * * 1", "timezone": "Europe/Dublin"},
+        "render": "auto",
+        "metadata": {"team": "docs"},
+        "force": True,
+    }
+    assert cli("crawl", SITE, SITE + "b", "--no-wait").exit_code == Exit.GOOD
+    assert gateway.received[1].json == {"source": "list", "urls": [SITE, SITE + "b"], "corpus_name": "default"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("crawl", SITE, SITE, "--source", "feed"), "a feed has one URL"),
+        (("crawl", SITE, "--every", "24h", "--cron", "0 3 * * 1"), "give one"),
+        (("crawl", SITE, "--timezone", "UTC"), "--timezone is that of --cron"),
+        (("crawls", "change", "c"), "nothing to change"),
+        (("crawls", "change", "c", "--no-schedule", "--every", "1d"), "leave --every"),
+    ],
+)
+def test_what_does_not_go_together_is_said_before_anything_is_asked(
+    cli: Cli, gateway: FakeGateway, words: tuple[str, ...], said: str
+) -> None:
+    done = cli(*words)
+    assert (done.exit_code, said in done.stderr) == (Exit.CONFIGURATION, True), done.output
+    assert gateway.received == []
+
+
+def test_a_crawl_is_shown_and_changed_and_what_is_not_said_stays(cli: Cli, gateway: FakeGateway) -> None:
+    crawl = {"crawl_id": "c", "corpus_name": "x", "source": "site", "url": SITE, "max_pages": 9, "max_depth": 9}
+    crawl |= {"submitted_at": NOW, "include": ["/a/*"], "schedule": {"cron": "0 3 * * 1", "timezone": "Europe/Dublin"}}
+    for method in ("GET", "PATCH"):
+        answered(gateway, method, f"{CRAWLS}/c", crawl)
+    shown = cli("crawls", "show", "c").stdout
+    assert "0 3 * * 1 (Europe/Dublin)" in shown
+    assert "/a/*" in shown
+    assert cli("crawls", "change", "c", "--every", "2w", "--max-pages", "7", "--no-subdomains").exit_code == Exit.GOOD
+    assert gateway.received[-1].json == {"subdomains": False, "max_pages": 7, "schedule": {"every": "2w"}}
+    assert cli("crawls", "change", "c", "--no-schedule", "--every-path", "--exclude", "/z").exit_code == Exit.GOOD
+    assert gateway.received[-1].json == {"include": [], "exclude": ["/z"], "schedule": None}
+
+
+def test_a_run_is_shown_listed_and_cancelled(cli: Cli, gateway: FakeGateway) -> None:
+    run = run_of(reasons={"failed": {"gone": 1}}, pages_per_minute=30.2)
+    answered(gateway, "GET", f"{CRAWLS}/c/runs/1", run)
+    answered(gateway, "GET", f"{CRAWLS}/c/runs", {"items": [run], "next_cursor": None})
+    answered(gateway, "POST", f"{CRAWLS}/c/runs/1/cancel", run_of("cancelled"))
+    lines = [line.split() for line in cli("runs", "show", "c/1").stdout.splitlines()]
+    assert ["failed", "gone", "1"] in lines
+    assert ["pages", "a", "minute", "30"] in lines
+    assert cli("runs", "list", "c").stdout == cli("crawls", "runs", "c").stdout
+    assert cli("runs", "cancel", "c/1").stdout == "cancelled: run c/1\n"
+    assert cli("runs", "show", "c").exit_code == Exit.CONFIGURATION
+
+
 def test_a_run_that_holds_back_removals_says_so_and_is_confirmed_when_somebody_does(
     cli: Cli, gateway: FakeGateway
 ) -> None:

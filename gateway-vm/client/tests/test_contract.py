@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from cloudcix_ml.core.effects import Done, Open, Request, Send, Steps
 from cloudcix_ml.core.session import Session
-from cloudcix_ml.models import corpora, crawls, jobs, search, service, sites, stats, webhooks
+from cloudcix_ml.models import corpora, crawls, events, jobs, search, service, sites, stats, webhooks
 from cloudcix_ml.models.base import Answered, Body, OpenEnum
 from cloudcix_ml.operations import batches, documents, services, uploads
 from cloudcix_ml.operations import corpora as corpora_operations
 from cloudcix_ml.operations import crawls as crawl_operations
 from cloudcix_ml.operations import jobs as job_operations
+from cloudcix_ml.operations import runs as run_operations
 from cloudcix_ml.operations import search as search_operations
 from cloudcix_ml.operations import sites as site_operations
 from cloudcix_ml.operations import webhooks as webhook_operations
@@ -23,14 +24,14 @@ from cloudcix_ml.operations.following import Subject
 from documents import REPOSITORY, document, route_of, routes, schema
 from pydantic import BaseModel
 
+from ml_shared.contracts import events as contract
+
 ELSEWHERE_NAMED = {
     jobs.Job: "JobView",
     jobs.Batch: "BatchView",
     crawls.Crawl: "CrawlView",
     crawls.Run: "RunView",
     crawls.Page: "PageView",
-    crawls.RunOutcome: "ml_shared__contracts__crawls__PageOutcome",
-    jobs.PageOutcome: "ml_shared__contracts__embedding__PageOutcome",
     stats.Stats: "StatsView",
     crawls.ScheduleView: "Schedule",
     webhooks.Webhook: "WebhookView",
@@ -214,13 +215,13 @@ OPERATIONS: list[tuple[Any, dict[str, Any]]] = [
     (crawl_operations.change, {"crawl_id": "c", "patch": crawls.CrawlPatch(schedule=None, max_depth=3)}),
     (crawl_operations.delete, {"crawl_id": "c", "documents": "keep"}),
     (crawl_operations.run, {"crawl_id": "c", "force": True}),
-    (crawl_operations.runs, {"crawl_id": "c", "page_size": 5}),
+    (run_operations.list_all, {"crawl_id": "c", "page_size": 5}),
     *(
         (one, {"crawl_id": "c", "run": 1})
-        for one in (crawl_operations.read_run, crawl_operations.cancel_run, crawl_operations.confirm)
+        for one in (run_operations.read, run_operations.cancel, run_operations.confirm)
     ),
     (
-        crawl_operations.pages,
+        run_operations.pages,
         {"crawl_id": "c", "run": 1, "outcome": "new", "reason": "trap", "url_prefix": "https://x/", "page_size": 5},
     ),
     (webhook_operations.make, {"url": "https://x/", "events": ["job.failed", "run.ended"]}),
@@ -297,10 +298,7 @@ def test_a_file_is_sent_as_the_form_that_its_route_takes() -> None:
     assert "Idempotency-Key" in request.headers
 
 
-FOLLOWED: list[Subject[Any]] = [job_operations.subject("j"), batches.subject("b")]
-A_RUN = crawl_operations.subject("c", 1)
-if route_of("GET", A_RUN.events_path):  # until then a run is asked for
-    FOLLOWED.append(A_RUN)
+FOLLOWED: list[Subject[Any]] = [job_operations.subject("j"), batches.subject("b"), run_operations.subject("c", 1)]
 
 
 @pytest.mark.parametrize("subject", FOLLOWED, ids=lambda subject: subject.kind.__name__)
@@ -310,6 +308,20 @@ def test_what_is_followed_has_events_at_the_route_that_tells_them(subject: Subje
     assert route is not None
     assert "text/event-stream" in route.operation["responses"]["200"]["content"]
     assert "last-event-id" in route.parameters("header")
+
+
+@pytest.mark.parametrize("name", ["JobEvent", "EventWaiting", "EventError", "JobEventType"])
+def test_an_event_has_the_fields_that_the_platform_tells(name: str) -> None:
+    """They are in no OpenAPI document: for it a stream is a text. So they are held to what the orchestrator writes."""
+    ours, theirs = getattr(events, name), getattr(contract, name)
+    if issubclass(ours, OpenEnum):
+        assert [member.value for member in ours] == [member.value for member in theirs]
+        return
+    mine, yours = ours.model_json_schema(), theirs.model_json_schema()
+    assert sorted(mine["properties"]) == sorted(yours["properties"])
+    assert set(mine.get("required", [])) <= set(yours.get("required", []))
+    for field, part in yours["properties"].items():
+        assert _form(mine["properties"][field], mine.get("$defs", {})) == _form(part, yours.get("$defs", {})), field
 
 
 def test_the_documents_are_the_stored_ones() -> None:

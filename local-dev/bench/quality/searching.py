@@ -105,7 +105,8 @@ async def _service(dsn: str, endpoint: str, model: Model) -> AsyncIterator[tuple
         await models.prepare_model(connection, model.name, model.dimensions)
     finally:
         await connection.close()
-    async with logic.open_embedding(logic.Settings(), command_timeout_seconds=60) as service:
+    opening = import_from("embedding", "app.core.service")
+    async with opening.open_embedding(opening.Settings(), command_timeout_seconds=60) as service:
         yield logic, service
 
 

@@ -60,7 +60,8 @@ async def opened(postgres: PostgresServer, *, buffers: str | None = None) -> Asy
         await import_from("embedding", "app.core.storage.models").prepare_model(connection, MODEL, DIMENSIONS)
     finally:
         await connection.close()
-    async with logic.open_embedding(logic.Settings(), command_timeout_seconds=600) as service:
+    opening = import_from("embedding", "app.core.service")
+    async with opening.open_embedding(opening.Settings(), command_timeout_seconds=600) as service:
         endpoint = KnownVectors(import_from("embedding", "app.core.endpoint").Embedded)
         object.__setattr__(service, "endpoint", endpoint)  # it is frozen
         yield Bench(logic, service, endpoint, postgres)

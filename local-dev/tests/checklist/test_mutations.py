@@ -342,6 +342,8 @@ def planted(copy: Path, mutation: Mutation) -> Iterator[Path]:
         path.unlink()
     yield copy
     path.write_text(before)
+    for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
+        compiled.unlink()  # Python tells a file from another of its size by the second in which it was written
 
 
 def test_every_rule_has_a_violation_planted() -> None:

@@ -113,9 +113,9 @@ def test_a_file_and_a_site_are_indexed_and_found(stage: Stage, tmp_path: Path) -
         hit = client.search("When is the lamp lit?", corpus_name=corpus).results[0]
         assert (hit.url, hit.heading_path) == ("upload:notes.md", ["Lighthouse"])
         begun = client.crawl(urls=[url], corpus_name=corpus)
-        run = client.crawls.wait(begun.crawl_id, begun.run, timeout_seconds=90)
+        run = client.runs.wait(begun.crawl_id, begun.run, timeout_seconds=90)
         assert (run.state, run.outcomes.new, run.ended) == ("completed", 1, True)
-        assert [(page.url, page.outcome) for page in client.crawls.pages(begun.crawl_id, 1)] == [(url, "new")]
+        assert [(page.url, page.outcome) for page in client.runs.pages(begun.crawl_id, 1)] == [(url, "new")]
         assert client.search("breakwater", corpus_name=corpus).results[0].url == url
         assert client.crawls.delete(begun.crawl_id, documents="delete").crawl_id == begun.crawl_id
 

@@ -35,7 +35,7 @@ class OnGone(StrEnum):
     KEEP = "keep"
 
 
-class PageOutcome(StrEnum):
+class RunOutcome(StrEnum):
     """What became of a page in a run."""
 
     NEW = "new"
@@ -316,7 +316,7 @@ class PageView(PeerModel):
 
     url: str
     state: Literal["waiting", "open", "ended"]
-    outcome: PageOutcome | None = None
+    outcome: RunOutcome | None = None
     reason: str | None = Field(
         default=None, description="why it was skipped, failed or removed; or nothing was fetched"
     )

@@ -4,6 +4,7 @@ It is loaded in every test run of an environment that has ml-shared, before any 
 imported here, and telemetry is told to stay on this machine.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
@@ -31,6 +32,12 @@ os.environ.setdefault("PYROSCOPE_SERVER_ADDRESS", "")
 os.environ.setdefault("ML_AUDIT_STRICT", "true")
 
 Found = TypeVar("Found")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was imported and collected is no garbage; pytest would go over it twice at the end of each of its processes."""
+    gc.freeze()
 
 
 def require(find: Callable[[], Found]) -> Found:

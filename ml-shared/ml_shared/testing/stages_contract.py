@@ -21,6 +21,7 @@ from ml_shared.clients.stages import (
     StageRejectedError,
     StageUnavailableError,
 )
+from ml_shared.clients.tls import shared_tls
 from ml_shared.contracts.chunking import ChunkRequest
 from ml_shared.contracts.embedding import Document, EmbedHandOut, EnqueueEmbed, EnqueueEmbeds
 from ml_shared.contracts.scraping import EnqueueScrape, EnqueueScrapes, ScrapeHandOut
@@ -66,7 +67,7 @@ def stage_fields(**changes: Any) -> dict[str, Any]:
 def raw(peer: StageUnderTest, key: str | None) -> httpx.AsyncClient:
     """A client that sends what it is told."""
     headers = {} if key is None else {Header.API_KEY: key}
-    return httpx.AsyncClient(base_url=peer.url, headers=headers, trust_env=False, timeout=20)
+    return httpx.AsyncClient(base_url=peer.url, headers=headers, verify=shared_tls(), trust_env=False, timeout=20)
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:

@@ -18,8 +18,8 @@ from ml_shared.clients.tls import shared_tls
 from ml_shared.instrumentation import import_exporter
 from ml_shared.worker.telling import reap_tellers
 
-LOOK_SECONDS: Final = 0.2
-# a question to the kernel for each child; with it a scraper's idle main process takes 0.3 % of a core
+LOOK_SECONDS: Final = 0.5
+# a question to the kernel for each child, and one turn of Celery's loop for both of what it does then
 
 _FOR_CHILDREN: Final = (
     "anyio._backends._asyncio",
@@ -47,7 +47,11 @@ class PromptPool(AsynPool):  # type: ignore[misc]
     @property
     def timers(self) -> dict[Callable[[], Any], float]:
         """Celery's hook: what its loop does regularly."""
-        return {self.maintain_pool: LOOK_SECONDS, reap_tellers: LOOK_SECONDS}
+        return {self._look: LOOK_SECONDS}
+
+    def _look(self) -> None:
+        self.maintain_pool()
+        reap_tellers()
 
 
 class PromptTaskPool(TaskPool):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic.types import Strict
 
 from ml_shared.contracts.base import CorpusName, Identifier, Timestamp
-from ml_shared.contracts.crawls import OnGone, PageOutcome
+from ml_shared.contracts.crawls import OnGone, RunOutcome
 from ml_shared.contracts.jobs import JobStatus, StageCallback
 from ml_shared.contracts.values import DECIMAL_DIGITS, IdempotencyKey
 from ml_shared.contracts.webhooks import DeliveryStatus
@@ -95,7 +95,7 @@ DocumentsChoice = Annotated[
     OnGone,
     Query(description="what becomes of its documents: `delete` removes them from the corpus, `keep` leaves them"),
 ]
-OutcomeFilter = Annotated[PageOutcome | None, Query(description="pages that came to this")]
+OutcomeFilter = Annotated[RunOutcome | None, Query(description="pages that came to this")]
 ReasonFilter = Annotated[
     Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None,
     Query(description="pages that did so for this reason: `robots_disallowed`, `gone`, an error's code"),
@@ -105,6 +105,10 @@ PageUrlPrefixFilter = Annotated[
     Query(description="pages whose URL begins with this"),
 ]
 StatsHours = Annotated[int, Field(ge=1, le=168), Strict(), DECIMAL_DIGITS, Query(description="how far back, in hours")]
+WebhookIdempotencyHeader = Annotated[
+    IdempotencyKey | None,
+    Header(alias="Idempotency-Key", description="a repeat within 24 h gets the same webhook, without its secret"),
+]
 WebhookId = Annotated[Identifier, Path(description="what `POST /webhooks` answered")]
 DeliveryId = Annotated[Identifier, Path(description="of the webhook's log of deliveries")]
 DeliveryStatusFilter = Annotated[DeliveryStatus | None, Query(description="deliveries in this state")]
@@ -157,5 +161,6 @@ __all__ = [
     "StatusFilter",
     "UrlPrefixFilter",
     "WebhookId",
+    "WebhookIdempotencyHeader",
     "read_report",
 ]

@@ -165,7 +165,7 @@ class Crawling:
         removals = await upkeep.delete_some(self._pool, self._remove_documents, room=REMOVALS_AT_ONCE)
         _count(passed)
         stages = {Stage.SCRAPING} if passed.jobs else set()
-        return frozenset(stages | ({Stage.EMBEDDING} if passed.removals or removals else set()))
+        return frozenset(stages | ({Stage.EMBEDDING} if passed.touches or passed.removals or removals else set()))
 
     async def forget_old_runs(self) -> int:
         """Forget runs that are too old to be kept. See `app.core.crawls.upkeep.forget_old_runs`."""

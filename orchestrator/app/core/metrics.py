@@ -10,8 +10,7 @@ from app.core.dispatch.placement import Ended
 from app.core.dispatch.stage_calls import Accepted, Answered, Rejected, Unavailable, Unknown
 from app.core.jobs.transitions import Transition
 from app.core.notices.sending import ERROR_CODES, Attempt
-from ml_shared.contracts.crawls import PageOutcome as CrawledOutcome
-from ml_shared.contracts.crawls import RunState
+from ml_shared.contracts.crawls import RunOutcome, RunState
 from ml_shared.contracts.embedding import PageOutcome
 from ml_shared.contracts.jobs import ENDED, CallbackStatus, JobStatus
 from ml_shared.telemetry.metrics import start_at_zero
@@ -122,7 +121,7 @@ start_at_zero(WEBHOOK_DELIVERIES, [DELIVERED, *ERROR_CODES])
 
 start_at_zero(CRAWL_RUNS_ENDED, [state.value for state in RunState if state is not RunState.RUNNING])
 start_at_zero(CRAWL_RUNS_DUE, ["begun", "missed"])
-start_at_zero(CRAWL_PAGES, [outcome.value for outcome in CrawledOutcome])
+start_at_zero(CRAWL_PAGES, [outcome.value for outcome in RunOutcome])
 
 
 def count_transition(moved: Transition) -> None:

@@ -54,7 +54,7 @@ class Notifying:
             raise WebhooksUnavailableError
         return Sealer(self._settings.webhook_keys)
 
-    async def create(self, owner: str, request: WebhookRequest) -> WebhookCreated:
+    async def create(self, owner: str, request: WebhookRequest, *, idempotency_key: str | None) -> WebhookCreated:
         """Make a webhook. See `app.core.notices.webhooks.create`.
 
         Raises
@@ -65,7 +65,12 @@ class Notifying:
         sealer = self._sealer
         self._check(request.url)
         return await webhooks.create(
-            self._pool, owner, request, sealer, max_webhooks=self._settings.MAX_WEBHOOKS_PER_OWNER
+            self._pool,
+            owner,
+            request,
+            sealer,
+            max_webhooks=self._settings.MAX_WEBHOOKS_PER_OWNER,
+            idempotency_key=idempotency_key,
         )
 
     async def webhook(self, owner: str, webhook_id: str) -> WebhookView:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -21,6 +21,8 @@ SEND_TIMEOUT_SECONDS: Final = 2.0
 RECONNECT_SECONDS: Final = 1.0
 BETWEEN_SECONDS: Final = 0.015
 # from one word of a process to its next: less than passes of a stage keep between them, so that nothing waits for it
+COMPANY_SECONDS: Final = 0.06
+# that a job has moved waits so long for a word that a pass waits for, to be said with it: who follows a job sees no difference
 CONNECTIONS: Final = 16
 # of a process, which says most things one after the other
 
@@ -55,21 +57,32 @@ class Nudger:
         self._wanted: set[Stage] = set()
         self._told: set[str] = set()
         self._saying: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
     def nudge_soon(self, *stages: Stage, moved: Collection[str] = (), ended: Collection[str] = ()) -> None:
-        """As `nudge`, and don't wait for the word to be said. What is asked meanwhile is said in one."""
+        """As `nudge`, and don't wait for the word to be said. What is asked meanwhile is said in one.
+
+        That jobs have moved, and no more, waits a moment for what is more pressing.
+        """
         self._wanted.update(stages)
         self._told.update(_words_of(moved, ended))
+        if stages or ended:
+            self._hurry.set()
         if (self._wanted or self._told) and (self._saying is None or self._saying.done()):
             self._saying = asyncio.create_task(self._say())
 
     async def flush(self) -> None:
         """Wait until all that was asked for is said."""
+        self._hurry.set()
         if self._saying is not None:
             await self._saying
 
     async def _say(self) -> None:
         while self._wanted or self._told:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(COMPANY_SECONDS):
+                    await self._hurry.wait()
+            self._hurry.clear()
             wanted, self._wanted = self._wanted, set()
             told, self._told = self._told, set()
             await self._publish(wanted, told)

@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 from app.api.dependencies import Service
 from app.api.schemas import ChunkView, DocumentContent, DocumentPage, DocumentRead, DocumentView
 from app.config import settings
-from app.core.logic import execute_read_content, execute_read_document
+from app.core.documents import execute_read_content, execute_read_document
 from app.core.storage import corpora as storage
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext

@@ -16,7 +16,8 @@ from app.api.schemas import (
 )
 from app.config import settings
 from app.core.errors import DimensionMismatchError, ModelMismatchError
-from app.core.logic import Embedding, execute_embed_inputs
+from app.core.service import Embedding
+from app.core.texts import execute_embed_inputs
 from app.core.vectors import encode_base64
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Response
 from app.api.dependencies import Service
 from app.api.schemas import EmbedAnswer, EmbedBody, SearchAnswer, SearchBody
 from app.config import settings
-from app.core.logic import execute_embed, execute_search
+from app.core.logic import execute_search
+from app.core.texts import execute_embed
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import users_and

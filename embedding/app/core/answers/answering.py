@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
@@ -128,7 +128,7 @@ class Answering:
             )
             return list(best)
         by_score = sorted(zip(scores, there, strict=True), key=lambda pair: -pair[0])
-        return [replace(one, rerank=Place(rank, score)) for rank, (score, one) in enumerate(by_score, start=1)]
+        return [one._replace(rerank=Place(rank, score)) for rank, (score, one) in enumerate(by_score, start=1)]
 
     async def _page(self, connection: Any, order: Order) -> Answer:
         request, scope = self.request, self.questions.scope
@@ -168,6 +168,8 @@ class Answering:
         self, ranked: Ranked, passage: dict[str, Any], shown: Shown | None, highlighter: Highlighter | None
     ) -> SearchHit:
         asked: dict[str, Any] = {}
+        if passage["context"] is not None:
+            asked["table_header"] = passage["context"]
         if ranked.rerank is not None:
             asked["rerank_score"] = ranked.rerank.score
         if highlighter is not None:

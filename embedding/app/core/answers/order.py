@@ -119,18 +119,19 @@ class Order:
 
     def _behind(self, ranked: Ranked, number: int) -> Ranked:
         """Return a chunk of a further look with a score and ranks that are not above what came before."""
+        if not number:
+            self._lowest = ranked.score
+            return ranked
         score = ranked.score if self._lowest is None else min(ranked.score, self._lowest)
         self._lowest = score
         said = tuple(_later(one, number) for one in ranked.said)
-        return Ranked(replace(said[0].candidate, score=score), said)
+        return Ranked(said[0].candidate._replace(score=score), said)
 
 
 def _later(said: Said, looks: int) -> Said:
-    if not looks:
-        return said
     past = looks * DEPTH
     vector, text = (
         None if place is None else Leg(place.rank + past, place.score)
         for place in (said.candidate.vector, said.candidate.text)
     )
-    return Said(said.query, said.rank + past, replace(said.candidate, vector=vector, text=text))
+    return Said(said.query, said.rank + past, said.candidate._replace(vector=vector, text=text))

@@ -24,8 +24,6 @@ MAX_READ: Final = 400
 # whose own numbers are read, 45 µs each
 MAX_TERMS: Final = 16
 # that weigh the most are looked for; an error's text has more, and is found by these
-MAX_RANKED: Final = 1_000
-# of these are looked at for their phrases
 MIN_SAMPLED: Final = 32
 # matches in a sample, from which on it tells how many there are: to a fifth or so
 MAX_REQUIRED: Final = 4
@@ -81,24 +79,26 @@ hits AS MATERIALIZED (
 MATCHES: Final = """
 WITH {hits},
 said AS (
-    SELECT number, corpus, document_id, id, max(length)::float8 AS length, max(frequency) AS frequency
-    FROM hits GROUP BY number, corpus, document_id, id
+    SELECT number, id, any_value(corpus) AS corpus, any_value(document_id) AS document_id,
+           max(length)::float8 AS length, max(frequency) AS frequency
+    FROM hits GROUP BY number, id
 ),
 average AS MATERIALIZED (SELECT greatest(avg(length), 1) AS length FROM said),
 best AS MATERIALIZED (
-    SELECT corpus, document_id, id,
+    SELECT any_value(corpus) AS corpus, any_value(document_id) AS document_id, id,
            sum(($6::float8[])[number + 1] * frequency
                / (frequency + {saturation} * (1 - {length_share} + {length_share} * said.length / average.length))) AS score
-    FROM said, average GROUP BY corpus, document_id, id
+    FROM said, average GROUP BY id
     HAVING NOT bool_or(number = {left_out})
     ORDER BY score DESC, id LIMIT {max_ranked}
 )
-SELECT best.document_id, best.id, best.score
-FROM best JOIN chunks c
-  ON c.owner = $1 AND c.corpus = best.corpus AND c.document_id = best.document_id AND c.id = best.id
-WHERE true {phrases}
+SELECT best.document_id, best.id, best.score FROM best {phrases}
 ORDER BY best.score DESC, best.id
 LIMIT $7
+"""
+HAVING_PHRASES: Final = """
+JOIN chunks c ON c.owner = $1 AND c.corpus = best.corpus AND c.document_id = best.document_id AND c.id = best.id
+WHERE true
 """
 LEFT_OUT: Final = -1
 # the number of what a passage must not have
@@ -133,9 +133,7 @@ async def matching(
     rows
         How many chunks these hold; what a word's rarity is measured against.
     """
-    await connection.execute("SELECT set_config('enable_seqscan', 'off', true)")
     found = await _matching(connection, scope, query, languages, rows=rows, limit=limit)
-    await connection.execute("SET LOCAL enable_seqscan = on")
     older = await older_matching(connection, scope, query, limit=limit)
     return sorted((*found, *older), key=lambda candidate: (-candidate.score, candidate.id))[:limit]
 
@@ -260,8 +258,8 @@ async def _found(
     )
     statement = MATCHES.format(
         hits=hits,
-        phrases=phrases,
-        max_ranked=2 * MAX_CANDIDATES if patterns else MAX_RANKED,
+        phrases=HAVING_PHRASES + phrases if patterns else "",
+        max_ranked=2 * MAX_CANDIDATES if patterns else limit,
         left_out=LEFT_OUT,
         saturation=SATURATION,
         length_share=LENGTH_SHARE,

@@ -191,7 +191,7 @@ class Tools:
         """Have a site's pages fetched and put into a corpus. It takes minutes and goes on by itself: ask job_status."""
         try:
             run = await self._client.crawl(url, corpus_name=corpus_name, max_pages=max_pages)
-            return _state(await self._client.crawls.get_run(run.crawl_id, run.run))
+            return _state(await self._client.runs.get(run.crawl_id, run.run))
         except CloudCIXError as error:
             raise _told(error) from None
 
@@ -207,7 +207,7 @@ class Tools:
     async def _subject(self, wanted: str) -> Job | Batch | Run:
         crawl_id, slash, number = wanted.partition("/")
         if slash and number.isdigit():
-            return await self._client.crawls.get_run(crawl_id, int(number))
+            return await self._client.runs.get(crawl_id, int(number))
         try:
             return await self._client.jobs.get(wanted)
         except NotFoundError as none:

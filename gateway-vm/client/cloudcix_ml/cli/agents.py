@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cloudcix_ml.cli import settings
 from cloudcix_ml.cli.exits import Exit
 from cloudcix_ml.cli.shell import Shell, command
 
@@ -27,15 +28,19 @@ def mcp(
         bool, typer.Option("--write", help="Offer the tools that change something, too: index_page and crawl_site.")
     ] = False,
 ) -> int:
-    """Serve your corpora to agents that speak the Model Context Protocol; read-only unless you say --write."""
+    """Serve your corpora to agents that speak the Model Context Protocol; read-only unless you say --write.
+
+    Over http a request needs a token: CLOUDCIX_ML_MCP_TOKEN, else the one that is made the first time and kept for you alone.
+    """
     try:
-        from cloudcix_ml.agents.serving import serve
+        from cloudcix_ml.agents.serving import Door, serve
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "mcp":
             raise
         sys.exit("The MCP server takes one package more: pip install 'cloudcix-ml[mcp]'")
     url, key = shell.place()
-    serve(url, key, http_port=port if transport is Carrier.HTTP else None, write=write, say=shell.out.note)
+    door = Door(port, *settings.mcp_token()) if transport is Carrier.HTTP else None
+    serve(url, key, door=door, write=write, say=shell.out.note)
     return Exit.GOOD
 
 

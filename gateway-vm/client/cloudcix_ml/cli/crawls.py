@@ -1,62 +1,166 @@
-"""`crawl` and `crawls`."""
+"""`crawl` and `crawls`; what there is of runs is in `runs`."""
 
 from itertools import islice
 from typing import Annotated, Any
 
 import typer
 
+from cloudcix_ml.cli import runs
 from cloudcix_ml.cli.corpora import Yes, sure
 from cloudcix_ml.cli.exits import Exit
-from cloudcix_ml.cli.indexing import RenderOption
+from cloudcix_ml.cli.indexing import MetadataOption, RenderOption
 from cloudcix_ml.cli.jobs import Limit
+from cloudcix_ml.cli.runs import Id
 from cloudcix_ml.cli.shell import Shell, command, group
+from cloudcix_ml.cli.values import pairs_of, schedule_of
 from cloudcix_ml.cli.watching import Timeout, shown, told
 from cloudcix_ml.errors import ConfigurationError
-from cloudcix_ml.models.crawls import CrawlSource, RunAccepted, RunOutcome, Schedule
+from cloudcix_ml.models.crawls import CrawlPatch, CrawlSource, OnGone, RunAccepted
 
-Id = Annotated[str, typer.Argument(metavar="CRAWL")]
-RunId = Annotated[str, typer.Argument(metavar="CRAWL/NUMBER")]
 CRAWL_SPARE = ("run", "next (UTC)", "documents", "corpus", "state")
 Wait = Annotated[bool, typer.Option(help="Whether to wait for the run's end.")]
+Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Paths of which one has to match; repeat it.")]
+Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Paths of which none may match; repeat it.")]
+MaxPages = Annotated[int | None, typer.Option(min=1, help="Pages at most.")]
+MaxDepth = Annotated[int | None, typer.Option(min=0, help="Links deep at most.")]
+GoneOption = Annotated[OnGone | None, typer.Option(help="What becomes of documents whose pages are gone.")]
+Every = Annotated[str | None, typer.Option(metavar="24h", help="Do it again so often: 30m, 24h, 7d, 2w.")]
+Cron = Annotated[str | None, typer.Option(metavar="'0 3 * * 1'", help="Do it again by the calendar.")]
+Zone = Annotated[str | None, typer.Option(metavar="Europe/Dublin", help="The time zone of --cron; UTC unless said.")]
 
 
 def crawl(
     shell: Shell,
-    url: Annotated[str, typer.Argument(help="A site, a page, a sitemap or a feed.")],
-    source: Annotated[CrawlSource, typer.Option(help="What the URL is.")] = CrawlSource.SITE,
+    urls: Annotated[
+        list[str], typer.Argument(metavar="URL …", help="A site, a page, a sitemap or a feed; several are a list.")
+    ],
+    source: Annotated[
+        CrawlSource | None, typer.Option(help="What the URL is; a site unless said, a list if there are several.")
+    ] = None,
     corpus: Annotated[str, typer.Option("--corpus", "-c", help="What its pages are put into.")] = "default",
-    include: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Paths of which one has to match.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Paths of which none may match.")] = None,
+    include: Include = None,
+    exclude: Exclude = None,
     subdomains: Annotated[bool, typer.Option("--subdomains", help="Hosts below the site's belong to it.")] = False,
-    max_pages: Annotated[int | None, typer.Option(min=1, help="Pages at most.")] = None,
-    max_depth: Annotated[int | None, typer.Option(min=0, help="Links deep at most.")] = None,
-    every: Annotated[str | None, typer.Option(metavar="24h", help="Do it again so often.")] = None,
+    links: Annotated[
+        bool | None, typer.Option("--links/--no-links", help="Whether links of pages are followed.")
+    ] = None,
+    max_pages: MaxPages = None,
+    max_depth: MaxDepth = None,
+    keep_query: Annotated[bool, typer.Option("--keep-query", help="Tracking parameters stay in URLs.")] = False,
+    on_gone: GoneOption = None,
+    every: Every = None,
+    cron: Cron = None,
+    timezone: Zone = None,
     render: RenderOption = None,
+    metadata: MetadataOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Index every page, whatever is known of it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Find the pages, and index none.")] = False,
     wait: Wait = True,
     timeout: Timeout = None,
 ) -> int:
     """Have a site's pages kept in a corpus, and follow its first run."""
+    listed = len(urls) > 1 or source == CrawlSource.LIST
+    if listed and source not in (None, CrawlSource.LIST):
+        raise ConfigurationError(f"a {source} has one URL; several are a list")
     run = shell.client.crawl(
-        url,
+        None if listed else urls[0],
+        urls=urls if listed else None,
         source=source,
         corpus_name=corpus,
         include=include or None,
         exclude=exclude or None,
         subdomains=subdomains or None,
+        follow_links=links,
         max_pages=max_pages,
         max_depth=max_depth,
+        keep_query=keep_query or None,
+        on_gone=on_gone,
+        schedule=schedule_of(every, cron, timezone),
         render=render,
-        schedule=Schedule(every=every) if every else None,
+        metadata=pairs_of(metadata, "--metadata") or None,
+        force=force or None,
         dry_run=dry_run or None,
     )
     return _follow(shell, run, wait, timeout)
 
 
+def change(
+    shell: Shell,
+    crawl_id: Id,
+    include: Include = None,
+    exclude: Exclude = None,
+    every_path: Annotated[bool, typer.Option("--every-path", help="Take all of its globs away first.")] = False,
+    subdomains: Annotated[
+        bool | None, typer.Option("--subdomains/--no-subdomains", help="Whether hosts below the site's belong to it.")
+    ] = None,
+    max_pages: MaxPages = None,
+    max_depth: MaxDepth = None,
+    keep_query: Annotated[
+        bool | None, typer.Option("--keep-query/--no-keep-query", help="Whether tracking parameters stay in URLs.")
+    ] = None,
+    on_gone: GoneOption = None,
+    every: Every = None,
+    cron: Cron = None,
+    timezone: Zone = None,
+    no_schedule: Annotated[bool, typer.Option("--no-schedule", help="Run it only when asked to.")] = False,
+) -> None:
+    """Change what a crawl keeps, or when it is run; the rest stays as it is, and it counts from the next run on."""
+    schedule = schedule_of(every, cron, timezone)
+    if no_schedule and schedule is not None:
+        raise ConfigurationError("--no-schedule takes the schedule away; leave --every and --cron out")
+    globs = {"include": include or ([] if every_path else None), "exclude": exclude or ([] if every_path else None)}
+    given = globs | {
+        "subdomains": subdomains,
+        "max_pages": max_pages,
+        "max_depth": max_depth,
+        "keep_query": keep_query,
+        "on_gone": on_gone,
+        "schedule": schedule,
+    }
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if no_schedule:
+        wanted["schedule"] = None  # which takes it away; what is not said at all stays
+    if not wanted:
+        raise ConfigurationError("nothing to change: say what is to be otherwise, such as --max-pages 500")
+    _changed(shell, shell.client.crawls.change(crawl_id, CrawlPatch(**wanted)), f"Changed {crawl_id}.")
+
+
+def show(shell: Shell, crawl_id: Id) -> None:
+    """Tell all of a crawl: what belongs to it, and when it is run."""
+    one = shell.client.crawls.get(crawl_id)
+    if shell.out.as_json:
+        shell.out.data(one)
+        return
+    facts = {
+        "begins at": one.url or f"a list of {one.urls} pages",
+        "source": one.source,
+        "corpus": one.corpus_name,
+        "documents": one.documents,
+        "only paths": " ".join(one.include),
+        "never paths": " ".join(one.exclude),
+        "subdomains": "belong to it" if one.subdomains else None,
+        "links": "followed" if one.follow_links else "not followed",
+        "at most": f"{one.max_pages} pages, {one.max_depth} links deep",
+        "gone pages": "stay" if one.on_gone == OnGone.KEEP else "are removed after two runs",
+        "schedule": _schedule(one.schedule),
+        "next (UTC)": _when(one),
+        "missed runs": one.missed_runs or None,
+        "runs": one.last_run,
+        "last run": one.last_state,
+    }
+    shell.out.table(("", ""), ((name, value) for name, value in facts.items() if value not in (None, "")))
+
+
+def _schedule(schedule: Any) -> str:
+    if schedule is None:
+        return "none: it is run when asked to"
+    return f"every {schedule.every}" if schedule.every else f"{schedule.cron} ({schedule.timezone})"
+
+
 def _follow(shell: Shell, run: RunAccepted, wait: bool, timeout: float | None) -> int:
     shell.come_back = f"cloudcix-ml watch {run.crawl_id}/{run.run}"
     if wait:
-        return told(shell, shown(shell, shell.client.crawls.follow(run.crawl_id, run.run, timeout_seconds=timeout)))
+        return told(shell, shown(shell, shell.client.runs.follow(run.crawl_id, run.run, timeout_seconds=timeout)))
     if shell.out.as_json:
         shell.out.data(run)
     else:
@@ -114,52 +218,6 @@ def run_again(
     return _follow(shell, shell.client.crawls.run(crawl_id, force=force), wait, timeout)
 
 
-def list_runs(shell: Shell, crawl_id: Id, limit: Limit = 20) -> None:
-    """List a crawl's runs, newest first."""
-    runs = list(islice(shell.client.crawls.runs(crawl_id), limit))
-    if shell.out.as_json:
-        shell.out.data(runs)
-        return
-    columns = ("run", "state", "new", "changed", "unchanged", "removed", "failed", "skipped", "started (UTC)")
-    rows = (
-        (
-            one.run,
-            one.state,
-            *(getattr(one.outcomes, name) for name in columns[2:8]),
-            one.started_at,
-        )
-        for one in runs
-    )
-    shell.out.table(columns, rows, spare=("started (UTC)", "unchanged", "skipped", "removed"))
-
-
-def list_pages(
-    shell: Shell,
-    run: RunId,
-    outcome: Annotated[RunOutcome | None, typer.Option(help="Those that came to this.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Those for this reason.")] = None,
-    url_prefix: Annotated[str | None, typer.Option(help="Those whose URL begins so.")] = None,
-    limit: Limit = 100,
-) -> None:
-    """List a run's pages, and what became of each."""
-    crawl_id, number = _parts(run)
-    found = shell.client.crawls.pages(crawl_id, number, outcome=outcome, reason=reason, url_prefix=url_prefix)
-    pages = list(islice(found, limit))
-    if shell.out.as_json:
-        shell.out.data(pages)
-        return
-    rows = ((one.outcome or one.state, one.reason, one.depth, one.url) for one in pages)
-    shell.out.table(("outcome", "reason", "depth", "url"), rows, wide="url", spare=("depth",))
-
-
-def confirm(shell: Shell, run: RunId, yes: Yes = False) -> int:
-    """Let a run remove what it holds back, since most of the site seems gone."""
-    crawl_id, number = _parts(run)
-    held = shell.client.crawls.get_run(crawl_id, number).held_documents
-    sure(f"Remove {held} documents?", yes)
-    return told(shell, shell.client.crawls.confirm(crawl_id, number))
-
-
 def pause(shell: Shell, crawl_id: Id) -> None:
     """Begin no run by the schedule until it is resumed."""
     _changed(shell, shell.client.crawls.pause(crawl_id), f"Paused {crawl_id}.")
@@ -189,23 +247,16 @@ def _changed(shell: Shell, answer: Any, text: str) -> None:
         shell.out.note(text)
 
 
-def _parts(run: str) -> tuple[str, int]:
-    crawl_id, slash, number = run.rpartition("/")
-    if not slash or not crawl_id or not number.isdigit():
-        raise ConfigurationError(f"{run!r} is no run; one is CRAWL/NUMBER, as `cloudcix-ml crawl` says it")
-    return crawl_id, int(number)
-
-
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     command(app, "crawl")(crawl)
     crawls = group(app, "crawls", "Sites that are kept in a corpus, and their runs.")
     command(crawls)(list_crawls)
+    command(crawls, "show")(show)
+    command(crawls, "change")(change)
     command(crawls, "map")(map_site)
     command(crawls, "run")(run_again)
-    command(crawls, "runs")(list_runs)
-    command(crawls, "pages")(list_pages)
-    command(crawls, "confirm")(confirm)
+    runs.add_to(app, crawls)
     command(crawls, "pause")(pause)
     command(crawls, "resume")(resume)
     command(crawls, "delete")(delete)

@@ -19,6 +19,9 @@ STDIN = "-"
 RenderOption = Annotated[
     Render | None, typer.Option(help="Of pages: whether a browser runs their scripts first; never, unless said.")
 ]
+MetadataOption = Annotated[
+    list[str] | None, typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="To filter searches by; repeat it.")
+]
 
 
 def index(
@@ -27,10 +30,7 @@ def index(
     corpus: Annotated[
         str, typer.Option("--corpus", "-c", help="What it is put into; made if it is not there.")
     ] = "default",
-    metadata: Annotated[
-        list[str] | None,
-        typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="To filter searches by; repeat it."),
-    ] = None,
+    metadata: MetadataOption = None,
     name: Annotated[str, typer.Option(help="What the document on standard input is called.")] = "standard-input.md",
     render: RenderOption = None,
     force: Annotated[bool, typer.Option("--force", help="Index it whatever is known of it.")] = False,

@@ -89,7 +89,7 @@ def cancel(shell: Shell, subject: Annotated[str, typer.Argument(metavar="JOB|BAT
     """Cancel a job, or what of a batch or of a run (CRAWL/NUMBER) has not ended."""
     crawl, slash, number = subject.partition("/")
     if slash and number.isdigit():
-        return _done(shell, shell.client.crawls.cancel(crawl, int(number)), f"cancelled: run {subject}")
+        return _done(shell, shell.client.runs.cancel(crawl, int(number)), f"cancelled: run {subject}")
     try:
         return _done(shell, shell.client.jobs.cancel(subject), f"cancelled: job {subject}")
     except NotFoundError as none:

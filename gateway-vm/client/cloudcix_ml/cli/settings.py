@@ -1,20 +1,20 @@
-"""Address and key: from the environment, else from a file that nobody else can read."""
+"""Address and key: from the environment, else from a file that nobody else can read; and the token of the MCP server."""
 
 import json
 import os
-import stat
-import tempfile
+import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cloudcix_ml.cli import private
 from cloudcix_ml.client import KEY_VARIABLE, URL_VARIABLE
 from cloudcix_ml.errors import ConfigurationError
 
-PRIVATE_FILE: Final = 0o600
-PRIVATE_FOLDER: Final = 0o700
-MOST_BYTES: Final = 64 * 1024
-OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+TOKEN_VARIABLE: Final = "CLOUDCIX_ML_MCP_TOKEN"  # noqa: S105 - a variable's name
+TOKEN_BYTES: Final = 32
+TOKEN_FORM: Final = re.compile(r"[A-Za-z0-9._~+/=-]{20,200}")
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,7 @@ class Settings:
 
 def path() -> Path:
     """Return the file that `login` writes."""
-    if os.name == "nt":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return base / "cloudcix-ml" / "config.json"
+    return private.folder() / "config.json"
 
 
 def load() -> Settings:
@@ -44,46 +40,55 @@ def load() -> Settings:
 
 
 def _kept() -> Settings:
-    file = path()
-    try:
-        with file.open("rb") as opened:
-            mode = os.fstat(opened.fileno()).st_mode
-            content = opened.read(MOST_BYTES)
-    except FileNotFoundError:
+    content = private.read(path(), "`cloudcix-ml login`")
+    if content is None:
         return Settings()
-    except OSError as error:
-        raise ConfigurationError(f"{file} can't be read: {error.strerror}") from None
-    if os.name != "nt" and mode & OTHERS:
-        raise ConfigurationError(f"others may read {file}, which has a key in it: chmod 600 it, or `cloudcix-ml login`")
     try:
         values = json.loads(content)
         return Settings(*(values[name] if isinstance(values.get(name), str) else None for name in ("url", "key")))
     except (ValueError, AttributeError):
         # without what it is made of: that may be a key
-        raise ConfigurationError(f"{file} is no file of this command; `cloudcix-ml login` writes it anew") from None
+        raise ConfigurationError(f"{path()} is no file of this command; `cloudcix-ml login` writes it anew") from None
 
 
 def save(settings: Settings) -> Path:
-    """Write the file, or leave it as it is: never half of it, and never for others to read."""
-    file = path()
-    file.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-    # mkstemp makes it for its owner alone, before there is anything in it
-    number, name = tempfile.mkstemp(prefix=".config-", dir=file.parent)
-    try:
-        with os.fdopen(number, "w") as opened:
-            json.dump({"url": settings.url, "key": settings.key}, opened, indent=2)
-            opened.write("\n")
-        Path(name).chmod(PRIVATE_FILE)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return file
+    """Write the file."""
+    private.write(path(), json.dumps({"url": settings.url, "key": settings.key}, indent=2) + "\n")
+    return path()
 
 
 def forget() -> bool:
     """Remove the file; False if there was none."""
-    file = path()
-    there = file.exists()
-    file.unlink(missing_ok=True)
+    there = path().exists()
+    path().unlink(missing_ok=True)
     return there
+
+
+def token_path() -> Path:
+    """Return the file that the MCP server's token is kept in."""
+    return private.folder() / "mcp-token"
+
+
+def mcp_token() -> tuple[str, str]:
+    """Return what agents have to know to be answered over HTTP, and where it stands; it is made the first time.
+
+    Raises
+    ------
+    ConfigurationError
+        If what is there is none; the text does not say it.
+    """
+    if given := os.environ.get(TOKEN_VARIABLE):
+        return _checked(given, TOKEN_VARIABLE), TOKEN_VARIABLE
+    file = token_path()
+    content = private.read(file, "remove it: the next start makes another")
+    if content is not None:
+        return _checked(content.decode("utf-8", "replace").strip(), str(file)), str(file)
+    made = secrets.token_urlsafe(TOKEN_BYTES)
+    private.write(file, made + "\n")
+    return made, str(file)
+
+
+def _checked(token: str, place: str) -> str:
+    if not TOKEN_FORM.fullmatch(token):
+        raise ConfigurationError(f"{place} is no token: 20 to 200 letters, digits and . _ ~ + / = -, hard to guess")
+    return token

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from cloudcix_ml.errors import ConfigurationError
+from cloudcix_ml.models.crawls import Schedule
 
 
 def pairs_of(given: Sequence[str] | None, option: str) -> dict[str, Any]:
@@ -31,3 +32,16 @@ def time_of(given: str | None, option: str) -> datetime | None:
         return datetime.fromisoformat(given).astimezone()
     except ValueError:
         raise ConfigurationError(f"{option} {given!r} is no time; one looks like 2026-01-31T12:00:00Z") from None
+
+
+def schedule_of(every: str | None, cron: str | None, timezone: str | None) -> Schedule | None:
+    """Return when a crawl is done again; None if nothing is said."""
+    if every is not None and cron is not None:
+        raise ConfigurationError("--every and --cron are two ways of saying it: give one")
+    if timezone is not None and cron is None:
+        raise ConfigurationError("--timezone is that of --cron")
+    if every is not None:
+        return Schedule(every=every)
+    if cron is None:
+        return None
+    return Schedule(cron=cron) if timezone is None else Schedule(cron=cron, timezone=timezone)

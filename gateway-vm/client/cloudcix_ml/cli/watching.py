@@ -32,7 +32,7 @@ def follow(shell: Shell, client: Client, subject: str, timeout: float | None) ->
     """Follow whatever has this id to its end."""
     crawl, slash, number = subject.partition("/")
     if slash and number.isdigit():
-        return shown(shell, client.crawls.follow(crawl, int(number), timeout_seconds=timeout))
+        return shown(shell, client.runs.follow(crawl, int(number), timeout_seconds=timeout))
     try:
         return shown(shell, client.jobs.follow(subject, timeout_seconds=timeout))
     except NotFoundError as none:
@@ -45,7 +45,7 @@ def follow(shell: Shell, client: Client, subject: str, timeout: float | None) ->
         last = client.crawls.get(subject).last_run
     except NotFoundError:
         raise first from None
-    return shown(shell, client.crawls.follow(subject, last, timeout_seconds=timeout))
+    return shown(shell, client.runs.follow(subject, last, timeout_seconds=timeout))
 
 
 def shown(shell: Shell, steps: Iterable[T]) -> T:

@@ -67,9 +67,9 @@ class Webhook(Answered):
 
 
 class WebhookCreated(Webhook):
-    """A new webhook, with the secret that signs what is sent: it is shown this once."""
+    """A new webhook, with the secret that signs what is sent: it is shown this once, and to a repeat with its key no more."""
 
-    secret: str = Field(repr=False)
+    secret: str | None = Field(default=None, repr=False)
 
 
 class WebhookRotated(Answered):

@@ -7,6 +7,7 @@ from cloudcix_ml.core.effects import Operation, Stream
 from cloudcix_ml.core.exchange import call
 from cloudcix_ml.core.session import Session
 from cloudcix_ml.models.jobs import Batch, BatchAccepted, BatchPage, BatchRequest, BatchRetried, ChunkingOptions, Render
+from cloudcix_ml.operations.events import told
 from cloudcix_ml.operations.following import Subject, followed, waited
 from cloudcix_ml.operations.requests import ORCHESTRATOR, create, get, listed, path_of, post
 
@@ -62,6 +63,18 @@ def subject(batch_id: str) -> Subject[Batch]:
     """Return what is followed of a batch."""
     path = path_of(BATCHES, batch_id)
     return Subject(f"batch {batch_id}", path, f"{path}/events", Batch, lambda batch: batch.ended)
+
+
+def events(session: Session, batch_id: str, *, timeout_seconds: float | None = None) -> Stream[Batch]:
+    """Hand out a batch's counts as its stream of events tells them: whole snapshots, at most one a second, up to its end.
+
+    Raises
+    ------
+    WaitTimeoutError
+        If it has not ended in this time; it goes on.
+    """
+    one = subject(batch_id)
+    return told(session, one.events_path, Batch, one.name, timeout_seconds=timeout_seconds)
 
 
 def follow(session: Session, batch_id: str, *, timeout_seconds: float | None = None) -> Stream[Batch]:

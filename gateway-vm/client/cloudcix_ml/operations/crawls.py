@@ -1,4 +1,4 @@
-"""Crawls: a site, or a part of it, kept in a corpus."""
+"""Crawls: a site, or a part of it, kept in a corpus. A time that it is done is a run: `runs`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,17 +14,11 @@ from cloudcix_ml.models.crawls import (
     CrawlRequest,
     CrawlSource,
     OnGone,
-    Page,
-    PagesPage,
-    Run,
     RunAccepted,
-    RunOutcome,
-    RunPage,
     RunRequest,
     Schedule,
 )
 from cloudcix_ml.models.jobs import ChunkingOptions, Render
-from cloudcix_ml.operations.following import Subject, followed, waited
 from cloudcix_ml.operations.requests import ORCHESTRATOR, create, get, listed, params_of, path_of, post
 
 CRAWLS = f"{ORCHESTRATOR}/crawls"
@@ -145,64 +139,3 @@ def run(
     """Do a crawl again, now; with `force` everything is fetched and indexed anew."""
     request = create(path_of(CRAWLS, crawl_id, "runs"), RunRequest(force=force), idempotency_key)
     return (yield from call(session, request, RunAccepted))
-
-
-def runs(session: Session, crawl_id: str, *, page_size: int | None = None) -> Stream[Run]:
-    """Go through a crawl's runs, newest first."""
-    return listed(session, path_of(CRAWLS, crawl_id, "runs"), RunPage, page_size)
-
-
-def read_run(session: Session, crawl_id: str, run: int) -> Operation[Run]:
-    """Return a run as it stands: counts by outcome and reason, speed, estimated end."""
-    return (yield from call(session, get(_run(crawl_id, run)), Run))
-
-
-def pages(
-    session: Session,
-    crawl_id: str,
-    run: int,
-    *,
-    outcome: RunOutcome | str | None = None,
-    reason: str | None = None,
-    url_prefix: str | None = None,
-    page_size: int | None = None,
-) -> Stream[Page]:
-    """Go through a run's pages and what became of each."""
-    path = f"{_run(crawl_id, run)}/pages"
-    return listed(session, path, PagesPage, page_size, outcome=outcome, reason=reason, url_prefix=url_prefix)
-
-
-def cancel_run(session: Session, crawl_id: str, run: int) -> Operation[Run]:
-    """Cancel what of a run has not ended."""
-    return (yield from call(session, post(f"{_run(crawl_id, run)}/cancel"), Run))
-
-
-def confirm(session: Session, crawl_id: str, run: int) -> Operation[Run]:
-    """Let a run remove what it holds back, since most of the site seems gone."""
-    return (yield from call(session, post(f"{_run(crawl_id, run)}/confirm"), Run))
-
-
-def _run(crawl_id: str, run: int) -> str:
-    return path_of(CRAWLS, crawl_id, "runs", str(run))
-
-
-def subject(crawl_id: str, run: int) -> Subject[Run]:
-    """Return what is followed of a run."""
-    path = _run(crawl_id, run)
-    return Subject(f"run {run} of crawl {crawl_id}", path, f"{path}/events", Run, lambda one: one.ended)
-
-
-def follow(session: Session, crawl_id: str, run: int, *, timeout_seconds: float | None = None) -> Stream[Run]:
-    """Hand out a run whenever it has moved, up to its end."""
-    return followed(session, subject(crawl_id, run), timeout_seconds)
-
-
-def wait(session: Session, crawl_id: str, run: int, *, timeout_seconds: float | None = None) -> Operation[Run]:
-    """Return a run once it has ended.
-
-    Raises
-    ------
-    WaitTimeoutError
-        If it has not ended in this time; it goes on.
-    """
-    return (yield from waited(session, subject(crawl_id, run), timeout_seconds))

@@ -4,15 +4,14 @@ An event is a hint that there is something new; what is handed out is always wha
 a proxy holds back, or that says what this version does not know delays at most, and hides nothing.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeVar
 
-from cloudcix_ml.core.effects import Close, Effect, Item, Open, Opened, Operation, Pause, Read, Request, Stream, last_of
+from cloudcix_ml.core.effects import Item, Operation, Pause, Request, Stream, last_of
 from cloudcix_ml.core.exchange import backoff_seconds, call
-from cloudcix_ml.core.problems import error_of
 from cloudcix_ml.core.session import Session
-from cloudcix_ml.core.sse import EventReader
 from cloudcix_ml.errors import (
     AnswerError,
     NotFoundError,
@@ -22,13 +21,10 @@ from cloudcix_ml.errors import (
     WaitTimeoutError,
 )
 from cloudcix_ml.models.base import Answered
+from cloudcix_ml.operations.listening import QUIET_SECONDS, Following, Listener
 
 T = TypeVar("T", bound=Answered)
-Following: TypeAlias = Generator[Effect | Item[T], Any, bool]
-"""Hands out what is new, and ends with whether that was the end."""
 
-QUIET_SECONDS: Final = 20.0
-# the platform says something every 15 s, if only that it is there
 LEAST_GAP_SECONDS: Final = 0.2
 # between two looks, however many events come
 FIRST_POLL_SECONDS: Final = 0.25
@@ -37,8 +33,6 @@ BROKEN_STREAMS: Final = 3
 # in a row: then it is asked for, since something on the way does not let streams through
 BUSY_SECONDS: Final = 10.0
 LAST_LOOK_SECONDS: Final = 5.0
-NO_MORE: Final = 204
-EVENT_STREAM: Final = "text/event-stream"
 
 
 @dataclass(frozen=True)
@@ -73,7 +67,7 @@ class _Follower(Generic[T]):
         self._timeout_seconds = timeout_seconds
         self._end = session.deadline(timeout_seconds)
         self._last: T | None = None
-        self._events = EventReader()
+        self._listener = Listener(session, subject.events_path)
         self._broken = 0
         self._no_events_before = 0.0
         self._polls = 0
@@ -116,58 +110,33 @@ class _Follower(Generic[T]):
 
     def _listen(self) -> Following[T]:
         """Look whenever an event comes; ends with the stream, which goes on in the next one."""
-        handle = yield from self._opened()
-        if handle is None:
+        if not (yield from self._connected()):
             return False
-        heard = False
-        while self._left > QUIET_SECONDS:
-            try:
-                part: bytes = yield Read(handle)
-                events = list(self._events.feed(part))
-            except (TransportError, ValueError):
-                break
-            if not part:
-                break
-            heard = True
-            if events:
+        with suppress(TransportError, AnswerError):
+            while self._left > QUIET_SECONDS and (events := (yield from self._listener.read())) is not None:
+                if not events:
+                    continue
                 yield Pause(LEAST_GAP_SECONDS)
                 if (yield from self._look()):
-                    yield Close(handle)
+                    yield from self._listener.close()
                     return True
-        yield Close(handle)
-        self._broken = 0 if heard else self._broken + 1
+        yield from self._listener.close()
+        self._broken = 0 if self._listener.heard else self._broken + 1
         yield Pause(backoff_seconds(self._session, self._broken + 1))
         return False
 
-    def _opened(self) -> Operation[Any]:
-        """Open the stream and return its handle; None where it is asked for instead."""
-        headers = {"Accept": EVENT_STREAM, "Accept-Encoding": "identity", "Cache-Control": "no-cache"}
-        if self._events.last_id is not None:
-            headers["Last-Event-ID"] = self._events.last_id
-        last_id = self._events.last_id
-        self._events = EventReader(last_id)
+    def _connected(self) -> Operation[bool]:
+        """Open the stream, and return whether there is one; where there is none it is asked for instead."""
         try:
-            opened: Opened = yield Open(
-                Request("GET", self._subject.events_path, headers=headers, timeout_seconds=QUIET_SECONDS)
-            )
+            if (yield from self._listener.connect()):
+                return True
+            self._broken += 1  # all of its events were seen
         except TransportError:
             self._broken += 1
             yield Pause(backoff_seconds(self._session, self._broken))
-            return None
-        if opened.handle is not None:
-            if opened.answer.headers.get("content-type", "").startswith(EVENT_STREAM):
-                return opened.handle
-            yield Close(opened.handle)
-            # 204: all of its events were seen; otherwise it is no stream, and will be none
-            self._broken = self._broken + 1 if opened.answer.status == NO_MORE else BROKEN_STREAMS
-            return None
-        error = error_of(opened.answer, self._session.key)
-        match error:
-            case RateLimitedError() | UnavailableError():
-                wait = BUSY_SECONDS if error.retry_after_seconds is None else error.retry_after_seconds
-                self._no_events_before = self._session.clock() + wait
-            case NotFoundError() | AnswerError():
-                self._broken = BROKEN_STREAMS  # an older platform, or something between that answers for it
-            case _:
-                raise error
-        return None
+        except (RateLimitedError, UnavailableError) as error:
+            wait = BUSY_SECONDS if error.retry_after_seconds is None else error.retry_after_seconds
+            self._no_events_before = self._session.clock() + wait
+        except (NotFoundError, AnswerError):
+            self._broken = BROKEN_STREAMS  # an older platform, or something between that answers for it
+        return False

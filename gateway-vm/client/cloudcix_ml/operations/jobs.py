@@ -7,6 +7,7 @@ from typing import Any
 from cloudcix_ml.core.effects import Operation, Stream
 from cloudcix_ml.core.exchange import call
 from cloudcix_ml.core.session import Session
+from cloudcix_ml.models.events import JobEvent
 from cloudcix_ml.models.jobs import (
     ChunkingOptions,
     Job,
@@ -18,6 +19,7 @@ from cloudcix_ml.models.jobs import (
     Render,
 )
 from cloudcix_ml.models.stats import Stats
+from cloudcix_ml.operations.events import told
 from cloudcix_ml.operations.following import Subject, followed, waited
 from cloudcix_ml.operations.requests import ORCHESTRATOR, create, get, listed, path_of, post
 
@@ -120,6 +122,25 @@ def retry(session: Session, job_id: str) -> Operation[JobRetried]:
 def subject(job_id: str) -> Subject[Job]:
     """Return what is followed of a job."""
     return Subject(f"job {job_id}", path_of(JOBS, job_id), path_of(JOBS, job_id, "events"), Job, lambda job: job.ended)
+
+
+def events(
+    session: Session, job_id: str, *, after: int | None = None, timeout_seconds: float | None = None
+) -> Stream[JobEvent]:
+    """Hand out what happens to a job, event after event, up to its end.
+
+    Parameters
+    ----------
+    after
+        The number of the last event that you have; those behind it are handed out. All of them unless given.
+
+    Raises
+    ------
+    WaitTimeoutError
+        If it has not ended in this time; it goes on.
+    """
+    one = subject(job_id)
+    return told(session, one.events_path, JobEvent, one.name, timeout_seconds=timeout_seconds, after=after)
 
 
 def follow(session: Session, job_id: str, *, timeout_seconds: float | None = None) -> Stream[Job]:

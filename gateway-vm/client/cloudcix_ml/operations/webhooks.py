@@ -29,9 +29,12 @@ WEBHOOKS = f"{ORCHESTRATOR}/webhooks"
 def make(
     session: Session, url: str, events: Sequence[WebhookEvent | str], *, idempotency_key: str | None = None
 ) -> Operation[WebhookCreated]:
-    """Have an address told of some events, and return the secret that signs what is sent: it is shown this once."""
+    """Have an address told of some events, and return the secret that signs what is sent: it is shown this once.
+
+    A repeat with the same `idempotency_key` gets the webhook that there is, without its secret: `rotate` gives a new one.
+    """
     body = WebhookRequest(url=url, events=[WebhookEvent(event) for event in events])
-    # not sent again where nobody knows if it arrived: a platform that passes over the key would make a second one
+    # not sent again by itself where nobody knows if it arrived: the answer to the second would have no secret
     request = post(WEBHOOKS, body, headers=idempotent(idempotency_key), repeatable=False)
     return (yield from call(session, request, WebhookCreated))
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from app.api.schemas import DeliveryId, DeliveryStatusFilter, WebhookId
+from app.api.schemas import DeliveryId, DeliveryStatusFilter, WebhookId, WebhookIdempotencyHeader
 from app.core.notifying import Notifying
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
@@ -37,14 +37,18 @@ def _notifying(request: Request) -> Notifying:
     status_code=201,
     response_model=WebhookCreated,
     summary="Be told of what becomes of your jobs",
-    description="The answer, and no other, has the secret that signs what is sent there (Standard Webhooks).",
+    description="The answer, and no other, has the secret that signs what is sent there (Standard Webhooks): a repeat with "
+    "the same `Idempotency-Key` gets the webhook as it stands without it.",
 )
 async def create_webhook(
-    payload: WebhookRequest, request: Request, ctx: CallerContext = Depends(users_and())
+    payload: WebhookRequest,
+    request: Request,
+    idempotency_key: WebhookIdempotencyHeader = None,
+    ctx: CallerContext = Depends(users_and()),
 ) -> WebhookCreated:
     await enforcer.check(ctx)
     admit(payload, ctx)
-    created = await _notifying(request).create(ctx.owner, payload)
+    created = await _notifying(request).create(ctx.owner, payload, idempotency_key=idempotency_key)
     emit(AuditEvent.WEBHOOK_CREATED, ctx, webhook_id=created.webhook_id)
     return created
 

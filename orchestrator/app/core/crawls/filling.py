@@ -1,6 +1,5 @@
 """The window of a run: a bounded number of its pages are jobs at any time, and the rest is frontier."""
 
-import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +10,12 @@ from uuid import UUID
 from app.core.crawls.definition import Definition
 from app.core.crawls.frontier import RunScope, all_met, meet
 from app.core.crawls.taking import remembered
+from app.core.jobs.ids import new_ids
 from app.core.jobs.inserting import Asked, NewJob, OfRun, insert_jobs
 from app.core.jobs.roots import open_roots
+from app.core.jobs.touching import insert_touches
 from app.core.jobs.validators import unmodified
-from ml_shared.contracts.crawls import PageOutcome, SkipReason
+from ml_shared.contracts.crawls import SkipReason
 
 LOOK_AHEAD: Final = 4
 # times the room: pages of the frontier among which those of different hosts are picked
@@ -63,7 +64,11 @@ _END: Final = """
 UPDATE run_pages SET state = 'ended', outcome = $4, reason = $5, ended_at = now()
 WHERE crawl_id = $1 AND run = $2 AND url_hash = ANY($3)
 """
-_SEEN: Final = "UPDATE crawl_documents SET last_run = $2 WHERE crawl_id = $1 AND url_hash = ANY($3)"
+_TOUCH: Final = """
+UPDATE run_pages SET state = 'open', job_id = given.job_id, not_modified = true
+FROM unnest($3::bytea[], $4::uuid[]) AS given(url_hash, job_id)
+WHERE crawl_id = $1 AND run = $2 AND run_pages.url_hash = given.url_hash
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +92,16 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What was taken out of a frontier: jobs, and pages that were not asked for.
+    """What was taken out of a frontier.
 
     Attributes
     ----------
+    jobs
+        Those that fetch a page.
+    touches
+        Those that touch the document of one that need not be fetched.
+    others
+        Pages that were left out.
     exhausted
         Whether there was room, and nothing to be asked for.
     stale
@@ -98,6 +109,7 @@ class Filled:
     """
 
     jobs: int = 0
+    touches: int = 0
     others: int = 0
     exhausted: bool = False
     stale: bool = False
@@ -121,24 +133,25 @@ async def fill(connection: Any, run: Any, crawl: Any, definition: Definition, wi
         return Filled(stale=True)
     asked = await connection.fetchval(_ASKED, *key)
     found = await connection.fetch(_NEXT, *key, room * LOOK_AHEAD, definition.follow_links)
-    choice = _Choice(standing, room, definition.max_pages - asked, await _fresh(connection, run, crawl, found, window))
+    unchanged = await _unmodified(connection, run, crawl, definition, found, window)
+    choice = _Choice(standing, room, definition.max_pages - asked, unchanged)
     await _judge(connection, key, found, choice)
     picked = choice.picked(found)
-    fresh = [page for page in picked if page["url"] in choice.fresh]
-    await _open(connection, run, crawl, definition, [page for page in picked if page["url"] not in choice.fresh], asked)
+    unchanged = [page for page in picked if page["url"] in choice.old]
+    await _open(connection, run, crawl, definition, [page for page in picked if page["url"] not in choice.old], asked)
     await connection.execute(_END, *key, [page["url_hash"] for page in choice.traps], "skipped", SkipReason.TRAP)
-    await _leave(connection, run, definition, fresh)
-    others = len(fresh) + len(choice.traps)
-    return Filled(jobs=len(picked) - len(fresh), others=others, exhausted=not picked and not others)
+    touches = await _touch(connection, run, crawl, definition, unchanged)
+    exhausted = not picked and not choice.traps
+    return Filled(len(picked) - len(unchanged), touches, others=len(choice.traps), exhausted=exhausted)
 
 
 class _Choice:
     """Which pages of a frontier become jobs now."""
 
-    def __init__(self, standing: Sequence[Any], room: int, left: int, fresh: set[str]) -> None:
+    def __init__(self, standing: Sequence[Any], room: int, left: int, old: set[str]) -> None:
         self._room = room
         self._left = left
-        self.fresh = fresh
+        self.old = old
         self._hosts: Counter[str] = Counter()
         self._patterns: Counter[int] = Counter()
         for row in standing:
@@ -175,17 +188,19 @@ class _Choice:
         if page["kind"] == "page":
             self._patterns[page["pattern"]] += 1
             self.asked[page["pattern"]] += 1
-            self._left -= page["url"] not in self.fresh
+            self._left -= page["url"] not in self.old
 
     def _is_trap(self, page: Any) -> bool:
         most = page["pattern_most"]
         return page["pattern"] in self.stale or (most is not None and self.asked[page["pattern"]] >= most)
 
 
-async def _fresh(connection: Any, run: Any, crawl: Any, found: Sequence[Any], window: Window) -> set[str]:
-    """Return which pages need no look, because of what their sitemap says of them."""
+async def _unmodified(
+    connection: Any, run: Any, crawl: Any, definition: Definition, found: Sequence[Any], window: Window
+) -> set[str]:
+    """Return which pages need not be asked for, because of what their sitemap says of them."""
     lastmods = {page["url"]: page["lastmod"] for page in found if page["lastmod"] is not None and not page["unread"]}
-    if not lastmods or run["force"]:
+    if not lastmods or run["force"] or definition.dry_run:
         return set()
     return await unmodified(
         connection, run["owner"], crawl["corpus_name"], lastmods, crawl["chunking"], trust=window.lastmod_trust
@@ -218,7 +233,7 @@ async def _open(
     if not pages:
         return
     pages = sorted(pages, key=lambda page: bool(page["unread"]))
-    jobs = [(uuid.uuid4(), page["url"]) for page in pages]
+    jobs = list(zip(new_ids(len(pages)), [page["url"] for page in pages], strict=True))
     async with open_roots(jobs, crawl["corpus_name"]) as traceparents:
         made = [
             NewJob(job_id, page["url"], page["host"], traceparent, document_url=page["url"], kind=page["kind"])
@@ -239,15 +254,26 @@ async def _open(
         await connection.execute(_OPEN, run["crawl_id"], run["run"], hashes, [job_id for job_id, _ in jobs], numbers)
 
 
-async def _leave(connection: Any, run: Any, definition: Definition, pages: Sequence[Any]) -> None:
-    """Leave pages as they are: their sitemap says that they have not changed since they were looked at."""
+async def _touch(connection: Any, run: Any, crawl: Any, definition: Definition, pages: Sequence[Any]) -> int:
+    """Touch the documents of pages of which their sitemap says that they are as they were; return how many.
+
+    Nothing is fetched. But whether a document is there still, and made as it would be now, the last stage alone knows.
+    """
     if not pages:
-        return
+        return 0
     key = (run["crawl_id"], run["run"])
-    hashes = [page["url_hash"] for page in pages]
-    await connection.execute(_END, *key, hashes, PageOutcome.UNCHANGED, "lastmod")
-    await connection.execute(_SEEN, *key, hashes)
-    await follow_remembered(connection, key, definition, pages)
+    jobs = dict(zip(new_ids(len(pages)), pages, strict=True))
+    asked = Asked(crawl["corpus_name"], crawl["metadata"], crawl["chunking"], definition.render)
+    async with open_roots([(job_id, page["url"]) for job_id, page in jobs.items()], asked.corpus_name) as traceparents:
+        made = [
+            NewJob(job_id, page["url"], page["host"], traceparent)
+            for (job_id, page), traceparent in zip(jobs.items(), traceparents, strict=True)
+        ]
+        taken = await insert_touches(connection, run["owner"], made, asked, OfRun(*key))
+    touched = {job_id: page for job_id, page in jobs.items() if job_id in taken}
+    await connection.execute(_TOUCH, *key, [page["url_hash"] for page in touched.values()], list(touched))
+    await follow_remembered(connection, key, definition, list(touched.values()))
+    return len(touched)
 
 
 async def follow_remembered(

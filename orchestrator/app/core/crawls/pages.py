@@ -9,7 +9,7 @@ import asyncpg
 from app.core.crawls.runs import check_mine
 from app.core.errors import RunNotFoundError
 from app.core.jobs.filters import INDEXED_URL_CHARACTERS, after_prefix
-from ml_shared.contracts.crawls import PageOutcome, PagesPage, PageView
+from ml_shared.contracts.crawls import PagesPage, PageView, RunOutcome
 from ml_shared.contracts.cursors import Cursors
 from ml_shared.contracts.values import BigCount
 
@@ -27,7 +27,7 @@ FROM run_pages page WHERE page.crawl_id = $1 AND page.run = $2 AND page.kind = '
 class PageFilter:
     """Which pages of a run to list; `None` means any."""
 
-    outcome: PageOutcome | None = None
+    outcome: RunOutcome | None = None
     reason: str | None = None
     url_prefix: str | None = None
 
@@ -94,7 +94,7 @@ def _view(row: Any) -> PageView:
     return PageView(
         url=row["url"],
         state=row["state"],
-        outcome=PageOutcome(row["outcome"]) if row["outcome"] else None,
+        outcome=RunOutcome(row["outcome"]) if row["outcome"] else None,
         reason=row["reason"],
         detail=row["detail"],
         depth=row["depth"],

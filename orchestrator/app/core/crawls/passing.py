@@ -18,7 +18,7 @@ from app.core.crawls.frontier import SKIPPED_KEPT
 from app.core.crawls.gone import HELD, RemoveDocuments, count_gone, is_too_many, remove_some
 from app.core.crawls.settling import settle
 from app.core.dispatch.pipeline import FIRST
-from ml_shared.contracts.crawls import OnGone, PageOutcome, RunState, SkipReason
+from ml_shared.contracts.crawls import OnGone, RunOutcome, RunState, SkipReason
 
 LEFT_OUT_AT_ONCE: Final = 5_000
 # pages of one transaction that are not asked for any more
@@ -39,8 +39,12 @@ WHERE (state = 'running' OR removing) AND (over > 0 OR open = 0 OR cancel_asked_
 ORDER BY started_at LIMIT $2
 """
 _ANY: Final = "SELECT EXISTS (SELECT 1 FROM runs WHERE state = 'running' OR removing)"
+# What follows in the transaction finds its rows by their keys. Planned for this very crawl, which is new to the statistics, a
+# join that compares each of its pages with each looks cheap: it has no pages, they say. `0023_plans_of_runs.sql` has the same.
 _LOCK: Final = """
-SELECT * FROM runs WHERE crawl_id = $1 AND run = $2 AND (state = 'running' OR removing) FOR UPDATE SKIP LOCKED
+SELECT runs.*, set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+FROM runs WHERE crawl_id = $1 AND run = $2 AND (state = 'running' OR removing) FOR UPDATE SKIP LOCKED
 """
 _CRAWL: Final = "SELECT id, corpus_name, metadata, chunking, deleting FROM crawls WHERE owner = $1 AND id = $2"
 _OPEN: Final = "SELECT count(*) FROM run_pages WHERE crawl_id = $1 AND run = $2 AND state = 'open'"
@@ -74,8 +78,8 @@ class Passed:
 
     Attributes
     ----------
-    jobs, removals
-        Jobs that were made, of the first stage and of the last.
+    jobs, touches, removals
+        Jobs that were made: those of the first stage, and two kinds of the last.
     outcomes
         Pages that came to something.
     ended
@@ -83,6 +87,7 @@ class Passed:
     """
 
     jobs: int = 0
+    touches: int = 0
     removals: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
@@ -167,7 +172,8 @@ class _Pass:
             window = self._passes.window
             filled = await fill(self._connection, self._run, self._crawl, self._definition, window)
             self._passed.jobs += filled.jobs
-            self._moved = self._moved or bool(filled.jobs or filled.others)
+            self._passed.touches += filled.touches
+            self._moved = self._moved or bool(filled.jobs or filled.touches or filled.others)
         if filled.stale and self._run["stopped"] is None:
             await self._connection.execute(_STOP, *self._key, "nothing_new")
         if not (filled.exhausted or filled.stale):
@@ -191,16 +197,16 @@ class _Pass:
         self._moved = self._moved or bool(pages)
         self._passed.outcomes.update(page["outcome"] for page in pages)
         # what they led to may be there still
-        unread = [page for page in pages if page["outcome"] == PageOutcome.FAILED and page["reason"] != "gone"]
+        unread = [page for page in pages if page["outcome"] == RunOutcome.FAILED and page["reason"] != "gone"]
         await follow_remembered(self._connection, self._key, definition, unread)
-        told = {PageOutcome.CHANGED: "page.changed", PageOutcome.REMOVED: "page.removed"}
+        told = {RunOutcome.CHANGED: "page.changed", RunOutcome.REMOVED: "page.removed"}
         for page in pages:
             if page["outcome"] in told and not definition.dry_run:
                 await announce(self._connection, run["owner"], told[page["outcome"]], self._said(url=page["url"]))
 
     async def _leave_out(self, reason: SkipReason) -> int:
         left: int = await self._connection.fetchval(_LEAVE_OUT, *self._key, reason, SKIPPED_KEPT, LEFT_OUT_AT_ONCE)
-        self._passed.outcomes[PageOutcome.SKIPPED] += left
+        self._passed.outcomes[RunOutcome.SKIPPED] += left
         self._moved = self._moved or bool(left)
         return left
 

@@ -14,7 +14,7 @@ from app.core.dispatch.pipeline import FIRST
 from app.core.errors import CrawlNotFoundError, NotHeldError, RunInProgressError, RunNotFoundError, TooManyOpenRunsError
 from ml_shared.contracts.crawls import (
     OutcomeCounts,
-    PageOutcome,
+    RunOutcome,
     RunPage,
     RunState,
     RunTrigger,
@@ -52,7 +52,7 @@ FROM runs CROSS JOIN LATERAL (
     SELECT count(nth) AS pages, count(*) FILTER (WHERE state = 'waiting') AS waiting,
         count(*) FILTER (WHERE state = 'open') AS open, coalesce(sum(bytes), 0)::bigint AS bytes,
         count(*) FILTER (WHERE outcome = 'unchanged' AND reason = 'lastmod') AS not_asked,
-        count(*) FILTER (WHERE outcome = 'unchanged' AND not_modified) AS not_sent,
+        count(*) FILTER (WHERE outcome = 'unchanged' AND not_modified AND reason IS NULL) AS not_sent,
         coalesce(sum(saved_bytes), 0)::bigint AS saved_bytes, coalesce(sum(saved_chunks), 0)::bigint AS saved_chunks,
         count(*) FILTER (WHERE nth IS NOT NULL AND ended_at > coalesce(runs.ended_at, now())
             - make_interval(secs => {RECENT_SECONDS})) AS recent,
@@ -236,7 +236,7 @@ async def _views(pool: asyncpg.Pool, crawl_id: UUID, rows: list[Any]) -> list[Ru
         reasons[found["reason"] or ""] = reasons.get(found["reason"] or "", 0) + found["pages"]
     for row in rows:
         for what, count in row["beyond"]:
-            reasons = by_run[row["run"]].setdefault(PageOutcome.SKIPPED.value, {})
+            reasons = by_run[row["run"]].setdefault(RunOutcome.SKIPPED.value, {})
             reason = what.partition(":")[2]
             reasons[reason] = reasons.get(reason, 0) + count
     return [_view(row, by_run[row["run"]]) for row in rows]
@@ -244,7 +244,7 @@ async def _views(pool: asyncpg.Pool, crawl_id: UUID, rows: list[Any]) -> list[Ru
 
 def _view(row: Any, outcomes: dict[str, dict[str, int]]) -> RunView:
     totals = {outcome: sum(reasons.values()) for outcome, reasons in outcomes.items()}
-    told = (PageOutcome.SKIPPED, PageOutcome.FAILED, PageOutcome.REMOVED)
+    told = (RunOutcome.SKIPPED, RunOutcome.FAILED, RunOutcome.REMOVED)
     until: datetime = row["ended_at"] or row["now"]
     seconds = max((until - row["started_at"]).total_seconds(), 1.0)
     minutes = (seconds if row["ended_at"] else min(seconds, RECENT_SECONDS)) / 60
@@ -253,7 +253,7 @@ def _view(row: Any, outcomes: dict[str, dict[str, int]]) -> RunView:
     estimated = None
     if row["ended_at"] is None and per_minute > 0 and left:
         estimated = datetime.fromtimestamp(row["now"].timestamp() + left / per_minute * 60, row["now"].tzinfo)
-    unchanged = totals.get(PageOutcome.UNCHANGED, 0)
+    unchanged = totals.get(RunOutcome.UNCHANGED, 0)
     return RunView(
         crawl_id=str(row["crawl_id"]),
         run=row["run"],

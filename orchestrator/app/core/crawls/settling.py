@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from ml_shared.contracts.crawls import PageOutcome
+from ml_shared.contracts.crawls import RunOutcome
 
 DETAIL_MOST: Final = 500
 # characters of what went wrong; the job has all of it
@@ -14,7 +14,7 @@ _SETTLE: Final = f"""
 WITH over AS MATERIALIZED (
     SELECT page.url_hash, page.kind, page.reason, page.not_modified, page.content_hash, jobs.ended_at, jobs.status,
         jobs.outcome AS indexed, jobs.error_code, jobs.error_message, jobs.kind = 'remove' AS removal,
-        jobs.saved_bytes, jobs.saved_chunks,
+        jobs.saved_bytes, jobs.saved_chunks, coalesce((jobs.look->>'by_lastmod')::boolean, false) AS not_asked,
         known.url_hash IS NOT NULL AS known, known.content_hash AS known_hash
     FROM run_pages page
     LEFT JOIN jobs ON jobs.owner = $3 AND jobs.id = page.job_id
@@ -41,6 +41,7 @@ WITH over AS MATERIALIZED (
             WHEN status = 'failed' AND error_code = 'unsupported_content_type' THEN 'unsupported'
             WHEN status = 'failed' AND error_code = 'http_status' AND error_message ~ '\\m(404|410)\\M' THEN 'gone'
             WHEN status = 'failed' THEN error_code
+            WHEN reason IS NULL AND not_asked THEN 'lastmod'
             ELSE reason
         END AS because
     FROM over
@@ -70,7 +71,7 @@ WHERE (SELECT count(*) FROM run_warnings WHERE crawl_id = $1 AND run = $2) < $7
 ON CONFLICT DO NOTHING
 """
 WARNINGS_MOST: Final = 100
-IN_CORPUS: Final = frozenset({PageOutcome.NEW, PageOutcome.CHANGED, PageOutcome.UNCHANGED})
+IN_CORPUS: Final = frozenset({RunOutcome.NEW, RunOutcome.CHANGED, RunOutcome.UNCHANGED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +95,14 @@ async def settle(connection: Any, owner: str, crawl_id: UUID, run: int, *, dry_r
     if kept and not dry_run:
         columns = [[page[name] for page in kept] for name in ("url_hash", "url", "content_hash")]
         await connection.execute(_KEEP, crawl_id, run, *columns)
-    removed = [page["url_hash"] for page in pages if page["outcome"] == PageOutcome.REMOVED]
+    removed = [page["url_hash"] for page in pages if page["outcome"] == RunOutcome.REMOVED]
     if removed:
         await connection.execute(_FORGET, crawl_id, removed)
     unread = [
         Warned(page["reason"], page["detail"] or "could not be read", page["url"], page["url_hash"])
         for page in ended
         if page["kind"] == "links"
-        and page["outcome"] == PageOutcome.FAILED
+        and page["outcome"] == RunOutcome.FAILED
         and not (page["optional"] and page["reason"] in ("gone", "http_status"))
     ]
     await warn(connection, crawl_id, run, unread)

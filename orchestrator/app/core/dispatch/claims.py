@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from app.core.dispatch.hand_outs import HandOut
+from app.core.dispatch.hand_outs import KNOWN_KINDS, HandOut
 from app.core.dispatch.pipeline import FIRST, StageDefinition, behind
 from app.core.dispatch.placement import Ended, by_lane, drop_lease, end, make_runnable, waiting_status
 from ml_shared.contracts.jobs import JobStatus
@@ -22,8 +22,9 @@ LANE_BATCH = 500
 # how many hosts' lanes one pass opens at most
 
 _CLAIM = """
-SELECT claimed.*, more.render, more.upload
-FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS claimed CROSS JOIN LATERAL (
+SELECT claimed.*, more.render, more.upload, EXISTS (
+    SELECT FROM job_stages AS s WHERE s.owner = claimed.owner AND s.job_id = claimed.id AND s.stage = $1) AS again
+FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS claimed CROSS JOIN LATERAL (
     SELECT render, upload FROM jobs WHERE jobs.owner = claimed.owner AND jobs.id = claimed.id OFFSET 0) more
 """
 # The first span of a hand-out is noted once it is under way: a later attempt's links to it.
@@ -98,7 +99,7 @@ async def claim(
     rows = await pool.fetch(
         _CLAIM,
         *(stage, definition.status, definition.by_host, waiting_status(definition), behind(stage), high_water),
-        *(in_flight, lease_seconds, MATURE_BATCH, LANE_BATCH, deadline_seconds, definition is FIRST),
+        *(in_flight, lease_seconds, MATURE_BATCH, LANE_BATCH, deadline_seconds, definition is FIRST, KNOWN_KINDS),
     )
     return [
         HandOut(
@@ -119,6 +120,7 @@ async def claim(
             traceparent=row["traceparent"],
             earlier_traceparent=row["earlier_traceparent"],
             attempts=row["attempts"],
+            again=row["again"],
             kind=row["kind"],
             upload=row["upload"],
             known=row["known"],

@@ -23,6 +23,10 @@ from ml_shared.names import Stage
 REST_SECONDS: Final = 0.04
 # From one pass of a stage to the next, if that one found little. A page that comes alone meets no pass before its own; while
 # workers have twice as much as they work on, none of them waits for this
+LONG_REST_SECONDS: Final = 0.16
+# while one pass after the other is asked for at once: then there is work for longer than this in the queues
+GROWTH: Final = 2.0
+# of the rest, with each pass that was asked for during the one before
 PLENTY: Final = 4
 # jobs of one pass after which the next may come at once
 LEAST_SECONDS: Final = 0.02
@@ -70,6 +74,7 @@ class Watch:
     async def _keep(self, definition: StageDefinition) -> None:
         asked = self._asked[definition.stage]
         now = asyncio.get_running_loop().time
+        rest = REST_SECONDS
         while True:
             asked.clear()
             seconds, began, found = self._interval_seconds, now(), 0
@@ -84,8 +89,10 @@ class Watch:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await asked.wait()
-            if found < PLENTY and (rest := began + REST_SECONDS - now()) > 0:
-                await asyncio.sleep(rest)
+            early = began + rest - now()
+            if early > 0 and found < PLENTY:
+                await asyncio.sleep(early)
+            rest = min(rest * GROWTH, LONG_REST_SECONDS) if early > 0 else REST_SECONDS
 
     async def _claim(self, definition: StageDefinition) -> list[HandOut]:
         # Nobody reads the trace of a pass: what it hands out has a span in the job's own. Shielded, for a claim that is

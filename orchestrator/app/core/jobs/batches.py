@@ -1,9 +1,7 @@
 """Batches: several URLs taken in as one, and how far they are."""
 
 import asyncio
-import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -12,16 +10,15 @@ import asyncpg
 
 from app.core.errors import BatchNotFoundError
 from app.core.jobs.idempotency import claim_key
+from app.core.jobs.ids import new_id, new_ids
 from app.core.jobs.inserting import Asked, NewBatch, NewJob, insert_jobs
 from app.core.jobs.roots import open_roots
 from ml_shared.contracts.batches import (
     BatchAccepted,
     BatchCounts,
-    BatchJob,
     BatchPage,
     BatchRequest,
     BatchView,
-    Duplicate,
 )
 from ml_shared.contracts.cursors import Cursors
 from ml_shared.contracts.jobs import JobStatus
@@ -73,11 +70,13 @@ async def submit(
     IdempotencyKeyReusedError, IdempotencyInProgressError
         As `app.core.jobs.submission.submit` does.
     """
-    batch, (jobs, duplicates) = NewBatch(uuid.uuid4()), await _documents(request.urls)
-    accepted = BatchAccepted(
-        batch_id=str(batch.id),
-        jobs=[BatchJob(job_id=str(job.id), url=job.url) for job in jobs],
-        duplicates=[Duplicate(job_id=str(job.id), url=url, index=index) for index, url, job in duplicates],
+    batch, (jobs, duplicates) = NewBatch(new_id()), await _documents(request.urls)
+    accepted = BatchAccepted.model_validate(  # at once: a thousand models made one by one take four times as long
+        {
+            "batch_id": str(batch.id),
+            "jobs": [{"job_id": str(job.id), "url": job.url} for job in jobs],
+            "duplicates": [{"job_id": str(job.id), "url": url, "index": index} for index, url, job in duplicates],
+        }
     )
     async with pool.acquire() as connection, connection.transaction():
         if idempotency_key is not None:
@@ -93,14 +92,16 @@ async def insert_traced(
 ) -> None:
     """Insert the jobs of a batch, each with a trace of its own."""
     async with open_roots([(job.id, job.url) for job in jobs], asked.corpus_name) as traceparents:
-        traced = [replace(job, traceparent=traceparent) for job, traceparent in zip(jobs, traceparents, strict=True)]
-        await insert_jobs(connection, owner, traced, asked, max_open_jobs=max_open_jobs, batch=batch)
+        for job, traceparent in zip(jobs, traceparents, strict=True):
+            job.traceparent = traceparent
+        await insert_jobs(connection, owner, jobs, asked, max_open_jobs=max_open_jobs, batch=batch)
 
 
 async def _documents(urls: list[str]) -> tuple[list[NewJob], list[tuple[int, str, NewJob]]]:
     """Return a job a document, and of each further URL of one its place and that job."""
     first: dict[str, NewJob] = {}
     duplicates = []
+    ids = iter(new_ids(len(urls)))
     for index, url in enumerate(urls):
         if index % URLS_AT_ONCE == URLS_AT_ONCE - 1:
             await asyncio.sleep(0)
@@ -110,7 +111,7 @@ async def _documents(urls: list[str]) -> tuple[list[NewJob], list[tuple[int, str
             raise InvalidError(f"urls.{index}: {error.detail}", code=error.code) from error
         job = first.get(normal)
         if job is None:
-            first[normal] = NewJob(uuid.uuid4(), url, host_of(normal), None, document_url=normal)
+            first[normal] = NewJob(next(ids), url, host_of(normal), document_url=normal)
         else:
             duplicates.append((index, url, job))
     return list(first.values()), duplicates

@@ -66,9 +66,9 @@ class Asked:
         return cls(options.corpus_name, options.metadata, chunking, options.render, options.force)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewJob:
-    """A job that is to be taken in.
+    """A job that is to be taken in. Not frozen: that takes three times as long to make, and there may be a thousand.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class NewJob:
     id: UUID
     url: str
     host: str
-    traceparent: str | None
+    traceparent: str | None = None
     retry_of: UUID | None = None
     document_url: str | None = None
     kind: str = "page"

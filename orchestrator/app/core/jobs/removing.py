@@ -1,12 +1,12 @@
 """Removing documents whose page is gone: leased, fenced work of the last stage, which is where such a job begins."""
 
-import uuid
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from app.core.dispatch.pipeline import LAST
 from app.core.dispatch.placement import waiting_status
+from app.core.jobs.ids import new_ids
 from app.core.jobs.inserting import NewJob
 from app.core.jobs.roots import open_roots
 from app.core.metrics import JOBS_SUBMITTED
@@ -41,13 +41,14 @@ async def remove_documents(
         If a URL is none.
     """
     documents = list(dict.fromkeys(normalise_url(url) for url in urls))
-    jobs = [NewJob(uuid.uuid4(), url, host_of(url), None) for url in documents]
-    async with open_roots([(job.id, job.url) for job in jobs], corpus_name) as traceparents:
-        traced = [
-            NewJob(job.id, job.url, job.host, traceparent) for job, traceparent in zip(jobs, traceparents, strict=True)
+    ids = new_ids(len(documents))
+    async with open_roots(list(zip(ids, documents, strict=True)), corpus_name) as traceparents:
+        jobs = [
+            NewJob(job_id, url, host_of(url), traceparent)
+            for job_id, url, traceparent in zip(ids, documents, traceparents, strict=True)
         ]
-        await insert_removals(connection, owner, corpus_name, traced, crawl_id=crawl_id, run=run)
-    return [job.id for job in jobs]
+        await insert_removals(connection, owner, corpus_name, jobs, crawl_id=crawl_id, run=run)
+    return ids
 
 
 async def insert_removals(

@@ -3,7 +3,6 @@
 A repeat finds that new one. Whoever tries a job again has its row locked meanwhile, so that two at once make one.
 """
 
-import uuid
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,6 +10,7 @@ import asyncpg
 
 from app.core.errors import BatchNotFoundError, JobNotFoundError, NotRetryableError
 from app.core.jobs.batches import insert_traced
+from app.core.jobs.ids import new_id, new_ids
 from app.core.jobs.inserting import Asked, NewBatch, NewJob, insert_jobs
 from app.core.jobs.removing import insert_removals
 from ml_shared.contracts.batches import BatchJob, BatchRetried
@@ -71,7 +71,7 @@ async def retry(
             raise NotRetryableError(f"the job is {old['status']}; what failed or was cancelled can be tried again")
         if old["kind"] == JobKind.UPLOAD:
             raise NotRetryableError("what was uploaded is not kept after its job has ended; send the document again")
-        new = NewJob(uuid.uuid4(), old["url"], old["host"], traceparent, job_id, old["document_url"])
+        new = NewJob(new_id(), old["url"], old["host"], traceparent, job_id, old["document_url"])
         if old["kind"] == JobKind.REMOVE:
             await insert_removals(
                 connection, owner, old["corpus_name"], [new], crawl_id=old["crawl_id"], run=old["run"]
@@ -109,8 +109,11 @@ async def retry_batch(
         failed = await connection.fetch(_FAILED, owner, batch_id)
         if not failed:
             return await _retried_before(connection, owner, batch_id), False
-        batch = NewBatch(uuid.uuid4(), batch_id)
-        jobs = [NewJob(uuid.uuid4(), old["url"], old["host"], None, old["id"], old["document_url"]) for old in failed]
+        batch = NewBatch(new_id(), batch_id)
+        jobs = [
+            NewJob(job_id, old["url"], old["host"], None, old["id"], old["document_url"])
+            for job_id, old in zip(new_ids(len(failed)), failed, strict=True)
+        ]
         await insert_traced(connection, owner, jobs, _asked(failed[0]), max_open_jobs=max_open_jobs, batch=batch)
     told = [BatchJob(job_id=str(job.id), url=job.url) for job in jobs]
     return BatchRetried(batch_id=str(batch.id), retry_of=str(batch_id), jobs=told), True

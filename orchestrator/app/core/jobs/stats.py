@@ -9,6 +9,7 @@ import asyncpg
 from app.core.jobs.standing import REASON, WITH_REASON
 from ml_shared.contracts.jobs import JobStatus
 from ml_shared.contracts.stats import StatsBucket, StatsFailure, StatsOpen, StatsView, StatsWaiting
+from ml_shared.names import Stage
 
 MOST_ROWS: Final = 100_000
 # of jobs that ended, and of jobs that were submitted, the newest: a busy week is cut, and the answer says so
@@ -30,10 +31,11 @@ SELECT floor(extract(epoch FROM submitted_at - $2) / $3)::integer AS bucket, cou
 FROM (SELECT submitted_at FROM jobs WHERE owner = $1 AND submitted_at >= $2 ORDER BY submitted_at DESC LIMIT $4) AS newest
 GROUP BY 1
 """
+# $1 owner, $2 all stages, by which the index of unfinished jobs begins
 OPEN: Final = f"""
 SELECT jobs.status, jobs.stage, {REASON} AS reason, count(*) AS jobs, min(waiting_since) AS since
 FROM {WITH_REASON}
-WHERE jobs.owner = $1 AND jobs.ended_at IS NULL GROUP BY 1, 2, 3
+WHERE jobs.owner = $1 AND jobs.placement <> 'ended' AND jobs.stage = ANY($2) GROUP BY 1, 2, 3
 """  # noqa: S608
 
 
@@ -56,7 +58,7 @@ async def read(pool: asyncpg.Pool, owner: str, hours: int, *, most_rows: int = M
         window = (owner, since, float(step), most_rows)
         ended = await connection.fetch(ENDED, *window)
         submitted = await connection.fetch(SUBMITTED, *window)
-        standing = await connection.fetch(OPEN, owner)
+        standing = await connection.fetch(OPEN, owner, list(Stage))
     first = max(_first_complete(ended, most_rows), _first_complete(submitted, most_rows))
     ended = [row for row in ended if row["bucket"] >= first]
     count = int((until - since).total_seconds()) // step

@@ -1,6 +1,5 @@
 """Taking in jobs: one transaction, however many."""
 
-import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel
 from app.core.dispatch.pipeline import FIRST
 from app.core.errors import TooManyOpenJobsError
 from app.core.jobs.idempotency import claim_key
+from app.core.jobs.ids import new_id
 from app.core.metrics import JOBS_SUBMITTED
 from ml_shared.contracts.jobs import JobAccepted, JobKind, JobRequest, JobStatus
 from ml_shared.web.urls import host_of, normalise_url
@@ -80,7 +80,7 @@ async def submit(
     IdempotencyKeyReusedError, IdempotencyInProgressError
         If the key came with another body, or its first request is still under way after two seconds.
     """
-    job_id = uuid.uuid4()
+    job_id = new_id()
     accepted = JobAccepted(job_id=str(job_id), status=JobStatus.QUEUED)
     url = normalise_url(request.url)
     arguments = (

@@ -5,7 +5,6 @@ are few, since a lane stays; each hands out one upload at a time, and there are 
 """
 
 import hashlib
-import uuid
 from typing import Final
 
 import asyncpg
@@ -14,6 +13,7 @@ from pydantic import BaseModel
 from app.core.content.store import ContentStore
 from app.core.dispatch.pipeline import FIRST
 from app.core.errors import UploadsFullError
+from app.core.jobs.ids import new_id
 from app.core.jobs.submission import insert_job
 from ml_shared.contracts.jobs import JobAccepted, JobKind, JobStatus
 from ml_shared.contracts.scraping import Render
@@ -71,7 +71,7 @@ async def submit_document(
         raise UploadsFullError(
             "so much is being worked on that an upload has to wait", retry_after_seconds=RETRY_AFTER_SECONDS
         )
-    job_id = uuid.uuid4()
+    job_id = new_id()
     stored = await content.put(owner, job_id, job_id, FIRST.stage, body)  # an attempt of its own, which no stage has
     accepted = JobAccepted(job_id=str(job_id), status=JobStatus.QUEUED)
     said = _Said(asked=asked, content_type=content_type, sha256=hashlib.sha256(body).hexdigest())

@@ -5,8 +5,10 @@ from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+from pydantic import BaseModel
 
 from app.core.errors import TooManyWebhooksError, WebhookNotFoundError
+from app.core.jobs.idempotency import claim_key
 from app.core.notices.sealing import Sealer, make_secret
 from ml_shared.contracts.webhooks import (
     WebhookChange,
@@ -18,6 +20,7 @@ from ml_shared.contracts.webhooks import (
 )
 from ml_shared.web.urls import host_of, normalise_url
 
+ROUTE: Final = "webhooks"
 PREVIOUS_HOURS: Final = 24.0
 # that the secret before signs as well: as long as one may take to change it at the receiver's
 FORGET_BATCH: Final = 1_000
@@ -30,6 +33,7 @@ _INSERT: Final = """
 INSERT INTO webhooks (owner, id, url, host, events, sealed) SELECT $1, $2, $3, $4, $5, $6
 WHERE (SELECT count(*) FROM webhooks WHERE owner = $1) < $7 RETURNING *
 """
+_FIND: Final = "SELECT * FROM webhooks WHERE owner = $1 AND id = $2"
 # What is changed about the address is a new start. A pause keeps the reason that it has.
 _CHANGE: Final = """
 UPDATE webhooks SET
@@ -51,19 +55,43 @@ DELETE FROM webhook_deliveries WHERE (owner, id) IN (
 """
 
 
+class _Made(BaseModel):
+    """What is kept of a request with an `Idempotency-Key`."""
+
+    webhook_id: UUID
+
+
 async def create(
-    pool: asyncpg.Pool, owner: str, request: WebhookRequest, sealer: Sealer, *, max_webhooks: int
+    pool: asyncpg.Pool,
+    owner: str,
+    request: WebhookRequest,
+    sealer: Sealer,
+    *,
+    max_webhooks: int,
+    idempotency_key: str | None = None,
 ) -> WebhookCreated:
     """Make a webhook; the answer alone has its secret.
+
+    A repeat of a request gets the webhook as it stands, and no secret: it would have to be kept as it is, or be readable for a
+    day by whoever has the key. Who lost the answer has the webhook's id, and asks for a new secret, which harms nobody, for no
+    receiver has the one before.
 
     Raises
     ------
     TooManyWebhooksError
         If the owner has `max_webhooks` already.
+    WebhookNotFoundError
+        If it is a repeat, and the webhook was deleted since.
+    IdempotencyKeyReusedError, IdempotencyInProgressError
+        As `app.core.jobs.submission.submit` does.
     """
     webhook_id, secret, url = uuid.uuid4(), make_secret(), normalise_url(request.url)
     sealed = sealer.seal(owner, webhook_id, secret)
     async with pool.acquire() as connection, connection.transaction():
+        if idempotency_key is not None:
+            earlier = await claim_key(connection, owner, ROUTE, idempotency_key, request, _Made(webhook_id=webhook_id))
+            if earlier is not None:
+                return WebhookCreated(**_fields(await connection.fetchrow(_FIND, owner, earlier.webhook_id)))
         await connection.execute(_LOCK_OWNER, owner)
         row = await connection.fetchrow(
             _INSERT, owner, webhook_id, url, host_of(url), list(request.events), sealed, max_webhooks
@@ -81,7 +109,7 @@ async def find(pool: asyncpg.Pool, owner: str, webhook_id: UUID) -> WebhookView:
     WebhookNotFoundError
         If there is none, or it is another owner's.
     """
-    return _view(await pool.fetchrow("SELECT * FROM webhooks WHERE owner = $1 AND id = $2", owner, webhook_id))
+    return _view(await pool.fetchrow(_FIND, owner, webhook_id))
 
 
 async def find_all(pool: asyncpg.Pool, owner: str) -> WebhookList:
@@ -146,12 +174,12 @@ async def delete(pool: asyncpg.Pool, owner: str, webhook_id: UUID) -> None:
 
 
 def _view(row: Any) -> WebhookView:
-    if row is None:
-        raise WebhookNotFoundError
     return WebhookView(**_fields(row))
 
 
 def _fields(row: Any) -> dict[str, Any]:
+    if row is None:
+        raise WebhookNotFoundError
     return {
         "webhook_id": str(row["id"]),
         "url": row["url"],

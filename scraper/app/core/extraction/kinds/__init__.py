@@ -6,6 +6,7 @@ libraries are imported by its module alone, so that a process that reads pages o
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from typing import Final
 
@@ -123,6 +124,7 @@ def canonical(media_type: str) -> str:
     return family if family is not None and media_type.startswith("application/") else media_type
 
 
+@lru_cache(maxsize=64)
 def reader_of(media_type: str) -> Callable[[bytes, Source], Extract] | None:
     """Return who reads a kind of body, if anybody does."""
     module = _MODULES.get(media_type)
