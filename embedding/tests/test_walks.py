@@ -57,7 +57,7 @@ DOCUMENT = {
     "fetched_at": TIME,
     "metadata": {"a": ["b", 1, 0.5, None]},
 }
-CHUNK = {"index": 0, "text": "words", "start": 0, "end": 5, "token_count": 3, "heading_path": ["h"]}
+CHUNK = {"index": 0, "text": "words", "start": 0, "end": 5, "token_count": 3, "heading_path": ["h"], "context": "c"}
 BODIES = {
     "POST /embed": {"texts": ["words"], "job_id": "mine"},
     "POST /enqueue": {

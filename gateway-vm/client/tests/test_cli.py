@@ -253,6 +253,13 @@ def test_every_command_takes_json_and_quiet() -> None:
         assert "--quiet" in said, words
 
 
+@pytest.mark.parametrize("words", [(), ("crawls",), ("webhooks",)], ids=str)
+def test_a_list_of_commands_is_wrapped_and_not_cut(words: tuple[str, ...]) -> None:
+    said = CliRunner().invoke(app, [*words, "--help"]).output
+    assert "..." not in said.replace("[ARGS]...", "")
+    assert max(map(len, said.splitlines())) <= 80
+
+
 def test_the_help_lists_every_exit_status() -> None:
     said = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
     assert all(f" {int(status)} " in said for status in Exit)

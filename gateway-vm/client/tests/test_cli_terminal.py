@@ -87,8 +87,8 @@ def terminal(gateway: FakeGateway, tmp_path: Path) -> Iterator[Start]:
     }
     env |= {"XDG_CONFIG_HOME": str(tmp_path), "TERM": "xterm-256color", "CLOUDCIX_ML_URL": gateway.url}
 
-    def start(*words: str, columns: int = 80, key: str | None = KEY) -> Terminal:
-        own = env | ({"CLOUDCIX_ML_KEY": key} if key else {})
+    def start(*words: str, columns: int = 80, key: str | None = KEY, **variables: str) -> Terminal:
+        own = env | ({"CLOUDCIX_ML_KEY": key} if key else {}) | variables
         started.append(Terminal([*words], own, columns))
         return started[-1]
 
@@ -130,6 +130,22 @@ def test_a_table_fits_its_terminal_and_has_colours_there(terminal: Start, gatewa
     assert max(map(len, plain)) <= columns
     assert "\x1b[" in said
     assert any("completed" in line or "…" in line for line in plain)
+
+
+@pytest.mark.parametrize("columns", [58, 70])
+def test_an_id_is_never_cut_where_there_is_room_for_it(terminal: Start, gateway: FakeGateway, columns: int) -> None:
+    job_id = "22958f57-cd2a-4f3b-b02b-a756c9d4da87"
+    gateway.jobs = {job_id: job_of(job_id, PAGE + "x" * 300, "embedding")}
+    plain = [_without_colours(line) for line in terminal("jobs", columns=columns).end()[1].splitlines()]
+    assert max(map(len, plain)) <= columns
+    assert plain[1].split()[:2] == [job_id, "embedding"]
+
+
+def test_where_no_colour_is_wanted_there_is_none(terminal: Start, gateway: FakeGateway) -> None:
+    gateway.jobs = {"j": job_of("j", PAGE, "completed")}
+    said = terminal("jobs", NO_COLOR="1").end()[1]
+    assert "\x1b[3" not in said
+    assert "completed" in said
 
 
 def _without_colours(line: str) -> str:

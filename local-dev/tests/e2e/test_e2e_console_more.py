@@ -106,24 +106,117 @@ def test_an_endpoint_is_added_tried_and_its_deliveries_are_read_and_replayed(con
     expect(page.get_by_role("heading", name="Webhooks")).to_be_visible()
 
 
-def test_a_site_is_crawled_from_here_and_every_page_has_its_outcome(console: Console, stage: Stage) -> None:
+def add_orchard(stage: Stage) -> str:
+    """Make a site of three pages, of which one links to the others and to one that is not there; return its address."""
     links = "".join(f"<a href='/orchard/{name}'>{name}</a> " for name in ("apples", "pears", "not-there"))
     for name in ("apples", "pears"):
         stage.web.add(f"/orchard/{name}", name, host=12)
-    page_of_links = stage.web.add("/orchard/", "orchards", host=12)
+    address = stage.web.add("/orchard/", "orchards", host=12)
     stage.web.pages["/orchard/"] = stage.web.pages["/orchard/"].replace("<main>", f"<main><p>{links}</p>")
+    return address
+
+
+def test_a_site_is_crawled_from_here_and_every_page_has_its_outcome_as_it_comes(console: Console, stage: Stage) -> None:
     page = console.go("/crawls")
+    polled: list[str] = []
+    page.on("request", lambda request: polled.append(request.url) if request.url.endswith("/runs/1") else None)
     page.get_by_role("button", name="Index a site").first.click()
-    page.get_by_label("The site's address").fill(page_of_links)
+    page.get_by_label("The site's address").fill(add_orchard(stage))
     page.get_by_label("Corpus").fill("orchard")
     page.get_by_role("button", name="Index", exact=True).click()
     expect(page.get_by_role("heading", name="Run 1")).to_be_visible()
     expect(page.locator("main p .status").first).to_have_text(re.compile("completed"), timeout=90_000)
-    page.reload()
     for path, outcome in (("/orchard/apples", "new"), ("/orchard/pears", "new"), ("/orchard/not-there", "failed")):
         expect(page.locator("data-table tr", has_text=path).locator(".status")).to_have_text(outcome)
-    page.get_by_role("link", name="Crawl", exact=True).click()
+    assert len(polled) <= 2, "it asked again for what the stream tells"
+    page.get_by_role("button", name="3 new").click()
+    expect(page.locator("data-table tbody tr[data-key]")).to_have_count(3)
+    expect(page.get_by_label("Outcome")).to_have_value("new")
+    page.get_by_role("navigation", name="Where this is").get_by_role("link", name="orchard").click()
     expect(page.get_by_role("img", name=re.compile("3 new"))).to_be_visible()
+
+
+def test_a_crawl_is_made_with_all_of_its_fields_changed_run_anew_and_deleted(console: Console, stage: Stage) -> None:
+    made: list[dict[str, Any]] = []
+    page = console.go("/crawls")
+    page.on("request", lambda request: made.append(request.post_data_json) if request.method == "POST" else None)
+    page.get_by_role("button", name="Index a site").first.click()
+    page.get_by_label("The site's address").fill(add_orchard(stage))
+    page.get_by_label("What it is").select_option("page")
+    page.get_by_label("Look again").select_option("cron")
+    page.get_by_label("Cron").fill("30 4 * * 1")
+    page.get_by_label("Time zone").fill("Europe/Dublin")
+    page.get_by_label("Corpus").fill("orchard-fields")
+    page.get_by_text("What belongs to it").click()
+    page.get_by_label("Only paths like").fill("/orchard/*\n/garden/*")
+    page.get_by_label("Never paths like").fill("*/pears")
+    page.get_by_label("Pages at most").fill("50")
+    page.get_by_label("Links deep at most").fill("2")
+    page.get_by_label("A page that is gone").select_option("keep")
+    page.get_by_label("Links in pages").select_option("true")
+    page.get_by_text("Hosts below the site's").click()
+    page.get_by_text("How it is read").click()
+    page.get_by_label("Scripts of pages").select_option("auto")
+    page.get_by_label("Metadata").fill('{"team": "fruit"}')
+    page.get_by_role("button", name="Index", exact=True).click()
+    expect(page.get_by_role("heading", name="Run 1")).to_be_visible()
+    asked = made[0]
+    assert asked.pop("url").endswith("/orchard/")
+    assert asked == {
+        "source": "page",
+        "include": ["/orchard/*", "/garden/*"],
+        "exclude": ["*/pears"],
+        "max_pages": 50,
+        "max_depth": 2,
+        "on_gone": "keep",
+        "subdomains": True,
+        "keep_query": False,
+        "schedule": {"cron": "30 4 * * 1", "timezone": "Europe/Dublin"},
+        "follow_links": True,
+        "corpus_name": "orchard-fields",
+        "chunking": {"max_tokens": 512, "overlap_tokens": 64, "strategy": "markdown"},
+        "render": "auto",
+        "metadata": {"team": "fruit"},
+    }
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("navigation", name="Where this is").get_by_role("link", name="orchard").click()
+    expect(page.locator("main")).to_contain_text("30 4 * * 1 (Europe/Dublin)")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("main .status").first).to_have_text("paused")
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Change").click()
+    page.get_by_label("Look again").select_option("every")
+    page.get_by_label("Every", exact=True).fill("2")
+    page.get_by_label("Unit").select_option("w")
+    page.get_by_label("Never paths like").fill("")
+    page.get_by_label("Pages at most").fill("3")
+    page.get_by_role("button", name="Change it").click()
+    expect(page.locator("main")).to_contain_text("every 2 weeks")
+    expect(page.locator("main")).to_contain_text("3 pages, 2 links deep")
+    expect(page.locator("main")).not_to_contain_text("Never paths")
+    page.get_by_role("button", name="Run now").click()
+    page.get_by_text("every page anew").click()
+    page.get_by_role("button", name="Run it").click()
+    expect(page.get_by_role("heading", name="Run 2")).to_be_visible()
+    assert made[-1] == {"force": True}
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("navigation", name="Where this is").get_by_role("link", name="orchard").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_label("Keep its documents")).to_be_checked()
+    page.get_by_role("button", name="Delete the crawl").click()
+    expect(page.get_by_role("heading", name="Crawls")).to_be_visible()
+
+
+def test_a_glob_that_is_none_is_said_in_the_apis_words_and_nothing_that_was_typed_is_lost(console: Console) -> None:
+    console.allowed.append("422")
+    page = console.go("/crawls")
+    page.get_by_role("button", name="Index a site").first.click()
+    page.get_by_label("The site's address").fill("https://example.com/")
+    page.get_by_text("What belongs to it").click()
+    page.get_by_label("Only paths like").fill("docs")
+    page.get_by_role("button", name="Index", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("begin it with / or *")
+    expect(page.get_by_label("Only paths like")).to_have_value("docs")
 
 
 CRAWL = "0f0e0d0c-0b0a-4000-8000-000000000001"
@@ -208,6 +301,7 @@ def test_a_crawls_run_shows_what_became_of_every_page_as_a_list_and_by_path(cons
     page.get_by_text("By path").click()
     tree = page.get_by_role("list", name="Pages by path")
     tree.get_by_text("docs", exact=True).click()
+    expect(tree.get_by_role("img", name="1 new, 1 changed", exact=True)).to_be_visible()  # of the folder a
     tree.get_by_text("b", exact=True).click()
     expect(tree).to_contain_text("three?x=%3Cb%3E")
     assert console.violations() == []

@@ -12,10 +12,13 @@ from e2e_caller import Caller
 from e2e_console_data import LONG_CHUNKS, LONG_CORPUS, MANY_JOBS, WORD_CHUNK, forget_jobs, long_document, many_jobs
 from playwright.sync_api import Browser, expect
 
+from ml_shared.testing.servers import wait_until
+
 pytestmark = pytest.mark.xdist_group("fleet")
 
 PICTURES = Path(__file__).resolve().parents[3] / "gateway-vm" / "console" / "pictures"
 KEPT = bool(os.environ.get("CONSOLE_PICTURES"))
+RUN_SECONDS = 300.0
 HOSTILE = "</title><script>window.harmed = 1</script><img src=x onerror='window.harmed = 2'> \u202egnp.exe \u2066 & \"quoted\""
 
 
@@ -42,10 +45,19 @@ def paths(stage: Stage, hostile: str) -> list[str]:
     batch = caller.request("POST", "/api/orchestrator/jobs/batch", json={"urls": urls, "corpus_name": "proof"}).json()
     for job in batch["jobs"]:
         caller.wait(job["job_id"])
+    wanted = {
+        "source": "list",
+        "urls": urls,
+        "corpus_name": "proof",
+        "schedule": {"every": "7d"},
+        "include": ["/proof/*"],
+    }
+    crawl = caller.request("POST", "/api/orchestrator/crawls", json=wanted).json()["crawl_id"]
     caller.close()
     return [
         *("/", "/jobs", f"/jobs/{batch['jobs'][0]['job_id']}", "/batches", f"/batches/{batch['batch_id']}", "/crawls"),
         *("/corpora", "/corpora/proof", hostile, "/search?corpus=hostile&q=page&mode=all", "/webhooks", "/api"),
+        *(f"/crawls/{crawl}", f"/crawls/{crawl}/runs/1", f"/crawls/{crawl}/runs/1?as=tree"),
     ]
 
 
@@ -68,7 +80,10 @@ def test_axe_finds_nothing_where_the_key_is_asked_for_and_in_a_dialog(browser: B
     console.type_key(stage.fleet.keys["user"])
     for kind in ("Pages", "A site", "A file"):
         console.page.keyboard.press("i")
-        console.page.get_by_role("dialog").get_by_text(kind, exact=True).click()
+        dialog = console.page.get_by_role("dialog")
+        dialog.get_by_text(kind, exact=True).click()
+        for fold in dialog.locator("summary").all():
+            fold.click()
         assert console.violations() == [], kind
         console.page.keyboard.press("Escape")
         expect(console.page.get_by_role("dialog")).to_be_hidden()
@@ -187,7 +202,14 @@ def test_a_document_of_five_megabytes_is_drawn_and_scrolled_without_a_long_task(
 def shown_in_pictures(stage: Stage, paths: list[str]) -> dict[str, str]:
     """Return what is to be seen: what the other tests made, or the demo's pages where the pictures are to be kept."""
     if not KEPT:
-        return {"overview": "/", "job": paths[2], "document": paths[8], "search": paths[9], "dark": paths[5]}
+        return {
+            "overview": "/",
+            "job": paths[2],
+            "document": paths[8],
+            "search": paths[9],
+            "dark": paths[5],
+            "run": paths[-1],
+        }
     caller = Caller(stage.fleet.gateway, stage.fleet.keys["user"])
     site = stage.fleet.addresses.url("demo-site")
     urls = [
@@ -199,6 +221,12 @@ def shown_in_pictures(stage: Stage, paths: list[str]) -> dict[str, str]:
     ]
     for job in jobs:
         caller.wait(job["job_id"], 180)
+    wanted = {"source": "site", "url": f"{site}/", "corpus_name": "demo-site", "schedule": {"every": "24h"}}
+    crawl = caller.request("POST", "/api/orchestrator/crawls", json=wanted).json()["crawl_id"]
+    run = f"/crawls/{crawl}/runs/1"
+    assert wait_until(
+        lambda: bool(caller.request("GET", f"/api/orchestrator{run}").json().get("ended_at")), RUN_SECONDS
+    )
     documents = caller.request("GET", "/api/embedding/corpora/demo/documents").json()["items"]
     longest = max(documents, key=lambda one: one["chunks"])
     caller.close()
@@ -208,6 +236,7 @@ def shown_in_pictures(stage: Stage, paths: list[str]) -> dict[str, str]:
         "document": f"/corpora/demo/{longest['document_id']}?chunk=1",
         "search": "/search?corpus=demo&mode=all&q=How+long+is+a+revoked+API+key+still+accepted",
         "dark": "/search?corpus=demo&q=How+long+is+a+revoked+API+key+still+accepted",
+        "run": f"{run}?as=tree",
     }
 
 

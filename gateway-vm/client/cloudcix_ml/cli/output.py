@@ -23,6 +23,8 @@ PIPED_WIDTH: Final = 100_000
 # nothing is cut for a program that reads it
 GAP: Final = 2
 LEAST_WIDE: Final = 20
+# of the column that is cut, as long as another can be left out for it
+NARROWEST: Final = 8
 STYLES: Final = {
     "completed": "green",
     "good": "green",
@@ -99,8 +101,10 @@ class Output:
         made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
         for index in kept:
             others = sum(widths[other] + GAP for other in kept if other != index)
-            most = max(self.width - others, LEAST_WIDE) if columns[index] == wide else None
-            made.add_column(columns[index], overflow="ellipsis", no_wrap=True, max_width=most)
+            most = max(self.width - others, NARROWEST) if columns[index] == wide else None
+            # the first one says what a row is of: half an id helps nobody
+            least_of_it = widths[index] if index == 0 else None
+            made.add_column(columns[index], overflow="ellipsis", no_wrap=True, min_width=least_of_it, max_width=most)
         for row in cells:
             made.add_row(*(row[index] for index in kept))
         self._out.print(made)

@@ -90,7 +90,8 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[...
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         del run.__wrapped__
         if name:
-            app.command(name)(run)
+            # said, so that a list of commands wraps it and does not cut it
+            app.command(name, short_help=(inspect.getdoc(function) or "").partition("\n")[0])(run)
         else:
             app.callback(invoke_without_command=True)(run)
         return function
@@ -126,5 +127,5 @@ def _read_no_more() -> None:
 def group(app: typer.Typer, name: str, text: str) -> typer.Typer:
     """Return a group of commands."""
     made = typer.Typer(help=text, rich_markup_mode=None, add_completion=False)
-    app.add_typer(made, name=name)
+    app.add_typer(made, name=name, short_help=text)
     return made

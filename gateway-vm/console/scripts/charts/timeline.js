@@ -10,6 +10,7 @@ const LEFT = 92;
 const RIGHT = 118; // what stands behind the last bar
 const TOP = 8;
 const BAR = 18;
+const CHARACTER = 6.4; // how wide one is, about
 
 /** Draw a job's time; returns what draws it anew, with the events that are known of it. */
 export function timeline(place, job, { signal } = {}) {
@@ -89,13 +90,20 @@ function drawn(job, parts, width) {
   );
 }
 
+/** What a bar says: a wait, where there is room for it, what for. */
+function labelOf(one, took, wide) {
+  if (one.kind === "run") return `${took}${one.attempt > 1 ? ` · attempt ${one.attempt}` : ""}`;
+  const told = `${one.text} · ${took}`;
+  return wide > told.length * CHARACTER + 10 ? told : took;
+}
+
 function piece(one, row, x) {
   const left = x(one.start);
   const wide = Math.max(2, x(one.end) - left);
   const top = TOP + row * ROW + (ROW - BAR) / 2;
   const took = duration(between(one.start, one.end));
-  const label = one.kind === "run" ? `${took}${one.attempt > 1 ? ` · attempt ${one.attempt}` : ""}` : took;
-  const room = label.length * 6.4 + 10;
+  const label = labelOf(one, took, wide);
+  const room = label.length * CHARACTER + 10;
   const text =
     one.kind === "wait" && wide < room
       ? null

@@ -69,6 +69,11 @@ class DataTable extends HTMLElement {
     return this.#rows;
   }
 
+  /** The rows that are in the page: from the first one to before the second. */
+  get seen() {
+    return [Math.max(0, this.#first), Math.max(0, this.#last)];
+  }
+
   /** What is looked at, and what is chosen, stays where it is when rows come before it. */
   set rows(rows) {
     const moved = this.#movedBy(rows);

@@ -1,27 +1,14 @@
-// One crawl: what belongs to it, and its runs.
+// One crawl: what belongs to it, when it is run, and its runs, live.
 
-import { get, idempotencyKey, post, remove } from "../core/api.js";
-import { address, foreign, h, put } from "../core/dom.js";
+import { get, post } from "../core/api.js";
+import { address, foreign, h, outward, put } from "../core/dom.js";
 import * as format from "../core/format.js";
-import { ask } from "../core/live.js";
+import { ask, follow } from "../core/live.js";
 import { go, href } from "../core/router.js";
 import "../elements/data-table.js";
-import { confirm } from "../parts/dialogs.js";
+import { askToDelete, askToRun, openChange } from "../parts/crawl-dialogs.js";
 import { fill } from "../parts/paging.js";
-import {
-  act,
-  bar,
-  button,
-  card,
-  copyable,
-  empty,
-  facts,
-  moment,
-  pageHead,
-  skeleton,
-  status,
-  toast,
-} from "../parts/ui.js";
+import { act, bar, button, card, copyable, empty, facts, moment, pageHead, skeleton, status } from "../parts/ui.js";
 import { scheduleOf, standing } from "./crawls.js";
 
 const REFRESH_MS = 6_000;
@@ -37,12 +24,14 @@ export const outcomesTold = (counts) =>
   OUTCOMES.filter(([name]) => counts[name])
     .map(([name]) => `${format.count(counts[name])} ${name}`)
     .join(", ") || "nothing yet";
-export const outcomeBar = (run) =>
-  bar(
-    OUTCOMES.filter(([name]) => name !== "skipped").map(([name, tone]) => [tone, run.outcomes[name]]),
-    Math.max(1, run.pages + run.waiting),
-    outcomesTold(run.outcomes),
-  );
+/** Of a run that goes on the rest is to come; of one that has ended it is what was skipped after it was met. */
+export function outcomeBar(run) {
+  const total = Math.max(1, run.pages + run.waiting);
+  const parts = OUTCOMES.filter(([name]) => name !== "skipped").map(([name, tone]) => [tone, run.outcomes[name]]);
+  const rest = total - parts.reduce((sum, [, amount]) => sum + amount, 0);
+  if (run.ended_at) parts.push(["skipped", Math.min(run.outcomes.skipped, rest)]);
+  return bar(parts, total, outcomesTold(run.outcomes));
+}
 
 const COLUMNS = [
   { label: "Run", width: 84, link: true, render: (run) => `#${run.run}` },
@@ -63,7 +52,8 @@ const COLUMNS = [
 export async function show({ view, signal, params }) {
   const path = `crawls/${encodeURIComponent(params.id)}`;
   const head = pageHead("Crawl", { crumbs: [["Crawls", href("/crawls")]] });
-  const about = h("div", {}, skeleton());
+  const scope = h("div", {}, skeleton());
+  const when = h("div", {}, skeleton());
   const table = document.createElement("data-table");
   Object.assign(table, {
     label: "Runs",
@@ -74,89 +64,69 @@ export async function show({ view, signal, params }) {
   });
   table.style.setProperty("--table-height", "420px");
   table.empty = empty("No run yet", "It has not been run.");
-  put(view, head.element, h("div", { class: "grid" }, card("What belongs to it", about), table));
+  put(
+    view,
+    head.element,
+    h(
+      "div",
+      { class: "grid" },
+      h("div", { class: "grid columns-2" }, card("What belongs to it", scope), card("When it is run", when)),
+      table,
+    ),
+  );
+  let listening = null;
   const read = async () => draw(await get("orchestrator", path, { signal }));
   const runs = (cursor) => get("orchestrator", `${path}/runs`, { query: { limit: 20, cursor }, signal });
 
   function draw(crawl) {
     put(head.heading, crawl.url ? address(crawl.url) : `A list of ${format.plural(crawl.urls, "page")}`);
-    put(
-      about,
-      facts([
-        ["Stands", standing(crawl)],
-        ["Kind", crawl.source],
-        [
-          "Corpus",
-          h("a", { href: href(`/corpora/${encodeURIComponent(crawl.corpus_name)}`) }, foreign(crawl.corpus_name)),
-        ],
-        ["Documents", format.count(crawl.documents)],
-        ["Schedule", foreign(scheduleOf(crawl.schedule))],
-        ["Next run", crawl.next_run_at ? moment(crawl.next_run_at) : null],
-        [
-          "Missed",
-          crawl.missed_runs
-            ? `${format.count(crawl.missed_runs)}, last: ${format.words(crawl.last_missed?.reason)}`
-            : null,
-        ],
-        ["Only paths", crawl.include.length ? foreign(crawl.include.join("  ")) : null],
-        ["Never paths", crawl.exclude.length ? foreign(crawl.exclude.join("  ")) : null],
-        [
-          "Bounds",
-          `${format.plural(crawl.max_pages, "page")}, ${format.plural(crawl.max_depth, "link")} deep${crawl.subdomains ? ", hosts below it too" : ""}`,
-        ],
-        ["Gone pages", crawl.on_gone === "keep" ? "stay in the corpus" : "are removed after two runs"],
-        ["Crawl", copyable(crawl.crawl_id, "Copy the crawl's id")],
-      ]),
-    );
-    put(
-      head.actions,
-      button(
-        "Run now",
-        async (event) => {
-          const answer = await act(
-            event.currentTarget,
-            () =>
-              post("orchestrator", `${path}/runs`, {
-                body: {},
-                headers: { "Idempotency-Key": idempotencyKey() },
-                signal,
-              }),
-            { said: "A run began.", signal },
-          );
-          if (answer) go(`/crawls/${params.id}/runs/${answer.run}`);
-        },
-        { class: "primary" },
-      ),
-      button(crawl.paused ? "Go on" : "Pause", (event) =>
-        act(
-          event.currentTarget,
-          async () => {
-            await post("orchestrator", `${path}/${crawl.paused ? "resume" : "pause"}`, { signal });
-            await read();
-          },
-          { said: crawl.paused ? "It goes on by its schedule." : "It is paused.", signal },
-        ),
-      ),
-      button(
-        "Delete",
-        async () => {
-          const keep = h("input", { type: "checkbox" });
-          const done = await confirm({
-            title: "Delete this crawl?",
-            text: "Its runs are gone, and it is looked at no more.",
-            more: h("label", { class: "check" }, keep, "Keep its documents in the corpus"),
-            verb: "Delete the crawl",
-            work: () =>
-              remove("orchestrator", path, { query: { documents: keep.checked ? "keep" : "delete" }, signal }),
-          });
-          if (done) {
-            toast("The crawl is deleted.");
-            go("/crawls");
-          }
-        },
-        { class: "danger" },
-      ),
-    );
+    put(scope, facts(scopeOf(crawl)));
+    put(when, facts(whenOf(crawl)));
+    put(head.actions, actions(crawl));
+    if (crawl.last_state === "running" && listening !== crawl.last_run) listen(crawl.last_run);
+  }
+
+  /** The run that goes on tells of itself; everything else is asked for now and then. */
+  function listen(run) {
+    listening = run;
+    follow(`${path}/runs/${run}/events`, {
+      signal,
+      poll: async () => true,
+      onEvent: async ({ value }) => {
+        if (!value?.outcomes) return false;
+        if (table.rows.some((row) => row.run === value.run))
+          table.rows = table.rows.map((row) => (row.run === value.run ? value : row));
+        if (value.ended_at) await read();
+        return Boolean(value.ended_at);
+      },
+    });
+  }
+
+  const actions = (crawl) => [
+    button(
+      "Run now",
+      async () => {
+        const run = await askToRun(path);
+        if (run) go(`/crawls/${params.id}/runs/${run}`);
+      },
+      { class: "primary" },
+    ),
+    crawl.schedule ? pauseOrResume(crawl) : null,
+    button("Change", () => openChange(crawl, path, draw)),
+    button(
+      "Delete",
+      async () => {
+        if (await askToDelete(path)) go("/crawls");
+      },
+      { class: "danger" },
+    ),
+  ];
+
+  function pauseOrResume(crawl) {
+    const work = async () =>
+      draw(await post("orchestrator", `${path}/${crawl.paused ? "resume" : "pause"}`, { signal }));
+    const said = crawl.paused ? "It goes on by its schedule." : "It is paused.";
+    return button(crawl.paused ? "Go on" : "Pause", (event) => act(event.currentTarget, work, { said, signal }));
   }
 
   await Promise.all([read(), fill(table, runs, { signal, what: "The list of runs", every: REFRESH_MS })]);
@@ -172,3 +142,34 @@ export async function show({ view, signal, params }) {
     REFRESH_MS,
   );
 }
+
+const corpusLink = (name) => h("a", { href: href(`/corpora/${encodeURIComponent(name)}`) }, foreign(name));
+const globs = (all) => (all.length ? h("span", { class: "mono" }, foreign(all.join("  "))) : null);
+
+const scopeOf = (crawl) => [
+  ["Begins at", crawl.url ? h("span", {}, foreign(crawl.url, { class: "mono" }), " ", outward(crawl.url)) : null],
+  ["Kind", crawl.source],
+  ["Corpus", corpusLink(crawl.corpus_name)],
+  ["Documents", format.count(crawl.documents)],
+  ["Only paths", globs(crawl.include)],
+  ["Never paths", globs(crawl.exclude)],
+  ["Links", crawl.follow_links ? "are followed" : "are not followed"],
+  ["Hosts below it", crawl.subdomains ? "belong to it" : null],
+  ["Tracking", crawl.keep_query ? "parameters stay in addresses" : null],
+  ["Bounds", `${format.plural(crawl.max_pages, "page")}, ${format.plural(crawl.max_depth, "link")} deep`],
+  ["Gone pages", crawl.on_gone === "keep" ? "stay in the corpus" : "are removed after two runs"],
+  ["Crawl", copyable(crawl.crawl_id, "Copy the crawl's id")],
+];
+
+const whenOf = (crawl) => [
+  ["Stands", standing(crawl)],
+  ["Schedule", foreign(scheduleOf(crawl.schedule))],
+  ["Next run", crawl.next_run_at && !crawl.paused ? moment(crawl.next_run_at) : null],
+  [
+    "Missed",
+    crawl.missed_runs ? `${format.count(crawl.missed_runs)}, last: ${format.words(crawl.last_missed?.reason)}` : null,
+  ],
+  ["Runs", format.count(crawl.last_run)],
+  ["Dry run", crawl.dry_run ? "its pages are found, and none is indexed" : null],
+  ["Submitted", moment(crawl.submitted_at)],
+];

@@ -10,8 +10,15 @@ import { fill } from "../parts/paging.js";
 import { button, empty, moment, pageHead, status, tag } from "../parts/ui.js";
 
 const REFRESH_MS = 8_000;
-export const scheduleOf = (schedule) =>
-  !schedule ? "by hand" : schedule.every ? `every ${schedule.every}` : `${schedule.cron} (${schedule.timezone})`;
+const UNITS = { m: "minute", h: "hour", d: "day", w: "week" };
+
+export function scheduleOf(schedule) {
+  if (!schedule) return "by hand";
+  const [, amount, unit] = /^(\d+)([mhdw])$/.exec(schedule.every ?? "") ?? [];
+  if (unit) return Number(amount) === 1 ? `every ${UNITS[unit]}` : `every ${amount} ${UNITS[unit]}s`;
+  return schedule.every ? `every ${schedule.every}` : `${schedule.cron} (${schedule.timezone})`;
+}
+
 export const standing = (crawl) =>
   crawl.paused ? status("paused") : crawl.last_state ? status(crawl.last_state) : status("queued");
 

@@ -6,6 +6,7 @@ import { address, foreign, h, line, outward, put } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { follow } from "../core/live.js";
 import { go, href } from "../core/router.js";
+import { together } from "../core/together.js";
 import {
   act,
   button,
@@ -64,10 +65,14 @@ export async function show({ view, signal, params }) {
     draw(await get("orchestrator", path, { signal }));
     return !MOVING.has(shown.status);
   }
-  const soon = together(async () => {
-    if (!signal.aborted && MOVING.has(shown.status)) await refresh();
-    else redraw(shown, events);
-  });
+  const soon = together(
+    async () => {
+      if (!signal.aborted && MOVING.has(shown.status)) await refresh();
+      else redraw(shown, events);
+    },
+    TOGETHER_MS,
+    (error) => toast(error.message, { bad: true }),
+  );
   draw(job);
   follow(`${path}/events`, {
     signal,
@@ -81,19 +86,6 @@ export async function show({ view, signal, params }) {
       return ENDS.has(value.type);
     },
   });
-}
-
-/** One call for all that ask for it within a moment: a stream that is read from its beginning tells all at once. */
-function together(work) {
-  let timer = 0;
-  return () => {
-    timer ||= setTimeout(() => {
-      timer = 0;
-      work().catch((error) => {
-        if (error.name !== "AbortError") toast(error.message, { bad: true });
-      });
-    }, TOGETHER_MS);
-  };
 }
 
 function eventLine(event) {

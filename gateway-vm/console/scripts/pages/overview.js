@@ -171,7 +171,7 @@ function waits(rows) {
         h(
           "tr",
           {},
-          ["Stage", "Jobs", "Why", "Longest"].map((text) => h("th", { scope: "col" }, text)),
+          ["Stage", "Jobs", "Why", "Since"].map((text) => h("th", { scope: "col" }, text)),
         ),
       ),
       h(
@@ -183,7 +183,12 @@ function waits(rows) {
             {},
             h("td", {}, status(row.stage)),
             h("td", { class: "number" }, format.count(row.jobs)),
-            h("td", { title: REASONS[row.reason] ?? "" }, format.words(row.reason)),
+            h(
+              "td",
+              { class: "why" },
+              format.words(row.reason),
+              REASONS[row.reason] ? h("small", {}, REASONS[row.reason]) : null,
+            ),
             h("td", {}, moment(row.since)),
           ),
         ),

@@ -53,8 +53,8 @@ export async function show({ view, signal, query }) {
     field(label, h("input", { type: "text", value: wanted[name], placeholder, onchange: set(name) }));
   const more = h(
     "details",
-    { open: Boolean(wanted.language || wanted.prefix || wanted.after || wanted.key) },
-    h("summary", { class: "quiet" }, "Filters"),
+    { class: "narrow", open: Boolean(wanted.language || wanted.prefix || wanted.after || wanted.key) },
+    h("summary", {}, "Filters"),
     h(
       "div",
       { class: "filters" },
@@ -152,11 +152,11 @@ export async function show({ view, signal, query }) {
     grid.style.setProperty("--legs", String(legs.length));
     const share = h(
       "div",
-      { class: "filters" },
+      { class: "share" },
       button("Copy as curl", () => showCode("curl", asCurl(body(legs[0])))),
       button("Copy as Python", () => showCode("Python", asPython(body(legs[0])))),
     );
-    put(results, grid, share);
+    put(results, share, grid);
     await Promise.all(legs.map((mode, at) => leg(places[at], mode, body(mode), either)));
   }
 

@@ -1,6 +1,6 @@
 // Webhooks: who is told of what happens here.
 
-import { get, isMissing, post } from "../core/api.js";
+import { get, idempotencyKey, isMissing, post } from "../core/api.js";
 import { address, h, nextId, put } from "../core/dom.js";
 import { href } from "../core/router.js";
 import "../elements/data-table.js";
@@ -67,6 +67,7 @@ export async function show({ view, signal }) {
 function openNew(added) {
   const id = nextId("title");
   const said = h("div", {});
+  const key = idempotencyKey(); // asked twice, it is one endpoint
   const url = h("input", { type: "url", required: true, placeholder: "https://example.com/hooks/ml" });
   const boxes = EVENTS.map((name) =>
     h("input", { type: "checkbox", value: name, checked: name.endsWith("ended") || name.endsWith("failed") }),
@@ -82,12 +83,17 @@ function openNew(added) {
         try {
           const hook = await post("orchestrator", "webhooks", {
             body: { url: url.value.trim(), events: boxes.filter((box) => box.checked).map((box) => box.value) },
+            headers: { "Idempotency-Key": key },
           });
           put(
             form,
             h("h2", {}, "It is added"),
-            h("p", {}, "Its secret is shown this once. Give it to whatever checks the signatures."),
-            copyable(hook.secret, "Copy the secret"),
+            hook.secret
+              ? [
+                  h("p", {}, "Its secret is shown this once. Give it to whatever checks the signatures."),
+                  copyable(hook.secret, "Copy the secret"),
+                ]
+              : h("p", {}, "An earlier try had added it, and its answer was lost: give it a new secret on its own page."),
             h(
               "div",
               { class: "buttons" },

@@ -51,3 +51,67 @@ async function refresh(table, read, signal) {
     if (signal.aborted) throw error;
   }
 }
+
+/**
+ * Fill a `<data-table>` with a list whose new rows come at its end, and return what reads again those that are seen.
+ *
+ * @param read `(cursor) => page`; it keeps its order, so that a page that is read again begins where it did
+ */
+export async function grow(table, read, { signal, what }) {
+  const pages = [];
+  const last = () => pages[pages.length - 1];
+  const rowsOf = () => {
+    const met = new Map();
+    for (const page of pages) for (const row of page.items) met.set(table.keyOf(row), row);
+    return [...met.values()];
+  };
+  const load = async (at, cursor) => {
+    const page = await read(cursor);
+    pages[at] = { cursor, items: page.items, next: page.next_cursor };
+  };
+  const more = async () => {
+    try {
+      if (last().next) await load(pages.length, last().next);
+      else await load(pages.length - 1, last().cursor);
+      table.rows = rowsOf();
+      return Boolean(last().next);
+    } catch (error) {
+      if (!isAborted(error)) toast(`The next ${table.noun[1]} can't be read: ${error.message}`, { bad: true });
+      return false;
+    }
+  };
+  const begin = async () => {
+    table.loading();
+    try {
+      await load(0, undefined);
+      table.more = last().next ? more : null;
+      table.rows = rowsOf();
+    } catch (error) {
+      if (!signal.aborted) table.failed(error, isMissing(error) ? undefined : begin, what);
+    }
+  };
+  await begin();
+  return async () => {
+    if (!pages.length) return;
+    try {
+      const before = JSON.stringify(rowsOf());
+      for (const at of seenPages(pages, table.seen)) await load(at, pages[at].cursor);
+      if (last().next) table.more = more;
+      if (JSON.stringify(rowsOf()) !== before) table.rows = rowsOf();
+    } catch (error) {
+      if (signal.aborted) return; // a failure is told by the next try, if it lasts
+    }
+  };
+}
+
+/** Which pages have rows from one to another, at most so many of them. */
+function seenPages(pages, [first, last], most = 2) {
+  const found = [];
+  let from = 0;
+  for (const [at, page] of pages.entries()) {
+    const to = from + page.items.length;
+    if ((to > first && from < last) || (at === pages.length - 1 && from <= last)) found.push(at);
+    from = to;
+  }
+  return found.slice(-most);
+}

@@ -8,6 +8,12 @@ import "../elements/relative-time.js";
 
 export const MOVING = new Set(["queued", "scraping", "chunking", "embedding", "running", "seeding", "starting"]);
 const TONES = {
+  queued: "queued",
+  scraping: "scraping",
+  chunking: "chunking",
+  embedding: "embedding",
+  open: "scraping",
+  waiting: "queued",
   running: "scraping",
   seeding: "scraping",
   starting: "queued",
@@ -33,12 +39,17 @@ const TONES = {
   disabled: "cancelled",
 };
 
+/** The colour of a state, or of an outcome. */
+export function toneOf(name) {
+  const tone = TONES[name] ?? String(name ?? "queued");
+  return /^[a-z]+$/.test(tone) ? tone : "queued";
+}
+
 /** Where something stands, in a word with a dot. */
 export function status(name) {
-  const tone = TONES[name] ?? name ?? "queued";
   return h(
     "span",
-    { class: `status t-${/^[a-z]+$/.test(tone) ? tone : "queued"}${MOVING.has(name) ? " moving" : ""}` },
+    { class: `status t-${toneOf(name)}${MOVING.has(name) ? " moving" : ""}` },
     format.words(line(name || "unknown", 40)),
   );
 }
@@ -204,6 +215,17 @@ export async function act(control, work, { said, signal } = {}) {
 
 export function field(label, control, { hint, wide = false } = {}) {
   return h("label", { class: `field ${wide ? "wide" : ""}` }, label, control, hint ? h("small", {}, hint) : null);
+}
+
+/** A box to tick, with its words. */
+export function check(text, checked = false) {
+  const input = h("input", { type: "checkbox", checked: Boolean(checked) });
+  return { input, element: h("label", { class: "check" }, input, text) };
+}
+
+/** What most people leave as it is: closed until somebody wants it. */
+export function fold(title, content) {
+  return h("details", { class: "fold" }, h("summary", {}, title), h("div", { class: "folded" }, content));
 }
 
 export function select(options, value, attributes = {}) {
