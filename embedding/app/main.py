@@ -11,11 +11,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from app.api.openai_errors import OpenAiErrors
-from app.api.routes import async_, corpora, health, openai, sync
+from app.api.routes import async_, changes, corpora, health, openai, sync
 from app.config import settings
+from app.core.changes import keep_changing
 from app.core.gauges import read_gauges
 from app.core.metrics import VECTORS_KEPT_SECONDS
-from app.core.renewal import keep_renewing
+from app.core.renewal import keep_looking_over, keep_renewing
 from app.core.service import open_embedding
 from app.core.settling import settling
 from ml_shared.auth.middleware import RequestIdMiddleware
@@ -43,6 +44,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await stack.enter_async_context(settling(settings, embedding.pool))
         renewing = asyncio.create_task(keep_renewing(embedding.pool))
         stack.callback(renewing.cancel)
+        looking_over = asyncio.create_task(keep_looking_over(embedding.pool))
+        stack.callback(looking_over.cancel)
+        changing = asyncio.create_task(keep_changing(embedding))
+        stack.callback(changing.cancel)
         app.state.readings.add(lambda: read_gauges(embedding), kept_seconds=VECTORS_KEPT_SECONDS)
         yield
 
@@ -58,4 +63,4 @@ app.add_middleware(BodyMiddleware, limits=BodyLimits.of(settings, routes={"/sear
 app.add_middleware(OpenAiErrors)
 app.add_middleware(RequestIdMiddleware)
 install_problem_handlers(app)
-serve(app, async_.router, sync.router, openai.router, corpora.router, health.router)
+serve(app, async_.router, sync.router, openai.router, corpora.router, changes.router, health.router)

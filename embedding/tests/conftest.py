@@ -19,12 +19,14 @@ from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.testing.servers import PostgresServer, RedisServer
 
 ORCHESTRATOR_KEY = "orchestrator-key-of-the-tests"
+OPERATOR_KEY = "operator-key-of-the-tests"
 SERVICE_KEY = "embedding-key-of-the-tests"
 NOWHERE = "http://127.0.0.1:9"
 
 ALICE = {"X-API-Key": "key-of-alice"}
 BOB = {"X-API-Key": "key-of-bob"}
 ORCHESTRATOR = {"X-API-Key": ORCHESTRATOR_KEY}
+OPERATOR = {"X-API-Key": OPERATOR_KEY}
 
 # Settings are read when app.config is imported; what the servers of the run decide is set on them afterwards.
 os.environ |= {
@@ -42,6 +44,7 @@ os.environ |= {
     "ORCHESTRATOR_KEY_HASH": hash_key(ORCHESTRATOR_KEY),
     "RATE_LIMIT_CAPACITY": "100000",
     "RATE_LIMIT_TIERS": "default=100000",
+    "INTERNAL_CALLER_IDS": f"operator={hash_key(OPERATOR_KEY)}",
     "WORKER_METRICS_PORT": "0",
 }
 
@@ -81,7 +84,9 @@ def database(migrated_database: str) -> str:
 
     async def empty() -> None:
         connection = await asyncpg.connect(migrated_database)
-        await connection.execute("TRUNCATE vectors, vector_segments, chunk_terms, chunks, documents, corpora")
+        await connection.execute(
+            "TRUNCATE vectors, vector_segments, chunk_terms, chunks, documents, corpora, model_changes"
+        )
         await connection.close()
 
     asyncio.run(empty())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import numpy as np
 import pytest
 from pydantic import SecretStr
 
@@ -23,7 +24,7 @@ from app.core.service import Embedding, open_embedding
 from app.core.settling import Settling
 from app.core.storage import reembedding as storage
 from app.core.storage.models import prepare_model
-from ml_shared.contracts.embedding import Document, SearchRequest
+from ml_shared.contracts.embedding import ChunkIn, Document, SearchRequest
 from ml_shared.testing.endpoint import DEFAULT_MODEL, EndpointMode, FakeEndpoint, vector_of
 from tests.documents import OWNER, at, chunks_of, index, settle
 from tests.test_core_searching import find
@@ -446,3 +447,39 @@ async def test_the_command_is_killed_and_run_again(
 
 def test_vectors_of_the_tests_models_differ() -> None:
     assert len(vector_of("text", NEW_DIMENSIONS)) != len(vector_of("text"))
+
+
+async def test_a_worker_that_knows_only_the_model_before_does_not_write_a_corpus_back(
+    both: Embedding, settings: Settings
+) -> None:
+    await fill(both, documents=1)
+    await change(both).run()
+    async with open_embedding(settings, command_timeout_seconds=20) as older:
+        with pytest.raises(EndpointUnavailableError, match=r"new-model.*EMBEDDING_NEXT_MODEL"):
+            await index(older, "a new page", url="https://example.com/new")
+        assert await models(both) == {"docs": NEW}
+        await change(both, DEFAULT_MODEL).run()
+        await change(both).drop()
+        assert (await index(older, "a new page", url="https://example.com/new")).chunks == 1
+
+
+async def test_headings_are_part_of_a_passages_vector_with_either_model(
+    both: Embedding, endpoint: FakeEndpoint, new_endpoint: FakeEndpoint
+) -> None:
+    def order(minutes: float) -> Order:
+        return Order(OWNER, "docs", Document(url="https://example.com/page"), at(minutes), at(minutes))
+
+    def below(*headings: str) -> list[ChunkIn]:
+        return [one.model_copy(update={"heading_path": list(headings)}) for one in chunks_of("one text", "another")]
+
+    assert (await execute_index(both, order(0), below("Guide", "Install"))).embedded == 2
+    assert sorted(text for texts in endpoint.inputs for text in texts) == ["Guide > Install", "another", "one text"]
+    stored = await both.pool.fetchval("SELECT embedding FROM vectors JOIN chunks USING (id) WHERE text = 'another'")
+    own, above = (np.array(vector_of(text)) for text in ("another", "Guide > Install"))
+    wanted = own / np.linalg.norm(own) + 0.2 * above / np.linalg.norm(above)
+    assert np.allclose(stored.to_numpy(), wanted, atol=1e-3)
+    # what stands below other headings has another vector; what has none is as it was
+    assert (await execute_index(both, order(1), below("Guide", "Set up"))).embedded == 2
+    assert (await execute_index(both, order(2), below("Guide", "Set up"))).embedded == 0
+    await change(both).run()
+    assert "Guide > Set up" in [text for texts in new_endpoint.inputs for text in texts]

@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from app.core.logic import execute_search
+from app.core.renewal import look_over
 from app.core.service import Embedding
 from app.core.storage.pool import MIGRATIONS
 from app.core.storage.terms import renew_document
@@ -101,3 +102,17 @@ async def test_the_migration_keeps_what_older_rows_are_found_by(first_schema: st
     assert await connection.fetchval("SELECT terms_version FROM documents") == 0
     assert await connection.fetchval("SELECT embedding::text FROM vectors JOIN chunks USING (id)") == "[1,0]"
     await connection.close()
+
+
+async def test_what_an_older_worker_wrote_over_a_document_gets_its_words(service: Embedding) -> None:
+    await index(service, "call asyncio.gather(first, second)", language="en")
+    await index(service, "another page", url="https://example.com/other")
+    # chunks are new and the document's row says that all is well
+    await service.pool.execute(
+        "DELETE FROM chunk_terms USING documents d WHERE document_id = d.id AND url = 'https://example.com/page'"
+    )
+    assert await found(service, "gather") == []
+    assert await look_over(service.pool) == 1
+    assert await look_over(service.pool) == 0
+    assert await renew_document(service.pool) == 1
+    assert await found(service, "gather") == ["call asyncio.gather(first, second)"]

@@ -71,6 +71,23 @@ def test_an_address_with_too_many_requests_open_is_told_so_and_the_others_are_se
         _wait(lambda: gateway.get("/api/scraper/x").status_code == 200)
 
 
+def test_what_the_gateway_refuses_of_openais_clients_is_in_their_shape(start_gateway: StartGateway) -> None:
+    with start_gateway(GATEWAY_RATE_PER_IP=SLOW, GATEWAY_EMBEDDING_BURST_PER_IP="1") as gateway:
+        refused = gateway.post("/api/embedding/v1/embeddings", params={"api_key": "k"}, json={})
+        assert refused.status_code == 400
+        assert "X-API-Key" in refused.json()["error"]["message"]
+        answers = [gateway.post("/api/embedding/v1/embeddings", json={}) for _ in range(3)]
+        assert answers[-1].status_code == 429
+        assert answers[-1].headers["content-type"] == "application/json"
+        assert answers[-1].headers["retry-after"] == "1"
+        error = answers[-1].json()["error"]
+        assert (error["type"], error["param"], error["code"]) == ("rate_limit_error", None, "rate_limit_exceeded")
+        assert "too many requests" in error["message"]
+    with start_gateway(dead=("embedding",), **UNLIMITED) as gateway:
+        error = gateway.post("/api/embedding/v1/embeddings", json={}).json()["error"]
+        assert (error["type"], error["code"]) == ("server_error", "upstream_error")
+
+
 def _wait(until: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
     while not until():

@@ -108,6 +108,15 @@ def test_several_hand_outs_at_once_are_the_fleets_alone(gateway: Gateway, outsid
     assert len(outside.upstreams[service].received) == seen
 
 
+def test_changes_of_model_are_for_who_asks_from_the_fleet(gateway: Gateway, outside: Gateway) -> None:
+    assert gateway.client.post("/api/embedding/models/changes/3/cancel").status_code == 200
+    assert gateway.last("embedding").path == "/models/changes/3/cancel"
+    seen = len(outside.upstreams["embedding"].received)
+    for path in ("/models/changes", "/models/changes/", "//models//changes/plan", "/models/%63hanges/1"):
+        assert outside.client.post(f"/api/embedding{path}").status_code == 404
+    assert len(outside.upstreams["embedding"].received) == seen
+
+
 @pytest.mark.parametrize("service", ["orchestrator", "scraper", "chunking", "embedding"])
 def test_metrics_are_for_the_fleet_only(gateway: Gateway, outside: Gateway, service: str) -> None:
     assert gateway.get(f"/api/{service}/metrics").status_code == 200

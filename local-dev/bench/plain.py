@@ -93,7 +93,8 @@ async def _scraper(ports: Collection[int]) -> AsyncIterator[Callable[[str], Awai
         "core.fetching.requests",
         "core.extraction.kinds",
     )
-    kinds.reader_of("text/html")  # kept from now on: its module can't be imported once another service's `app` is in place
+    # kept from now on: its module can't be imported once another service's `app` is in place
+    kinds.reader_of("text/html")
     resolver = SystemResolver()
     guard = AddressGuard(resolver, private_networks=[ip_network(f"{HOST}/32")], ports=ports)
     fetcher = requests.Fetcher(

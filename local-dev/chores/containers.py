@@ -58,8 +58,9 @@ def laid_out() -> Iterator[Path]:
         for stack in STACKS:
             shutil.copytree(REPOSITORY / stack, folder / stack, ignore=LEFT_OUT)
             write(folder / stack / ".env", texts[stack])
-        (folder / "chunking" / "tokenizer").mkdir(exist_ok=True)
-        shutil.copy(tokenizer_file(), folder / "chunking" / "tokenizer" / "tokenizer.json")
+        for stack in ("chunking", "embedding"):
+            (folder / stack / "tokenizer").mkdir(exist_ok=True)
+            shutil.copy(tokenizer_file(), folder / stack / "tokenizer" / "tokenizer.json")
         shutil.copytree(REPOSITORY / "ml-shared", folder / "ml-shared", ignore=LEFT_OUT)
         local_dev = folder / "local-dev"
         shutil.copytree(REPOSITORY / "local-dev" / "observe", local_dev / "observe")

@@ -88,7 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
     for path in written:
         print(f"  {path}")
     print(
-        "Mode 600, with secrets that are shown nowhere: copy each to its VM. The tokenizer goes to chunking/tokenizer/."
+        "Mode 600, with secrets that are shown nowhere: copy each to its VM. The tokenizer goes to chunking/tokenizer/ and "
+        "embedding/tokenizer/."
     )
     for line in _of_telemetry(answers, chosen.into, kept):
         print(line)

@@ -14,6 +14,8 @@ STACKS: Final = (*map(str, Service), "gateway-vm")
 EXAMPLE: Final = ".env.example"
 SECRET_BYTES = 24
 DATABASE_USER = "ml"
+TOKENIZER_FILE = "/tokenizer/tokenizer.json"
+# where a stack's compose file mounts its folder tokenizer/
 SERVER = "server {} max_fails=3 fail_timeout=5s;"
 
 Settings = dict[str, dict[str, str]]
@@ -82,6 +84,8 @@ def settings(answers: Answers) -> Settings:
                 "EMBEDDING_PASSAGE_PREFIX",
             ),
             "SERVICE_API_KEY": key[Service.EMBEDDING],
+            "TOKENIZER_FILE": TOKENIZER_FILE,
+            "TOKENIZER_SHA256": answers.TOKENIZER_SHA256,
             "EMBEDDING_API_BASE_URL": answers.EMBEDDING_API_BASE_URL,
             "EMBEDDING_API_KEY": answers.EMBEDDING_API_KEY.get_secret_value(),
         },

@@ -31,6 +31,7 @@ def test_it_measures_the_service_and_keeps_the_figures(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3_000:]
     figures = json.loads(kept.read_text())["figures"]
-    assert all(value > 0 for name, value in figures.items() if "before a newcomer" not in name), figures
+    may_be_none = ("before a newcomer", "for them")  # so few streams take no memory that could be measured
+    assert all(value > 0 for name, value in figures.items() if not any(word in name for word in may_be_none)), figures
     assert figures["a newcomer's wait, in durations of a job"] < 2, "a count of hand-outs, not a time"
     assert "callbacks a second" in done.stdout

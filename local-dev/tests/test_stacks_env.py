@@ -100,6 +100,12 @@ def test_addresses_are_where_they_are_needed(written: dict[str, Path]) -> None:
     assert sorted(allowed) == sorted(f"10.0.0.{number}" for number in range(9, 15))
 
 
+def test_embedding_reads_the_tokenizer_that_chunking_counts_with(written: dict[str, Path]) -> None:
+    embedding, chunking = (variables(written[stack]) for stack in ("embedding", "chunking"))
+    for name in ("TOKENIZER_FILE", "TOKENIZER_SHA256"):
+        assert embedding[name] == chunking[name] != ""
+
+
 def test_another_model_has_the_prefixes_that_were_given_and_not_the_examples(
     answered: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,9 @@ class TaskName(StrEnum):
     """A Celery task. Explicit, so that moving a module renames no message in flight."""
 
     SCRAPE_URL = "scraper.scrape_url"
+    SCRAPE_SEVERAL = "scraper.scrape_several"
     EMBED_DOCUMENT = "embedding.embed_document"
+    EMBED_SEVERAL = "embedding.embed_several"
     DISPATCH = "orchestrator.dispatch"
     RECOVER_JOBS = "orchestrator.recover_jobs"
     PURGE = "orchestrator.purge"

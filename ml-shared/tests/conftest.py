@@ -82,11 +82,12 @@ def send(redis_url: str) -> Iterator[Callable[..., str]]:
         task_id: str | None = None,
         headers: dict[str, str] | None = None,
         countdown: float | None = None,
+        name: str = "probe.stage_task",
         **kwargs: Any,
     ) -> str:
         task_id = task_id or str(uuid.uuid4())
         options = {"task_id": task_id, "queue": "scraper", "headers": headers, "countdown": countdown}
-        app.send_task("probe.stage_task", kwargs=kwargs, **options)
+        app.send_task(name, kwargs=kwargs, **options)
         return task_id
 
     yield send_task

@@ -48,14 +48,16 @@ def test_traces_that_begin_at_once_have_ids_at_once_and_their_spans_at_the_end()
     kept = Kept(ParentBased(TraceIdRatioBased(1)))
     roots = Roots("submit", 3, kept.provider)
     assert len(set(roots.traceparents)) == 3
-    assert roots.kept and kept.whole == []
+    assert roots.kept
+    assert kept.whole == []
     roots.end([{"a": number} for number in range(3)])
     for number, (span, told) in enumerate(zip(kept.spans, roots.traceparents, strict=True)):
         assert (span.name, span.parent, span.attributes) == ("submit", None, {"a": number})
         going_on = TraceContextTextMapPropagator().extract({"traceparent": told or ""})
         ids = trace.get_current_span(going_on).get_span_context()
         assert (ids.trace_id, ids.span_id) == (span.context.trace_id, span.context.span_id)
-        assert ids.trace_flags.sampled and span.start_time <= span.end_time
+        assert ids.trace_flags.sampled
+        assert span.start_time <= span.end_time
 
 
 def test_of_traces_that_are_not_kept_the_ids_go_on_alone() -> None:

@@ -31,7 +31,6 @@ from ml_shared.web.urls import URL_MAX_CHARACTERS, InvalidUrlError, host_of, nor
         ("https://example.com/../../a/.", "https://example.com/a/"),
         ("https://example.com/a..b/...?x=/../y", "https://example.com/a..b/...?x=/../y"),
         ("https://example.com/a?", "https://example.com/a"),
-        ("https://example.com./a", "https://example.com/a"),
         ("https://example.com", "https://example.com/"),
         ("https://example.com/a/%2e%2e", "https://example.com/"),
     ],

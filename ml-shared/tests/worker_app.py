@@ -27,6 +27,7 @@ from ml_shared.storage.redis_client import open_redis
 from ml_shared.telemetry.attributes import JobStage
 from ml_shared.worker.celery import build_celery_app
 from ml_shared.worker.heartbeat import HeartbeatStep
+from ml_shared.worker.packs import PackTask
 from ml_shared.worker.task import AsyncTask, StageOutcome, StageRun, StageTask
 
 logger = logging.getLogger(__name__)
@@ -134,6 +135,8 @@ async def _behave(run: StageRun, behaviour: str, *, first: bool) -> None:
             raise httpx.ReadTimeout("too late")
         case "wait":
             await run.resources.redis.blpop(["go"])
+        case "release":
+            await run.resources.redis.rpush("go", *range(int(value)))
         case "wait-then-kill":
             await run.resources.redis.blpop(["go"])
             os.kill(os.getpid(), signal.SIGKILL)
@@ -211,6 +214,12 @@ def stage_task(
 ) -> None:
     """One stage."""
     self.run_stage(lambda run: act(run, behaviour, word), job_id=job_id, attempt_id=attempt_id, url=url)
+
+
+@app.task(bind=True, base=PackTask, name="probe.pack_task", of=stage_task)
+def pack_task(self: PackTask, jobs: list[dict[str, Any]]) -> None:
+    """Several stages."""
+    self.run_pack(jobs)
 
 
 @app.task(bind=True, base=AsyncTask, name="probe.plain_task")

@@ -24,11 +24,11 @@ class Settings(ServiceSettings):
     EMBEDDING_URL: str = Field(description="the embedding VM's own address")
 
     SCRAPING_IN_FLIGHT: int = Field(
-        default=8, gt=0, description="most scraping jobs handed out; twice the worker slots"
+        default=32, gt=0, description="most scraping jobs handed out; twice the worker slots, of four jobs each"
     )
     CHUNKING_IN_FLIGHT: int = Field(default=4, gt=0, description="most chunking calls under way")
     EMBEDDING_IN_FLIGHT: int = Field(
-        default=4, gt=0, description="most embedding jobs handed out; twice the worker slots"
+        default=16, gt=0, description="most embedding jobs handed out; twice the worker slots, of four jobs each"
     )
     HIGH_WATER_JOBS: int = Field(default=1000, gt=0, description="most jobs behind a stage before it gets no new work")
     HIGH_WATER_CONTENT_BYTES: int = Field(default=2 * 2**30, gt=0, description="most bytes of content kept, likewise")

@@ -19,6 +19,7 @@ from app.api.routes import (
     health,
     internal,
     jobs,
+    reports,
     runs,
     stats,
     sync,
@@ -89,6 +90,7 @@ install_problem_handlers(app)
 serve(
     app,
     *(
+        reports.router,
         internal.router,
         async_.router,
         jobs.router,

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from ml_shared.contracts.base import Identifier, PeerModel, RequestModel
+from app.core.reembedding import MIN_RECALL
+from ml_shared.contracts.base import CorpusName, Identifier, PeerModel, RequestModel
 from ml_shared.contracts.embedding import (
     MAX_TEXT_CHARACTERS,
     MAX_TEXTS,
@@ -86,6 +87,7 @@ class ChunkView(PeerModel):
     end: int
     token_count: int
     heading_path: list[str]
+    table_header: str | None = Field(description="of the table that it goes on with: chunking's `context`")
 
 
 class DocumentRead(DocumentView, Page):
@@ -109,6 +111,69 @@ class DocumentContent(PeerModel):
     start: int | None = Field(
         description="where it begins in the document that was chunked; null if its chunks do not follow one another there"
     )
+
+
+class ModelChangeScope(RequestModel):
+    """Which corpora are to answer from which model: all, one owner's, or those of one name."""
+
+    model: Line = Field(description="EMBEDDING_MODEL or EMBEDDING_NEXT_MODEL")
+    owner: Line | None = None
+    corpus_name: CorpusName | None = None
+
+
+class ModelChangeRequest(ModelChangeScope):
+    """`POST /models/changes`."""
+
+    min_recall: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
+        default=MIN_RECALL, description="recall@10 against comparing all; below it a corpus stays as it is"
+    )
+    switch: bool = Field(default=True, description="false: make and compare the vectors, and let no corpus change yet")
+    forget: bool = Field(
+        default=False, description="true: delete this model's vectors instead; no corpus answers from it"
+    )
+
+
+class ModelChange(PeerModel):
+    """A change of model, and how far it is."""
+
+    id: int
+    model: str
+    owner: str | None
+    corpus_name: str | None
+    min_recall: float
+    switch: bool
+    forget: bool
+    state: Literal["waiting", "running", "completed", "incomplete", "failed", "cancelled"]
+    corpora_left: int = Field(description="that do not answer from the model, and are to")
+    chunks_left: int = Field(description="of these corpora, with or without a vector of the model")
+    said: list[str] = Field(description="what has been done, and why a corpus was left; the last 200 lines")
+    asked_at: PeerTimestamp
+    begun_at: PeerTimestamp | None
+    ended_at: PeerTimestamp | None
+
+
+class ModelChanges(PeerModel):
+    """`GET /models/changes`: the latest, newest first."""
+
+    items: list[ModelChange]
+
+
+class PlannedCorpus(PeerModel):
+    """What changing a corpus takes."""
+
+    owner: str
+    corpus_name: str
+    chunks: int
+    tokens: int
+    too_long: int = Field(description="chunks with more tokens than the model takes: the corpus would be left")
+
+
+class ModelChangePlan(PeerModel):
+    """`POST /models/changes/plan`."""
+
+    corpora: list[PlannedCorpus]
+    chunks: int
+    tokens: int
 
 
 class OpenAiEmbeddingRequest(RequestModel):

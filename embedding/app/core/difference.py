@@ -5,6 +5,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from app.core.meaning import path_of
 from ml_shared.contracts.chunking import Chunk
 from ml_shared.contracts.embedding import ChunkIn
 from ml_shared.contracts.values import storable
@@ -24,6 +25,7 @@ class NewChunk:
     end: int
     token_count: int
     heading_path: tuple[str, ...]
+    context: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,11 @@ class Difference:
     kept: list[tuple[int, NewChunk]] = field(default_factory=list)
 
 
-def text_hash(text: str, prefix: str = "") -> bytes:
-    """Return what tells vectors apart: SHA-256 of a text, and of what is put before it for the model."""
-    read = f"{prefix}\0{text}" if prefix else text  # no stored text has a zero
+def text_hash(text: str, prefix: str = "", path: str = "") -> bytes:
+    """Return what tells vectors apart: SHA-256 of a text, of what is put before it for the model, and of the headings above."""
+    read = f"{prefix}\0{text}" if prefix or path else text  # no stored text has a zero
+    if path:
+        read = f"{read}\0{path}"
     return hashlib.sha256(read.encode()).digest()
 
 
@@ -67,8 +71,18 @@ def new_chunks(chunks: Sequence[Piece], prefix: str = "") -> list[NewChunk]:
     for chunk in sorted(chunks, key=lambda chunk: chunk.index):
         text = storable(chunk.text)
         headings = tuple(storable(heading) for heading in chunk.heading_path)
+        context = storable(chunk.context) if chunk.context else None
         made.append(
-            NewChunk(chunk.index, text, text_hash(text, prefix), chunk.start, chunk.end, chunk.token_count, headings)
+            NewChunk(
+                chunk.index,
+                text,
+                text_hash(text, prefix, path_of(headings, context)),
+                chunk.start,
+                chunk.end,
+                chunk.token_count,
+                headings,
+                context,
+            )
         )
     return made
 

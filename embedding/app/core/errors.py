@@ -133,6 +133,18 @@ class ModelNotServedError(NotFoundError):
     code = "model_not_served"
 
 
+class ChangeNotFoundError(NotFoundError):
+    """No change of model has that number."""
+
+    code = "change_not_found"
+
+
+class ChangeUnderWayError(ConflictError):
+    """One change of model at a time."""
+
+    code = "change_under_way"
+
+
 class ModelStillAnswersError(ConflictError):
     """Vectors that corpora answer from are not deleted."""
 

@@ -7,11 +7,11 @@ from typing import Final
 
 import asyncpg
 from opentelemetry.trace import Span
-from pgvector import HalfVector
 
 from app.core.difference import NewChunk, Piece, new_chunks
 from app.core.endpoint import EmbeddingEndpoint
 from app.core.errors import InputTooLongError
+from app.core.meaning import passage_vectors, path_of
 from app.core.metrics import REUSED, WRITE_SECONDS
 from app.core.storage.claims import DocumentWrite
 from app.core.storage.documents import Known, known_vectors, replace_document
@@ -120,10 +120,12 @@ class Indexer:
             held = await known_vectors(self.pool, write, self.model, list(texts))
         new = [text_hash for text_hash in texts if text_hash not in held.vectors]
         if new:
-            embedded = await self.endpoint.embed(
-                [self.prefix + texts[text_hash].text for text_hash in new],
-                operation=Operation.WRITE,
+            made = await passage_vectors(
+                self.endpoint,
+                self.prefix,
+                [texts[text_hash].text for text_hash in new],
+                [path_of(texts[text_hash].heading_path, texts[text_hash].context) for text_hash in new],
                 token_counts=[texts[text_hash].token_count for text_hash in new] if counted else None,
             )
-            held.vectors.update(zip(new, map(HalfVector, embedded.vectors), strict=True))
+            held.vectors.update(zip(new, made, strict=True))
         return held, frozenset(new)

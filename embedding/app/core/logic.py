@@ -13,11 +13,11 @@ from app.core.answers.answering import Answering
 from app.core.answers.asking import questions_of
 from app.core.answers.reranker import Reranker
 from app.core.difference import Piece
-from app.core.errors import RerankerMissingError
+from app.core.errors import EndpointUnavailableError, RerankerMissingError
 from app.core.indexing import Indexer
 from app.core.service import Embedding, Served
 from app.core.storage.claims import DocumentWrite
-from app.core.storage.corpora import get_corpora, model_of
+from app.core.storage.corpora import get_corpora, model_of, switched_to
 from ml_shared.contracts.answers import Took
 from ml_shared.contracts.base import Timestamp
 from ml_shared.contracts.embedding import Document, IndexResult, SearchRequest, SearchResult
@@ -25,6 +25,8 @@ from ml_shared.contracts.values import storable
 from ml_shared.web.urls import document_url
 
 DEFAULT_CORPUS = "default"
+UNKNOWN_MODEL_RETRY_SECONDS = 60.0
+# somebody has to set a variable and start the worker anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,10 @@ async def execute_index(
     """
     write = _write_of(order)
     if service.next is None:
-        return await _index(service, service.serving(None), write, chunks, before_write)
+        result = await _index(service, service.serving(None), write, chunks, before_write)
+        if result.superseded:
+            await _check_model(service, write)
+        return result
     while True:
         served = service.serving(await model_of(service.pool, write.owner, write.corpus))
         others = {service.model.id, service.next.model.id} - {served.model.id}
@@ -100,6 +105,23 @@ async def execute_remove(
     if before_write is not None:
         await before_write()
     return await looking.remove(service.pool, _write_of(order))
+
+
+async def _check_model(service: Embedding, write: DocumentWrite) -> None:
+    """Look why nothing was written.
+
+    Raises
+    ------
+    EndpointUnavailableError
+        If the corpus was changed to a model that this process does not know: another one may, later.
+    """
+    name = await switched_to(service.pool, write.owner, write.corpus)
+    if name not in (None, service.model.name):
+        raise EndpointUnavailableError(
+            f"the corpus {write.corpus!r} was changed to the model {name!r}, which this process does not serve: "
+            "EMBEDDING_NEXT_MODEL has to name it on the worker as on the API",
+            retry_after_seconds=UNKNOWN_MODEL_RETRY_SECONDS,
+        )
 
 
 def _write_of(order: Order) -> DocumentWrite:

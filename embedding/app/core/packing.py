@@ -21,7 +21,7 @@ _CHUNKS: Final = TypeAdapter(list[ChunkIn])
 
 def pack_chunks(chunks: Sequence[ChunkIn]) -> str:
     """Return chunks as a text: their JSON, compressed, in base64. For a thread: it takes a while."""
-    return base64.b64encode(zlib.compress(_CHUNKS.dump_json(list(chunks)), LEVEL)).decode()
+    return base64.b64encode(zlib.compress(_CHUNKS.dump_json(list(chunks), exclude_none=True), LEVEL)).decode()
 
 
 def unpack_chunks(packed: str) -> list[ChunkIn]:

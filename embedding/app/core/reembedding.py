@@ -24,6 +24,7 @@ from app.core.errors import (
     PoorRecallError,
 )
 from app.core.logic import execute_search
+from app.core.meaning import passage_vectors, path_of
 from app.core.ranking import DEPTH
 from app.core.searching import nearest_in
 from app.core.service import Embedding, Served
@@ -34,7 +35,6 @@ from app.core.storage.reembedding import Changing, Text
 from app.core.storage.search import Scope, snapshot
 from app.core.storage.segments import moving
 from ml_shared.contracts.embedding import SearchMode, SearchRequest
-from ml_shared.names import Operation
 
 TEXTS_AT_ONCE: Final = 256
 # of which nothing is kept when the pass ends meanwhile; about four calls to the endpoint
@@ -113,6 +113,7 @@ class Change:
     owner: str | None = None
     corpus: str | None = None
     min_recall: float = MIN_RECALL
+    switch: bool = True
     sleep: Callable[[float], Awaitable[None]] | None = None
     tell: Callable[[str], None] = print
 
@@ -154,12 +155,18 @@ class Change:
             if held is None:
                 self.tell("another process is at it")
                 return False
-            left: set[tuple[str, str]] = set()
-            # a corpus may have come since, and one that was not ready is looked at again
-            while corpora := [one for one in await self._corpora() if (one.owner, one.name) not in left]:
-                for owner, theirs in groupby(corpora, key=lambda corpus: corpus.owner):
-                    left |= await self._owner(owner, list(theirs))
-            return not left
+            return await self.carry_out()
+
+    async def carry_out(self) -> bool:
+        """As `run`, for whoever holds the lock."""
+        left: set[tuple[str, str]] = set()
+        made: set[tuple[str, str]] = set()
+        # a corpus may have come since, and one that was not ready is looked at again
+        while corpora := [one for one in await self._corpora() if (one.owner, one.name) not in left | made]:
+            for owner, theirs in groupby(corpora, key=lambda corpus: corpus.owner):
+                left |= await self._owner(owner, list(theirs))
+                made |= set() if self.switch else {(one.owner, one.name) for one in corpora if one.owner == owner}
+        return not left
 
     async def drop(self) -> int:
         """Delete what the model made, with its indexes, and return how many vectors that were.
@@ -179,7 +186,13 @@ class Change:
         dropped = 0
         while some := await storage.drop_some(pool, model):
             dropped += some
+        await storage.forget_switches(pool)
         return dropped
+
+    async def forget(self) -> bool:
+        """As `drop`, and tell how many."""
+        self.tell(f"{await self.drop()} vectors of {self.served.model.name} deleted")
+        return True
 
     async def _corpora(self) -> list[Changing]:
         return await storage.changing(self.service.pool, self.served.model, self.owner, self.corpus)
@@ -208,6 +221,9 @@ class Change:
             except PoorRecallError as error:
                 self._say(corpus, f"left: {error.detail}")
                 left.add((owner, corpus.name))
+                continue
+            if not self.switch:
+                self._say(corpus, f"has its vectors of {model.name}")
                 continue
             while not await self._switch(corpus):
                 await self._embed(corpus, pacer)  # what was written meanwhile
@@ -239,9 +255,12 @@ class Change:
         raise AssertionError
 
     async def _made(self, texts: Sequence[Text]) -> list[HalfVector]:
-        prefix = self.served.settings.EMBEDDING_PASSAGE_PREFIX
-        made = await self.served.endpoint.embed([prefix + text.text for text in texts], operation=Operation.WRITE)
-        return [HalfVector(vector) for vector in made.vectors]
+        return await passage_vectors(
+            self.served.endpoint,
+            self.served.settings.EMBEDDING_PASSAGE_PREFIX,
+            [text.text for text in texts],
+            [path_of(text.heading_path, text.context) for text in texts],
+        )
 
     async def _switch(self, corpus: Changing) -> bool:
         async def embed(texts: Sequence[Text]) -> list[HalfVector]:

@@ -1,6 +1,6 @@
-"""The embedding service's Celery task."""
+"""The embedding service's Celery tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from ml_shared.names import Stage, TaskName
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.attributes import JobStage
 from ml_shared.web.urls import document_url
+from ml_shared.worker.packs import PackTask
 from ml_shared.worker.stage import StageOutcome, StageRun
 from ml_shared.worker.task import StageTask
 
@@ -68,3 +69,9 @@ def embed_document_task(
         return indexed(await execute_index(run.resources.embedding, order, pieces, before_write=run.committing))
 
     self.run_stage(body, job_id=job_id, attempt_id=attempt_id, url=url, content_ref=content_ref)
+
+
+@app.task(bind=True, base=PackTask, name=TaskName.EMBED_SEVERAL.value, of=embed_document_task)
+def embed_several_task(self: PackTask, jobs: Sequence[Mapping[str, Any]]) -> None:
+    """Make searchable what several hand-outs ask for."""
+    self.run_pack(jobs)

@@ -29,6 +29,8 @@ NOT_FOR_CLIENTS = {
     ),
     # of commands and start-up, and a search's warnings
     *("model_still_answers", "poor_recall", "stale_schema", "query_cut", "results_incomplete"),
+    # of the operator's routes
+    *("change_not_found", "change_under_way"),
 }
 
 

@@ -42,10 +42,10 @@ class Took:
 
 
 @contextmanager
-def made_up_sites(hosts: int, pages: int) -> Iterator[list[str]]:
-    """Serve sites of ordinary pages; gives their origins."""
+def made_up_sites(hosts: int, pages: int, *, crawl_delay: float) -> Iterator[list[str]]:
+    """Serve sites of ordinary pages whose robots.txt asks for a pace, in seconds; gives their origins."""
     command = [sys.executable, "-m", "standins.sites", "--plain", "--until-input-ends", "--no-sitemap"]
-    command += ["--hosts", str(hosts), "--pages", str(pages)]
+    command += ["--hosts", str(hosts), "--pages", str(pages), "--crawl-delay", str(crawl_delay)]
     with subprocess.Popen(command, cwd=LOCAL_DEV, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         if process.stdin is None or process.stdout is None:
             raise AssertionError("both were asked for")

@@ -16,6 +16,7 @@ from pathlib import Path
 from bench.orchestrator.passes import OPENING, STAGES, newcomer, pass_times
 from bench.orchestrator.report import lines
 from bench.orchestrator.service import Databases
+from bench.orchestrator.streams import open_streams
 from bench.orchestrator.traffic import BATCH, hand_outs, over_http
 from ml_shared.testing.servers import PostgresServer
 
@@ -37,9 +38,11 @@ class Plan:
     callbacks: int = 500
     handed_passes: int = 20
     handed_slots: int = 32
+    streams: int = 1_000
+    quiet_seconds: float = 10.0
 
 
-QUICK = Plan((200, 1_000), 50, 100, 2, 1_000, 8, 20, 1, 20, 2, 8)
+QUICK = Plan((200, 1_000), 50, 100, 2, 1_000, 8, 20, 1, 20, 2, 8, 20, 0.5)
 
 
 def _say(text: str) -> None:
@@ -66,6 +69,15 @@ async def measure(plan: Plan) -> dict[str, float]:
         found["hand-outs a second"] = await hand_outs(databases, passes=plan.handed_passes, slots=plan.handed_slots)
         _say(f"{plan.singles + plan.batches * BATCH:,} submissions")
         told = await over_http(databases, singles=plan.singles, batches=plan.batches, callbacks=plan.callbacks)
+        _say(f"{plan.streams:,} open streams")
+        streams = await open_streams(databases, plan.streams, quiet_seconds=plan.quiet_seconds)
+    found |= {
+        "open streams": float(plan.streams),
+        "the API's memory for them, MB": streams.megabytes,
+        "connections to PostgreSQL beside them": float(streams.connections),
+        "a processor's share for them at rest, %": streams.cpu * 100,
+        "until all of them are told of an end, s": streams.last_told_seconds,
+    }
     found["a batch of 1,000 ÷ one job, time"] = BATCH / told["jobs in batches"] / told["one job, s"]
     found |= {
         "submissions a second, single": told["single jobs"],

@@ -8,6 +8,8 @@ AIMS: Final = {
     "a newcomer's wait, in durations of a job": "< 2",
     "a batch of 1,000 ÷ one job, time": "< 10",
     "hand-outs a second": "≥ 200",
+    "the API's memory for them, MB": "< 100",
+    "connections to PostgreSQL beside them": "≤ 10",
 }
 RATIOS: Final = ("÷", "in durations")
 

@@ -98,8 +98,14 @@ class Opened:
 
 
 @contextmanager
-def api(dsns: tuple[str, str]) -> Iterator[tuple[str, int]]:
-    """Run the API, one process, beside a Redis and a Membership of its own; yield its address and its process id."""
+def api(dsns: tuple[str, str], **more: str) -> Iterator[tuple[str, int]]:
+    """Run the API, one process, beside a Redis and a Membership of its own; yield its address and its process id.
+
+    Parameters
+    ----------
+    more
+        Further variables of it.
+    """
     with (
         RedisServer() as redis,
         FakeMembership() as membership,
@@ -108,7 +114,7 @@ def api(dsns: tuple[str, str]) -> Iterator[tuple[str, int]]:
         membership.add(KEY)
         environment = os.environ | settings_of(*dsns, redis.url)
         environment |= {"MEMBERSHIP_URL": membership.url, "SERVICE_NAME": Service.ORCHESTRATOR}
-        environment |= {"PROMETHEUS_MULTIPROC_DIR": folder, "OTEL_SDK_DISABLED": "true"}
+        environment |= {"PROMETHEUS_MULTIPROC_DIR": folder, "OTEL_SDK_DISABLED": "true", **more}
         port = free_port()
         log = Path(folder) / "api.log"
         command = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(port), "--no-access-log"]

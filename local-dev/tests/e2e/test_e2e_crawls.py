@@ -1,10 +1,13 @@
 """A site crawled through the gateway: every URL has an outcome, and a second run embeds nothing."""
 
 import os
+import re
+import subprocess
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -20,6 +23,7 @@ from ml_shared.testing.http_server import ThreadedServer
 pytestmark = pytest.mark.xdist_group("fleet")
 
 CRAWLS = "/api/orchestrator/crawls"
+DOCS: Final = Path(__file__).parents[2] / "docs" / "crawling.md"
 FULL: Final = bool(os.environ.get("FULL_CRAWLS"))
 # also what has no end, as `make test-crawls` asks for: some hundred pages
 
@@ -41,6 +45,33 @@ def outcomes(caller: Caller, crawl_id: str, run: int) -> dict[str, tuple[str, st
     """What became of each path, and why."""
     pages = caller.request("GET", f"{CRAWLS}/{crawl_id}/runs/{run}/pages").json()["items"]
     return {page["url"].rpartition("/")[2]: (page["outcome"], page["reason"]) for page in pages}
+
+
+def test_the_commands_of_the_documentation_do_what_it_says(stage: Stage, caller: Caller, tmp_path: Path) -> None:
+    host, links = 7, {"": ["one", "../news"], "one": []}
+    for page, leads in links.items():
+        stage.web.add(f"/guide/{page}", f"avocet {page}", host)
+        anchors = "".join(f'<p>See <a href="{to}">more</a>.</p>' for to in leads)
+        stage.web.pages[f"/guide/{page}"] = stage.web.pages[f"/guide/{page}"].replace("<main>", f"<main>{anchors}")
+    commands = "".join(re.findall(r"```sh\n(.*?)```", DOCS.read_text(), re.DOTALL))
+    done = subprocess.run(
+        ["/bin/sh", "-eu"],
+        input=commands.replace("https://www.example.com/", stage.web.url("/", host)),
+        cwd=tmp_path,
+        env={**os.environ, "GATEWAY": stage.fleet.gateway, "API_KEY": stage.fleet.keys["user"], "NO_PROXY": "*"},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("event: ended") == 2, done.stdout
+    assert '"new":2' in done.stdout
+    assert '"reason":"excluded"' in done.stdout or '"reason":"out_of_scope"' in done.stdout
+    assert '"unchanged":2' in done.stdout
+    assert '"timezone":"Europe/Dublin"' in done.stdout
+    assert "problem" not in done.stdout
+    assert caller.corpus("guide")["documents"] == 2
 
 
 def test_a_site_is_crawled_and_a_second_run_of_it_embeds_nothing(stage: Stage, caller: Caller) -> None:

@@ -71,6 +71,9 @@ class AuditEvent(StrEnum):
     DOCUMENT_READ = "document_read"
     DOCUMENT_CONTENT_READ = "document_content_read"
     DOCUMENT_DELETED = "document_deleted"
+    MODEL_CHANGE_ASKED = "model_change_asked"
+    MODEL_CHANGE_READ = "model_change_read"
+    MODEL_CHANGE_CANCELLED = "model_change_cancelled"
 
 
 class Outcome(StrEnum):
@@ -156,5 +159,8 @@ FIELDS: Final[Mapping[AuditEvent, Fields]] = {
     AuditEvent.DOCUMENT_READ: _DOCUMENT,
     AuditEvent.DOCUMENT_CONTENT_READ: _DOCUMENT,
     AuditEvent.DOCUMENT_DELETED: _DOCUMENT,
+    AuditEvent.MODEL_CHANGE_ASKED: {"change": int, "model": str},
+    AuditEvent.MODEL_CHANGE_READ: {"change": int, "model": str},
+    AuditEvent.MODEL_CHANGE_CANCELLED: {"change": int},
 }
 # by event: what a line may say beyond who did it, when, where and with what outcome; any of them may be left out

@@ -7,7 +7,7 @@ would be a slot that works on nothing.
 import hashlib
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import ClassVar, Final, Self
 from urllib.parse import quote
 
@@ -24,6 +24,7 @@ from ml_shared.clients.peer import (
     json_of,
     open_peer,
 )
+from ml_shared.clients.reports import Reporter
 from ml_shared.contracts.jobs import (
     CallbackAnswer,
     ContentStored,
@@ -32,6 +33,7 @@ from ml_shared.contracts.jobs import (
     ProgressReport,
     StageCallback,
 )
+from ml_shared.contracts.reports import Report
 from ml_shared.errors import TooLargeError, UnavailableError, UpstreamError
 from ml_shared.names import Header, Stage
 from ml_shared.settings import ServiceSettings
@@ -82,6 +84,7 @@ class OrchestratorClient:
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
+        self._reporter = Reporter(peer)
 
     @classmethod
     @asynccontextmanager
@@ -104,6 +107,10 @@ class OrchestratorClient:
         """Open a client for the orchestrator at `url`, for the service whose key this is."""
         async with open_peer(url, key, max_connections=MAX_CONNECTIONS) as peer:
             yield cls(peer)
+
+    def together(self) -> AbstractContextManager[None]:
+        """Have reports that are made within the block at about the same time told in one call."""
+        return self._reporter.together()
 
     async def complete(
         self, job_id: str, callback: StageCallback, *, content: bytes | None = None
@@ -130,7 +137,9 @@ class OrchestratorClient:
             span.set_attribute(attributes.JOB_ID, job_id)
             try:
                 if content is None:
-                    answer = await self._send(_completing(job_id, callback), "complete")
+                    answer = await self._send(
+                        _completing(job_id, callback), "complete", report=Report(job_id=job_id, callback=callback)
+                    )
                 else:
                     answer = await self._complete_with(job_id, callback, content)
             except AbandonError:
@@ -158,7 +167,8 @@ class OrchestratorClient:
             content=b"%b\n%b" % (json_of(callback), content),
             headers={**BYTES, Header.CONTENT_SHA256: hashlib.sha256(content).hexdigest()},
         )
-        answer = await self._send(call, "complete", also_final=frozenset({405, 413}))
+        report = Report(job_id=job_id, callback=callback)
+        answer = await self._send(call, "complete", also_final=frozenset({405, 413}), report=report, content=content)
         if answer.status == 409 or answer.is_success or _is_of_job(answer):
             return answer
         # an orchestrator of an earlier version, or one that keeps less: it is told in two calls, and says which
@@ -180,7 +190,8 @@ class OrchestratorClient:
         call = Call("POST", path, REPORT_TIMEOUTS, idempotent(attempts), content=json_of(report), headers=JSON)
         with tracer.start_as_current_span(PROGRESS_SPANS[report.phase]) as span:
             span.set_attribute(attributes.JOB_ID, job_id)
-            answer = await self._send(call, str(report.phase))
+            told = Report(job_id=job_id, progress=report) if report.phase is not ProgressPhase.RUNNING else None
+            answer = await self._send(call, str(report.phase), report=told)
             if answer.status in FINAL_STATUSES:
                 _count(str(report.phase), "abandon")
                 if answer.status == 404:  # rare of a job, usual of a gateway that takes us for a stranger
@@ -217,7 +228,8 @@ class OrchestratorClient:
         )
         with tracer.start_as_current_span(PROGRESS_SPANS[report.phase]) as span:
             span.set_attribute(attributes.JOB_ID, job_id)
-            answer = await self._send(call, str(report.phase), also_final=frozenset({405}))
+            told = Report(job_id=job_id, progress=report, ref=ref)
+            answer = await self._send(call, str(report.phase), also_final=frozenset({405}), report=told)
         if answer.is_success:
             _count(str(report.phase), "accepted")
             return _whole(answer)
@@ -292,10 +304,25 @@ class OrchestratorClient:
             raise AbandonError("the orchestrator answered 409 to a read of content")
         return _whole(answer)
 
-    async def _send(self, call: Call, name: str, *, also_final: frozenset[int] = frozenset()) -> PeerAnswer:
-        """Return an answer that is final: 2xx, 404, 409 or one of `also_final`."""
+    async def _send(
+        self,
+        call: Call,
+        name: str,
+        *,
+        also_final: frozenset[int] = frozenset(),
+        report: Report | None = None,
+        content: bytes | None = None,
+    ) -> PeerAnswer:
+        """Return an answer that is final: 2xx, 404, 409 or one of `also_final`.
+
+        Parameters
+        ----------
+        report, content
+            The same as one of several in one call, where it may be.
+        """
         try:
-            answer = await self._peer.exchange(call)
+            answer = await self._reporter.tell(report, content) if report is not None else None
+            answer = answer or await self._peer.exchange(call)
         except ExchangeError as error:
             _count(name, "unavailable")
             raise _unavailable(name, str(error)) from error

@@ -24,6 +24,8 @@ MAX_FACETS = 5
 DEFAULT_PER_DOCUMENT = 3
 MAX_TEXT_CHARACTERS = 65_536
 MAX_HEADINGS = 32
+MAX_CONTEXT_CHARACTERS = 65_536
+# of a table's header
 MAX_HEADING_CHARACTERS = 2_000
 TITLE_MAX_CHARACTERS = 2_000
 LINE_MAX_CHARACTERS = 500
@@ -102,6 +104,9 @@ class ChunkIn(RequestModel):
     heading_path: Annotated[
         list[Annotated[Told, Field(max_length=MAX_HEADING_CHARACTERS)]], Field(max_length=MAX_HEADINGS)
     ] = Field(default_factory=list)
+    context: Annotated[str, Field(max_length=MAX_CONTEXT_CHARACTERS)] | None = Field(
+        default=None, description="the header of the table that it goes on with, as chunking says it"
+    )
 
 
 class ActionFields(RequestModel):
@@ -276,6 +281,9 @@ class SearchHit(PeerModel):
     url: str
     title: str | None = None
     heading_path: list[str]
+    table_header: str | None = Field(
+        default=None, description="of the table that it goes on with: chunking's `context`, where there is one"
+    )
     start: int
     end: int
     document_id: str

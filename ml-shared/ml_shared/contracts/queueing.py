@@ -31,6 +31,9 @@ class HandOutFields(StageFields):
     attempt_id: Identifier
     owner: OwnerName
     traceparent: Annotated[str, StringConstraints(max_length=64)] | None = None
+    alone: bool = Field(
+        default=False, description="internal: it was handed out before, so nothing else is worked on in its process"
+    )
 
 
 class EnqueueAnswer(PeerModel):

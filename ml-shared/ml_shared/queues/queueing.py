@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from kombu.exceptions import OperationalError
-from opentelemetry import context
+from opentelemetry import context, trace
+from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 MAX_QUEUED_BYTES: Final = 256 * 2**20
 # a document's chunks travel in its message, packed, some megabytes at worst; this is a quarter of the embedding VM's Redis
+PACK_MOST: Final = 4
+# hand-outs in one message: so many jobs a child works on at once, and so many are given back if it dies
 FULL_RETRY_SECONDS: Final = 30
 UNAVAILABLE_RETRY_SECONDS: Final = 5
 CALLER_TYPE_HEADER: Final = "ml_caller_type"
@@ -54,6 +57,7 @@ _BEYOND_ASCII: Final = bytes(range(0x80, 0x100))
 _ESCAPED: Final = 3
 # characters of an escape a byte of UTF-8: é is two bytes and six characters, an emoji four and twelve; € takes less
 _propagator: Final = TraceContextTextMapPropagator()
+_tracer: Final = trace.get_tracer(__name__)
 _oldest: Final = LuaScript("ml_shared.queues", "queue_oldest.lua")
 
 
@@ -67,15 +71,18 @@ class HandedOut:
         The task's: plain JSON; never a key.
     traceparent
         What the task's trace goes on from, where that is not the request's.
+    alone
+        Whether it has to have a message of its own.
     """
 
     job_id: str
     kwargs: Mapping[str, Any]
     traceparent: str | None = None
+    alone: bool = False
 
 
 class TaskQueue:
-    """A Celery queue, as the API in front of it sees it: bounded in tasks and in bytes, and shared out among callers.
+    """A Celery queue, as the API in front of it sees it: bounded in messages and in bytes, and shared out among callers.
 
     One caller has at most a quarter of either, all callers together three quarters: the rest is the orchestrator's, whose
     hand-outs are worked off first. See `ml_shared.queues.room` and `ml_shared.queues.lists`.
@@ -123,32 +130,49 @@ class TaskQueue:
         return EnqueueAnswer(task_id=task_id, queue_epoch=room.epoch)
 
     async def hand_out(
-        self, task: "Task", ctx: CallerContext, handed: Sequence[HandedOut]
+        self, task: "Task", ctx: CallerContext, handed: Sequence[HandedOut], *, several: "Task | None" = None
     ) -> list[EnqueueAnswer | RateLimitedError]:
         """Queue stages of jobs with one word to Redis; return of each what became of it, in their order.
+
+        Parameters
+        ----------
+        several
+            The task that takes several of them with one message, if there is one: a `PackTask`.
 
         Raises
         ------
         UnavailableError
             `queue_unavailable`, when Redis does not take them. Some may be queued all the same.
         """
-        messages = []
-        for each in handed:
-            task_id, written = str(uuid.uuid4()), WrittenMessage()
-            options = self._options(task_id, ctx, each.kwargs, PRIORITY_STEPS[0])
-            with _within(each.traceparent):
-                task.apply_async(producer=written, **options)
-            messages.append((task_id, written.message))
+        packs = _packs(handed, together=several is not None)
+        messages = [self._written(task, several, ctx, [handed[number] for number in pack]) for pack in packs]
         try:
             rooms = await self._room.hand_out(messages)
         except RedisError as error:
             raise self._unavailable() from error
-        return [
-            EnqueueAnswer(job_id=each.job_id, task_id=task_id, queue_epoch=room.epoch)
-            if room.verdict is Verdict.TAKEN
-            else self._refusal(room)
-            for each, (task_id, _), room in zip(handed, messages, rooms, strict=True)
-        ]
+        answers: dict[int, EnqueueAnswer | RateLimitedError] = {}
+        for pack, (task_id, _), room in zip(packs, messages, rooms, strict=True):
+            for number in pack:
+                answers[number] = (
+                    EnqueueAnswer(job_id=handed[number].job_id, task_id=task_id, queue_epoch=room.epoch)
+                    if room.verdict is Verdict.TAKEN
+                    else self._refusal(room)
+                )
+        return [answers[number] for number in range(len(handed))]
+
+    def _written(
+        self, task: "Task", several: "Task | None", ctx: CallerContext, pack: Sequence[HandedOut]
+    ) -> tuple[str, bytes]:
+        """Return the message of these hand-outs, its task's id before it."""
+        task_id, written = str(uuid.uuid4()), WrittenMessage()
+        if several is None or len(pack) == 1:
+            (only,) = pack
+            with _within(only.traceparent):
+                task.apply_async(producer=written, **self._options(task_id, ctx, only.kwargs, PRIORITY_STEPS[0]))
+            return task_id, written.message
+        jobs = [{"kwargs": dict(each.kwargs), **_published(task.name, each.traceparent)} for each in pack]
+        several.apply_async(producer=written, **self._options(task_id, ctx, {"jobs": jobs}, PRIORITY_STEPS[0]))
+        return task_id, written.message
 
     async def _take_in(self, task: "Task", task_id: str, ctx: CallerContext, kwargs: Mapping[str, Any]) -> Room:
         size = _message_bytes(kwargs)
@@ -263,6 +287,22 @@ def _within(traceparent: str | None) -> Iterator[None]:
         yield
     finally:
         context.detach(token)
+
+
+def _packs(handed: Sequence[HandedOut], *, together: bool) -> list[list[int]]:
+    """Return which hand-outs share a message, by their numbers: about as many in each."""
+    alone = [number for number, each in enumerate(handed) if each.alone or not together]
+    others = [number for number, each in enumerate(handed) if together and not each.alone]
+    count = -(-len(others) // PACK_MOST)
+    return [*([number] for number in alone), *(others[first::count] for first in range(count))]
+
+
+def _published(name: str, traceparent: str | None) -> dict[str, str]:
+    """Have a job's own trace say that it was queued, as its own message would, and return what goes on from there."""
+    told: dict[str, str] = {}
+    with _within(traceparent), _tracer.start_as_current_span(f"apply_async/{name}", kind=SpanKind.PRODUCER):
+        _propagator.inject(told)
+    return told
 
 
 def _message_bytes(kwargs: Mapping[str, Any]) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.util.types import AttributeValue
@@ -77,7 +78,7 @@ class Roots:
         ids = provider.id_generator
         trace_id = ids.generate_trace_id()
         decided = provider.sampler.should_sample(_NOWHERE, trace_id, self._name, SpanKind.INTERNAL, None, self._links)
-        flags = TraceFlags.SAMPLED if decided.decision.is_sampled() else TraceFlags.DEFAULT
+        flags = TraceFlags.SAMPLED if decided.decision is Decision.RECORD_AND_SAMPLE else TraceFlags.DEFAULT
         if ids.is_trace_id_random():
             flags |= TraceFlags.RANDOM_TRACE_ID
         return SpanContext(trace_id, ids.generate_span_id(), False, TraceFlags(flags), decided.trace_state)

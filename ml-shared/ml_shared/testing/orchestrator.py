@@ -1,6 +1,7 @@
 """A stand-in for the orchestrator's internal routes, which keeps what workers say and answers as it is told to."""
 
 import hashlib
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase, ProgressReport, StageCallback
+from ml_shared.contracts.reports import REPORTS, Report, ReportAnswer, contents_of, framed, unframed
 from ml_shared.names import Header, Service, Stage
 from ml_shared.testing.fake_peer import WAIT_SECONDS, FakePeer, problem
 
@@ -110,6 +112,10 @@ class FakeOrchestrator(FakePeer):
         Whether content is damaged on its way, either way.
     takes_content_with_reports
         Whether it takes content with a report, and sends it with the answer to a start; an earlier version does not.
+    takes_several_reports
+        Whether it takes several reports at once; an earlier version does not.
+    several
+        How many there were in each call of several.
     """
 
     def __init__(
@@ -128,6 +134,7 @@ class FakeOrchestrator(FakePeer):
                 ("POST", "/jobs/{job_id}/progress", self._progress),
                 ("PUT", "/content", self._put_content),
                 ("POST", "/content", self._complete_with_content),
+                ("POST", "/content/reports", self._take_several),
                 ("POST", "/content/{ref}/start", self._start_with_content),
                 ("GET", "/content/{ref}", self._get_content),
             ],
@@ -147,6 +154,8 @@ class FakeOrchestrator(FakePeer):
         self.stale: set[str] = set()
         self.corrupt = False
         self.takes_content_with_reports = True
+        self.takes_several_reports = True
+        self.several: list[int] = []
 
     def hand_out(self, stage: Stage, *, job_id: str | None = None, attempt_id: str | None = None) -> tuple[str, str]:
         """Hand out a job, a new one unless it is named; an earlier attempt of it is superseded.
@@ -238,8 +247,13 @@ class FakeOrchestrator(FakePeer):
             return refusal
         if len(content) > self.max_content_bytes:
             return problem(413, "too_large", f"{self.max_content_bytes} bytes is the most")
+        return self._keep_and_take(job_id, callback, content, request.headers.get(Header.CONTENT_SHA256), request)
+
+    def _keep_and_take(
+        self, job_id: str, callback: StageCallback, content: bytes, sha256: str | None, request: Request
+    ) -> Response:
         digest = hashlib.sha256(content + (b"damaged" if self.corrupt else b"")).hexdigest()
-        if request.headers.get(Header.CONTENT_SHA256, digest) != digest:
+        if (sha256 or digest) != digest:
             return problem(422, "content_corrupt", "the content does not match its hash")
         if self._current(job_id, callback.stage, callback.attempt_id) is not None:
             ref = self.keep(content, job_id=job_id, attempt_id=callback.attempt_id, stage=callback.stage)
@@ -253,14 +267,59 @@ class FakeOrchestrator(FakePeer):
             return problem(404, "not_found", "there is no such route")
         if "job_id" not in request.query_params:
             return _invalid()
-        job_id = request.query_params["job_id"]
+        return self._start(request.query_params["job_id"], request.path_params["ref"], body, caller, request)
+
+    def _start(self, job_id: str, ref: str, body: bytes, caller: str, request: Request) -> Response:
         answer = self._say(job_id, body, caller, request)
         if answer.status_code != 200:
             return answer
-        kept = self.contents.get(request.path_params["ref"])
+        kept = self.contents.get(ref)
         if kept is None or (self.strict and kept.job_id != job_id):
             return problem(404, "content_not_found", "there is no such content for this attempt")
         return self._send(kept)
+
+    def _take_several(self, request: Request, body: bytes, caller: str) -> Response:
+        if caller and caller not in REPORTER_OF.values():
+            return _internal_only()
+        if not self.takes_several_reports:
+            return problem(404, "not_found", "there is no such route")
+        line, contents = unframed(body)
+        try:
+            reports = REPORTS.validate_json(line)
+            made = contents_of(reports, contents)
+        except ValueError:
+            return _invalid()
+        self.several.append(len(reports))
+        answers = [self._take_one(request, caller, *each) for each in zip(reports, made, strict=True)]
+        told = [
+            ReportAnswer(
+                status=answer.status_code,
+                content_bytes=len(answer.body),
+                content_sha256=answer.headers[Header.CONTENT_SHA256],
+            )
+            if Header.CONTENT_SHA256 in answer.headers
+            else ReportAnswer(status=answer.status_code, body=json.loads(bytes(answer.body)))
+            for answer in answers
+        ]
+        sent = [
+            bytes(answer.body) if each.content_bytes is not None else b""
+            for each, answer in zip(told, answers, strict=True)
+        ]
+        return Response(framed(told, sent), media_type="application/octet-stream")
+
+    def _take_one(self, request: Request, caller: str, report: Report, content: bytes | None) -> Response:
+        if report.progress is not None:
+            body = report.progress.model_dump_json().encode()
+            if report.ref is not None:
+                return self._start(report.job_id, report.ref, body, caller, request)
+            return self._say(report.job_id, body, caller, request)
+        if report.callback is None:
+            return _invalid()
+        if refusal := _wrong_stage(caller, report.callback.stage):
+            return refusal
+        if content is None:
+            return self._take(report.job_id, report.callback, request)
+        return self._keep_and_take(report.job_id, report.callback, content, report.content_sha256, request)
 
     def _progress(self, request: Request, body: bytes, caller: str) -> Response:
         if caller and caller not in REPORTER_OF.values():

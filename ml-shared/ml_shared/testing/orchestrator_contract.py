@@ -3,6 +3,7 @@
 A test module inherits from `OrchestratorContract` and has a fixture `peer`.
 """
 
+import asyncio
 import hashlib
 import json
 import uuid
@@ -84,6 +85,7 @@ async def every_route(peer: OrchestratorUnderTest, key: str | None) -> list[http
             await http.get("/content/0", params={"attempt_id": attempt_id}),
             await http.post("/content/0/start", params={"job_id": job_id}, json=started | {"stage": "embedding"}),
             await http.post("/content", params={"job_id": job_id}, content=json.dumps(callback) + "\n"),
+            await http.post("/content/reports", content=json.dumps([{"job_id": job_id, "progress": started}]) + "\n"),
             await http.post(f"/jobs/{job_id}/complete", json=callback),
         ]
 
@@ -107,6 +109,37 @@ class OrchestratorContract:
         job_id, attempt_id = await peer.hand_out(Stage.SCRAPING)
         assert await scraper.complete(job_id, success(attempt_id, content_ref="r")) == CallbackAnswer()
         assert await scraper.complete(job_id, success(attempt_id, content_ref="r")) == CallbackAnswer(duplicate=True)
+
+    async def test_reports_told_together_do_what_each_would_alone(
+        self, peer: OrchestratorUnderTest, scraper: OrchestratorClient, embedding: OrchestratorClient
+    ) -> None:
+        (first, one), (second, two) = [await peer.hand_out(Stage.SCRAPING) for _ in range(2)]
+        with scraper.together():
+            leases = await asyncio.gather(scraper.progress(first, report(one)), scraper.progress(second, report(two)))
+            told = await asyncio.gather(
+                scraper.complete(first, success(one), content=PAGE),
+                scraper.complete(second, success(two), content=PAGE * 2),
+                scraper.complete(first, success(str(uuid.uuid4()))),
+                scraper.complete(str(uuid.uuid4()), success(one)),
+            )
+        assert all(lease.lease_seconds > 0 for lease in leases)
+        stale = CallbackAnswer(stale=True)
+        assert list(told) == [CallbackAnswer(), CallbackAnswer(), stale, stale]
+        assert await peer.page_of(first) == PAGE
+        assert await peer.page_of(second) == PAGE * 2
+        handed = [await peer.hand_out_with_content(body) for body in (b"[1]", b"[2, 3]")]
+        job_id, _, ref = await peer.hand_out_with_content(b"[4]")
+        another = (job_id, str(uuid.uuid4()), ref)
+        with embedding.together():
+            found = await asyncio.gather(
+                *(
+                    embedding.start_with_content(job_id, report(attempt, stage=Stage.EMBEDDING), ref)
+                    for job_id, attempt, ref in [*handed, another]
+                ),
+                return_exceptions=True,
+            )
+        assert found[:2] == [b"[1]", b"[2, 3]"]
+        assert isinstance(found[2], AbandonError)
 
     async def test_a_superseded_attempt_changes_nothing(
         self, peer: OrchestratorUnderTest, scraper: OrchestratorClient
@@ -313,14 +346,16 @@ class OrchestratorContract:
 
     async def test_nobody_without_a_valid_key_is_heard(self, peer: OrchestratorUnderTest) -> None:
         for key in (None, "a-key-of-nobody"):
-            assert [answer.status_code for answer in await every_route(peer, key)] == [401] * 6
+            assert [answer.status_code for answer in await every_route(peer, key)] == [401] * 7
 
     async def test_a_users_key_is_not_enough(self, peer: OrchestratorUnderTest) -> None:
         answers = await every_route(peer, peer.user_key)
-        assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(403, "internal_only")] * 6
+        assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(403, "internal_only")] * 7
 
     async def test_a_service_reports_of_its_own_stage_and_no_other(self, peer: OrchestratorUnderTest) -> None:
         answers = await every_route(peer, peer.embedding_key)
+        [of_several] = json.loads(answers.pop(5).content.partition(b"\n")[0])
+        assert (of_several["status"], of_several["body"]["code"]) == (403, "wrong_stage")
         assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [
             (403, "wrong_stage"),
             (403, "internal_only"),

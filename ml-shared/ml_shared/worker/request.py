@@ -13,6 +13,7 @@ from ml_shared.queues.queueing import REQUEST_ID_HEADER
 from ml_shared.queues.results import ResultStore
 from ml_shared.storage.redis_client import open_redis
 from ml_shared.telemetry.metrics import count_task
+from ml_shared.worker.packs import PackTask
 from ml_shared.worker.stage import failure_callback
 from ml_shared.worker.task import StageTask
 from ml_shared.worker.telling import tell_apart_from_forks
@@ -38,6 +39,9 @@ class WorkerRequest(Request):  # type: ignore[misc]
             return
         count_task(self.name, KILLED)
         task = self.task
+        if isinstance(task, PackTask):  # whose fault it was, nobody knows; it comes again, and is given back
+            self.reject(requeue=True)
+            return
         if isinstance(task, StageTask):
             error = DeadlineError(f"the task did not end within {timeout:g} s and was killed", code="task_timeout")
             headers: dict[str, Any] = self.request_dict

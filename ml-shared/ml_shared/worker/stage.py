@@ -187,6 +187,17 @@ class Attempt:
         )
         return failure_callback(told, self.attempt_id, self.stage, self.run.host_next_at if self.run else None)
 
+    def succeeded(self, outcome: StageOutcome) -> StageCallback:
+        """Return the callback that tells of a success."""
+        return StageCallback(
+            attempt_id=self.attempt_id,
+            stage=self.stage,
+            status=CallbackStatus.SUCCESS,
+            content_ref=outcome.content_ref,
+            stats=outcome.stats,
+            host_next_at=self.run.host_next_at if self.run else None,
+        )
+
     async def start(self, orchestrator: OrchestratorClient) -> bytes | None:
         """Say `started`, and return what the stage works on if that came with the answer.
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from celery import Task
@@ -88,6 +88,18 @@ class AsyncTask(Task):  # type: ignore[misc]
         """Say how this run ended, where its Celery state says less."""
         self.request.ml_outcome = outcome
 
+    def last_word(self, say: Callable[[Any], Awaitable[Any]]) -> None:
+        """Say something before this child ends. The message is delivered again whether it was heard or not."""
+
+        async def briefly(resources: Any) -> None:
+            async with asyncio.timeout(LAST_WORD_SECONDS):
+                await say(resources)
+
+        try:
+            self.run_async(briefly)
+        except Exception:
+            logger.warning("the interruption by this worker's stop could not be told", exc_info=True)
+
     @property
     def interrupted(self) -> bool:
         """Whether a `SystemExit` of billiard's signal handler is the worker's stop.
@@ -134,15 +146,15 @@ class StageTask(AsyncTask):
         With a job: `started`, the body under a lease that is renewed, and exactly one callback; no Celery retries.
         Without: Celery's retries for errors that may pass, and then the outcome for `GET /results/{task_id}`.
         """
-        self._describe(job_id, url)
+        self.describe(job_id, url, self.request.headers or {})
         if job_id is not None and attempt_id is not None:
             self._run_attempt(body, job_id, attempt_id, content_ref)
         else:
             self._run_direct(body)
 
-    def _describe(self, job_id: str | None, url: str | None) -> None:
+    def describe(self, job_id: str | None, url: str | None, headers: Mapping[str, Any]) -> None:
+        """Put on the current span what is known of a run; `headers` are its message's."""
         span = trace.get_current_span()
-        headers = self.request.headers or {}
         known = {
             attributes.JOB_ID: job_id,
             attributes.JOB_URL: told_url(url) if url else None,
@@ -167,28 +179,21 @@ class StageTask(AsyncTask):
             self.note_outcome("not_started")
             return
         except ResourcesError as error:
-            self._defer_without_resources(attempt, error)
+            self.defer_without_resources(attempt, error)
             return
         except SystemExit:
             if attempt.run is not None and self.interrupted:
-                self._last_word(lambda resources: resources.orchestrator.complete(job_id, attempt.given_back))
+                self.last_word(lambda resources: resources.orchestrator.complete(job_id, attempt.given_back))
             raise
         except Exception as error:  # noqa: BLE001 - a worker's edge: whatever it was, it is logged and told
-            callback = self._failure(error, attempt)
+            callback = self.failure(error, attempt)
         else:
             content = outcome.content
-            callback = StageCallback(
-                attempt_id=attempt_id,
-                stage=self.stage,
-                status=CallbackStatus.SUCCESS,
-                content_ref=outcome.content_ref,
-                stats=outcome.stats,
-                host_next_at=attempt.run.host_next_at if attempt.run else None,
-            )
+            callback = attempt.succeeded(outcome)
         try:
             self._report(job_id, callback, content)
         except ServiceError as error:  # what it made is not kept
-            callback = self._failure(error, attempt)
+            callback = self.failure(error, attempt)
             self._report(job_id, callback, None)
         self.note_outcome(str(callback.status))
 
@@ -200,27 +205,16 @@ class StageTask(AsyncTask):
             self.run_async(say)
         except SystemExit:  # stopped while it was said: said again, since a second one of an attempt does no harm
             self.note_outcome(str(callback.status))
-            self._last_word(say)
+            self.last_word(say)
             raise
 
-    def _last_word(self, say: Callable[[Any], Awaitable[Any]]) -> None:
-        """Say something before this child ends. The message is delivered again whether it was heard or not."""
-
-        async def briefly(resources: Any) -> None:
-            async with asyncio.timeout(LAST_WORD_SECONDS):
-                await say(resources)
-
-        try:
-            self.run_async(briefly)
-        except Exception:
-            logger.warning("the interruption by this worker's stop could not be told", exc_info=True)
-
-    def _failure(self, error: Exception, attempt: Attempt) -> StageCallback:
+    def failure(self, error: Exception, attempt: Attempt) -> StageCallback:
+        """Put an attempt's error on the span and into the log, and return what is told of it."""
         told = self._tell_of(error)
         host_next_at = attempt.run.host_next_at if attempt.run else None
         return failure_callback(told, attempt.attempt_id, self.stage, host_next_at)
 
-    def _defer_without_resources(self, attempt: Attempt, error: ResourcesError) -> None:
+    def defer_without_resources(self, attempt: Attempt, error: ResourcesError) -> None:
         """Hand the job back: what this child needs for it (its database, say) is not there."""
         logger.error("attempt handed back, this worker's resources can't be opened: %s", error)
         self.note_outcome(str(CallbackStatus.DEFERRED))
@@ -263,7 +257,7 @@ class StageTask(AsyncTask):
             self.note_outcome("duplicate")
         except SystemExit:
             if counted and self.interrupted:  # or it would take back the count of an earlier delivery
-                self._last_word(lambda resources: resources.results.interrupt(task_id))
+                self.last_word(lambda resources: resources.results.interrupt(task_id))
             raise
         except Exception as error:
             told = self._tell_of(error)

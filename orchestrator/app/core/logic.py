@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 import asyncpg
 from pydantic import SecretStr
@@ -25,33 +24,24 @@ from app.core.dispatch.hand_outs import attempt_of
 from app.core.dispatch.pipeline import FIRST, PIPELINE, StageDefinition, definition_of
 from app.core.dispatch.stage_calls import open_stages
 from app.core.dispatch.watching import Watch
-from app.core.errors import AbandonError, ContentNotFoundError, JobNotFoundError, WrongStageError
-from app.core.jobs import reading, retention, stats, submission, transitions, uploads, validators
-from app.core.jobs.filters import JobFilter
+from app.core.errors import AbandonError, ContentNotFoundError, WrongStageError
+from app.core.indexing import Indexing, known_job
+from app.core.jobs import retention, transitions, validators
 from app.core.jobs.removing import remove_documents
-from app.core.jobs.roots import SUBMIT_SPAN
 from app.core.jobs.transitions import Limits, Transition
 from app.core.notifying import Notifying
 from app.core.steering import Steering
 from ml_shared.contracts.jobs import (
     CallbackStatus,
     ContentStored,
-    JobAccepted,
-    JobPage,
-    JobRequest,
-    JobStatus,
-    JobView,
     ProgressAnswer,
     ProgressReport,
     StageCallback,
 )
-from ml_shared.contracts.stats import StatsView
-from ml_shared.contracts.uploads import DocumentOptions
 from ml_shared.contracts.values import uuid_of
 from ml_shared.names import Operation, Service, Stage
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.spans import Value, work_span
-from ml_shared.telemetry.urls import told_url
 
 IDEMPOTENCY_HOURS: Final = 24
 COMPLETE_SPAN: Final = "job.complete"
@@ -63,6 +53,8 @@ class Orchestrator:
 
     Attributes
     ----------
+    indexing
+        Those of an owner's single jobs.
     steering
         Those of batches, cancelling and trying again.
     notifying
@@ -79,6 +71,7 @@ class Orchestrator:
         self._dispatcher = dispatcher
         self._limits = limits
         self._settings = settings
+        self.indexing = Indexing(pool, content, settings)
         self.notifying = Notifying(pool, settings)
         self.steering = Steering(pool, max_open_jobs=settings.MAX_OPEN_JOBS_PER_OWNER)
         window = Window(
@@ -93,92 +86,6 @@ class Orchestrator:
             max_crawls=settings.MAX_CRAWLS_PER_OWNER,
             max_open_runs=settings.MAX_OPEN_RUNS_PER_OWNER,
         )
-
-    async def submit(
-        self, owner: str, request: JobRequest, *, traceparent: str | None, idempotency_key: str | None = None
-    ) -> JobAccepted:
-        """Take in a job. See `app.core.jobs.submission.submit`."""
-        known: dict[str, Value] = {
-            attributes.JOB_URL: told_url(request.url),
-            attributes.CORPUS_NAME: request.corpus_name,
-            attributes.OPERATION: Operation.WRITE.value,
-        }
-        with work_span(SUBMIT_SPAN, attributes=known) as span:
-            accepted = await submission.submit(
-                self.pool,
-                owner,
-                request,
-                traceparent=traceparent,
-                idempotency_key=idempotency_key,
-                max_open_jobs=self._settings.MAX_OPEN_JOBS_PER_OWNER,
-            )
-            span.set_attribute(attributes.JOB_ID, accepted.job_id)
-            return accepted
-
-    @property
-    def max_upload_bytes(self) -> int:
-        """Longest document that is taken in."""
-        return self._settings.MAX_UPLOAD_BYTES
-
-    async def submit_document(
-        self,
-        owner: str,
-        asked: DocumentOptions,
-        body: bytes,
-        content_type: str,
-        *,
-        traceparent: str | None,
-        idempotency_key: str | None,
-    ) -> JobAccepted:
-        """Take in a document. See `app.core.jobs.uploads.submit_document`."""
-        known: dict[str, Value] = {
-            attributes.JOB_URL: told_url(asked.document),
-            attributes.CORPUS_NAME: asked.corpus_name,
-            attributes.OPERATION: Operation.WRITE.value,
-        }
-        with work_span(SUBMIT_SPAN, attributes=known) as span:
-            accepted = await uploads.submit_document(
-                self.pool,
-                self._content,
-                owner,
-                asked,
-                body,
-                content_type,
-                traceparent=traceparent,
-                idempotency_key=idempotency_key,
-                max_open_jobs=self._settings.MAX_OPEN_JOBS_PER_OWNER,
-                most_kept_bytes=self._settings.HIGH_WATER_CONTENT_BYTES,
-            )
-            span.set_attribute(attributes.JOB_ID, accepted.job_id)
-            return accepted
-
-    async def job(self, owner: str, job_id: str) -> JobView:
-        """Return an owner's job.
-
-        Raises
-        ------
-        JobNotFoundError
-            If there is none, or it is another owner's.
-        """
-        return await reading.find(self.pool, owner, _uuid(job_id))
-
-    async def status(self, owner: str, job_id: str) -> JobStatus:
-        """Return where an owner's job stands.
-
-        Raises
-        ------
-        JobNotFoundError
-            If there is none, or it is another owner's.
-        """
-        return await reading.find_status(self.pool, owner, _uuid(job_id))
-
-    async def jobs(self, owner: str, wanted: JobFilter, *, limit: int, cursor: str | None) -> JobPage:
-        """Return a page of an owner's jobs, newest first."""
-        return await reading.find_page(self.pool, owner, wanted, limit=limit, cursor=cursor)
-
-    async def stats(self, owner: str, hours: int) -> StatsView:
-        """Return how an owner's jobs stand, and what became of them in the last hours."""
-        return await stats.read(self.pool, owner, hours)
 
     async def complete(
         self, service: str | None, job_id: str, callback: StageCallback, content: bytes | None = None
@@ -211,7 +118,7 @@ class Orchestrator:
                 of_crawl = current is not None and current.of_crawl
             crawled = await self._crawled(job_id, callback, content) if of_crawl else None
             moved = await transitions.complete(
-                self.pool, _uuid(job_id), definition, callback, self._limits, crawled=crawled
+                self.pool, known_job(job_id), definition, callback, self._limits, crawled=crawled
             )
             if callback.error_code is not None:
                 span.set_attribute(attributes.ERROR_CODE, callback.error_code)
@@ -229,7 +136,7 @@ class Orchestrator:
             If the attempt is not the job's any more.
         """
         definition = _stage_of(service, report.stage)
-        answer, moved = await transitions.progress(self.pool, _uuid(job_id), definition, report, self._limits)
+        answer, moved = await transitions.progress(self.pool, known_job(job_id), definition, report, self._limits)
         metrics.count_transition(moved)
         if answer is None:
             raise AbandonError
@@ -262,13 +169,15 @@ class Orchestrator:
             found = await self._content.get(callback.content_ref)
             return None if found is None or found.job_id != uuid_of(job_id) else found.body
 
-        return await read_page(self.pool, _uuid(job_id), body, not_modified=callback.stats.get("not_modified") is True)
+        return await read_page(
+            self.pool, known_job(job_id), body, not_modified=callback.stats.get("not_modified") is True
+        )
 
     async def _keep(
         self, job_id: str, attempt_id: str, stage: Stage, body: bytes
     ) -> tuple[CurrentAttempt | None, ContentStored | None]:
         """Keep content of the job's current attempt; of another one it is not kept."""
-        job, attempt = _uuid(job_id), attempt_of(attempt_id)
+        job, attempt = known_job(job_id), attempt_of(attempt_id)
         current = await contents.owner_of_attempt(self.pool, job, attempt)
         if current is None or current.stage is not stage:
             return current, None
@@ -399,11 +308,4 @@ def _stage_of(service: str | None, stage: Stage) -> StageDefinition:
     return definition
 
 
-def _uuid(text: str) -> UUID:
-    job_id = uuid_of(text)
-    if job_id is None:
-        raise JobNotFoundError
-    return job_id
-
-
-__all__ = ["FIRST", "JobFilter", "Orchestrator", "open_orchestrator"]
+__all__ = ["FIRST", "Orchestrator", "open_orchestrator"]

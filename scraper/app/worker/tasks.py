@@ -1,4 +1,7 @@
-"""The scraper's Celery task."""
+"""The scraper's Celery tasks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from app.core.fetching.visiting import Visit, validators_of
 from app.core.logic import UNTOLD, execute_links, execute_scrape, execute_upload
@@ -7,6 +10,7 @@ from app.worker.celery_app import app
 from ml_shared.contracts.scraping import Render, ScrapePurpose
 from ml_shared.names import Queue, RequestMode, Stage, TaskName
 from ml_shared.telemetry.attributes import JobStage
+from ml_shared.worker.packs import PackTask
 from ml_shared.worker.stage import StageOutcome, StageRun
 from ml_shared.worker.task import StageTask
 
@@ -52,3 +56,9 @@ def scrape_task(
             run.host_next_at = visit.host_next_at
 
     self.run_stage(body, job_id=job_id, attempt_id=attempt_id, url=url)
+
+
+@app.task(bind=True, base=PackTask, name=TaskName.SCRAPE_SEVERAL.value, of=scrape_task)
+def scrape_several_task(self: PackTask, jobs: Sequence[Mapping[str, Any]]) -> None:
+    """Scrape what several hand-outs ask for."""
+    self.run_pack(jobs)

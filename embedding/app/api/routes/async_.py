@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from app.core.packing import pack_chunks
-from app.worker.tasks import embed_document_task
+from app.worker.tasks import embed_document_task, embed_several_task
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import internal_only, users_and
@@ -65,8 +65,8 @@ async def embed_several(
     for each in payload.hand_outs:
         document_url(each.document.url)
     tasks: TaskQueue = request.app.state.tasks
-    handed = [HandedOut(each.job_id, _arguments(each, ctx), each.traceparent) for each in payload.hand_outs]
-    answers = await tasks.hand_out(embed_document_task, ctx, handed)
+    handed = [HandedOut(each.job_id, _arguments(each, ctx), each.traceparent, each.alone) for each in payload.hand_outs]
+    answers = await tasks.hand_out(embed_document_task, ctx, handed, several=embed_several_task)
     for each, answer in zip(payload.hand_outs, answers, strict=True):
         if isinstance(answer, EnqueueAnswer):
             emit(AuditEvent.EMBED_ENQUEUED, ctx, **_told(each, answer))

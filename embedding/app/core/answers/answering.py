@@ -168,6 +168,8 @@ class Answering:
         self, ranked: Ranked, passage: dict[str, Any], shown: Shown | None, highlighter: Highlighter | None
     ) -> SearchHit:
         asked: dict[str, Any] = {}
+        if passage["context"] is not None:
+            asked["table_header"] = passage["context"]
         if ranked.rerank is not None:
             asked["rerank_score"] = ranked.rerank.score
         if highlighter is not None:

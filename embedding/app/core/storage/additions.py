@@ -33,15 +33,15 @@ WITH corpus AS MATERIALIZED ({OPEN_CORPUS.format(others="$37")}), claimed AS (
 ), new AS MATERIALIZED (
     SELECT nextval('chunks_id_seq') AS id, given.* FROM unnest(
         $23::int[], $24::int[], $25::int[], $26::int[], $27::bytea[], $28::text[], $29::text[], $30::halfvec[],
-        $31::int[], $32::bigint[], $33::int[], $34::int[]
+        $31::int[], $32::bigint[], $33::int[], $34::int[], $38::text[]
     ) AS given (chunk_index, start_offset, end_offset, token_count, text_hash, text, heading_path, embedding,
-                length, digest, first, last)
+                length, digest, first, last, context)
 ), added AS (
     INSERT INTO chunks (owner, corpus, document_id, id, chunk_index, start_offset, end_offset, token_count,
-                        text_hash, text, heading_path, trace_id)
+                        text_hash, text, heading_path, trace_id, context)
     OVERRIDING SYSTEM VALUE
     SELECT $1, $2, claimed.id, new.id, new.chunk_index, new.start_offset, new.end_offset, new.token_count,
-           new.text_hash, new.text, ARRAY(SELECT jsonb_array_elements_text(new.heading_path::jsonb)), $18
+           new.text_hash, new.text, ARRAY(SELECT jsonb_array_elements_text(new.heading_path::jsonb)), $18, new.context
     FROM claimed, new
     RETURNING chunk_index
 ), meant AS (
@@ -97,5 +97,6 @@ async def add_document(
         [number for one in made for number in one.numbers],
         terms.language,
         write.other_models,
+        [chunk.context for chunk in chunks],
     )
     return added

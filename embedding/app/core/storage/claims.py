@@ -10,11 +10,11 @@ from app.core.storage.models import Model
 ENSURE_CORPUS: Final = "INSERT INTO corpora (owner, name) VALUES ($1, $2) ON CONFLICT (owner, name) DO NOTHING"
 
 # The key-share lock on the corpus keeps a deletion of the corpus, and its change to another model, out until this transaction
-# ends, and lets other writers in.
+# ends, and lets other writers in. A corpus that was changed takes nothing of a model that it was not changed to.
 OPEN_CORPUS: Final = """
     SELECT owner, name FROM corpora
     WHERE owner = $1 AND name = $2 AND (deleted_at IS NULL OR deleted_at < $5)
-      AND (model_id IS NULL OR NOT model_id = ANY({others}::smallint[]))
+      AND (model_id IS NULL OR NOT model_id = ANY({others}::smallint[]) AND NOT (switched AND model_id <> $6))
     FOR KEY SHARE
 """
 

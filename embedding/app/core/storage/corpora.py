@@ -27,6 +27,11 @@ MODEL_OF = """
 SELECT models.name FROM corpora JOIN models ON models.id = corpora.model_id WHERE owner = $1 AND corpora.name = $2 AND live
 """
 
+SWITCHED_TO = """
+SELECT models.name FROM corpora JOIN models ON models.id = corpora.model_id
+WHERE owner = $1 AND corpora.name = $2 AND live AND switched
+"""
+
 LIST_DOCUMENTS = """
 SELECT documents.id AS document_id, url, title, language, chunk_count AS chunks, token_count AS tokens,
        models.name AS model, metadata, as_of, fetched_at, indexed_at, job_id, trace_id
@@ -43,7 +48,7 @@ DELETE_CORPUS_DOCUMENTS = "DELETE FROM documents WHERE owner = $1 AND corpus = $
 # clock_timestamp(), not now(): the tombstone is as late as the lock, not as the transaction's start
 BURY_CORPUS = """
 UPDATE corpora SET live = false, document_count = 0, chunk_count = 0, token_count = 0, model_id = NULL,
-                   languages = '{}', updated_at = clock_timestamp(), deleted_at = clock_timestamp()
+                   languages = '{}', switched = false, updated_at = clock_timestamp(), deleted_at = clock_timestamp()
 WHERE owner = $1 AND name = $2
 """
 
@@ -105,6 +110,13 @@ async def model_of(pool: asyncpg.Pool, owner: str, corpus: str) -> str | None:
     """Return the model that a corpus answers from, `None` where it is new."""
     with store_errors():
         name: str | None = await pool.fetchval(MODEL_OF, owner, corpus)
+    return name
+
+
+async def switched_to(pool: asyncpg.Pool, owner: str, corpus: str) -> str | None:
+    """Return the model that a corpus was changed to, `None` where it never was, or the one before is gone."""
+    with store_errors():
+        name: str | None = await pool.fetchval(SWITCHED_TO, owner, corpus)
     return name
 
 

@@ -42,7 +42,7 @@ WHERE chunks.owner = $1 AND chunks.corpus = $2 AND chunks.document_id = $3 AND c
 
 CHUNK_COLUMNS = (
     "owner", "corpus", "document_id", "id", "chunk_index", "start_offset", "end_offset", "token_count",
-    "text_hash", "text", "heading_path", "trace_id",
+    "text_hash", "text", "heading_path", "trace_id", "context",
 )  # fmt: skip
 
 RESERVE_IDS = "SELECT nextval('chunks_id_seq') FROM generate_series(1, $1::int)"
@@ -210,7 +210,7 @@ async def _replace_chunks(
             records=[
                 (
                     *key, chunk_id, chunk.index, chunk.start, chunk.end, chunk.token_count,
-                    chunk.text_hash, chunk.text, chunk.heading_path, write.trace_id,
+                    chunk.text_hash, chunk.text, chunk.heading_path, write.trace_id, chunk.context,
                 )
                 for chunk_id, chunk in zip(ids, change.added, strict=True)
             ],

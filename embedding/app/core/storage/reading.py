@@ -26,7 +26,7 @@ FROM documents JOIN models ON models.id = documents.model_id
 WHERE owner = $1 AND corpus = $2 AND documents.id = $3 AND indexed_at IS NOT NULL
 """
 READ_CHUNKS: Final = """
-SELECT chunk_index, start_offset, end_offset, token_count, heading_path, text FROM chunks
+SELECT chunk_index, start_offset, end_offset, token_count, heading_path, context AS table_header, text FROM chunks
 WHERE owner = $1 AND corpus = $2 AND document_id = $3 AND chunk_index > $4 ORDER BY chunk_index LIMIT $5
 """
 COUNT_CHARACTERS: Final = """

@@ -33,7 +33,7 @@ SELECT count(*) AS chunks, coalesce(sum(token_count), 0)::bigint AS tokens, coun
 {_LACKING}
 """
 NEXT_LACKING: Final = f"""
-SELECT c.document_id, c.id, c.text, c.token_count {_LACKING} AND (c.document_id, c.id) > ($4, $5)
+SELECT c.document_id, c.id, c.text, c.token_count, c.heading_path, c.context {_LACKING} AND (c.document_id, c.id) > ($4, $5)
 ORDER BY c.document_id, c.id LIMIT $6
 """
 # of chunks that are still there: a document may be replaced while its texts are at the endpoint
@@ -49,14 +49,21 @@ ON CONFLICT DO NOTHING
 LOCK_CORPUS: Final = "SELECT chunk_count FROM corpora WHERE owner = $1 AND name = $2 AND live FOR UPDATE"
 SWITCH_CORPUS: Final = """
 WITH documented AS (UPDATE documents SET model_id = $3, passage_prefix = $4 WHERE owner = $1 AND corpus = $2 AND indexed_at IS NOT NULL)
-UPDATE corpora SET model_id = $3, updated_at = now() WHERE owner = $1 AND name = $2
+UPDATE corpora SET model_id = $3, switched = true, updated_at = now() WHERE owner = $1 AND name = $2
 """
 SAMPLE: Final = """
 SELECT embedding FROM vectors WHERE owner = $1 AND corpus = $2 AND model_id = $3 ORDER BY md5(id::text) LIMIT $4
 """
+REMAINING: Final = """
+SELECT count(*) AS corpora, coalesce(sum(chunk_count), 0)::bigint AS chunks
+FROM corpora LEFT JOIN models ON models.id = model_id
+WHERE live AND chunk_count > 0 AND models.name IS DISTINCT FROM $1
+  AND ($2::text IS NULL OR owner = $2) AND ($3::text IS NULL OR corpora.name = $3)
+"""
 COUNT_VECTORS: Final = "SELECT count(*) FROM vectors WHERE owner = $1 AND corpus = ANY($2::text[]) AND model_id = $3"
 ANSWERING: Final = "SELECT count(*) FROM corpora WHERE live AND model_id = $1"
 RETIRE: Final = "UPDATE vector_segments SET state = 'retired' WHERE model_id = $1"
+FORGET_SWITCHES: Final = "UPDATE corpora SET switched = false WHERE switched"
 DROP_SOME: Final = """
 DELETE FROM vectors WHERE ctid = ANY(ARRAY(SELECT ctid FROM vectors WHERE model_id = $1 LIMIT $2))
 """
@@ -89,6 +96,8 @@ class Text:
     id: int
     text: str
     token_count: int
+    heading_path: Sequence[str]
+    context: str | None
 
 
 async def changing(pool: asyncpg.Pool, model: Model, owner: str | None, corpus: str | None) -> list[Changing]:
@@ -96,6 +105,13 @@ async def changing(pool: asyncpg.Pool, model: Model, owner: str | None, corpus: 
     with store_errors():
         rows = await pool.fetch(CORPORA, model.id, owner, corpus)
     return [Changing(row["owner"], row["name"], row["model"], row["chunks"]) for row in rows]
+
+
+async def remaining(pool: asyncpg.Pool, model: str, owner: str | None, corpus: str | None) -> tuple[int, int]:
+    """Return how many corpora do not answer from a model, and their chunks."""
+    with store_errors():
+        row = await pool.fetchrow(REMAINING, model, owner, corpus)
+    return row["corpora"], row["chunks"]
 
 
 async def count_lacking(pool: asyncpg.Pool, corpus: Changing, model: Model, max_tokens: int) -> Lacking:
@@ -109,7 +125,7 @@ async def next_lacking(pool: Any, corpus: Changing, model: Model, after: tuple[U
     """Return some texts without a vector of a model, those after one."""
     with store_errors():
         rows = await pool.fetch(NEXT_LACKING, corpus.owner, corpus.name, model.id, *after, limit)
-    return [Text(row["document_id"], row["id"], row["text"], row["token_count"]) for row in rows]
+    return [Text(**row) for row in rows]
 
 
 async def add_vectors(
@@ -184,6 +200,12 @@ async def retire_indexes(pool: asyncpg.Pool, model: Model) -> None:
     """Let go of a model's vector indexes."""
     with store_errors():
         await pool.execute(RETIRE, model.id)
+
+
+async def forget_switches(pool: asyncpg.Pool) -> None:
+    """Note that no corpus has a way back, so that nothing has to be kept from taking it."""
+    with store_errors():
+        await pool.execute(FORGET_SWITCHES)
 
 
 async def drop_some(pool: asyncpg.Pool, model: Model) -> int:

@@ -54,7 +54,7 @@ SELECT corpus, document_id, id, 1 - distance AS score FROM ({every}) AS found OR
 """
 
 PASSAGES = """
-SELECT c.id, c.text, c.heading_path, c.start_offset, c.end_offset, c.chunk_index, c.corpus, c.document_id,
+SELECT c.id, c.text, c.heading_path, c.context, c.start_offset, c.end_offset, c.chunk_index, c.corpus, c.document_id,
        documents.url, documents.title, documents.metadata, documents.trace_id
 FROM chunks c JOIN documents
   ON documents.owner = c.owner AND documents.corpus = c.corpus AND documents.id = c.document_id

@@ -38,6 +38,44 @@ UPDATE corpora SET languages = {LANGUAGES.format("$5")} WHERE owner = $1 AND nam
 """  # noqa: S608 - an expression of our own
 
 
+# What a worker of a version before words wrote over a document that had some: its chunks have none, and its version says otherwise
+MARK_WORDLESS: Final = """
+WITH looked AS MATERIALIZED (
+    SELECT owner, corpus, id FROM documents
+    WHERE (owner, corpus, id) > ($1, $2, $3) AND indexed_at IS NOT NULL AND terms_version > 0
+    ORDER BY owner, corpus, id LIMIT $4
+), marked AS (
+    UPDATE documents SET terms_version = 0 FROM looked
+    WHERE (documents.owner, documents.corpus, documents.id) = (looked.owner, looked.corpus, looked.id) AND EXISTS (
+        SELECT FROM chunks c
+        WHERE (c.owner, c.corpus, c.document_id) = (looked.owner, looked.corpus, looked.id) AND NOT EXISTS (
+            SELECT FROM chunk_terms t
+            WHERE (t.owner, t.corpus, t.document_id, t.id) = (c.owner, c.corpus, c.document_id, c.id)
+        )
+    )
+    RETURNING true
+)
+SELECT owner, corpus, id, (SELECT count(*) FROM marked) AS marked FROM looked
+ORDER BY owner DESC, corpus DESC, id DESC LIMIT 1
+"""
+LOOKED_AT_ONCE: Final = 200
+FIRST: Final = ("", "", UUID(int=0))
+# before all documents
+
+
+async def mark_wordless(pool: asyncpg.Pool, after: tuple[str, str, UUID]) -> tuple[tuple[str, str, UUID], int] | None:
+    """Look whether documents after one lack words that they should have, and have these made anew.
+
+    Returns
+    -------
+    tuple or None
+        The last document looked at, and how many lack some; `None` where there are no more.
+    """
+    with store_errors():
+        row = await pool.fetchrow(MARK_WORDLESS, *after, LOOKED_AT_ONCE)
+    return None if row is None else ((row["owner"], row["corpus"], row["id"]), row["marked"])
+
+
 async def write_terms(
     connection: Any,
     key: tuple[str, str, UUID],

@@ -58,6 +58,7 @@ class Chunk(Answered):
     end: int
     token_count: int
     heading_path: list[str]
+    table_header: str | None = None
 
 
 class DocumentRead(Document):

@@ -107,6 +107,7 @@ class Hit(Answered):
     chunk_index: int
     metadata: dict[str, Any]
     trace_id: str | None = None
+    table_header: str | None = None
     rerank_score: float | None = None
     highlights: list[list[int]] | None = None
     context: Surroundings | None = None

@@ -42,7 +42,7 @@ async def submit_job(
     await enforcer.check(ctx)
     admit(payload, ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
-    accepted = await orchestrator.submit(
+    accepted = await orchestrator.indexing.submit(
         ctx.owner, payload, traceparent=own_traceparent(), idempotency_key=idempotency_key
     )
     request.app.state.nudger.nudge_soon(FIRST.stage)
@@ -72,4 +72,4 @@ async def answer_or_wait(
     if waited is None:
         return accepted
     response.headers["Preference-Applied"] = f"wait={seconds}"
-    return JobAccepted(job_id=accepted.job_id, status=await orchestrator.status(ctx.owner, accepted.job_id))
+    return JobAccepted(job_id=accepted.job_id, status=await orchestrator.indexing.status(ctx.owner, accepted.job_id))

@@ -70,9 +70,9 @@ async def submit_document(
 ) -> JobAccepted:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
-    upload = await read_upload(request, max_bytes=orchestrator.max_upload_bytes)
+    upload = await read_upload(request, max_bytes=orchestrator.indexing.max_upload_bytes)
     admit(upload.asked, ctx)
-    accepted = await orchestrator.submit_document(
+    accepted = await orchestrator.indexing.submit_document(
         ctx.owner,
         upload.asked,
         upload.body,

@@ -1,25 +1,22 @@
 """What workers say, and the content that they hand on: internal routes, each for the services that it names."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from app.api import reporting
 from app.api.schemas import JobId, read_report
 from app.core.content.store import StoredContent
 from app.core.dispatch.pipeline import reporters
-from app.core.errors import ContentNotFoundError
-from app.core.jobs.transitions import Transition
 from app.core.logic import Orchestrator
-from ml_shared.audit.logger import AuditEvent, Outcome, emit
+from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import internal_only
 from ml_shared.contracts.base import Identifier
 from ml_shared.contracts.jobs import (
     CallbackAnswer,
     ContentStored,
-    JobStatus,
     ProgressAnswer,
-    ProgressPhase,
     ProgressReport,
     StageCallback,
 )
@@ -43,41 +40,7 @@ async def complete_stage(
     ctx: CallerContext = Depends(internal_only(*reporters())),
 ) -> CallbackAnswer:
     await enforcer.check(ctx)
-    moved = await _take(request, ctx, job_id, payload)
-    if moved.stage_run is not None:
-        emit(AuditEvent.STAGE_REPORTED, ctx, **_told(job_id, payload))
-    _tell_end(ctx, job_id, payload, moved)
-    return moved.answer
-
-
-async def _take(
-    request: Request, ctx: CallerContext, job_id: str, callback: StageCallback, content: bytes | None = None
-) -> Transition:
-    orchestrator: Orchestrator = request.app.state.orchestrator
-    moved = await orchestrator.complete(ctx.service, job_id, callback, content)
-    # its slot is free again, and the stage after it may have work; and somebody may listen to it, or wait for its end
-    ended = [job_id] if moved.ended is not None else []
-    request.app.state.nudger.nudge_soon(*{callback.stage, moved.next_stage} - {None}, moved=[job_id], ended=ended)
-    return moved
-
-
-def _tell_end(ctx: CallerContext, job_id: str, callback: StageCallback, moved: Transition) -> None:
-    if moved.ended is not None:
-        emit(
-            AuditEvent.JOB_ENDED,
-            ctx,
-            outcome=Outcome.SUCCESS if moved.ended.status is JobStatus.COMPLETED else Outcome.FAILURE,
-            **_told(job_id, callback) | {"status": moved.ended.status},
-        )
-
-
-def _told(job_id: str, callback: StageCallback) -> dict[str, Any]:
-    return {
-        "job_id": job_id,
-        "stage": callback.stage,
-        "status": callback.status,
-        "error_code": callback.error_code,
-    }
+    return await reporting.take(request, ctx, job_id, payload)
 
 
 @router.post(
@@ -94,11 +57,7 @@ async def complete_with_content(
 ) -> CallbackAnswer:
     await enforcer.check(ctx)
     callback, content = read_report(await request.body(), request.headers.get(Header.CONTENT_SHA256))
-    moved = await _take(request, ctx, job_id, callback, content)
-    if moved.stage_run is not None:
-        emit(AuditEvent.STAGE_REPORTED, ctx, **_told(job_id, callback))
-    _tell_end(ctx, job_id, callback, moved)
-    return moved.answer
+    return await reporting.take(request, ctx, job_id, callback, content)
 
 
 @router.post(
@@ -114,15 +73,7 @@ async def start_with_content(
     ctx: CallerContext = Depends(internal_only(Service.EMBEDDING)),
 ) -> Response:
     await enforcer.check(ctx)
-    orchestrator: Orchestrator = request.app.state.orchestrator
-    try:
-        found = await orchestrator.start(ctx.service, job_id, ref, payload)
-    except ContentNotFoundError:
-        emit(AuditEvent.STAGE_STARTED, ctx, job_id=job_id, stage=payload.stage)
-        raise
-    request.app.state.nudger.nudge_soon(moved=[job_id])
-    emit(AuditEvent.STAGE_STARTED, ctx, job_id=job_id, stage=payload.stage)
-    return _content_response(found)
+    return _content_response(await reporting.start(request, ctx, job_id, ref, payload))
 
 
 @router.post("/jobs/{job_id}/progress", response_model=ProgressAnswer, summary="Internal: a worker's sign of life")
@@ -133,13 +84,7 @@ async def report_progress(
     ctx: CallerContext = Depends(internal_only(*reporters())),
 ) -> ProgressAnswer:
     await enforcer.check(ctx)
-    orchestrator: Orchestrator = request.app.state.orchestrator
-    answer = await orchestrator.progress(ctx.service, job_id, payload)
-    if payload.phase is not ProgressPhase.RUNNING:
-        request.app.state.nudger.nudge_soon(moved=[job_id])
-    if payload.phase is ProgressPhase.STARTED:  # the others, some a minute, only renew a lease
-        emit(AuditEvent.STAGE_STARTED, ctx, job_id=job_id, stage=payload.stage)
-    return answer
+    return await reporting.hear(request, ctx, job_id, payload)
 
 
 @router.put("/content", response_model=ContentStored, summary="Internal: keep what a stage produced")

@@ -24,6 +24,6 @@ router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
 async def get_stats(request: Request, hours: StatsHours = 24, ctx: CallerContext = Depends(users_and())) -> StatsView:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
-    stats = await orchestrator.stats(ctx.owner, hours)
+    stats = await orchestrator.indexing.stats(ctx.owner, hours)
     emit(AuditEvent.STATS_READ, ctx, hours=hours)
     return stats

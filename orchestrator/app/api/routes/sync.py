@@ -13,7 +13,8 @@ from app.api.schemas import (
     StatusFilter,
     UrlPrefixFilter,
 )
-from app.core.logic import JobFilter, Orchestrator
+from app.core.jobs.filters import JobFilter
+from app.core.logic import Orchestrator
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import users_and
@@ -29,7 +30,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
 async def get_job(job_id: JobId, request: Request, ctx: CallerContext = Depends(users_and())) -> JobView:
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
-    job = await orchestrator.job(ctx.owner, job_id)
+    job = await orchestrator.indexing.job(ctx.owner, job_id)
     emit(AuditEvent.JOB_READ, ctx, job_id=job.job_id)
     return job
 
@@ -53,7 +54,7 @@ async def list_jobs(
     await enforcer.check(ctx)
     orchestrator: Orchestrator = request.app.state.orchestrator
     wanted = JobFilter(status, corpus_name, batch_id, created_after, host, url_prefix, error_code, ended_after)
-    page = await orchestrator.jobs(ctx.owner, wanted, limit=limit, cursor=cursor)
+    page = await orchestrator.indexing.jobs(ctx.owner, wanted, limit=limit, cursor=cursor)
     link_next(page.next_cursor, request, response)
     emit(AuditEvent.JOBS_LISTED, ctx, results=len(page.items))
     return page

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from app.core.crawls.definition import Definition
 from app.core.crawls.frontier import RunScope, all_met, meet
@@ -133,16 +133,16 @@ async def fill(connection: Any, run: Any, crawl: Any, definition: Definition, wi
         return Filled(stale=True)
     asked = await connection.fetchval(_ASKED, *key)
     found = await connection.fetch(_NEXT, *key, room * LOOK_AHEAD, definition.follow_links)
-    old = await _unmodified(connection, run, crawl, definition, found, window)
-    choice = _Choice(standing, room, definition.max_pages - asked, old)
+    unchanged = await _unmodified(connection, run, crawl, definition, found, window)
+    choice = _Choice(standing, room, definition.max_pages - asked, unchanged)
     await _judge(connection, key, found, choice)
     picked = choice.picked(found)
-    old = [page for page in picked if page["url"] in choice.old]
+    same = [page for page in picked if page["url"] in choice.old]
     await _open(connection, run, crawl, definition, [page for page in picked if page["url"] not in choice.old], asked)
     await connection.execute(_END, *key, [page["url_hash"] for page in choice.traps], "skipped", SkipReason.TRAP)
-    touches = await _touch(connection, run, crawl, definition, old)
+    touches = await _touch(connection, run, crawl, definition, same)
     exhausted = not picked and not choice.traps
-    return Filled(len(picked) - len(old), touches, others=len(choice.traps), exhausted=exhausted)
+    return Filled(len(picked) - len(same), touches, others=len(choice.traps), exhausted=exhausted)
 
 
 class _Choice:
@@ -262,7 +262,7 @@ async def _touch(connection: Any, run: Any, crawl: Any, definition: Definition, 
     if not pages:
         return 0
     key = (run["crawl_id"], run["run"])
-    jobs = {uuid4(): page for page in pages}
+    jobs = dict(zip(new_ids(len(pages)), pages, strict=True))
     asked = Asked(crawl["corpus_name"], crawl["metadata"], crawl["chunking"], definition.render)
     async with open_roots([(job_id, page["url"]) for job_id, page in jobs.items()], asked.corpus_name) as traceparents:
         made = [

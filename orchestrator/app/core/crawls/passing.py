@@ -39,8 +39,12 @@ WHERE (state = 'running' OR removing) AND (over > 0 OR open = 0 OR cancel_asked_
 ORDER BY started_at LIMIT $2
 """
 _ANY: Final = "SELECT EXISTS (SELECT 1 FROM runs WHERE state = 'running' OR removing)"
+# What follows in the transaction finds its rows by their keys. Planned for this very crawl, which is new to the statistics, a
+# join that compares each of its pages with each looks cheap: it has no pages, they say. `0023_plans_of_runs.sql` has the same.
 _LOCK: Final = """
-SELECT * FROM runs WHERE crawl_id = $1 AND run = $2 AND (state = 'running' OR removing) FOR UPDATE SKIP LOCKED
+SELECT runs.*, set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+FROM runs WHERE crawl_id = $1 AND run = $2 AND (state = 'running' OR removing) FOR UPDATE SKIP LOCKED
 """
 _CRAWL: Final = "SELECT id, corpus_name, metadata, chunking, deleting FROM crawls WHERE owner = $1 AND id = $2"
 _OPEN: Final = "SELECT count(*) FROM run_pages WHERE crawl_id = $1 AND run = $2 AND state = 'open'"

@@ -22,7 +22,8 @@ LANE_BATCH = 500
 # how many hosts' lanes one pass opens at most
 
 _CLAIM = """
-SELECT claimed.*, more.render, more.upload
+SELECT claimed.*, more.render, more.upload, EXISTS (
+    SELECT FROM job_stages AS s WHERE s.owner = claimed.owner AND s.job_id = claimed.id AND s.stage = $1) AS again
 FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS claimed CROSS JOIN LATERAL (
     SELECT render, upload FROM jobs WHERE jobs.owner = claimed.owner AND jobs.id = claimed.id OFFSET 0) more
 """
@@ -119,6 +120,7 @@ async def claim(
             traceparent=row["traceparent"],
             earlier_traceparent=row["earlier_traceparent"],
             attempts=row["attempts"],
+            again=row["again"],
             kind=row["kind"],
             upload=row["upload"],
             known=row["known"],

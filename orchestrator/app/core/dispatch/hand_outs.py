@@ -36,6 +36,8 @@ class HandOut:
     ----------
     attempts
         The number of this attempt, where the claim has started it.
+    again
+        Whether it was handed out to this stage before. Then it goes alone: the worker that it was with may have died of it.
     kind
         What the job is for: a page, or links to read.
     known
@@ -64,6 +66,7 @@ class HandOut:
     traceparent: str | None
     earlier_traceparent: str | None
     attempts: int | None = None
+    again: bool = False
     render: Render = Render.NEVER
     kind: str = JobKind.PAGE
     known: dict[str, Any] | None = None
@@ -106,7 +109,9 @@ def scrape_request(job: HandOut, _page: Page) -> EnqueueScrape:
 
 def scrape_requests(handed: Sequence[tuple[HandOut, str | None]]) -> EnqueueScrapes:
     """Queue several fetches, each with what its trace goes on from."""
-    return EnqueueScrapes(hand_outs=[ScrapeHandOut(traceparent=told, **_scrape_fields(job)) for job, told in handed])
+    return EnqueueScrapes(
+        hand_outs=[ScrapeHandOut(traceparent=told, alone=job.again, **_scrape_fields(job)) for job, told in handed]
+    )
 
 
 def _scrape_fields(job: HandOut) -> dict[str, Any]:
@@ -175,7 +180,9 @@ def embed_requests(handed: Sequence[tuple[HandOut, str | None]]) -> EnqueueEmbed
     pydantic.ValidationError
         As `embed_request` does, of any of them.
     """
-    return EnqueueEmbeds(hand_outs=[EmbedHandOut(traceparent=told, **_embed_fields(job)) for job, told in handed])
+    return EnqueueEmbeds(
+        hand_outs=[EmbedHandOut(traceparent=told, alone=job.again, **_embed_fields(job)) for job, told in handed]
+    )
 
 
 def _embed_fields(job: HandOut) -> dict[str, Any]:

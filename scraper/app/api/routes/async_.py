@@ -12,7 +12,7 @@ from app.api.schemas import (
     PendingResult,
     ScrapeResult,
 )
-from app.worker.tasks import scrape_task
+from app.worker.tasks import scrape_several_task, scrape_task
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import internal_only, users_and
@@ -60,8 +60,8 @@ async def scrape_several(
 ) -> EnqueueAnswers:
     await enforcer.check(ctx)
     tasks: TaskQueue = request.app.state.tasks
-    handed = [HandedOut(each.job_id, _arguments(each), each.traceparent) for each in payload.hand_outs]
-    answers = await tasks.hand_out(scrape_task, ctx, handed)
+    handed = [HandedOut(each.job_id, _arguments(each), each.traceparent, each.alone) for each in payload.hand_outs]
+    answers = await tasks.hand_out(scrape_task, ctx, handed, several=scrape_several_task)
     for each, answer in zip(payload.hand_outs, answers, strict=True):
         if isinstance(answer, EnqueueAnswer):
             emit(AuditEvent.SCRAPE_ENQUEUED, ctx, **_told(each, answer))

@@ -1,0 +1,95 @@
+"""The operator's routes for changes of model, and what carries them out."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from app.core.changes import Wanted, ask_for_change, cancel_change, carry_out_next, read_change
+from app.core.errors import ChangeUnderWayError, ModelStillAnswersError
+from app.core.service import Embedding
+from ml_shared.testing.endpoint import DEFAULT_MODEL, EndpointMode, FakeEndpoint
+from tests.conftest import OPERATOR, ORCHESTRATOR
+from tests.documents import add
+from tests.test_core_reembedding import (  # noqa: F401 - fixtures
+    NEW,
+    _new_endpoint,
+    both,
+    fill,
+    models,
+    new_endpoint,
+    no_rest,
+    vectors,
+)
+
+
+def wanted(model: str = NEW, **options: Any) -> Wanted:
+    return Wanted(**{"model": model, "owner": None, "corpus": None, "min_recall": 0.5, **options})
+
+
+async def carried_out(service: Embedding, change: Wanted) -> dict[str, Any]:
+    noted = await ask_for_change(service, change)
+    assert noted["state"] == "waiting"
+    assert await carry_out_next(service, sleep=no_rest, watch_seconds=0.05)
+    assert not await carry_out_next(service)
+    return await read_change(service, noted["id"])
+
+
+async def test_a_change_is_carried_out_taken_back_and_its_vectors_deleted(both: Embedding) -> None:  # noqa: F811
+    await fill(both)
+    made = await carried_out(both, wanted(switch=False))
+    assert (made["state"], made["corpora_left"], made["chunks_left"]) == ("completed", 1, 20)
+    assert await models(both) == {"docs": DEFAULT_MODEL}
+    assert await vectors(both) == {DEFAULT_MODEL: 20, NEW: 20}
+    switched = await carried_out(both, wanted())
+    assert (switched["state"], switched["corpora_left"]) == ("completed", 0)
+    assert any("answers from new-model" in line for line in switched["said"])
+    assert await models(both) == {"docs": NEW}
+    with pytest.raises(ModelStillAnswersError):
+        await ask_for_change(both, wanted(forget=True))
+    assert (await carried_out(both, wanted(DEFAULT_MODEL)))["state"] == "completed"
+    assert await models(both) == {"docs": DEFAULT_MODEL}
+    assert (await carried_out(both, wanted(forget=True)))["said"] == ["20 vectors of new-model deleted"]
+    assert await vectors(both) == {DEFAULT_MODEL: 20}
+
+
+async def test_one_change_at_a_time_and_a_cancelled_one_stops(
+    both: Embedding,  # noqa: F811
+    new_endpoint: FakeEndpoint,  # noqa: F811
+) -> None:
+    await fill(both)
+    noted = await ask_for_change(both, wanted())
+    with pytest.raises(ChangeUnderWayError):
+        await ask_for_change(both, wanted())
+    new_endpoint.behave(EndpointMode.SLOW)
+    work = asyncio.create_task(carry_out_next(both, watch_seconds=0.05))
+    while (await read_change(both, noted["id"]))["state"] != "running":
+        await asyncio.sleep(0.01)
+    assert (await cancel_change(both, noted["id"]))["state"] == "cancelled"
+    assert await work
+    assert (await read_change(both, noted["id"]))["state"] == "cancelled"
+    assert await models(both) == {"docs": DEFAULT_MODEL}
+
+
+async def test_only_the_operator_may_change_models(client: httpx.AsyncClient) -> None:
+    await add(client, "words")
+    body = {"model": DEFAULT_MODEL}
+    for headers in (None, ORCHESTRATOR):
+        refused = await client.post("/models/changes", json=body, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (403, "internal_only")
+    unknown = await client.post("/models/changes", json={"model": "another"}, headers=OPERATOR)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "model_not_served")
+    plan = await client.post("/models/changes/plan", json=body, headers=OPERATOR)
+    assert plan.json() == {"corpora": [], "chunks": 0, "tokens": 0}
+    asked = await client.post("/models/changes", json=body, headers=OPERATOR)
+    assert asked.status_code == 202
+    number = asked.json()["id"]
+    told = await client.get(f"/models/changes/{number}", headers=OPERATOR)
+    assert (told.json()["model"], told.json()["corpora_left"]) == (DEFAULT_MODEL, 0)
+    listed = await client.get("/models/changes", headers=OPERATOR)
+    assert [one["id"] for one in listed.json()["items"]] == [number]
+    stopped = await client.post(f"/models/changes/{number}/cancel", headers=OPERATOR)
+    assert stopped.json()["state"] in ("cancelled", "completed")
+    missing = await client.get("/models/changes/999", headers=OPERATOR)
+    assert (missing.status_code, missing.json()["code"]) == (404, "change_not_found")
