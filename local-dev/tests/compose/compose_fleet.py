@@ -162,9 +162,10 @@ def lay_out(folder: Path, chosen: Mapping[str, Mapping[str, str]]) -> dict[str, 
         shutil.copytree(REPOSITORY / name, target, ignore=LEFT_OUT)
         write(target / ".env", texts[name])
         stacks[name] = Stack(name, f"{PREFIX}-{name}", target)
-    tokenizer = folder / "chunking" / "tokenizer"
-    tokenizer.mkdir()
-    shutil.copyfile(tokenizer_file(), tokenizer / "tokenizer.json")
+    for name in ("chunking", "embedding"):
+        tokenizer = folder / name / "tokenizer"
+        tokenizer.mkdir(exist_ok=True)
+        shutil.copyfile(tokenizer_file(), tokenizer / "tokenizer.json")
     return stacks
 
 

@@ -46,7 +46,7 @@ def backup(stack: Stack) -> Path:
 def refusal(stack: Stack, *arguments: str) -> str:
     done = make(stack, "restore", *arguments, check=False)
     assert done.returncode != 0, done.stdout
-    return done.stderr
+    return done.stdout + done.stderr  # what a container logs comes by the first
 
 
 @pytest.fixture(scope="module")
