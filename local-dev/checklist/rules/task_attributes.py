@@ -15,13 +15,13 @@ PASSED_ON = frozenset({"job_id", "attempt_id", "url"})
 def check(fleet: Fleet) -> Iterator[Finding]:
     """Look at what the base task sets, and at what each task gives it."""
     base = fleet.shared("worker/task.py")
-    for name, wanted in (("StageTask._describe", OF_A_JOB), ("AsyncTask._describe_queue", OF_A_QUEUE)):
+    for name, wanted in (("StageTask.describe", OF_A_JOB), ("AsyncTask._describe_queue", OF_A_QUEUE)):
         missing = sorted(wanted - _set_by(base, base.functions[name]))
         wrong = f"{name} does not set {', '.join(missing)}; every task's span has to have them"
         yield held(
             not missing, base.path, base.functions[name].lineno, f"{name} sets {', '.join(sorted(wanted))}", wrong
         )
-    for name, describing in (("StageTask.run_stage", "_describe"), ("AsyncTask.run_async", "_describe_queue")):
+    for name, describing in (("StageTask.run_stage", "describe"), ("AsyncTask.run_async", "_describe_queue")):
         calls = any(called.endswith(f".{describing}") for _, called in base.calls(base.functions[name]))
         wrong = f"{name} does not call {describing}; the spans of all tasks lack its attributes"
         yield held(calls, base.path, base.functions[name].lineno, f"{name} describes its task", wrong)
@@ -34,8 +34,9 @@ def check(fleet: Fleet) -> Iterator[Finding]:
             wrong = f"{task.name} has to declare stage= and job_stage=, and to call self.run_stage(body, job_id=…, attempt_id=…, url=…)"
             yield held(holds, module.path, function.lineno, f"{app.service}: {task.name}", wrong)
         else:
-            wrong = f"{task.name} has to run its body by self.run_async(body), which sets queue.name and request.mode"
-            yield held(_runs(module, function, ".run_async"), module.path, function.lineno, task.name, wrong)
+            wrong = f"{task.name} has to run its body by self.run_async(body), or self.run_pack(jobs), which sets queue.name and request.mode"
+            runs = _runs(module, function, ".run_async") or _runs(module, function, ".run_pack")
+            yield held(runs, module.path, function.lineno, task.name, wrong)
 
 
 def _set_by(module: Module, function: Function) -> set[str]:
