@@ -12,7 +12,7 @@ from typing import Any, Final
 import psutil
 
 from bench.frontier.web import SITEMAP, Web, Workers, sitemap
-from bench.orchestrator.passes import STAGES
+from bench.orchestrator.passes import MOST_HAND_OUTS, STAGES
 from bench.orchestrator.service import Databases, Opened, core
 from ml_shared.contracts.crawls import CrawlRequest, CrawlSource
 from ml_shared.contracts.jobs import JobRequest
@@ -117,11 +117,11 @@ class Simulation:
         fields = {"traceparent": None, "idempotency_key": None, "max_open_jobs": 10}
         request = JobRequest(url=f"http://newcomer{len(self.waits)}.test/")
         accepted = await core("jobs.submission").submit(self._opened.jobs, NEWCOMER, request, **fields)
-        slots = len(running)
-        before = 0
-        while running:
-            await self._workers.finish(running.pop(0))
-            self._over += 1
+        slots = max(len(running), 1)
+        for before in range(MOST_HAND_OUTS):
+            if running:
+                await self._workers.finish(running.pop(0))
+                self._over += 1
             handed = await self._workers.claim(Stage.SCRAPING, slots)
             running += handed
             if any(str(job.job_id) == accepted.job_id for job in handed):
@@ -129,8 +129,7 @@ class Simulation:
                     await self._workers.finish(job)
                 self._over += len(running) - 1
                 return (before + 1 + slots / 2) / (slots / 2)
-            before += len(handed)
-        raise RuntimeError("a newcomer's job was never handed out")
+        raise RuntimeError(f"{MOST_HAND_OUTS} hand-outs went before a newcomer's first")
 
     async def _figures(self, total: int) -> dict[str, float]:
         rows = {row["name"]: row for row in await self._opened.jobs.fetch(_SIZES)}

@@ -84,7 +84,12 @@ def test_a_refresh_costs_what_has_changed(stage: Stage, caller: Caller) -> None:
         site.counts.clear()
         calm = looked_again(stage, caller, crawl_id, 3)
         assert (calm["outcomes"]["unchanged"], calm["chunked"], calm["sent"]) == (PAGES, 0, 0)
-        few = {"source": "list", "urls": sorted(others)[:20], "corpus_name": corpus, "chunking": {"max_tokens": 64}}
+        few = {
+            "source": "list",
+            "urls": sorted(others)[:20],
+            "corpus_name": corpus,
+            "chunking": {"max_tokens": 96, "overlap_tokens": 8},
+        }
         otherwise = caller.request("POST", CRAWLS, json=few).json()["crawl_id"]
         run = ended(caller, otherwise, 1, PATIENCE_SECONDS)
         assert stage.jobs_sql(_CHUNKED, otherwise, 1)[0][0] == 20, run
