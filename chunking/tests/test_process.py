@@ -15,6 +15,7 @@ import httpx
 import pytest
 from conftest import ORCHESTRATOR_KEY
 
+from ml_shared.clients.tls import shared_tls
 from ml_shared.telemetry.logs import UVICORN_LOG_CONFIG
 from ml_shared.testing import guard
 from ml_shared.testing.otlp import OtlpReceiver
@@ -37,7 +38,7 @@ class Told:
 
 def _answers(url: str) -> bool:
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{url}/health/live").status_code == 200
+        return httpx.get(f"{url}/health/live", verify=shared_tls()).status_code == 200
     return False
 
 

@@ -83,7 +83,7 @@ async def test_only_the_operator_may_change_models(client: httpx.AsyncClient) ->
     plan = await client.post("/models/changes/plan", json=body, headers=OPERATOR)
     assert plan.json() == {"corpora": [], "chunks": 0, "tokens": 0}
     asked = await client.post("/models/changes", json=body, headers=OPERATOR)
-    assert asked.status_code == 202
+    assert asked.status_code == 201
     number = asked.json()["id"]
     told = await client.get(f"/models/changes/{number}", headers=OPERATOR)
     assert (told.json()["model"], told.json()["corpora_left"]) == (DEFAULT_MODEL, 0)

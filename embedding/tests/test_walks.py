@@ -15,7 +15,7 @@ from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.models_walk import check_models
 from ml_shared.testing.routes_walk import RouteWalk
 from ml_shared.testing.values_walk import ValuesWalk
-from tests.conftest import ALICE, ORCHESTRATOR_KEY
+from tests.conftest import ALICE, OPERATOR_KEY, ORCHESTRATOR_KEY
 from tests.documents import index
 
 
@@ -38,7 +38,7 @@ def test_every_route_answers_what_is_wrong_with_a_problem(
     monkeypatch.setattr("ml_shared.service.shutdown_telemetry", lambda: None)
     with (
         ThreadedServer(app) as server,
-        RouteWalk(app, server.url, ALICE["X-API-Key"], [ORCHESTRATOR_KEY], openai_prefix="/v1/") as walk,
+        RouteWalk(app, server.url, ALICE["X-API-Key"], [ORCHESTRATOR_KEY, OPERATOR_KEY], openai_prefix="/v1/") as walk,
     ):
         walk.everything()
 
@@ -115,6 +115,15 @@ BODIES = {
         "rerank": None,
         "job_id": "mine",
     },
+    "POST /models/changes": {
+        "model": DEFAULT_MODEL,
+        "owner": "key:a",
+        "corpus_name": "docs",
+        "min_recall": 0.5,
+        "switch": True,
+        "forget": False,
+    },
+    "POST /models/changes/plan": {"model": DEFAULT_MODEL, "owner": "key:a", "corpus_name": "docs"},
     "POST /v1/embeddings": {
         "input": ["words"],
         "model": DEFAULT_MODEL,
@@ -140,7 +149,7 @@ async def test_no_value_anywhere_is_a_fault_of_ours(
                 app,
                 server.url,
                 ALICE["X-API-Key"],
-                [ORCHESTRATOR_KEY],
+                [ORCHESTRATOR_KEY, OPERATOR_KEY],
                 "/v1/",
                 bodies=BODIES,
                 known={"name": "docs"},

@@ -69,7 +69,7 @@ def suites(folders: list[str]) -> list[Suite]:
             continue
         # a fleet is dear to start: the tests of one file share theirs
         found.append(Suite("local-dev", folder, (*PARALLEL, "--dist", "loadfile", *IGNORED)))
-        found += [Suite(name, folder, tests) for name, tests in WITH_A_FLEET.items()]
+        found += [Suite(name, folder, tests) for name, tests in WITH_A_FLEET.items() if tests]
     return found
 
 

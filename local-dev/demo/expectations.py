@@ -44,6 +44,7 @@ class _SitePage(BaseModel):
 
 class _SitePages(BaseModel):
     pages: list[_SitePage]
+    scripted: str
 
 
 class _SiteQuestion(BaseModel):
@@ -51,13 +52,15 @@ class _SiteQuestion(BaseModel):
     path: str
 
 
-def site_pages(site_url: str) -> list[ExpectedPage]:
-    """Ask the demo site which pages it has and what should become of each."""
+def site_pages(site_url: str) -> tuple[list[ExpectedPage], ExpectedPage]:
+    """Ask the demo site which pages it has and what should become of each; the last one is made by JavaScript."""
     answer = httpx.get(f"{site_url}/pages.json", timeout=SITE_TIMEOUT_SECONDS).raise_for_status()
-    return [
+    site = _SitePages.model_validate_json(answer.content)
+    pages = [
         ExpectedPage(url=site_url + page.path, label=page.path, outcome=page.outcome, reason=page.reason, why=page.why)
-        for page in _SitePages.model_validate_json(answer.content).pages
+        for page in site.pages
     ]
+    return pages, ExpectedPage(url=site_url + site.scripted, label=site.scripted, outcome=Expected.INDEXED)
 
 
 def site_questions(site_url: str) -> list[Question]:

@@ -12,6 +12,7 @@ from ml_shared.contracts.batches import BatchAccepted, BatchView
 from ml_shared.contracts.crawls import CrawlPage, CrawlSource, CrawlView, PagesPage, PageView, RunAccepted, RunView
 from ml_shared.contracts.embedding import Corpus, CorpusPage, SearchMode, SearchResult
 from ml_shared.contracts.jobs import JobAccepted, JobView
+from ml_shared.contracts.scraping import Render
 from ml_shared.names import Header
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -51,15 +52,15 @@ class Gateway:
     ) -> None:
         self._client.close()
 
-    def submit(self, url: str, corpus_name: str) -> JobAccepted:
+    def submit(self, url: str, corpus_name: str, render: Render = Render.NEVER) -> JobAccepted:
         """Submit a page, to be cut into passages that a terminal can show."""
-        body = {"url": url, "corpus_name": corpus_name, "chunking": CHUNKING}
+        body = {"url": url, "corpus_name": corpus_name, "chunking": CHUNKING, "render": render}
         answer = self._ask("POST", "/api/orchestrator/jobs", body)
         return JobAccepted.model_validate_json(answer.content)
 
     def submit_several(self, urls: Sequence[str], corpus_name: str) -> BatchAccepted:
-        """Submit pages as one batch, to be cut as `submit` has it."""
-        body = {"urls": list(urls), "corpus_name": corpus_name, "chunking": CHUNKING}
+        """Submit pages as one batch, to be cut as `submit` has it; those without text are rendered, where that can be done."""
+        body = {"urls": list(urls), "corpus_name": corpus_name, "chunking": CHUNKING, "render": Render.AUTO}
         return BatchAccepted.model_validate_json(self._ask("POST", "/api/orchestrator/jobs/batch", body).content)
 
     def crawl_of(self, site_url: str, corpus_name: str) -> CrawlView | None:

@@ -7,8 +7,10 @@ from demo.expectations import ExpectedPage
 from demo.gateway import Gateway, PlatformError
 from demo.outcomes import PageOutcome
 from ml_shared.contracts.jobs import ENDED, JobStatus, JobView
+from ml_shared.contracts.scraping import Render
 
 Say = Callable[[str], None]
+POLL_SECONDS = 0.2
 
 
 def index_pages(
@@ -35,6 +37,29 @@ def index_pages(
         took = outcome.searchable_seconds
         say(f"    {outcome.page.label:28} {outcome.ending}" + ("" if took is None else f", searchable in {took:.2f} s"))
     return outcomes
+
+
+def index_scripted(
+    gateway: Gateway, page: ExpectedPage, corpus_name: str, *, say: Say, timeout_seconds: float
+) -> list[PageOutcome]:
+    """Have a browser make a page, and return what became of it; nothing, and say so, where the fleet has none.
+
+    Raises
+    ------
+    PlatformError
+        If a request is refused, or the job has not ended within `timeout_seconds`.
+    """
+    started = time.monotonic()
+    job_id = gateway.submit(page.url, corpus_name, Render.ALWAYS).job_id
+    while (job := gateway.job(job_id)).status not in ENDED and time.monotonic() - started < timeout_seconds:
+        time.sleep(POLL_SECONDS)
+    _check_ended([job], time.monotonic() - started)
+    if job.error is not None and job.error.code == "renderer_not_configured":
+        say(f"  {page.label} is left out: JavaScript makes it, and no browser is here (Debian: apt install chromium)")
+        return []
+    outcome = PageOutcome(page, job)
+    say(f"  {page.label}, which JavaScript makes: {outcome.ending}")
+    return [outcome]
 
 
 def _check_ended(jobs: Sequence[JobView], elapsed: float) -> None:

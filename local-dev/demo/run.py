@@ -11,7 +11,7 @@ from demo.checks import check_all
 from demo.crawling import crawl_site
 from demo.expectations import SITE_TIMEOUT_SECONDS, Expected, ExpectedPage, Question, site_pages, site_questions
 from demo.gateway import Gateway, PlatformError
-from demo.indexing import Say, index_pages
+from demo.indexing import Say, index_pages, index_scripted
 from demo.report import Answer, DemoReport, EndpointCounts, say_answer, say_checks, say_run, say_table
 
 DEMO_CORPUS = "demo"
@@ -68,13 +68,14 @@ def run_demo(
         If a request is refused, or the jobs do not end in time.
     """
     site_url = site_url.rstrip("/")
-    pages, questions = site_pages(site_url), site_questions(site_url)
+    (pages, scripted), questions = site_pages(site_url), site_questions(site_url)
     say(f"The demo site at {site_url} has a sitemap of {len(pages) - 1} URLs; corpus `{corpus_name}`.")
 
     def index(gateway: Gateway, report: DemoReport) -> None:
         report.run, report.outcomes = crawl_site(
             gateway, f"{site_url}/", pages, corpus_name, say=say, timeout_seconds=timeout_seconds
         )
+        report.outcomes += index_scripted(gateway, scripted, corpus_name, say=say, timeout_seconds=timeout_seconds)
 
     with Gateway(gateway_url, api_key) as gateway:
         return _run(gateway, index, questions, endpoint_url, corpus_name, say)

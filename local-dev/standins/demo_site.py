@@ -3,7 +3,8 @@
     python -m standins.demo_site --host 127.0.0.1 --port 8095
 
 Beside the pages there are a brochure in PDF, a `robots.txt` with a crawl delay and a forbidden folder, a sitemap, a redirect, a
-dead link and a file of a kind that is not indexed. `GET /pages.json` lists what should become of each when the site is crawled.
+dead link and a file of a kind that is not indexed. `GET /pages.json` lists what should become of each when the site is crawled,
+and names a page that JavaScript makes, which no sitemap has.
 """
 
 import hashlib
@@ -31,6 +32,7 @@ BROCHURE: Final = "/files/brochure.pdf"
 PICTURE: Final = "/files/picture.png"
 FORBIDDEN: Final = "/private/plans"
 SITEMAP: Final = "/sitemap.xml"
+SCRIPTED, SCRIPT = "/app/visits", "/app/visits.js"
 
 _PICTURE = (
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89"
@@ -39,6 +41,24 @@ _PICTURE = (
 _PLANS = (
     "<h1>Plans</h1>\n<p>A page that robots.txt forbids. If a search finds this sentence, politeness is broken.</p>\n"
 )
+
+_FRAME = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Visiting the machine room</title></head>
+<body><div id="root"></div><noscript>You need to enable JavaScript to see this page.</noscript>
+<script src="/app/visits.js"></script></body>
+</html>
+"""
+_MAKES_THE_PAGE = """const days = ["Tuesday", "Thursday"];
+const main = document.createElement("main");
+const add = (name, text) => { const part = document.createElement(name); part.textContent = text; main.append(part); };
+add("h1", "Visiting the machine room");
+add("p", "This page has no text before its script has run: a browser made of it what you read here.");
+add("h2", "When it is open");
+for (const day of days) add("p", `On each ${day} a technician leads visitors past the racks, from ten o'clock until noon.`);
+add("p", "Groups of more than eight people write to the technician a week before, so that there are badges for all of them.");
+document.getElementById("root").append(main);
+"""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -119,6 +139,12 @@ def build_site(repository: Path = REPOSITORY, *, crawl_delay_seconds: float = CR
     async def brochure_file(request: Request) -> Response:
         return _tagged(request, brochure(), "application/pdf")
 
+    async def scripted(_: Request) -> Response:
+        return HTMLResponse(_FRAME)
+
+    async def script(_: Request) -> Response:
+        return Response(_MAKES_THE_PAGE, media_type="text/javascript")
+
     async def picture(_: Request) -> Response:
         return Response(_PICTURE, media_type="image/png")
 
@@ -126,7 +152,7 @@ def build_site(repository: Path = REPOSITORY, *, crawl_delay_seconds: float = CR
         return HTMLResponse(page("Plans", _PLANS, find_documents(repository)))
 
     async def pages(_: Request) -> Response:
-        return JSONResponse({"pages": _expectations(find_documents(repository))})
+        return JSONResponse({"pages": _expectations(find_documents(repository)), "scripted": SCRIPTED})
 
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -144,6 +170,8 @@ def build_site(repository: Path = REPOSITORY, *, crawl_delay_seconds: float = CR
         "/health": health,
         REDIRECT: start,
         BROCHURE: brochure_file,
+        SCRIPTED: scripted,
+        SCRIPT: script,
         PICTURE: picture,
         FORBIDDEN: plans,
         "/docs/{name}": document_page,

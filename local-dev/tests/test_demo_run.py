@@ -13,7 +13,7 @@ from demo.expectations import site_pages, site_questions
 from demo.gateway import Gateway, PlatformError
 from demo.report import DemoReport
 from demo.run import run_demo, run_page
-from standins.demo_site import DEAD_LINK, FORBIDDEN, PICTURE, REDIRECT, build_site
+from standins.demo_site import DEAD_LINK, FORBIDDEN, PICTURE, REDIRECT, SCRIPTED, build_site
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -257,7 +257,7 @@ def site() -> Iterator[str]:
 @pytest.fixture
 def platform(site: str) -> Platform:
     right_pages = {one.query: one.url or "" for one in site_questions(site)}
-    return Platform(pages=[page.url for page in site_pages(site)], right_pages=right_pages)
+    return Platform(pages=[page.url for page in site_pages(site)[0]], right_pages=right_pages)
 
 
 @pytest.fixture
@@ -310,7 +310,7 @@ def test_a_second_run_is_a_refresh_that_leaves_the_counts_sends_nothing_and_says
     first, second = demo(url, site), demo(url, site, lines)
     assert second.ok
     assert len(platform.crawls) == 1
-    indexed = len(platform.indexed)
+    indexed = len(platform.indexed) - 1  # the page that JavaScript makes is no part of the crawl
     assert f"saved: 0 bytes, the embedding of {indexed} pages ({2 * indexed} chunks)" in "\n".join(lines)
     assert f"the refresh embedded nothing: {indexed} pages are as they were" in [check.name for check in second.checks]
     assert first.corpus_after == second.corpus_before == second.corpus_after
@@ -341,6 +341,19 @@ def test_a_page_that_ends_otherwise_fails_the_demo(platform: Platform, url: str,
     names = failed(demo(url, site))
     assert any(name.endswith("pages are indexed") for name in names)
     assert f"{DEAD_LINK} is failed: gone" in names
+
+
+def test_a_page_that_only_a_browser_can_make_is_left_out_where_there_is_none_and_fails_the_demo_otherwise(
+    platform: Platform, url: str, site: str
+) -> None:
+    lines: list[str] = []
+    platform.endings[SCRIPTED] = ("failed", "renderer_not_configured")
+    report = demo(url, site, lines)
+    assert report.ok
+    assert any(SCRIPTED in line and "no browser" in line for line in lines)
+    assert SCRIPTED not in {one.page.label for one in report.outcomes}
+    platform.endings[SCRIPTED] = ("failed", "render_failed")
+    assert [name.partition(" pages ")[2] for name in failed(demo(url, site))] == ["are indexed"]
 
 
 def test_a_forbidden_page_that_is_indexed_fails_the_demo(platform: Platform, url: str, site: str) -> None:

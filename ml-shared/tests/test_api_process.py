@@ -18,6 +18,7 @@ import pytest
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 
 from ml_shared import probe
+from ml_shared.clients.tls import shared_tls
 from ml_shared.telemetry.logs import UVICORN_LOG_CONFIG
 from ml_shared.testing import guard
 from ml_shared.testing.otlp import OtlpReceiver
@@ -47,7 +48,7 @@ class Api:
     def answers(self) -> bool:
         """Whether it answers at all."""
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/health/live").status_code == 200
+            return httpx.get(f"{self.url}/health/live", verify=shared_tls()).status_code == 200
         return False
 
 

@@ -15,11 +15,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from redis.asyncio import Redis
 
 from ml_shared.auth.context import CallerContext
-from ml_shared.contracts.queueing import PendingResult
+from ml_shared.contracts.queueing import EnqueueAnswer, PendingResult
 from ml_shared.errors import RateLimitedError, UnavailableError
 from ml_shared.names import Queue
 from ml_shared.queues.lists import queue_lists
-from ml_shared.queues.queueing import OLDEST, TaskQueue
+from ml_shared.queues.queueing import OLDEST, HandedOut, TaskQueue
 from ml_shared.queues.results import HELD_BYTES, ResultStore
 from ml_shared.settings import ServiceSettings
 from ml_shared.storage.redis_client import open_redis
@@ -150,6 +150,30 @@ async def test_a_hand_outs_message_is_the_one_that_celery_writes(
         for changing in ("ml_queued_at", "traceparent", "origin"):
             message["headers"].pop(changing, None)
     assert ours == theirs
+
+
+async def test_hand_outs_share_messages_but_for_those_that_have_to_go_alone(
+    redis: Redis, redis_url: str, task: Task
+) -> None:
+    queue = TaskQueue(redis, _settings(redis_url, MAX_QUEUE_DEPTH=3), Queue.SCRAPER)
+
+    @task.app.task(name="probe.several")  # type: ignore[untyped-decorator]
+    def several(jobs: list[Any]) -> None:
+        """Never run here."""
+
+    trace = f"00-{7:032x}-{8:016x}-00"
+    handed = [HandedOut(f"j{number}", {"word": str(number)}, trace, alone=number == 2) for number in range(6)]
+    answers = await queue.hand_out(task, ORCHESTRATOR, handed, several=several)
+    assert [answer.job_id for answer in answers if isinstance(answer, EnqueueAnswer)] == [
+        each.job_id for each in handed
+    ]
+    messages = [json.loads(each) for each in await redis.lrange("scraper", 0, -1)]
+    told = [json.loads(base64.b64decode(message["body"]))[1] for message in reversed(messages)]
+    assert told[0] == {"word": "2"}
+    assert [[job["kwargs"]["word"] for job in each["jobs"]] for each in told[1:]] == [["0", "3", "5"], ["1", "4"]]
+    assert {job["traceparent"].split("-")[1] for each in told[1:] for job in each["jobs"]} == {f"{7:032x}"}
+    refused = await queue.hand_out(task, ORCHESTRATOR, handed[:2], several=several)
+    assert [type(answer) for answer in refused] == [RateLimitedError] * 2
 
 
 async def test_what_workers_hold_counts_and_a_full_queue_says_when_to_come_back(

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ml_shared.clients.tls import shared_tls
 from ml_shared.testing import guard
 from ml_shared.testing.membership import FakeMembership
 from ml_shared.testing.servers import free_port, wait_until
@@ -52,7 +53,7 @@ def urls(redis_url: str, membership: FakeMembership, tmp_path: Path) -> Iterator
 
 def _answers(url: str) -> bool:
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{url}/health").status_code == 200
+        return httpx.get(f"{url}/health", verify=shared_tls()).status_code == 200
     return False
 
 

@@ -67,11 +67,17 @@ class History(RuleBasedStateMachine):
         """Any batch there is."""
         return self.batches[pick % len(self.batches)]
 
+    def is_open(self, job: HandOut) -> bool:
+        """Say whether an attempt is its job's, and has not been reported to its end."""
+        row = self.before.jobs.get(job.job_id)
+        own = row is not None and (row["attempt_id"], row["stage"]) == (job.attempt_id, job.stage)
+        return own and row["attempt_open"]
+
     def expects(self, job: HandOut, event: Event) -> tuple[State, Stage] | None:
         """Where the table of states says that a report of this attempt takes its job; `None`: it changes nothing."""
-        row = self.before.jobs.get(job.job_id)
-        if row is None or row["attempt_id"] != job.attempt_id or row["stage"] != job.stage or not row["attempt_open"]:
+        if not self.is_open(job):
             return None
+        row = self.before.jobs[job.job_id]
         guards = set()
         if job.stage is LAST.stage:
             guards.add(Guard.LAST_STAGE)

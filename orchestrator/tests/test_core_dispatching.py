@@ -343,6 +343,19 @@ async def test_jobs_of_one_pass_travel_together_each_with_its_own_trace(
     assert {row["phase"] for row in await core.pool.fetch("SELECT phase FROM leases")} == {"queue"}
 
 
+async def test_a_job_that_was_handed_out_before_goes_alone(core: Core, dispatcher: Dispatcher, fleet: Fleet) -> None:
+    first = await core.submit("http://host0.test/")
+    await dispatcher.run(Stage.SCRAPING)
+    await core.expire_leases()  # its worker has died
+    await core.recover()
+    for number in (1, 2):
+        await core.submit(f"http://host{number}.test/")
+    assert (await dispatcher.run(Stage.SCRAPING)).handed_out == 3
+    alone = {call.body["job_id"] for call in fleet.scraper.calls if call.body.get("alone")}
+    assert alone == {first}
+    assert len(fleet.scraper.calls) == 4
+
+
 async def test_a_stage_of_a_version_that_takes_no_several_jobs_gets_them_one_by_one(
     core: Core, dispatcher: Dispatcher, fleet: Fleet
 ) -> None:

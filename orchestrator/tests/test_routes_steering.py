@@ -8,7 +8,9 @@ from uuid import uuid4
 import httpx
 import pytest
 from conftest import ALICE, BOB, SCRAPER, heard
+from redis.asyncio import Redis
 
+from app.worker.nudging import CHANNEL
 from ml_shared.testing.servers import RedisServer
 
 USER = {"X-API-Key": ALICE}
@@ -173,7 +175,7 @@ async def test_a_submission_waits_as_long_as_its_client_prefers(
 
 @pytest.mark.parametrize("heard", [True, False])
 async def test_a_submission_that_waits_is_answered_when_its_job_ends(
-    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, heard: bool
+    api: httpx.AsyncClient, redis_url: str, monkeypatch: pytest.MonkeyPatch, heard: bool
 ) -> None:
     from app.core.jobs import endings
     from app.main import app
@@ -182,10 +184,9 @@ async def test_a_submission_that_waits_is_answered_when_its_job_ends(
         monkeypatch.setattr(endings, "POLL_SECONDS", 1000)
     waiting = asyncio.create_task(post(api, "/jobs", {"url": "http://site.test/"}, Prefer="wait=600"))
     pool = app.state.orchestrator.pool
-    async with asyncio.timeout(20):
-        while not await pool.fetchval("SELECT count(*) FROM jobs"):
+    async with asyncio.timeout(20), Redis.from_url(redis_url) as redis:
+        while not (app.state.endings.anybody and dict(await redis.pubsub_numsub(CHANNEL)).get(CHANNEL.encode())):
             await asyncio.sleep(0.02)
-        await asyncio.sleep(0.5)
         job_id = str(await pool.fetchval("SELECT id FROM jobs"))
         if heard:
             assert (await post(api, f"/jobs/{job_id}/cancel")).status_code == 200

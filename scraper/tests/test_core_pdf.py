@@ -210,3 +210,30 @@ def test_dots_that_lead_to_a_page_are_no_text() -> None:
     content = read(page_of(shown(*lines), FONT)).content
     assert ". ." not in content
     assert [title in content for title in titles] == [True] * 3
+
+
+BODY = [(11.0, 70.0, 700.0 - 14 * index, line) for index, line in enumerate([*LEFT, *RIGHT])]
+HEAD, FOOT = "Harbour Board, yearly report", "Page 1 of 1"
+NOTE = "Written by the chronicle of the abbey."
+
+
+@pytest.mark.parametrize(
+    ("placed", "kept"),
+    [
+        ([(9, 200, 780, HEAD), (9, 280, 40, FOOT)], False),
+        ([(9, 200, 780, HEAD), (9, 200, 769, "No. 17"), (9, 280, 40, "1")], False),
+        ([(9, 200, 780, HEAD)], True),  # a letter's address, maybe
+        ([(9, 200, 780, HEAD), (7, 280, 40, FOOT)], True),
+        ([(11, 200, 780, HEAD), (11, 280, 40, FOOT)], True),
+        ([(9, 70, 715, HEAD), (9, 280, 40, FOOT)], True),  # right above the text
+        ([(9, 200, 780, HEAD), (18, 70, 745, "A town and its harbour"), (9, 280, 40, FOOT)], False),
+    ],
+)
+def test_the_head_of_an_only_page_is_no_text_where_its_number_shows_that_it_is_one(
+    placed: list[tuple[float, float, float, str]], kept: bool
+) -> None:
+    content = read(page_of(shown(*placed, *BODY, (9, 70, 60, NOTE)), FONT)).content
+    assert (HEAD in content) == kept
+    assert LEFT[0] in content
+    assert NOTE in content
+    assert FOOT not in content

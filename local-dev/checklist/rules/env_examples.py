@@ -8,6 +8,8 @@ from checklist.fleet import Fleet
 
 LINE = re.compile(r"^(?P<off>#?)(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)$")
 COMPOSE = re.compile(r"\$\{([A-Z0-9_]+)")
+PROFILES, PROFILED = "COMPOSE_PROFILES", re.compile(r"^\s+profiles:", re.MULTILINE)
+# Compose reads it for itself
 NOT_EVERYWHERE = {
     "chunking": frozenset(
         {
@@ -27,7 +29,8 @@ def check(fleet: Fleet) -> Iterator[Finding]:
         needed = {one["name"]: one["required"] for one in app.settings}
         for name in NOT_EVERYWHERE.get(app.service, frozenset()):
             needed.pop(name, None)
-        composed = set(COMPOSE.findall(fleet.tree.text(f"{app.service}/docker-compose.yml")))
+        file = fleet.tree.text(f"{app.service}/docker-compose.yml")
+        composed = set(COMPOSE.findall(file)) | ({PROFILES} if PROFILED.search(file) else set())
         for name in sorted(set(needed) - set(written)):
             yield failed(path, 0, f"{name} is a setting that the example does not name; add a line for it")
         for name, (line, off) in written.items():

@@ -15,13 +15,13 @@ PASSED_ON = frozenset({"job_id", "attempt_id", "url"})
 def check(fleet: Fleet) -> Iterator[Finding]:
     """Look at what the base task sets, and at what each task gives it."""
     base = fleet.shared("worker/task.py")
-    for name, wanted in (("StageTask._describe", OF_A_JOB), ("AsyncTask._describe_queue", OF_A_QUEUE)):
+    for name, wanted in (("StageTask.describe", OF_A_JOB), ("AsyncTask._describe_queue", OF_A_QUEUE)):
         missing = sorted(wanted - _set_by(base, base.functions[name]))
         wrong = f"{name} does not set {', '.join(missing)}; every task's span has to have them"
         yield held(
             not missing, base.path, base.functions[name].lineno, f"{name} sets {', '.join(sorted(wanted))}", wrong
         )
-    for name, describing in (("StageTask.run_stage", "_describe"), ("AsyncTask.run_async", "_describe_queue")):
+    for name, describing in (("StageTask.run_stage", "describe"), ("AsyncTask.run_async", "_describe_queue")):
         calls = any(called.endswith(f".{describing}") for _, called in base.calls(base.functions[name]))
         wrong = f"{name} does not call {describing}; the spans of all tasks lack its attributes"
         yield held(calls, base.path, base.functions[name].lineno, f"{name} describes its task", wrong)

@@ -183,7 +183,7 @@ MUTATIONS = [
         TASK,
         "            attributes.JOB_STAGE: self.job_stage,\n",
         "",
-        "StageTask._describe does not set JOB_STAGE",
+        "StageTask.describe does not set JOB_STAGE",
     ),
     Mutation(
         "task_attributes",

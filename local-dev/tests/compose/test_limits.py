@@ -49,7 +49,8 @@ def undisturbed(fleet: ComposeFleet) -> Iterator[set[str]]:
     yield disturbed
     after = starts(running(fleet))
     assert {name for name, start in before.items() if after.get(name) != start} == disturbed
-    assert set(engine_events(began, "die")) & before.keys() == disturbed
+    # the engine remembers its last 256 events only, health checks among them: that one was started anew is what counts
+    assert set(engine_events(began, "die")) & before.keys() <= disturbed
     for stack in fleet.stacks.values():  # the engine goes on saying it of a container until that is started anew
         if killed := [name for name, one in stack.containers().items() if one["State"]["OOMKilled"]]:
             stack.compose("restart", *killed)

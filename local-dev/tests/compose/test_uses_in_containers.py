@@ -6,12 +6,11 @@ from uuid import uuid4
 import httpx
 import pytest
 from compose_client import PatientCaller
-from compose_fleet import REPOSITORY, ComposeFleet
+from compose_fleet import ComposeFleet
 from standins.brochure import TITLE, brochure
 
 from ml_shared.testing.servers import wait_until
 
-CONSOLE = REPOSITORY / "gateway-vm" / "console"
 ENDED_SECONDS = 120.0
 
 
@@ -21,14 +20,15 @@ def corpus() -> str:
 
 
 def test_the_gateways_container_serves_the_console_that_lies_beside_its_compose_file(fleet: ComposeFleet) -> None:
+    console = fleet["gateway-vm"].folder / "console"
     page = httpx.get(f"{fleet.gateway}/", trust_env=False)
-    assert (page.status_code, page.text) == (200, (CONSOLE / "index.html").read_text())
+    assert (page.status_code, page.text) == (200, (console / "index.html").read_text())
     assert "default-src 'self'" in page.headers["content-security-policy"]
-    files = [path for path in CONSOLE.rglob("*") if path.suffix in (".js", ".css", ".svg")]
+    files = [path for path in console.rglob("*") if path.suffix in (".js", ".css", ".svg")]
     assert len(files) > 20
     for path in files:
         for _ in range(20):  # all come from one address, which may ask for so many a second
-            answer = httpx.get(f"{fleet.gateway}/console/{path.relative_to(CONSOLE).as_posix()}", trust_env=False)
+            answer = httpx.get(f"{fleet.gateway}/console/{path.relative_to(console).as_posix()}", trust_env=False)
             if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
                 break
             time.sleep(0.3)

@@ -13,6 +13,7 @@ from boards.expressions import RULES
 from conftest import Stage
 from e2e_outside import DATABASES, REDIS, Outside, Surroundings, free_address, running
 
+from ml_shared.clients.tls import shared_tls
 from ml_shared.names import Service
 
 SCRAPE_SECONDS = 1
@@ -26,14 +27,15 @@ class Prometheus:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the series that an instant query finds."""
-        answer = httpx.post(f"{self.url}/api/v1/query", data={"query": expression}, timeout=10)
+        answer = httpx.post(f"{self.url}/api/v1/query", data={"query": expression}, timeout=10, verify=shared_tls())
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = answer.json()["data"]["result"]
         return found
 
     def unhealthy(self) -> list[str]:
         """Return the targets that could not be scraped, with the reason. It takes some seconds until there are any."""
-        targets = httpx.get(f"{self.url}/api/v1/targets", timeout=10).json()["data"]["activeTargets"]
+        answer = httpx.get(f"{self.url}/api/v1/targets", timeout=10, verify=shared_tls())
+        targets = answer.json()["data"]["activeTargets"]
         if not targets:
             return ["none is known yet"]
         return [

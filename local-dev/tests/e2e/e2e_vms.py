@@ -19,6 +19,7 @@ from conftest import Stage
 from e2e_outside import Outside, Surroundings, free_address, running
 from e2e_prometheus import Prometheus, certificate_job, exporter_job, prometheus_at, service_job
 
+from ml_shared.clients.tls import shared_tls
 from ml_shared.names import Service
 
 RANGES_SHORTER: Final = 20
@@ -85,7 +86,7 @@ class Vms:
 
     def pages(self) -> set[Alert]:
         """Return the alerts that wake somebody now."""
-        answer = httpx.get(f"{self.prometheus.url}/api/v1/alerts", timeout=10).json()
+        answer = httpx.get(f"{self.prometheus.url}/api/v1/alerts", timeout=10, verify=shared_tls()).json()
         labels = [one["labels"] for one in answer["data"]["alerts"] if one["state"] == "firing"]
         return {Alert.of(one) for one in labels if one["severity"] == "page"}
 

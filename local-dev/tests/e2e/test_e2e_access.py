@@ -8,6 +8,8 @@ import pytest
 from conftest import Stage
 from e2e_caller import Caller
 
+from ml_shared.clients.tls import shared_tls
+
 pytestmark = pytest.mark.xdist_group("fleet")
 
 SERVICES = ("orchestrator", "scraper", "chunking", "embedding")
@@ -56,7 +58,7 @@ def test_a_bad_key_is_401_on_every_route(stage: Stage, service: str) -> None:
         for headers in ({"X-API-Key": "a-bad-key"}, {"Authorization": "Bearer a-bad-key"}, {}):
             body = BODIES.get(path) or ENQUEUE.get(service, {})
             direct = stage.fleet.addresses.url(service, filled(path))
-            answer = httpx.request(method, direct, json=body, headers=headers, timeout=10)
+            answer = httpx.request(method, direct, json=body, headers=headers, timeout=10, verify=shared_tls())
             assert answer.status_code == 401, f"{method} {path}: {answer.status_code} {answer.text}"
             as_openai = path.startswith("/v1/")
             assert answer.headers["content-type"] == f"application/{'json' if as_openai else 'problem+json'}"

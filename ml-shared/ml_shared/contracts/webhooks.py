@@ -72,12 +72,7 @@ class WebhookView(PeerModel):
 class WebhookCreated(WebhookView):
     """`201` of `POST /webhooks`."""
 
-    secret: str | None = Field(
-        default=None,
-        repr=False,
-        description="signs what is sent, as Standard Webhooks has it; shown this once: absent from the answer to a repeat "
-        "with the same `Idempotency-Key`, and `POST /webhooks/{webhook_id}/rotate` gives a new one",
-    )
+    secret: str = Field(repr=False, description="signs what is sent, as Standard Webhooks has it; shown this once")
 
 
 class WebhookRotated(PeerModel):

@@ -128,13 +128,13 @@ class OrchestratorContract:
         assert await peer.page_of(first) == PAGE
         assert await peer.page_of(second) == PAGE * 2
         handed = [await peer.hand_out_with_content(body) for body in (b"[1]", b"[2, 3]")]
-        superseded, old, ref = await peer.hand_out_with_content(b"[4]")
-        await peer.hand_out(Stage.EMBEDDING, superseded)
+        job_id, _, ref = await peer.hand_out_with_content(b"[4]")
+        another = (job_id, str(uuid.uuid4()), ref)
         with embedding.together():
             found = await asyncio.gather(
                 *(
                     embedding.start_with_content(job_id, report(attempt, stage=Stage.EMBEDDING), ref)
-                    for job_id, attempt, ref in [*handed, (superseded, old, ref)]
+                    for job_id, attempt, ref in [*handed, another]
                 ),
                 return_exceptions=True,
             )

@@ -54,7 +54,9 @@ class Notifying:
             raise WebhooksUnavailableError
         return Sealer(self._settings.webhook_keys)
 
-    async def create(self, owner: str, request: WebhookRequest, *, idempotency_key: str | None) -> WebhookCreated:
+    async def create(
+        self, owner: str, request: WebhookRequest, *, idempotency_key: str | None
+    ) -> WebhookCreated | WebhookView:
         """Make a webhook. See `app.core.notices.webhooks.create`.
 
         Raises

@@ -32,7 +32,7 @@ router = APIRouter(route_class=GuardedRoute, prefix="/models/changes", tags=["in
 
 @router.post(
     "",
-    status_code=202,
+    status_code=201,
     summary="Operator: have corpora answer from another model",
     description="Notes what is wanted; one API process does it, behind what else is going on. With the model that they had "
     "before it is the way back, until that one's vectors are deleted (`forget`).",

@@ -117,7 +117,7 @@ def change(
         "on_gone": on_gone,
         "schedule": schedule,
     }
-    wanted = {name: value for name, value in given.items() if value is not None}
+    wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if no_schedule:
         wanted["schedule"] = None  # which takes it away; what is not said at all stays
     if not wanted:

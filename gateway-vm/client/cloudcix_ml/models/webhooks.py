@@ -67,7 +67,7 @@ class Webhook(Answered):
 
 
 class WebhookCreated(Webhook):
-    """A new webhook, with the secret that signs what is sent: it is shown this once, and to a repeat with its key no more."""
+    """A new webhook, with the secret that signs what is sent: it is shown this once, and a repeat with its key gets none."""
 
     secret: str | None = Field(default=None, repr=False)
 

@@ -1,6 +1,7 @@
 """Where an owner wants to be told: making webhooks, trying them, reading what they were told, sending it again."""
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
 
 from app.api.schemas import DeliveryId, DeliveryStatusFilter, WebhookId, WebhookIdempotencyHeader
 from app.core.notifying import Notifying
@@ -37,18 +38,24 @@ def _notifying(request: Request) -> Notifying:
     status_code=201,
     response_model=WebhookCreated,
     summary="Be told of what becomes of your jobs",
-    description="The answer, and no other, has the secret that signs what is sent there (Standard Webhooks): a repeat with "
-    "the same `Idempotency-Key` gets the webhook as it stands without it.",
+    description="The answer, and no other, has the secret that signs what is sent there (Standard Webhooks). A repeat with the "
+    "same `Idempotency-Key` makes no second one; who lost the secret has a new one made by `rotate`.",
+    responses={
+        200: {"model": WebhookView, "description": "It was made by this `Idempotency-Key` before, and stands so"}
+    },
 )
 async def create_webhook(
     payload: WebhookRequest,
     request: Request,
     idempotency_key: WebhookIdempotencyHeader = None,
     ctx: CallerContext = Depends(users_and()),
-) -> WebhookCreated:
+) -> WebhookCreated | JSONResponse:
     await enforcer.check(ctx)
     admit(payload, ctx)
     created = await _notifying(request).create(ctx.owner, payload, idempotency_key=idempotency_key)
+    if not isinstance(created, WebhookCreated):
+        emit(AuditEvent.WEBHOOK_READ, ctx, webhook_id=created.webhook_id)
+        return JSONResponse(created.model_dump(mode="json"))
     emit(AuditEvent.WEBHOOK_CREATED, ctx, webhook_id=created.webhook_id)
     return created
 

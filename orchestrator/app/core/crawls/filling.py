@@ -137,12 +137,12 @@ async def fill(connection: Any, run: Any, crawl: Any, definition: Definition, wi
     choice = _Choice(standing, room, definition.max_pages - asked, unchanged)
     await _judge(connection, key, found, choice)
     picked = choice.picked(found)
-    old = [page for page in picked if page["url"] in choice.old]
+    to_touch = [page for page in picked if page["url"] in choice.old]
     await _open(connection, run, crawl, definition, [page for page in picked if page["url"] not in choice.old], asked)
     await connection.execute(_END, *key, [page["url_hash"] for page in choice.traps], "skipped", SkipReason.TRAP)
-    touches = await _touch(connection, run, crawl, definition, old)
+    touches = await _touch(connection, run, crawl, definition, to_touch)
     exhausted = not picked and not choice.traps
-    return Filled(len(picked) - len(old), touches, others=len(choice.traps), exhausted=exhausted)
+    return Filled(len(picked) - len(to_touch), touches, others=len(choice.traps), exhausted=exhausted)
 
 
 class _Choice:

@@ -69,12 +69,11 @@ async def create(
     *,
     max_webhooks: int,
     idempotency_key: str | None = None,
-) -> WebhookCreated:
+) -> WebhookCreated | WebhookView:
     """Make a webhook; the answer alone has its secret.
 
-    A repeat of a request gets the webhook as it stands, and no secret: it would have to be kept as it is, or be readable for a
-    day by whoever has the key. Who lost the answer has the webhook's id, and asks for a new secret, which harms nobody, for no
-    receiver has the one before.
+    A repeat of a request gets the webhook as it stands, and no secret, which would have to be readable for a day. Who lost the
+    answer has the webhook's id, and asks for a new secret: that harms nobody, for no receiver has the one before.
 
     Raises
     ------
@@ -91,7 +90,7 @@ async def create(
         if idempotency_key is not None:
             earlier = await claim_key(connection, owner, ROUTE, idempotency_key, request, _Made(webhook_id=webhook_id))
             if earlier is not None:
-                return WebhookCreated(**_fields(await connection.fetchrow(_FIND, owner, earlier.webhook_id)))
+                return _view(await connection.fetchrow(_FIND, owner, earlier.webhook_id))
         await connection.execute(_LOCK_OWNER, owner)
         row = await connection.fetchrow(
             _INSERT, owner, webhook_id, url, host_of(url), list(request.events), sealed, max_webhooks

@@ -1,8 +1,9 @@
-"""What stands on every page alike: running heads and feet, numbers of pages."""
+"""What stands on every page alike: running heads and feet, numbers of pages; and the head of a document's only page."""
 
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from statistics import median
 from typing import Final
 
@@ -16,6 +17,14 @@ _PLACE: Final = 3.0
 # points up or down that such a line may stand elsewhere on another page
 _SIZE_MAX: Final = 1.35
 # of the usual size: larger lines are headings, which a deck of slides may have on several pages
+_HEAD: Final = 0.1
+# of a page's height, above: where a head stands over the text
+_HEAD_SIZE_MAX: Final = 0.92
+# of the usual size
+_HEAD_GAP: Final = 1.5
+# of the usual size, between a head and the text
+_ONE_SIZE: Final = 0.04
+# by which letters of one size differ
 _NUMBERS_MAX: Final = 3
 _NEARLY_ALL: Final = 0.8
 _Places = list[tuple[int, float, Line]]
@@ -44,7 +53,10 @@ def running_lines(pages: Sequence[tuple[float, Sequence[Item]]]) -> set[int]:
                 numbers.append((index, line))
     usual = median([line.size for _, items in pages for line in items if isinstance(line, Line)] or [0.0])
     enough = 2 if len(pages) <= 3 else 3
-    found = {id(line) for index, line in numbers if _is_number_of(index, line, len(pages), len(numbers))}
+    own = [line for index, line in numbers if _is_number_of(index, line, len(pages), len(numbers))]
+    found = {id(line) for line in own}
+    if len(pages) == 1:
+        found |= {id(line) for line in _heads_beside(own, *pages[0], usual)}
     for (end, _), there in places.items():
         for index, y, line in there:
             if line.size > _SIZE_MAX * usual:
@@ -53,6 +65,25 @@ def running_lines(pages: Sequence[tuple[float, Sequence[Item]]]) -> set[int]:
             if len(alike) + 1 >= enough or (alike and _is_taken(places, end, y, len(pages))):
                 found.add(id(line))
     return found
+
+
+def _heads_beside(numbers: Sequence[Line], height: float, items: Sequence[Item], usual: float) -> list[Line]:
+    """Return the heads of a document of one page, which no other page shows to be such.
+
+    Where the page has its number, what stands above all text in that number's small letters belongs to it. Below the text
+    there may be notes in small letters, and without a number a line above it may be an address: those are kept.
+    """
+    sizes = [number.size for number in numbers if number.size <= _HEAD_SIZE_MAX * usual]
+    placed = sorted(items, key=lambda item: item.top)
+
+    def is_like_a_number(item: Item) -> bool:
+        return isinstance(item, Line) and any(abs(item.size - size) <= _ONE_SIZE * size for size in sizes)
+
+    heads = [item for item in takewhile(is_like_a_number, placed) if isinstance(item, Line)]
+    rest = placed[len(heads) :]
+    if not heads or not rest or heads[-1].y > _HEAD * height:
+        return []
+    return heads if rest[0].top - heads[-1].bottom >= _HEAD_GAP * usual else []
 
 
 def _without_numbers(text: str) -> str:
