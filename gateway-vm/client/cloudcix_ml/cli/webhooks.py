@@ -49,7 +49,7 @@ def create(shell: Shell, url: Annotated[str, typer.Argument(help="What is told."
         shell.out.data(made)
         return
     shell.out.note(f"{made.webhook_id} tells {made.url}. Its secret is shown this once:")
-    shell.out.text(made.secret or "")
+    shell.out.text(made.secret)
 
 
 def rotate(shell: Shell, webhook_id: Id) -> None:

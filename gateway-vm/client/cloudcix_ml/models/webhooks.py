@@ -69,7 +69,7 @@ class Webhook(Answered):
 class WebhookCreated(Webhook):
     """A new webhook, with the secret that signs what is sent: it is shown this once, and a repeat with its key gets none."""
 
-    secret: str | None = Field(default=None, repr=False)
+    secret: str = Field(default="", repr=False)
 
 
 class WebhookRotated(Answered):

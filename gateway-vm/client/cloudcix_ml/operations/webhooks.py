@@ -31,7 +31,7 @@ def make(
 ) -> Operation[WebhookCreated]:
     """Have an address told of some events, and return the secret that signs what is sent: it is shown this once.
 
-    A repeat with the same `idempotency_key` gets the webhook that there is, without its secret: `rotate` gives a new one.
+    A repeat with the same `idempotency_key` gets the webhook that there is, its secret empty: `rotate` gives a new one.
     """
     body = WebhookRequest(url=url, events=[WebhookEvent(event) for event in events])
     # not sent again by itself where nobody knows if it arrived: the answer to the second would have no secret

@@ -36,8 +36,10 @@ export async function show({ view, signal, params, query }) {
     h("div", { class: "grid" }, said, figures, progress, card("Why", reasons), pages.element),
   );
   let corpus = null;
+  let last = null;
 
   function draw(run) {
+    last = run;
     const ended = Boolean(run.ended_at);
     put(figures, tiles(figuresOf(run)));
     put(progress, outcomeBar(run), legend(run, pages));
@@ -95,7 +97,7 @@ export async function show({ view, signal, params, query }) {
 
   const refresh = async () => draw(await get("orchestrator", path, { signal }));
   const pagesToo = together(() => pages.moved({ ended: false }), PAGES_EVERY_MS);
-  const [, ended] = await Promise.all([crumb().then(refresh), refresh(), pages.show()]);
+  const [ended] = await Promise.all([refresh(), crumb().then(() => last && draw(last)), pages.show()]);
   if (ended) return;
   const moved = async (now) => {
     if (now) await pages.moved({ ended: true });

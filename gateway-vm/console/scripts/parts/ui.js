@@ -225,7 +225,16 @@ export function check(text, checked = false) {
 
 /** What most people leave as it is: closed until somebody wants it. */
 export function fold(title, content) {
-  return h("details", { class: "fold" }, h("summary", {}, title), h("div", { class: "folded" }, content));
+  const details = h("details", { class: "fold" }, h("summary", {}, title), h("div", { class: "folded" }, content));
+  // a browser can't show what is wrong with a field that is not seen
+  details.addEventListener(
+    "invalid",
+    () => {
+      details.open = true;
+    },
+    true,
+  );
+  return details;
 }
 
 export function select(options, value, attributes = {}) {
