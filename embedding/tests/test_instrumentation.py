@@ -62,6 +62,19 @@ def test_the_task_sets_the_required_attributes(
     assert found[attributes.OPERATION] == "write"
 
 
+@pytest.mark.usefixtures("_as_in_a_worker")
+def test_each_document_of_a_pack_has_the_span_that_it_would_have_alone(
+    tasks: ModuleType, fake_orchestrator: FakeOrchestrator, spans: InMemorySpanExporter
+) -> None:
+    job = hand_out(fake_orchestrator, "one")
+    tasks.embed_several_task.apply(kwargs={"jobs": [{"kwargs": job, "traceparent": PARENT}]})
+    pack, document = named(spans, "run/embedding.embed_several"), task_span(spans)
+    assert (document.attributes or {})[attributes.JOB_ID] == "job-1"
+    assert document.context.trace_id == int(PARENT.split("-")[1], 16)
+    assert [link.context.span_id for link in document.links] == [pack.context.span_id]
+    assert fake_orchestrator.callbacks_for("job-1")[0].stats["chunks"] == 1
+
+
 def test_batch_and_write_are_spans_of_the_tasks_trace(
     tasks: ModuleType, fake_orchestrator: FakeOrchestrator, spans: InMemorySpanExporter
 ) -> None:

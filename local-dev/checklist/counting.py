@@ -45,16 +45,28 @@ def shared_metrics_have(fleet: Fleet, label: str) -> Iterator[Finding]:
         yield held(label in labels, path, line, name, wrong)
 
 
-def events_of(module: Module, function: Function) -> list[str]:
-    """Return the audit events that a handler emits, itself or through a function of its module that it calls."""
-    called = (name.removeprefix(f"{module.name}.") for _, name in module.calls(function))
-    helpers = [module.functions[name] for name in called if name in module.functions]
-    calls = [call for each in (function, *helpers) for call, name in module.calls(each) if name == EMIT and call.args]
-    return [
-        module.dotted(call.args[0]).removeprefix(EVENTS)
-        for call in calls
-        if module.dotted(call.args[0]).startswith(EVENTS)
-    ]
+def events_of(fleet: Fleet, module: Module, function: Function) -> list[str]:
+    """Return the audit events that a handler emits, itself or through functions of its service's `app.api` that it calls."""
+    known = {
+        f"{each.name}.{name}": (each, found)
+        for each in fleet.code()
+        if each.folder == module.folder and each.name.startswith("app.api.")
+        for name, found in each.functions.items()
+    }
+    reached = {f"{module.name}.{function.name}": (module, function)}
+    following = [(module, function)]
+    while following:
+        where, each = following.pop()
+        for _, called in where.calls(each):
+            for name in (called, f"{where.name}.{called}"):
+                if name in known and name not in reached:
+                    reached[name] = known[name]
+                    following.append(known[name])
+    events = []
+    for where, each in reached.values():
+        calls = [where.dotted(call.args[0]) for call, name in where.calls(each) if name == EMIT and call.args]
+        events += [called.removeprefix(EVENTS) for called in calls if called.startswith(EVENTS)]
+    return events
 
 
 def has_pair(app: App) -> bool:

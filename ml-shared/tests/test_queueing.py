@@ -153,7 +153,7 @@ async def test_a_hand_outs_message_is_the_one_that_celery_writes(
 
 
 async def test_hand_outs_share_messages_but_for_those_that_have_to_go_alone(
-    redis: Redis, redis_url: str, task: Task
+    redis: Redis, redis_url: str, task: Task, spans: InMemorySpanExporter
 ) -> None:
     queue = TaskQueue(redis, _settings(redis_url, MAX_QUEUE_DEPTH=3), Queue.SCRAPER)
 
@@ -161,7 +161,7 @@ async def test_hand_outs_share_messages_but_for_those_that_have_to_go_alone(
     def several(jobs: list[Any]) -> None:
         """Never run here."""
 
-    trace = f"00-{7:032x}-{8:016x}-00"
+    trace = f"00-{7:032x}-{8:016x}-01"
     handed = [HandedOut(f"j{number}", {"word": str(number)}, trace, alone=number == 2) for number in range(6)]
     answers = await queue.hand_out(task, ORCHESTRATOR, handed, several=several)
     assert [answer.job_id for answer in answers if isinstance(answer, EnqueueAnswer)] == [
@@ -172,6 +172,8 @@ async def test_hand_outs_share_messages_but_for_those_that_have_to_go_alone(
     assert told[0] == {"word": "2"}
     assert [[job["kwargs"]["word"] for job in each["jobs"]] for each in told[1:]] == [["0", "3", "5"], ["1", "4"]]
     assert {job["traceparent"].split("-")[1] for each in told[1:] for job in each["jobs"]} == {f"{7:032x}"}
+    published = [span for span in spans.get_finished_spans() if span.name == "apply_async/probe.nothing"]
+    assert [span.context.trace_id for span in published if span.context] == [7] * len(handed)
     refused = await queue.hand_out(task, ORCHESTRATOR, handed[:2], several=several)
     assert [type(answer) for answer in refused] == [RateLimitedError] * 2
 

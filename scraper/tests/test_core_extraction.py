@@ -211,3 +211,15 @@ def test_json_that_is_not_what_it_says_is_passed_over() -> None:
         page = f'<html><head><script type="application/ld+json">{data}</script></head><body><p>Some text.</p></body></html>'
         found = html(page)
         assert (found.author, found.published_at) == (None, None)
+
+
+@pytest.mark.parametrize("outer", ["main", "article", "section", "x-app", "div"])
+@pytest.mark.parametrize("head", ["", "<meta charset=utf-8><link rel=icon href=a>", "<head><script>1</script>"])
+def test_a_page_that_writes_no_body_has_one_from_its_first_element_that_is_no_part_of_a_head(
+    outer: str, head: str
+) -> None:
+    words = "Roses want water in the morning, before the sun stands high, and none at night. "
+    more = "Tulips are content with what rain there is, if their bed lets it go again. "
+    page = f"<!doctype html>{head}<title>Gardens</title><{outer}><h1>Roses</h1><p>{words}</p></{outer}><p>{more}</p>"
+    found = html(page)
+    assert (found.title, found.content) == ("Gardens", f"# Roses\n\n{words.strip()}\n\n{more.strip()}")

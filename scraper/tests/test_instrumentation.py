@@ -44,6 +44,17 @@ def test_callback_trace_context_propagates(
     assert f"{task_span.context.trace_id:032x}" in received.headers["traceparent"]
 
 
+def test_each_page_of_a_pack_has_the_span_that_it_would_have_alone(
+    spans: InMemorySpanExporter, scrape_task: Any, site: Site, orchestrator: FakeOrchestrator
+) -> None:
+    job = {"job_id": "job-123", "attempt_id": "attempt-1", "url": site.html("/page")}
+    scrape_task.app.tasks["scraper.scrape_several"].apply(kwargs={"jobs": [{"kwargs": job}]})
+    pack, page = span_named(spans, "run/scraper.scrape_several"), span_named(spans, "run/scraper.scrape_url")
+    assert pack.attributes["queue.name"] == page.attributes["queue.name"] == "scraper"
+    assert page.attributes["job.id"] == "job-123"
+    assert [link.context.span_id for link in page.links] == [pack.context.span_id]
+
+
 def test_fetch_and_extract_are_parts_of_the_task(spans: InMemorySpanExporter, scrape_task: Any, site: Site) -> None:
     scrape_task.apply(kwargs={"url": site.page("/page", "<p>some words of a page</p>")})
     task_span = span_named(spans, "scraper.scrape_url")

@@ -13,6 +13,6 @@ def check(fleet: Fleet) -> Iterator[Finding]:
     """Look at every route that is not a plain GET."""
     for route, module, function in fleet.routes():
         if CHANGING & set(route.methods):
-            events = events_of(module, function)
+            events = events_of(fleet, module, function)
             wrong = f"{route.title} leaves no line in the audit trail; emit(AuditEvent.…, ctx, …) once it is done"
             yield held(bool(events), module.path, function.lineno, f"{route.title}: {', '.join(events)}", wrong)

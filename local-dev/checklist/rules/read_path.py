@@ -32,6 +32,6 @@ def check(fleet: Fleet) -> Iterator[Finding]:
                 continue
             wrong = f"{method} {route.path} reads and is counted as {labels.get('operation')!r}; see ml_shared.telemetry.metrics.observe_request"
             yield held(labels.get("operation") == READ, module.path, function.lineno, f"{method} {route.path}", wrong)
-            changing = [event for event in events_of(module, function) if event.endswith(CHANGES)]
+            changing = [event for event in events_of(fleet, module, function) if event.endswith(CHANGES)]
             wrong = f"{method} {route.path} says {', '.join(changing)} and is tagged as reading; leave Operation.READ out of its tags"
             yield held(not changing, module.path, function.lineno, f"{method} {route.path} changes nothing", wrong)

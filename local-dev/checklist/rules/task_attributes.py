@@ -34,8 +34,9 @@ def check(fleet: Fleet) -> Iterator[Finding]:
             wrong = f"{task.name} has to declare stage= and job_stage=, and to call self.run_stage(body, job_id=…, attempt_id=…, url=…)"
             yield held(holds, module.path, function.lineno, f"{app.service}: {task.name}", wrong)
         else:
-            wrong = f"{task.name} has to run its body by self.run_async(body), which sets queue.name and request.mode"
-            yield held(_runs(module, function, ".run_async"), module.path, function.lineno, task.name, wrong)
+            wrong = f"{task.name} has to run its body by self.run_async(body), or self.run_pack(jobs), which sets queue.name and request.mode"
+            runs = _runs(module, function, ".run_async") or _runs(module, function, ".run_pack")
+            yield held(runs, module.path, function.lineno, task.name, wrong)
 
 
 def _set_by(module: Module, function: Function) -> set[str]:

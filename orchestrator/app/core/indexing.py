@@ -35,7 +35,8 @@ class Indexing:
         self, owner: str, request: JobRequest, *, traceparent: str | None, idempotency_key: str | None = None
     ) -> JobAccepted:
         """Take in a job. See `app.core.jobs.submission.submit`."""
-        with work_span(SUBMIT_SPAN, attributes=_of(request.url, request.corpus_name)) as span:
+        known = {**_of(request.url, request.corpus_name), attributes.OPERATION: Operation.WRITE.value}
+        with work_span(SUBMIT_SPAN, attributes=known) as span:
             accepted = await submission.submit(
                 self._pool,
                 owner,
@@ -63,7 +64,8 @@ class Indexing:
         idempotency_key: str | None,
     ) -> JobAccepted:
         """Take in a document. See `app.core.jobs.uploads.submit_document`."""
-        with work_span(SUBMIT_SPAN, attributes=_of(asked.document, asked.corpus_name)) as span:
+        known = {**_of(asked.document, asked.corpus_name), attributes.OPERATION: Operation.WRITE.value}
+        with work_span(SUBMIT_SPAN, attributes=known) as span:
             accepted = await uploads.submit_document(
                 self._pool,
                 self._content,
@@ -123,8 +125,4 @@ def known_job(job_id: str) -> UUID:
 
 
 def _of(document: str, corpus_name: str) -> dict[str, Value]:
-    return {
-        attributes.JOB_URL: told_url(document),
-        attributes.CORPUS_NAME: corpus_name,
-        attributes.OPERATION: Operation.WRITE.value,
-    }
+    return {attributes.JOB_URL: told_url(document), attributes.CORPUS_NAME: corpus_name}

@@ -20,6 +20,10 @@ from app.core.extraction.shape import shape_of
 _CLASSES: Final = etree.ElementDefaultClassLookup(element=HtmlElement)
 # lxml's own asks Python for the class of every element, each time that it is come by
 _XML_DECLARATION: Final = re.compile(r"\A\s*<\?xml[^>]*\?>", re.IGNORECASE)
+_OF_A_HEAD: Final = frozenset(
+    ("base", "basefont", "bgsound", "link", "meta", "noframes", "noscript", "script", "style", "template", "title")
+)
+# what HTML lets stand in a head; anything else ends it
 _DEPTH_MAX: Final = 2_048
 # libxml2's own bound with `huge_tree`; it drops what is deeper, and says so in its log alone
 _ATX_TITLE: Final = re.compile(r"^# +(.+?)(?: +#+)? *$", re.MULTILINE)
@@ -78,7 +82,29 @@ def parsed(text: str) -> HtmlElement:
         raise EmptyContentError("the page is empty") from error
     if any("depth" in entry.message for entry in parser.error_log):
         raise ExtractionError(f"the page's elements are nested more than {_DEPTH_MAX} deep")
+    _end_head(tree)
     return tree
+
+
+def _end_head(tree: HtmlElement) -> None:
+    """Move what is no part of a head to where HTML has it.
+
+    A page need not write `<body>`: its first element that can't stand in a head begins it. libxml2, which knows HTML 4, does so
+    at `<p>` and not at `<main>`, `<article>` or any other newer name.
+    """
+    head = tree.find("head")
+    first = next((child for child in head if child.tag not in _OF_A_HEAD), None) if head is not None else None
+    if head is None or first is None:
+        return
+    body = tree.find("body")
+    if body is None:
+        body = tree.makeelement("body")
+        head.addnext(body)
+    moved = [first, *first.itersiblings()]
+    if body.text is not None:  # it comes after what is moved before it
+        moved[-1].tail = (moved[-1].tail or "") + body.text
+        body.text = None
+    body[:0] = moved
 
 
 def _with_heading(content: str, heading: str | None, title: str | None) -> str:
