@@ -64,8 +64,8 @@ def _no_passage_twice(report: DemoReport, before: EndpointCounts, after: Endpoin
     A passage that stands on two pages is sent for both when both are embedded in the same moment; so what was sent may
     exceed the new texts, but not the chunks that were added.
     """
-    sent = after.texts - before.texts
-    new = after.distinct_texts - before.distinct_texts
+    sent = after.passages - before.passages
+    new = after.distinct_passages - before.distinct_passages
     added = _chunks(report.corpus_after) - _chunks(report.corpus_before)
     detail = f"{sent - new} of {sent} had been sent before, and {added} chunks were added"
     return Check(f"the endpoint has seen no passage twice ({sent} were sent)", sent == new or sent <= added, detail)
@@ -97,5 +97,5 @@ def _refresh(report: DemoReport) -> list[Check]:
     saved = run.saved
     ok = sent == 0 and saved.embeddings == run.outcomes.unchanged and saved.requests + saved.bodies > 0
     name = f"the refresh embedded nothing: {saved.embeddings} pages are as they were"
-    detail = f"{sent} passages were sent, {saved.embeddings} of {run.outcomes.unchanged} embeddings saved"
+    detail = f"{sent} texts were sent, {saved.embeddings} of {run.outcomes.unchanged} embeddings saved"
     return [Check(name, ok, f"{detail}, {saved.requests} requests, {saved.bodies} times 304")]

@@ -24,10 +24,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class EndpointCounts:
-    """What the embedding endpoint had been sent at some moment."""
+    """What the embedding endpoint had been sent at some moment: texts, and those of them that are longer than headings."""
 
     texts: int
-    distinct_texts: int
+    passages: int
+    distinct_passages: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ INDEXING_TIMEOUT_SECONDS = 180.0
 
 class _Stats(BaseModel):
     texts: int
-    distinct_texts: int
+    passages: int
+    distinct_passages: int
 
 
 def endpoint_counts(endpoint_url: str | None) -> EndpointCounts | None:
@@ -32,7 +33,7 @@ def endpoint_counts(endpoint_url: str | None) -> EndpointCounts | None:
         return None
     answer = httpx.get(f"{endpoint_url}/stats", timeout=SITE_TIMEOUT_SECONDS).raise_for_status()
     stats = _Stats.model_validate_json(answer.content)
-    return EndpointCounts(stats.texts, stats.distinct_texts)
+    return EndpointCounts(stats.texts, stats.passages, stats.distinct_passages)
 
 
 def run_demo(
@@ -172,7 +173,7 @@ def _say_summary(report: DemoReport, say: Say) -> None:
     if corpus is not None:
         say(f"  corpus `{corpus.name}`: {corpus.documents} documents, {corpus.chunks} chunks, {corpus.tokens} tokens")
     if report.endpoint_before is not None and report.endpoint_after is not None:
-        say(f"  passages sent to the model: {report.endpoint_after.texts - report.endpoint_before.texts}")
+        say(f"  passages sent to the model: {report.endpoint_after.passages - report.endpoint_before.passages}")
     say(f"  one trace: {report.trace_id}")
     say(f"  requests told to wait: {report.throttled}; time in all: {report.seconds:.1f} s")
     say_checks(report, say)

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 import orjson
@@ -52,21 +52,32 @@ class EmbeddingsRequest(BaseModel):
         return [self.input] if isinstance(self.input, str) else self.input
 
 
+SHORTEST_PASSAGE: Final = 160
+# characters: what is shorter may be headings, which pages have in common and which are embedded for each
+
+
 class Stats:
     """What the endpoint has been sent since it started. Texts are told apart by their hash; none is kept."""
 
     def __init__(self) -> None:
         self.requests = 0
         self.texts = 0
+        self.passages = 0
         self.tokens = 0
         self._seen: set[bytes] = set()
+        self._seen_passages: set[bytes] = set()
 
     def count(self, texts: list[str], tokens: int) -> None:
         """Record one request that was served."""
         self.requests += 1
         self.texts += len(texts)
         self.tokens += tokens
-        self._seen.update(hashlib.sha256(text.encode(errors="surrogatepass")).digest() for text in texts)
+        for text in texts:
+            digest = hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+            self._seen.add(digest)
+            if len(text) >= SHORTEST_PASSAGE:
+                self.passages += 1
+                self._seen_passages.add(digest)
 
     def as_json(self) -> dict[str, int]:
         """Return the counts."""
@@ -74,6 +85,8 @@ class Stats:
             "requests": self.requests,
             "texts": self.texts,
             "distinct_texts": len(self._seen),
+            "passages": self.passages,
+            "distinct_passages": len(self._seen_passages),
             "tokens": self.tokens,
         }
 

@@ -239,7 +239,7 @@ class Platform:
         return JSONResponse({"items": others, "next_cursor": "more"})
 
     async def stats(self, _: Request) -> Response:
-        return JSONResponse({"texts": self.texts, "distinct_texts": self.distinct})
+        return JSONResponse({"texts": self.texts, "passages": self.texts, "distinct_passages": self.distinct})
 
 
 @pytest.fixture(autouse=True)

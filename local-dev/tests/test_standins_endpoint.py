@@ -138,13 +138,15 @@ def test_its_own_dimensions_and_model_are_named(client: httpx.Client) -> None:
 def test_the_statistics_tell_texts_from_distinct_texts_and_count_nothing_that_was_refused(client: httpx.Client) -> None:
     def counts() -> np.ndarray[Any, Any]:
         answer = client.get("/stats", headers={"Authorization": ""}).json()
-        return np.array([answer[name] for name in ("requests", "texts", "distinct_texts")])
+        return np.array([answer[name] for name in ("requests", "texts", "distinct_texts", "passages", "distinct_passages")])
 
     before = counts()
     ask(client, ["never before one", "never before two", "never before one"])
     ask(client, ["never before two", "never before three"])
     ask(client, ["never before four", ""])
-    assert (counts() - before).tolist() == [2, 5, 3]
+    assert (counts() - before).tolist() == [2, 5, 3, 0, 0]
+    ask(client, ["a passage, which is longer than headings are: " * 9, "Headings"] * 2)
+    assert (counts() - before).tolist() == [3, 9, 5, 2, 1]
 
 
 def test_requests_at_once_get_their_own_vectors(client: httpx.Client) -> None:
