@@ -138,7 +138,9 @@ def test_its_own_dimensions_and_model_are_named(client: httpx.Client) -> None:
 def test_the_statistics_tell_texts_from_distinct_texts_and_count_nothing_that_was_refused(client: httpx.Client) -> None:
     def counts() -> np.ndarray[Any, Any]:
         answer = client.get("/stats", headers={"Authorization": ""}).json()
-        return np.array([answer[name] for name in ("requests", "texts", "distinct_texts", "passages", "distinct_passages")])
+        return np.array(
+            [answer[name] for name in ("requests", "texts", "distinct_texts", "passages", "distinct_passages")]
+        )
 
     before = counts()
     ask(client, ["never before one", "never before two", "never before one"])

@@ -283,3 +283,58 @@ def test_a_body_that_would_wait_for_itself_is_refused(log: Log) -> None:
     finally:
         runtime.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "task-loop"]
+
+
+class _StuckLoop:
+    """uvloop's, struck by a signal just as a run began: it passes for running for ever, and can't be run again."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.tasks: list[asyncio.Task[Any]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def create_task(self, *arguments: Any, **options: Any) -> asyncio.Task[Any]:
+        self.tasks.append(self._loop.create_task(*arguments, **options))
+        return self.tasks[-1]
+
+    def is_running(self) -> bool:
+        return bool(self.tasks)
+
+    def run_until_complete(self, _: Any) -> None:
+        if len(self.tasks) > 1:
+            raise RuntimeError("this event loop is already running.")
+        asyncio._set_running_loop(self._loop)
+        raise SoftTimeLimitExceeded
+
+
+def test_a_loop_that_a_signal_left_running_is_replaced_and_the_next_body_runs() -> None:
+    opened: list[str] = []
+
+    @asynccontextmanager
+    async def resources() -> AsyncIterator[str]:
+        opened.append("opened")
+        yield "resources"
+
+    async def body(found: str) -> str:
+        return found
+
+    runtime = ChildRuntime(resources)
+    runtime.open()
+    left = runtime._loop
+    assert left is not None
+    stuck = _StuckLoop(left)
+    runtime._loop = stuck  # type: ignore[assignment]
+    try:
+        with pytest.raises(SoftTimeLimitExceeded):
+            runtime.run_body(body)
+        assert (runtime.run_body(body), opened) == ("resources", ["opened", "opened"])
+    finally:
+        runtime.close()
+        # what was on the old one: its body and its resources
+        tasks = asyncio.all_tasks(left)
+        for task in tasks:
+            task.cancel()
+        left.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        left.close()

@@ -23,6 +23,8 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from uvicorn.loops.auto import auto_loop_factory
 
 logger = logging.getLogger(__name__)
+_stuck: list[asyncio.AbstractEventLoop] = []
+# never freed: to uvloop a loop that goes while it runs is an error
 
 T = TypeVar("T")
 
@@ -164,7 +166,9 @@ class ChildRuntime:
             raise
         finally:
             self._running = self._struck = None
-            if created:
+            if self._thread is None and loop.is_running():
+                self._replace(loop)
+            elif created:
                 self._settle(created[0], before)
 
     def _on_swallowed(self, loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -> None:
@@ -178,6 +182,17 @@ class ChildRuntime:
             loop.stop()
         else:
             loop.default_exception_handler(about)
+
+    def _replace(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin anew with another loop: this one passes for running, though nothing runs it, and can't be run again.
+
+        A signal whose handler raises just as uvloop begins or ends a run leaves it so. What was on it never goes on.
+        """
+        logger.warning("a signal struck this process' loop as it began or ended; it gets another, and other resources")
+        asyncio._set_running_loop(None)
+        _stuck.append(loop)
+        self._forget()
+        self._start(own_thread=False)
 
     def _settle(self, task: "asyncio.Task[Any]", before: "set[asyncio.Task[Any]]") -> None:
         if self._loop is None:
