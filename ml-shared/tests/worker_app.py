@@ -91,8 +91,8 @@ async def act(run: StageRun, behaviour: str, word: str) -> StageOutcome:
     """Behave as the test asks."""
     redis: Redis = run.resources.redis
     await redis.rpush("times", time.time())
-    await redis.rpush("began", f"{behaviour}:{word}")
     try:
+        await redis.rpush("began", f"{behaviour}:{word}")
         await _behave(
             run, behaviour, first=(await redis.lrange("began", 0, -1)).count(f"{behaviour}:{word}".encode()) == 1
         )
