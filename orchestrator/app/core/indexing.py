@@ -35,7 +35,11 @@ class Indexing:
         self, owner: str, request: JobRequest, *, traceparent: str | None, idempotency_key: str | None = None
     ) -> JobAccepted:
         """Take in a job. See `app.core.jobs.submission.submit`."""
-        known = {**_of(request.url, request.corpus_name), attributes.OPERATION: Operation.WRITE.value}
+        known: dict[str, Value] = {
+            attributes.JOB_URL: told_url(request.url),
+            attributes.CORPUS_NAME: request.corpus_name,
+            attributes.OPERATION: Operation.WRITE.value,
+        }
         with work_span(SUBMIT_SPAN, attributes=known) as span:
             accepted = await submission.submit(
                 self._pool,
@@ -64,7 +68,11 @@ class Indexing:
         idempotency_key: str | None,
     ) -> JobAccepted:
         """Take in a document. See `app.core.jobs.uploads.submit_document`."""
-        known = {**_of(asked.document, asked.corpus_name), attributes.OPERATION: Operation.WRITE.value}
+        known: dict[str, Value] = {
+            attributes.JOB_URL: told_url(asked.document),
+            attributes.CORPUS_NAME: asked.corpus_name,
+            attributes.OPERATION: Operation.WRITE.value,
+        }
         with work_span(SUBMIT_SPAN, attributes=known) as span:
             accepted = await uploads.submit_document(
                 self._pool,
@@ -122,7 +130,3 @@ def known_job(job_id: str) -> UUID:
     if found is None:
         raise JobNotFoundError
     return found
-
-
-def _of(document: str, corpus_name: str) -> dict[str, Value]:
-    return {attributes.JOB_URL: told_url(document), attributes.CORPUS_NAME: corpus_name}
