@@ -85,6 +85,7 @@ BODIES = {
                 "as_of": TIME,
                 "submitted_at": TIME,
                 "traceparent": "t",
+                "alone": True,
                 "action": "index",
                 "chunking_hash": "c",
             }

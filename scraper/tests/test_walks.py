@@ -42,7 +42,7 @@ def test_no_value_anywhere_is_a_fault_of_ours(api: str, site: Site) -> None:
         "POST /links": {"url": site.url("/robots.txt"), "job_id": "mine", **validators},
         "POST /map": {"url": site.url("/page"), "job_id": "mine", "limit": 10, "search": "a page"},
         "POST /enqueue": hand_out,
-        "POST /enqueue/batch": {"hand_outs": [hand_out | {"traceparent": "t"}]},
+        "POST /enqueue/batch": {"hand_outs": [hand_out | {"traceparent": "t", "alone": True}]},
     }
     with ValuesWalk(app, api, USER_KEY, [ORCHESTRATOR_KEY], bodies=bodies) as walk:
         assert walk.every_value() > 100

@@ -46,12 +46,18 @@ def _depth_check(fleet: Fleet) -> Finding:
 
 
 def _is_queued_by_the_script(module: Module) -> bool:
-    """Return whether a hand-out's message is only written, for the script that finds room for it to queue it."""
-    function = module.functions["TaskQueue.hand_out"]
-    calls = list(module.calls(function))
-    written = [call for call, name in calls if name.rpartition(".")[2] in PUBLISHING or name.endswith("_publish")]
+    """Return whether hand-outs' messages are only written, for the script that finds room for them to queue them."""
+    hand_out = module.functions["TaskQueue.hand_out"]
+    elsewhere = [function for name, function in module.functions.items() if name != "TaskQueue._publish"]
+    written = [
+        call
+        for function in elsewhere
+        for call, name in module.calls(function)
+        if name.rpartition(".")[2] in PUBLISHING or (function is hand_out and name.endswith("_publish"))
+    ]
     only_written = all(any(keyword.arg == "producer" for keyword in call.keywords) for call in written)
-    return only_written and bool(_refusals(function)) and any(name.endswith("_room.hand_out") for _, name in calls)
+    queued = any(name.endswith("_room.hand_out") for _, name in module.calls(hand_out))
+    return bool(written) and only_written and bool(_refusals(hand_out)) and queued
 
 
 def _refusals(function: Function) -> list[int]:
