@@ -24,6 +24,7 @@ async def test_a_document_is_read_with_its_chunks_in_pages(client: httpx.AsyncCl
         "end": len(TEXTS[0]) + len(TEXTS[1]),
         "token_count": 3,
         "heading_path": [],
+        "table_header": None,
     }
     read = [chunk["text"] for chunk in body["items"]]
     assert 'rel="next"' in first.headers["link"]
