@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from conftest import Stage
+from e2e_browser import find_chromium
 from e2e_caller import Caller
 from fleet.layout import REPOSITORY
 from starlette.types import Receive, Scope, Send
 
 from ml_shared.testing.http_server import ThreadedServer
+from ml_shared.testing.plugin import require
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
@@ -160,8 +162,8 @@ def test_what_a_header_says_and_does_not_say_is_heeded(files: Files, caller: Cal
 def test_pages_of_a_site_that_javascript_makes_load_their_script_once(
     stage: Stage, files: Files, caller: Caller, corpus: str
 ) -> None:
-    if not stage.fleet.log("scraper-renderer").exists():
-        pytest.skip("there is no Chromium here, so no renderer (Debian: apt install chromium)")
+    require(find_chromium)
+    assert stage.fleet.log("scraper-renderer").exists(), "a fleet has its renderer where a browser is"
     script = "document.getElementById('root').innerHTML = '<main><h1>' + document.title + '</h1><p>' + 'The tide comes in at noon. '.repeat(12) + '</p></main>';"
     files.put("/app.js", script.encode(), ("content-type", "text/javascript"), ("cache-control", "max-age=600"))
     frame = "<!doctype html><html lang=en><head><title>Tide {}</title></head><body><div id=root></div><script src=/app.js></script></body></html>"
