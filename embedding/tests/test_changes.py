@@ -1,12 +1,14 @@
 """The operator's routes for changes of model, and what carries them out."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import httpx
 import pytest
 
-from app.core.changes import Wanted, ask_for_change, cancel_change, carry_out_next, read_change
+from app.core import changes
+from app.core.changes import Wanted, ask_for_change, cancel_change, carry_out_next, keep_changing, read_change
 from app.core.errors import ChangeUnderWayError, ModelStillAnswersError
 from app.core.service import Embedding
 from ml_shared.testing.endpoint import DEFAULT_MODEL, EndpointMode, FakeEndpoint
@@ -93,3 +95,37 @@ async def test_only_the_operator_may_change_models(client: httpx.AsyncClient) ->
     assert stopped.json()["state"] in ("cancelled", "completed")
     missing = await client.get("/models/changes/999", headers=OPERATOR)
     assert (missing.status_code, missing.json()["code"]) == (404, "change_not_found")
+
+
+async def test_what_interrupts_a_look_or_a_change_ends_no_later_one(
+    both: Embedding,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    looks = 0
+
+    async def interrupted(service: Embedding, **_: Any) -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise RuntimeError("the database starts")
+        return await carry_out_next(service, sleep=no_rest, watch_seconds=0.05)
+
+    async def broken(_: Any) -> bool:
+        raise KeyError("of ours")
+
+    monkeypatch.setattr(changes, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(changes, "carry_out_next", interrupted)
+    monkeypatch.setattr("app.core.changes.Change.carry_out", broken)
+    noted = await ask_for_change(both, wanted())
+    keeping = asyncio.create_task(keep_changing(both))
+    try:
+        async with asyncio.timeout(20):
+            while (await read_change(both, noted["id"]))["state"] != "failed":
+                await asyncio.sleep(0.02)
+    finally:
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping
+    assert "internal_error" in str((await read_change(both, noted["id"]))["said"])
+    assert {"model_change_interrupted", "model_change_failed"} <= {record.message for record in caplog.records}

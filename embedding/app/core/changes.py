@@ -5,7 +5,6 @@ does it. Ended at any point, it goes on in whichever process looks next: what is
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from app.core.errors import (
     ChangeUnderWayError,
     ModelNotServedError,
     ModelStillAnswersError,
-    StoreUnavailableError,
 )
 from app.core.reembedding import Change, Planned
 from app.core.service import Embedding
@@ -134,8 +132,11 @@ async def _told(service: Embedding, noted: dict[str, Any]) -> dict[str, Any]:
 async def keep_changing(service: Embedding) -> None:
     """Carry out what is asked for, until cancelled."""
     while True:
-        with suppress_instrumentation(), contextlib.suppress(StoreUnavailableError, OSError):
-            await carry_out_next(service)
+        try:
+            with suppress_instrumentation():
+                await carry_out_next(service)
+        except Exception as error:  # noqa: BLE001 - a database that starts again has many; the next look goes on
+            logger.warning("model_change_interrupted", extra={"reason": f"{type(error).__name__}: {error}"})
         await asyncio.sleep(LOOK_SECONDS)
 
 
@@ -183,6 +184,10 @@ async def _watched(
         return "completed" if work.result() else "incomplete"
     except ServiceError as error:
         said.append(f"{error.code}: {error.detail}")
+        return "failed"
+    except Exception:
+        logger.exception("model_change_failed", extra={"change": wanted["id"]})
+        said.append("internal_error: the log of this process has it")
         return "failed"
     finally:
         work.cancel()
