@@ -113,12 +113,28 @@ class JobsMachine(History):
     def cancel(self, pick: int, crash: int | None) -> None:
         if not self.jobs:
             return
-        job = self.job(pick)
-        owner, state = self.before.jobs[job]["owner"], self.before.state(job)
+        self.cancelled(self.job(pick), crash)
+
+    @rule(pick=picks)
+    def cancel_what_is_written(self, pick: int) -> None:
+        """By chance alone it seldom comes."""
+        leased = [job for job in self.attempts if self.is_open(job) and job.job_id in self.before.leases]
+        if not leased:
+            return
+        job = leased[pick % len(leased)]
+        for phase in (ProgressPhase.STARTED, ProgressPhase.COMMITTING):
+            self.report(job, phase, "s1", None)
+        self.cancelled(job.job_id, None)
+
+    def cancelled(self, job: UUID, crash: int | None) -> None:
+        """Cancel a job."""
+        row = self.before.jobs[job]
+        owner, state = row["owner"], self.before.state(job)
         wanted = None
         try:
             done = self.do(lambda pool: cancelling.cancel(pool, owner, job), crash)
             if done is not None:
+                self.law(not (row["committing"] and row["attempt_open"]), "cancelled, though it was being written")
                 wanted = (job, (State.CANCELLED, Stage(self.before.jobs[job]["stage"])))
         except CommittingError:
             self.law(self.before.jobs[job]["committing"], "not cancelled, though nobody was writing it")
@@ -216,6 +232,12 @@ class JobsMachine(History):
             crash,
         )
         self.settle(all_of=job.stage)
+        queued = [
+            lease for lease in self.before.leases.values() if (lease["stage"], lease["phase"]) == (job.stage, "queue")
+        ]
+        self.law(
+            crash is not None or all(lease["queue_epoch"] == epoch for lease in queued), "waits in a queue that is gone"
+        )
 
     @rule(pick=picks, crash=crashes)
     def unreachable(self, pick: int, crash: int | None) -> None:
@@ -244,6 +266,7 @@ class JobsMachine(History):
     def report(self, job: HandOut, phase: ProgressPhase, start: str, crash: int | None) -> None:
         """Send a sign of life."""
         known = phase is ProgressPhase.STARTED and self.before.started_as(job) == start
+        counted = self.before.attempts_of(job)
         expected = self.expects(job, EVENTS[phase])
         report = ProgressReport(attempt_id=str(job.attempt_id), stage=job.stage, phase=phase, start_id=start)
         told = self.do(
@@ -254,6 +277,8 @@ class JobsMachine(History):
         elif expected is None:
             self.law(told[0] is None, "a stale attempt may go on")
         self.settle(job.job_id, wanted=expected and (job.job_id, expected))
+        if expected is not None and phase is ProgressPhase.STARTED:
+            self.law(self.before.attempts_of(job) == counted + 1, "a start is counted once")
 
     @rule(
         pick=picks,
