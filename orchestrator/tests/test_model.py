@@ -22,7 +22,7 @@ from app.core.dispatch.pipeline import PIPELINE
 SEQUENCES: Final = int(os.environ.get("MODEL_SEQUENCES", "250"))
 STEPS: Final = int(os.environ.get("MODEL_STEPS", "40"))
 SOUGHT: Final = PLANTS if "MODEL_SEQUENCES" in os.environ else SOON_FOUND
-SEEDS: Final = range(1, 11)
+SEEDS: Final = range(1, 41)
 SEQUENCES_OF_A_SEED: Final = 100
 
 
