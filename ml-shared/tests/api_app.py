@@ -78,7 +78,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         stack.callback(forget_process, os.getpid())
         stack.callback(shutdown_telemetry)
-        app.state.redis = await stack.enter_async_context(open_redis(settings.REDIS_URL or "", timeout_seconds=0.5))
+        app.state.redis = await stack.enter_async_context(open_redis(settings.REDIS_URL or ""))
         yield
 
 

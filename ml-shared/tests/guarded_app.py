@@ -150,7 +150,7 @@ async def authenticator_for(
         yield opened
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Let the loop run until a condition holds."""
     async with asyncio.timeout(seconds):
         while not condition():

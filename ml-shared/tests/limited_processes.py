@@ -10,12 +10,15 @@ import uvicorn
 from fastapi import FastAPI
 from guarded_app import build_app, settings_for
 
+from ml_shared.auth import membership
 from ml_shared.auth.membership import Authenticator
 from ml_shared.ratelimit import shared_window
 from ml_shared.ratelimit.enforcer import enforcer
 from ml_shared.storage.redis_client import open_redis
 
-shared_window.REDIS_TIMEOUT_SECONDS = 5.0  # type: ignore[misc]  # a busy test machine is not a failing Redis
+# a busy test machine is neither a failing Redis nor a failing Membership
+shared_window.REDIS_TIMEOUT_SECONDS = 5.0  # type: ignore[misc]
+membership.MEMBERSHIP_TIMEOUT_SECONDS = 10.0  # type: ignore[misc]
 # API_PROCESSES stays 1: a process that did not ask Redis would let a whole limit of its own through
 settings = settings_for(os.environ["MEMBERSHIP_URL"], RATE_LIMIT_TIERS={"default": int(os.environ["LIMIT"])})
 

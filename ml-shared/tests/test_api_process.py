@@ -119,13 +119,13 @@ def test_spans_arrive_when_the_api_is_stopped_and_only_those_that_are_wanted(ser
 
 def test_of_traces_that_are_not_kept_failed_and_slow_requests_are(serve: Serve) -> None:
     caller = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"}
-    settings = {"OTEL_TRACES_EXPORTER": None, "OTEL_TRACES_SAMPLER_ARG": "0", "SLOW_REQUEST_SECONDS": "0.9"}
+    settings = {"OTEL_TRACES_EXPORTER": None, "OTEL_TRACES_SAMPLER_ARG": "0", "SLOW_REQUEST_SECONDS": "2.5"}
     with OtlpReceiver() as receiver:
         # an earlier test may have had this process' httpx send traces of its own, which would be kept
         with serve(**settings, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint) as api, suppress_http_instrumentation():
             well = httpx.get(f"{api.url}/items/a")
             failed = httpx.get(f"{api.url}/broken?key=abc", headers=caller)
-            slow = httpx.get(f"{api.url}/held?seconds=1")
+            slow = httpx.get(f"{api.url}/held?seconds=3", timeout=30)
             assert httpx.get(f"{api.url}/nowhere").status_code == 404
             assert httpx.get(f"{api.url}/health").status_code == 200
             api.terminate()
@@ -198,7 +198,7 @@ def test_an_api_without_a_collector_says_so_once_and_stops_in_time(serve: Serve,
             httpx.get(f"{api.url}/items/a")
         stopping = time.monotonic()
         api.terminate()
-        assert time.monotonic() - stopping < 5
+        assert time.monotonic() - stopping < 30
         about = [line for line in api.lines if "opentelemetry" in line["logger"] or "export" in line["logger"]]
     assert [line["event"] for line in about] == ["spans get lost until their collector answers"]
     assert "UNAVAILABLE" in about[0]["reason"]
@@ -235,13 +235,13 @@ def test_what_a_killed_process_has_counted_stays_and_its_files_and_gauges_do_not
     with serve(workers=2, PROMETHEUS_MULTIPROC_DIR=str(folder)) as api:
         with httpx.Client(base_url=api.url, headers={"Connection": "close"}) as client:
             pids = [client.get("/items/a").json()["pid"] for _ in range(20)]
-            assert wait_until(lambda: counted in client.get("/metrics").text, 5), (
+            assert wait_until(lambda: counted in client.get("/metrics").text, 20), (
                 "a request is counted after its answer"
             )
             killed = pids[0]
             os.kill(int(killed), signal.SIGKILL)
-            assert wait_until(lambda: not psutil.pid_exists(int(killed)), 10), "uvicorn puts another in its place"
-            assert wait_until(api.answers, 10)
+            assert wait_until(lambda: not psutil.pid_exists(int(killed)), 20), "uvicorn puts another in its place"
+            assert wait_until(api.answers, 20)
             texts = [_numbers(client.get("/metrics").text) for _ in range(3)]
     assert all(counted in text for text in texts), texts
     names = {path.name for path in folder.iterdir()}
@@ -266,7 +266,7 @@ def test_health_says_what_does_not_work_and_live_goes_on(serve: Serve) -> None:
         assert ill.json()["checks"]["redis"]["status"] == "error"
         assert httpx.get(f"{api.url}/health/live").status_code == 200
         redis.start()
-        assert wait_until(lambda: httpx.get(f"{api.url}/health").status_code == 200, 5)
+        assert wait_until(lambda: httpx.get(f"{api.url}/health").status_code == 200, 20)
         with redis.paused():
             assert httpx.get(f"{api.url}/health", timeout=10).status_code == 503
 

@@ -28,6 +28,12 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
         yield client
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a busy test machine is not a failing Redis, which is asked in vain and then left alone
+    monkeypatch.setattr(cache_module, "REDIS_TIMEOUT_SECONDS", 10.0)
+
+
 async def test_a_key_that_membership_knows_is_a_user_with_its_tier_and_scopes(membership: FakeMembership) -> None:
     membership.add(KEY, account_id="42", tier="gold", scopes=["search"])
     async with authenticator_for(membership) as authenticator:
@@ -162,9 +168,9 @@ async def test_redis_holds_hashes_with_a_bounded_life_and_no_invalid_key(
 ) -> None:
     membership.add(KEY, account_id="42")
     async with authenticator_for(membership, redis) as authenticator:
-        await authenticator.identify(KEY, "")
         with pytest.raises(UnauthorizedError):
             await authenticator.identify("made-up-key-0123456789", "")
+        await authenticator.identify(KEY, "")
     names = await redis.keys("*")
     assert names == [f"auth:verdict:{hash_key(KEY)}".encode()]
     assert KEY.encode() not in await redis.get(names[0])
@@ -251,10 +257,7 @@ async def test_a_flood_of_made_up_keys_pushes_no_valid_key_out(
 async def test_a_stream_of_random_keys_fills_neither_memory_nor_redis(redis: Redis) -> None:
     cache = VerdictCache(redis, Clock())
     asked_at = Clock().monotonic()
-    for _ in range(50):  # a cache that waits for Redis no longer than a moment may have to try again on a busy machine
-        await cache.put("a valid one", Verdict(valid=True), asked_at)
-        if await redis.exists("auth:verdict:a valid one"):
-            break
+    await cache.put("a valid one", Verdict(valid=True), asked_at)
     for number in range(30_000):
         await cache.put(f"made-up {number}", Verdict(valid=False), asked_at)
     assert (len(cache._valid), len(cache._invalid)) == (1, 10_000)

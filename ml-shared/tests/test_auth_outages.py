@@ -76,10 +76,10 @@ async def test_a_slow_membership_is_given_up_on(
 ) -> None:
     membership.add(KEY)
     membership.mode = mode
-    membership.state.delay_seconds = 2.0
+    membership.state.delay_seconds = 60.0
     began = asyncio.get_running_loop().time()
     assert_outage(await answer_to_a_key(membership.url))
-    assert asyncio.get_running_loop().time() - began < 1.5
+    assert asyncio.get_running_loop().time() - began < 20
 
 
 def test_slow_begins_at_two_seconds() -> None:

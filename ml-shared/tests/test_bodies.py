@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from guarded_app import MAX_BODY_BYTES, ORCHESTRATOR_KEY, SCRAPER_KEY, build_app, serving, settings_for, until
 from pydantic import Field
 
@@ -19,7 +19,7 @@ from ml_shared.contracts.base import RequestModel
 from ml_shared.errors import RateLimitedError, UnavailableError
 from ml_shared.http.bodies import SMALL_BYTES, BodyLimits, BodyMiddleware, BytesInFlight
 from ml_shared.http.problems import install_problem_handlers
-from ml_shared.http.routing import ITEMS_AT_ONCE, GuardedRoute
+from ml_shared.http.routing import ITEMS_AT_ONCE, ForeignContractRoute, GuardedRoute
 from ml_shared.http.strict_json import LARGE_BYTES
 from ml_shared.names import Service
 from ml_shared.ratelimit.enforcer import enforcer
@@ -207,6 +207,36 @@ async def test_a_compressed_body_is_refused_unread(client: httpx.AsyncClient) ->
 async def test_a_parameter_given_twice_is_refused(client: httpx.AsyncClient, query: str) -> None:
     answer = await client.get(f"/whoami{query}", headers={"X-API-Key": KEY})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "query.a")
+
+
+async def test_a_parameter_that_a_route_does_not_have_is_refused_and_the_ones_it_has_are_named(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get("/page?limit=1&limti=2", headers={"X-API-Key": KEY})
+    message = "there is no such parameter; there are limit"
+    wanted = {"field": "query.limti", "message": message, "type": "extra_forbidden"}
+    assert (answer.status_code, answer.json()["errors"]) == (422, [wanted])
+    answer = await client.get("/whoami?verbose", headers={"X-API-Key": KEY})
+    assert answer.json()["errors"][0]["message"] == "there is no such parameter; this route has none"
+    assert (await client.get("/page?limit=1", headers={"X-API-Key": KEY})).status_code == 200
+
+
+async def test_a_parameter_that_only_a_newer_version_of_a_service_knows_is_ignored(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/content?of_the_next_version=1", headers={"X-API-Key": SCRAPER_KEY}, content=b"x")
+    assert answer.status_code == 200
+
+
+async def test_a_route_whose_contract_is_anothers_takes_what_it_does_not_know(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    router = APIRouter(route_class=ForeignContractRoute)
+
+    @router.get("/v1/foreign")
+    async def foreign(ctx: CallerContext = Depends(validate_api_key)) -> None:
+        await enforcer.check(ctx)
+
+    app.router.routes += router.routes
+    assert (await client.get("/v1/foreign?api-version=1", headers={"X-API-Key": KEY})).status_code == 200
 
 
 async def test_a_query_of_too_many_parameters_is_refused(client: httpx.AsyncClient) -> None:

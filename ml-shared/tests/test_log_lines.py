@@ -79,7 +79,7 @@ def test_a_line_can_be_written_while_another_is_being_written() -> None:
         import threading
         other = threading.Thread(target=write_line, args=("celery.apps.worker", "worker: Warm shutdown"))
         other.start()
-        other.join(10)
+        other.join(60)
         handler.release()
         write_line("x", "after " + ("waiting" if other.is_alive() else "all"))
     """

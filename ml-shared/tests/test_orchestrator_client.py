@@ -97,7 +97,7 @@ async def test_a_peer_that_stays_down_is_given_up_within_seconds(
         with pytest.raises(UnavailableError) as error:
             await nobody.progress("job-1", STARTED)
     assert error.value.code == "orchestrator_unavailable"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 async def test_a_peer_that_hangs_is_given_up_too(

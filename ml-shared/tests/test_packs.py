@@ -73,7 +73,7 @@ def test_a_job_that_nobody_wants_is_dropped_and_no_other(
 
 @pytest.mark.parametrize(
     ("killer", "limits"),
-    [("kill", {}), ("deaf=30", {"SOFT_LIMIT": "2", "HARD_LIMIT": "3"})],
+    [("kill", {}), ("deaf=30", {"SOFT_LIMIT": "4", "HARD_LIMIT": "5"})],
     ids=["by-the-kernel", "at-the-hard-limit"],
 )
 def test_what_kills_a_worker_gives_back_all_that_it_had_and_fails_nobody(

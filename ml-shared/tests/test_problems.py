@@ -89,6 +89,8 @@ async def test_an_unknown_path_and_method_are_problems_too(client: httpx.AsyncCl
     missing, wrong = await client.get("/nowhere"), await client.delete("/conflict")
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
     assert (wrong.status_code, wrong.json()["code"], wrong.headers["allow"]) == (405, "method_not_allowed", "GET")
+    assert "/docs" in missing.json()["detail"]
+    assert wrong.json()["detail"] == "this path takes GET"
 
 
 async def test_a_405_names_the_methods_of_every_route_at_its_path(client: httpx.AsyncClient) -> None:
@@ -121,6 +123,24 @@ async def test_the_openapi_document_declares_problems_and_no_other_shape_of_an_e
 async def test_an_http_exception_keeps_its_status_and_headers(client: httpx.AsyncClient) -> None:
     answer = await client.get("/teapot")
     assert (answer.status_code, answer.json()["title"], answer.headers["x-tea"]) == (418, "I'm a Teapot", "green")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"number=1", "application/x-www-form-urlencoded"),
+        (b"[1]", "application/json"),
+        (b"", "application/json"),
+        (b"7", "text/plain"),
+    ],
+)
+async def test_a_body_that_is_no_json_object_is_told_what_it_is_to_be(
+    client: httpx.AsyncClient, body: bytes, kind: str
+) -> None:
+    answer = await client.post("/numbers", content=body, headers={"X-API-Key": KEY, "Content-Type": kind})
+    assert answer.status_code == 422
+    (wrong,) = answer.json()["errors"]
+    assert (wrong["field"], "`Content-Type: application/json`" in wrong["message"]) == ("body", True)
 
 
 async def test_a_422_names_each_field_and_echoes_no_value(client: httpx.AsyncClient) -> None:

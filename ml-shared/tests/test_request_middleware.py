@@ -219,7 +219,7 @@ def test_a_client_that_leaves_is_no_error_of_ours(app: FastAPI, caplog: pytest.L
         with socket.create_connection((server.host, server.port)) as reading:
             reading.sendall(b"GET /endless HTTP/1.1\r\nHost: service\r\n\r\n")
             assert reading.recv(10)
-        assert wait_until(lambda: sorted(left) == ["answer", "body"], 5)
+        assert wait_until(lambda: sorted(left) == ["answer", "body"], 20)
         assert httpx.get(f"{server.url}/health").status_code == 200
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 

@@ -12,19 +12,41 @@ from ml_shared.testing.servers import PostgresServer
 
 
 async def test_a_statement_that_takes_too_long_is_ended_by_the_server_too(postgres_database: str) -> None:
-    async with open_pool(postgres_database, command_timeout_seconds=0.5) as pool:
-        assert await pool.fetchval("SHOW statement_timeout") == "500ms"
-        assert await pool.fetchval("SHOW idle_in_transaction_session_timeout") == "1s"
+    async with open_pool(postgres_database, command_timeout_seconds=2) as pool:
+        assert await pool.fetchval("SHOW statement_timeout") == "2s"
+        assert await pool.fetchval("SHOW idle_in_transaction_session_timeout") == "4s"
         with pytest.raises(StoreUnavailableError) as raised:
             await pool.execute("SELECT pg_sleep(600)")
         assert (raised.value.status, raised.value.code) == (503, "store_unavailable")
         assert raised.value.retry_after_seconds
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while await pool.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active' "
                 "AND pid <> pg_backend_pid()"
             ):
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("waits", ["SET lock_timeout = '1ms'", "SET deadlock_timeout = '1ms'"])
+async def test_what_somebody_else_has_locked_for_too_long_is_had_later(postgres_database: str, waits: str) -> None:
+    async with open_pool(postgres_database, max_size=4) as pool:
+        await pool.execute("CREATE TABLE shared AS SELECT n FROM generate_series(1, 2) n")
+
+        async def take(first: int, then: int, both: asyncio.Barrier) -> None:
+            async with pool.acquire() as connection, connection.transaction():
+                await connection.execute(waits.replace("SET", "SET LOCAL"))
+                for number in (first, then):
+                    await connection.execute("UPDATE shared SET n = n WHERE n = $1", number)
+                    if number == first:
+                        await both.wait()
+
+        both = asyncio.Barrier(2)
+        told = await asyncio.gather(take(1, 2, both), take(2, 1, both), return_exceptions=True)
+        refused = [one for one in told if one is not None]
+        assert refused
+        for error in refused:
+            assert isinstance(error, StoreUnavailableError), error
+            assert (error.status, bool(error.retry_after_seconds)) == (503, True)
 
 
 async def test_an_error_of_ours_within_a_block_stays_what_it_is(postgres_database: str) -> None:
@@ -53,7 +75,7 @@ async def test_a_server_without_a_free_connection_is_said_to_be_that_and_used_ag
                     await pool.fetchval("SELECT 1")
         finally:
             await taken.close()
-        async with pool.acquire(), asyncio.timeout(10):
+        async with pool.acquire(), asyncio.timeout(20):
             while True:
                 try:
                     assert await pool.fetchval("SELECT 1") == 1

@@ -13,6 +13,7 @@ import pytest
 from ml_shared.errors import InvalidError
 from ml_shared.http.strict_json import LARGE_BYTES, MAX_DEPTH, MAX_VALUES, TEXT_BLOCK, parse, parse_in_pieces
 from ml_shared.service import GC_THRESHOLD
+from ml_shared.testing.pace import slowness
 
 HOLD_SECONDS = 0.05
 # the longest that anything may hold the loop
@@ -164,5 +165,6 @@ async def held(raw: bytes) -> float:
 async def test_no_document_holds_the_loop(raw: Any, spared_collector: None) -> None:
     document = raw()
     assert len(document) > LARGE_BYTES
+    before = slowness()
     # the best of three, on a machine that does other things
-    assert min([await held(document) for _ in range(3)]) < HOLD_SECONDS
+    assert min([await held(document) for _ in range(3)]) < HOLD_SECONDS * max(before, slowness())

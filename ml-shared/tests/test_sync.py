@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ml_shared.errors import DeadlineError
-from ml_shared.http.sync import within_deadline
+from ml_shared.http.sync import GRACE_SECONDS, within_deadline
 
 
 async def test_what_finishes_in_time_is_returned() -> None:
@@ -37,3 +37,15 @@ async def test_a_timeout_of_the_works_own_is_not_the_deadline() -> None:
 
     with pytest.raises(TimeoutError, match="a socket's"):
         await within_deadline(work(), 5, "POST /enqueue")
+
+
+async def test_work_in_which_the_cancellation_is_lost_is_late_all_the_same() -> None:
+    async def deaf() -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(2 * GRACE_SECONDS)
+        return "done"
+
+    with pytest.raises(DeadlineError, match="POST /enqueue"):
+        await within_deadline(deaf(), 0.01, "POST /enqueue")

@@ -49,7 +49,7 @@ def test_a_killed_redis_is_down_and_comes_back_on_its_port() -> None:
 
 def test_a_paused_redis_hangs_and_goes_on(redis_server: RedisServer) -> None:
     with redis_server.paused():
-        assert wait_until(lambda: psutil.Process(redis_server.pid).status() == psutil.STATUS_STOPPED, 5)
+        assert wait_until(lambda: psutil.Process(redis_server.pid).status() == psutil.STATUS_STOPPED, 20)
     assert redis_server.command("PING") == b"+PONG\r\n"
 
 
@@ -182,6 +182,6 @@ def test_servers_and_folders_go_when_the_test_process_is_killed(how: signal.Sign
             and not Path(redis_folder).exists()
             and not Path(postgres_folder).exists()
         ),
-        10,
+        30,
     )
     assert gone, f"left: {redis_pid} {redis_folder} {postgres_pid} {postgres_folder}"

@@ -25,6 +25,8 @@ from ml_shared.testing.servers import wait_until
 KEY = "user-key-0123456789"
 HOST = b"Host: service\r\n"
 SHORT_SECONDS = 0.3
+# of a slow machine; uvicorn's own time, and the client's, are longer here
+PATIENCE_SECONDS = 30
 Connect = Callable[[], socket.socket]
 
 
@@ -36,13 +38,13 @@ def app(membership: FakeMembership) -> FastAPI:
 
 @pytest.fixture
 def server(app: FastAPI) -> Iterator[ThreadedServer]:
-    with ThreadedServer(app, loop_factory=uvloop.new_event_loop) as running:
+    with ThreadedServer(app, loop_factory=uvloop.new_event_loop, keep_alive_seconds=3 * PATIENCE_SECONDS) as running:
         yield running
 
 
 @pytest.fixture
 def connect(server: ThreadedServer) -> Connect:
-    return lambda: socket.create_connection((server.host, server.port), timeout=10)
+    return lambda: socket.create_connection((server.host, server.port), timeout=2 * PATIENCE_SECONDS)
 
 
 def answer_of(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
@@ -120,7 +122,7 @@ def test_a_connection_that_makes_no_request_is_closed(
         connection.sendall(said)
         began = time.monotonic()
         assert connection.recv(1) == b""
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < PATIENCE_SECONDS
 
 
 def test_headers_that_come_byte_by_byte_have_no_longer(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +140,7 @@ def test_headers_that_come_byte_by_byte_have_no_longer(connect: Connect, monkeyp
 
     with closing(connect()) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
-        assert wait_until(lambda: closed_after(b"a"), 5)
+        assert wait_until(lambda: closed_after(b"a"), PATIENCE_SECONDS)
 
 
 def test_a_second_request_on_a_connection_has_the_same_bound(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +151,7 @@ def test_a_second_request_on_a_connection_has_the_same_bound(connect: Connect, m
         began = time.monotonic()
         connection.sendall(b"GET /health HTTP/1.1\r\nHos")
         assert connection.recv(1) == b""
-        assert time.monotonic() - began < 4  # uvicorn's own five seconds are for a connection that says nothing at all
+        assert time.monotonic() - began < PATIENCE_SECONDS
 
 
 def test_a_key_in_a_trailer_is_no_key(connect: Connect, membership: FakeMembership) -> None:
@@ -221,7 +223,7 @@ def test_a_client_that_leaves_amid_pipelined_answers_is_no_error(
             with contextlib.suppress(TimeoutError):
                 connection.recv(1, socket.MSG_PEEK)  # to be gone before the first answer, or within it
             connection.close()
-            assert wait_until(lambda seen=seen: served.count("slow") > seen, 5)
+            assert wait_until(lambda seen=seen: served.count("slow") > seen, 20)
         with socket.create_connection((running.host, running.port)) as another:
             another.sendall(b"GET /health HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
             assert answer_of(another)[0] == 200

@@ -3,11 +3,20 @@
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_shared.web import urls
-from ml_shared.web.urls import URL_MAX_CHARACTERS, InvalidUrlError, host_of, normalise_prefix, normalise_url
+from ml_shared.web.urls import (
+    URL_MAX_CHARACTERS,
+    InvalidUrlError,
+    host_of,
+    is_too_long,
+    normalise_prefix,
+    normalise_url,
+)
+
+settings.load_profile("ci")  # no time limits: a slow machine is no fault
 
 
 @pytest.mark.parametrize(
@@ -121,3 +130,19 @@ def test_every_beginning_of_a_normal_url_is_its_own_form() -> None:
 def test_a_beginning_with_an_impossible_host_is_refused() -> None:
     with pytest.raises(InvalidUrlError):
         normalise_prefix("https://" + "ü" * 60 + "/")
+
+
+@pytest.mark.parametrize(
+    ("url", "too_long"),
+    [
+        ("http://example.com/" + "a" * URL_MAX_CHARACTERS, True),
+        ("http://example.com/" + "é" * 400, True),
+        ("http://example.com/" + "\U0001f600" * 170, True),
+        ("http://example.com/" + "a" * (URL_MAX_CHARACTERS - 19), False),
+        ("http://example.com/" + "a" * 1_000 + "#" + "b" * 900, False),
+        ("http://[::1/" + "a" * 1_000, False),
+        ("nothing", False),
+    ],
+)
+def test_a_url_is_told_to_be_too_long_if_that_is_why_it_names_nothing(url: str, too_long: bool) -> None:
+    assert is_too_long(url) is too_long

@@ -143,7 +143,7 @@ async def test_nor_is_one_that_was_closed_while_nobodys_loop_ran() -> None:
             leave()  # beside which the loop stands still
             assert (await ask(wire)).body == b"ok"
         assert closed.wait(10)
-        thread.join(10)
+        thread.join(60)
 
 
 async def test_a_connection_that_idled_long_is_not_used_again(server: Server) -> None:
@@ -246,7 +246,7 @@ async def test_silence_has_an_end_and_slowness_only_where_the_whole_has_one(wire
         await server.take(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
         for _ in range(8):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
             writer.write(b"x")
             await writer.drain()
 
@@ -256,8 +256,8 @@ async def test_silence_has_an_end_and_slowness_only_where_the_whole_has_one(wire
         await reader.read()
 
     server.talk = slowly
-    assert len((await ask(wire, times=Timeouts(0.5, float("inf")))).body) == 8
-    assert await lost(wire, times=Timeouts(0.5, 0.3)) is Loss.TIMED_OUT
+    assert len((await ask(wire, times=Timeouts(2, float("inf")))).body) == 8
+    assert await lost(wire, times=Timeouts(2, 0.3)) is Loss.TIMED_OUT
     server.talk = silently
     assert await lost(wire, times=Timeouts(0.2, float("inf"))) is Loss.TIMED_OUT
 

@@ -45,9 +45,9 @@ def test_two_beats_share_nothing_and_leave_no_file(
             assert all(message["headers"]["expires"] for message in messages)
             return {message["headers"]["origin"] for message in messages}
 
-        assert wait_until(lambda: len(senders()) == 2, 20)
+        assert wait_until(lambda: len(senders()) == 2 and heartbeat.exists(), 20)
         written = heartbeat.stat().st_mtime_ns
-        assert wait_until(lambda: heartbeat.stat().st_mtime_ns > written, 10)
+        assert wait_until(lambda: heartbeat.stat().st_mtime_ns > written, 20)
         for beat in beats:
             beat.terminate()
             assert beat.wait(10) == 0

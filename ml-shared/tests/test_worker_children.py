@@ -24,7 +24,8 @@ Start = Callable[..., WorkerProcess]
 Send = Callable[..., str]
 
 BEYOND_START_SECONDS = 2.0
-# from a child's end to the next task, without the new child's own start: 0.2 s until it is missed, and a busy machine
+# from a child's end to the next task, without the new child's own start: 0.2 s until it is missed, and a busy machine,
+# of which the new child's start tells how busy it is
 BEHIND = 3
 # jobs that wait behind those whose children go
 
@@ -75,7 +76,7 @@ class Departures:
         assert began == {f"{behaviour}:{number}": runs for number in going} | {f":{number}": 1 for number in behind}
         next_task = float(self.redis.lrange("times", 0, -1)[self.concurrency])
         own_start = _when(self.worker, "child ready")[before] - _when(self.worker, "fork")[before]
-        assert next_task - ended - own_start < BEYOND_START_SECONDS, behaviour
+        assert next_task - ended - own_start < BEYOND_START_SECONDS + own_start, behaviour
         assert self.worker.running
 
 

@@ -71,7 +71,7 @@ def stopped(worker: WorkerProcess) -> Iterator[None]:
     worker.wait_for(lambda: "Soft Shutdown" in worker.output)
     yield
     assert worker.wait() in (0, 1)  # 1: by force
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
 
 

@@ -84,7 +84,7 @@ def test_two_tasks_of_a_child_share_its_loop_and_its_clients(
 def test_a_soft_limit_ends_a_body_that_never_awaits_and_nothing_of_it_goes_on(
     start: Start, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator
 ) -> None:
-    with start(SOFT_LIMIT="2", HARD_LIMIT="30") as worker:
+    with start(SOFT_LIMIT="4", HARD_LIMIT="30") as worker:
         send(**_job(1, behaviour="block=20"))
         callback = fake_orchestrator.wait_for_callback("job-1")
         assert (callback.status, callback.error_code) == (CallbackStatus.DEFERRED, "task_timeout")
@@ -217,8 +217,9 @@ def test_a_worker_killed_whole_leaves_no_process_and_its_task_comes_again_after_
         assert not any(child.is_running() for child in children)
     assert redis.hlen("unacked") == 1
     assert fake_orchestrator.callbacks_for("job-1") == []
-    with start(VISIBILITY_SECONDS="1"):
-        assert fake_orchestrator.wait_for_callback("job-1").status is CallbackStatus.SUCCESS
+    # long enough for the task, which would come once more if it took longer
+    with start(VISIBILITY_SECONDS="6"):
+        assert fake_orchestrator.wait_for_callback("job-1", 40).status is CallbackStatus.SUCCESS
     assert fake_orchestrator.phases_for("job-1").count(ProgressPhase.STARTED) == 2
 
 

@@ -160,7 +160,7 @@ def test_a_worker_without_a_collector_says_so_once_a_child_and_stops_in_time(
             fake_orchestrator.wait_for_callback(f"job-{number}")
         began = time.monotonic()
         assert worker.terminate() == 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         lines = [json.loads(line) for line in worker.output.splitlines()]
     about = [line for line in lines if "opentelemetry" in line["logger"] or "export" in line["logger"]]
     assert [line["event"] for line in about] == ["spans get lost until their collector answers"]

@@ -97,5 +97,7 @@ class Took(PeerModel):
 class SearchWarning(PeerModel):
     """What the answer lacks, or did otherwise than was asked."""
 
-    code: str = Field(description="`query_cut`, `rerank_failed`, `results_incomplete`; others may come")
+    code: str = Field(
+        description="`query_cut`, `words_excluded`, `rerank_failed`, `results_incomplete`; others may come"
+    )
     message: str

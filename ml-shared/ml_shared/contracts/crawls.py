@@ -1,17 +1,20 @@
 """Orchestrator: what is to be kept in a corpus of a site, each run of it, and what became of every page."""
 
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from ml_shared.contracts.base import PeerModel, RequestModel, Url
+from ml_shared.contracts.base import Metadata, PeerModel, RequestModel, Url
+from ml_shared.contracts.chunking import ChunkingOptions
 from ml_shared.contracts.jobs import JobOptions
+from ml_shared.contracts.scraping import Render
 from ml_shared.contracts.values import Choice, PeerTimestamp
 
 MAX_PAGES: Final = 100_000
 MAX_DEPTH: Final = 50
 MAX_LISTED_URLS: Final = 10_000
+LISTED_SHOWN: Final = 100
 MAX_GLOBS: Final = 100
 GLOB_MAX_CHARACTERS: Final = 500
 CRON_MAX_CHARACTERS: Final = 100
@@ -105,7 +108,8 @@ class Schedule(RequestModel):
     """When a crawl is run: `every` so often, or by `cron` in a time zone."""
 
     every: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[mhdw]$")] | None = Field(
-        default=None, description="minutes, hours, days or weeks: `30m`, `24h`, `7d`, `2w`"
+        default=None,
+        description="minutes, hours, days or weeks: `30m`, `24h`, `7d`, `2w`; the first time is so long after the schedule is given",
     )
     cron: Annotated[str, StringConstraints(pattern=rf"^[ -~]{{9,{CRON_MAX_CHARACTERS}}}$")] | None = Field(
         default=None, description="five fields: minute, hour, day of the month, month, day of the week"
@@ -144,7 +148,11 @@ class CrawlRequest(JobOptions):
     max_depth: MaxDepth = 10
     keep_query: bool = Field(default=False, description="whether tracking parameters and session ids stay in URLs")
     on_gone: Choice[OnGone] = Field(
-        default=OnGone.DELETE, description="what becomes of a document whose page is gone in two runs in a row"
+        default=OnGone.DELETE,
+        description=(
+            "what becomes of a document whose page is gone in two runs in a row: it answers 404 or 410, or a run that met "
+            "everything did not meet it. What a `feed` names no more stays"
+        ),
     )
     schedule: Schedule | None = None
     dry_run: bool = Field(default=False, description="find the pages, and index none")
@@ -179,6 +187,21 @@ class CrawlPatch(RequestModel):
     keep_query: bool | None = None
     on_gone: Choice[OnGone] | None = None
     schedule: Schedule | None = Field(default=None, description="`null` takes the schedule away")
+    urls: Annotated[list[Url], Field(min_length=1, max_length=MAX_LISTED_URLS)] | None = Field(
+        default=None,
+        description="of a `list`: all of its pages; what is not among them any more is gone, after two runs",
+    )
+    metadata: Metadata | None = Field(
+        default=None, description="all of it, for every page; one that has not changed gets it without being embedded"
+    )
+    chunking: ChunkingOptions | None = Field(
+        default=None,
+        description="all of it, what it leaves out is as it is by default; every page is then fetched and cut anew",
+    )
+    render: Choice[Render] | None = Field(
+        default=None,
+        description="whether a browser runs the pages' scripts first: `auto` does for a page that holds no text without",
+    )
 
 
 class RunRequest(RequestModel):
@@ -209,6 +232,13 @@ class CrawlView(PeerModel):
     source: CrawlSource
     url: str | None = None
     urls: int = Field(default=0, description="how many pages a `list` has")
+    listed: list[str] = Field(
+        default_factory=list,
+        description=f"the first {LISTED_SHOWN} of them, where one crawl is asked for; the pages of a run have all that it began with",
+    )
+    metadata: dict[str, Any] = Field(default_factory=dict, description="of every page")
+    chunking: ChunkingOptions = Field(default_factory=ChunkingOptions)
+    render: Render = Render.NEVER
     include: list[str] = Field(default_factory=list)
     exclude: list[str] = Field(default_factory=list)
     subdomains: bool = False

@@ -224,8 +224,8 @@ class SearchRequest(RequestModel):
     corpus_name: CorpusName | None = None
     corpora: Annotated[list[CorpusName], Field(min_length=1, max_length=20)] | None = None
     top_k: Annotated[int, Field(ge=1, le=100)] = 10
-    offset: Annotated[int, Field(ge=0, le=MAX_RESULTS)] = Field(
-        default=0, description=f"results to pass over; with top_k at most {MAX_RESULTS}"
+    offset: Annotated[int, Field(ge=0, lt=MAX_RESULTS)] = Field(
+        default=0, description=f"results to pass over; pages end with the {MAX_RESULTS}th result"
     )
     mode: Choice[SearchMode] = SearchMode.HYBRID
     filters: SearchFilters | None = None
@@ -266,8 +266,6 @@ class SearchRequest(RequestModel):
 
     @model_validator(mode="after")
     def _within_bounds(self) -> Self:
-        if self.offset + self.top_k > MAX_RESULTS:
-            raise ValueError(f"offset and top_k together reach beyond {MAX_RESULTS} results")
         if self.context and self.top_k > MAX_RESULTS_WITH_CONTEXT:
             raise ValueError(f"with context, top_k is at most {MAX_RESULTS_WITH_CONTEXT}")
         return self
@@ -308,7 +306,9 @@ class SearchResult(PeerModel):
     mode: SearchMode
     took_ms: float
     took: Took | None = None
-    next_offset: int | None = Field(default=None, description="of the next page; null after the last one")
+    next_offset: int | None = Field(
+        default=None, description=f"of the next page; null after the last one, and after the {MAX_RESULTS}th result"
+    )
     facets: dict[str, Facet] | None = Field(default=None, description="by key, of the best passages' documents")
     warnings: list[SearchWarning] = Field(default_factory=list)
 

@@ -126,7 +126,10 @@ class JobView(PeerModel):
     """`GET /jobs/{id}`."""
 
     job_id: str
-    kind: str = Field(default=JobKind.PAGE, description="`page`, or `remove`: a document whose page is gone")
+    kind: str = Field(
+        default=JobKind.PAGE,
+        description="`page`; `upload`; of a crawl `links`, a list of links that is read, or `remove`, a document whose page is gone",
+    )
     url: str
     corpus_name: str
     status: JobStatus
@@ -140,6 +143,11 @@ class JobView(PeerModel):
     counts: JobCounts = Field(default_factory=JobCounts)
     extraction: Extraction | None = Field(default=None, description="how the page's text was made, once it is")
     error: JobFailure | None = None
+    retryable: bool = Field(
+        default=False,
+        description="whether it can be tried again: it failed or was cancelled, and is neither an upload nor something that "
+        "only a run of its crawl can do",
+    )
     metadata: dict[str, Any] = Field(default_factory=dict)
     trace_id: str | None = None
     batch_id: str | None = None

@@ -65,7 +65,13 @@ class LinkList(PeerModel):
     links: list[ListedLink] = Field(default_factory=list, description="pages, each once, in the list's order")
     sitemaps: list[str] = Field(default_factory=list, description="further lists that it names, each once")
     truncated: bool = Field(default=False, description="whether it names more than is here, or has more than was read")
-    warnings: list[str] = Field(default_factory=list, description="what could not be read of it, for people")
+    warnings: list[str] = Field(
+        default_factory=list, description="what could not be read of it, for people: pages may be missing"
+    )
+    notes: list[str] = Field(
+        default_factory=list,
+        description="what is not as it should be, for people, such as times that could not be read: no page is missing for it",
+    )
     etag: str | None = None
     last_modified: str | None = None
     not_modified: bool = Field(

@@ -132,7 +132,8 @@ class Extraction(PeerModel):
 
     method: Annotated[str, Field(max_length=METHOD_MAX_CHARACTERS)] = Field(description="how the text was found")
     kept_share: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        default=None, description="share of the words that the page shows which the text has, roughly"
+        default=None,
+        description="share of the words that the page shows which the text has, roughly; of a book of its chapters, if some are not read",
     )
     warnings: Annotated[
         list[ExtractionWarning], BeforeValidator(_known_once), Field(max_length=len(ExtractionWarning))
@@ -141,7 +142,8 @@ class Extraction(PeerModel):
         description=(
             "`looks_missing`: it reads like a page that says that there is no such page; `little_text`: a dozen words or "
             "less; `wrong_content_type`: it was read as what its bytes are, not as what its header says; `incomplete`: "
-            "something that the rendered page is made of did not come, for want of time or room"
+            "something that the rendered page is made of did not come, for want of time or room, or chapters of a book are "
+            "encrypted or missing"
         ),
     )
 
@@ -168,6 +170,9 @@ class ScrapeResult(PeerModel):
         default_factory=list, description="those of `links` that the page has with `rel=nofollow` alone"
     )
     links_left_out: int = Field(default=0, description="how many more addresses it links to than `links` has")
+    links_too_long: int = Field(
+        default=0, description="how many of them are longer than a URL may be, and are not told"
+    )
     content_hash: str = Field(description="SHA-256 of content, hexadecimal")
     etag: str | None = None
     last_modified: str | None = None

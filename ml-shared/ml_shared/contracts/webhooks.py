@@ -79,7 +79,7 @@ class WebhookRotated(PeerModel):
     """`200` of `POST /webhooks/{id}/rotate`: until `previous_secret_until` both secrets sign."""
 
     webhook_id: str
-    secret: str = Field(repr=False, description="shown this once")
+    secret: str = Field(default="", repr=False, description="shown this once: the answer to a repeat has none")
     previous_secret_until: PeerTimestamp
 
 

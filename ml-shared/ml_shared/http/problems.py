@@ -34,6 +34,7 @@ _CODES: Final[Mapping[int, str]] = {
     406: "not_acceptable",
 }
 # of errors that are not ours: Starlette's own, mostly
+_NO_OBJECT: Final = {"model_attributes_type", "model_type", "dict_type", "missing"}
 _logger = logging.getLogger(__name__)
 
 
@@ -72,6 +73,13 @@ def problem_of(error: ServiceError, instance: str | None = None) -> Response:
     if error.challenge is not None:
         headers["WWW-Authenticate"] = error.challenge
     return problem_response(problem_document(error, instance), headers)
+
+
+def message_of(wrong: Mapping[str, Any]) -> str:
+    """Return what is to be said of one error of pydantic's: in its words, but where they are about Python."""
+    if wrong.get("type") in _NO_OBJECT and tuple(wrong.get("loc", ())) == ("body",):
+        return "not a JSON object: send one, with `Content-Type: application/json`"
+    return str(wrong.get("msg", "")).removeprefix("Value error, ")
 
 
 def invalid_fields(errors: Sequence[FieldError]) -> InvalidError:
@@ -132,7 +140,7 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     fields = [
         FieldError(
             field=".".join(str(part) for part in item.get("loc", ())),
-            message=str(item.get("msg", "")),
+            message=message_of(item),
             type=str(item.get("type", "")),
         )
         for item in error.errors()
@@ -149,10 +157,13 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
     code = _CODES.get(error.status_code, "internal_error" if error.status_code >= 500 else "bad_request")
     detail = error.detail if isinstance(error.detail, str) else phrase(error.status_code)
-    body = problem_body(status=error.status_code, code=code, detail=detail, instance=request.url.path)
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_methods_at(request)) or headers.get("Allow", "")
+        detail = f"this path takes {headers['Allow'] or 'other methods'}"
+    elif error.status_code == HTTPStatus.NOT_FOUND and detail == phrase(error.status_code):
+        detail = "no route has this path; /docs of this service lists those that there are"
+    body = problem_body(status=error.status_code, code=code, detail=detail, instance=request.url.path)
     return problem_response(body, headers)
 
 

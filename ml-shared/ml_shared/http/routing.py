@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from functools import wraps
 from inspect import iscoroutinefunction
-from typing import Any, Final, get_args, get_origin
+from typing import Any, ClassVar, Final, get_args, get_origin
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -21,7 +21,7 @@ from ml_shared.auth.membership import validate_api_key
 from ml_shared.auth.request import current_request
 from ml_shared.errors import ServiceError
 from ml_shared.http.documentation import serve_documentation
-from ml_shared.http.problems import FieldError, RefusalError, invalid_fields
+from ml_shared.http.problems import FieldError, RefusalError, invalid_fields, message_of
 from ml_shared.http.strict_json import LARGE_BYTES, parse, parse_in_pieces
 from ml_shared.ratelimit.enforcer import enforcer
 
@@ -38,23 +38,31 @@ class GuardedRoute(APIRoute):
     What its dependencies ask for (`validate_api_key`, `internal_only(…)`, …) is asked from the headers alone, and the
     request is counted against its caller's limit. Where they are declared again, as dependencies and in the endpoint's
     `enforcer.check`, they cost and change nothing.
+
+    A query parameter that the route does not have is refused, as an unknown field of a body is: `?document=keep` would
+    else delete what `?documents=keep` keeps. From a service it is ignored, so that two versions can run side by side.
     """
+
+    refuses_unknown_parameters: ClassVar[bool] = True
 
     def get_route_handler(self) -> Handler:
         """FastAPI's hook: wrap what reads the body and calls the endpoint."""
         handler = super().get_route_handler()
         admitted = self._handler_of_admitted()
         needs_key, admits = _guards(self.dependant)
+        parameters = _parameter_names(self.dependant) if self.refuses_unknown_parameters else None
         lists = dict(_lists_of_models(self.body_field.field_info.annotation)) if self.body_field else None
 
         async def guarded(request: Request) -> Response:
             if needs_key:
                 await _admit(request, admits)
-            _refuse_repeated_parameters(request.scope["query_string"])
+            state = current_request()
+            ctx = state.ctx if state is not None else None
+            if query := request.scope["query_string"]:
+                _check_parameters(query, None if ctx is None or ctx.is_internal else parameters)
             if lists is not None:
                 request = _StrictRequest(request, lists)
-            state = current_request()
-            return await (handler if state is None or state.ctx is None else admitted)(request)
+            return await (handler if ctx is None else admitted)(request)
 
         return guarded
 
@@ -69,6 +77,12 @@ class GuardedRoute(APIRoute):
             return super().get_route_handler()
         finally:
             self.dependant = whole  # it is what the OpenAPI document is made of
+
+
+class ForeignContractRoute(GuardedRoute):
+    """A guarded route whose contract is another's, whose clients may send what we do not know: it is ignored."""
+
+    refuses_unknown_parameters = False
 
 
 def serve(app: FastAPI, *routers: APIRouter) -> None:
@@ -126,10 +140,24 @@ async def _admit(request: Request, admits: tuple[Admits, ...]) -> None:
         state.body.admit(ctx)
 
 
-def _refuse_repeated_parameters(query: bytes) -> None:
-    """Refuse a parameter that stands twice: two readers of one request would take it for two different ones."""
-    if not query:
-        return
+def _parameter_names(dependant: Dependant) -> tuple[str, ...]:
+    """Return the names of the query parameters that an endpoint and its dependencies have."""
+    names = dict.fromkeys(parameter.alias for parameter in dependant.query_params)
+    for inner in dependant.dependencies:
+        names.update(dict.fromkeys(_parameter_names(inner)))
+    return tuple(names)
+
+
+def _check_parameters(query: bytes, known: tuple[str, ...] | None) -> None:
+    """Refuse a parameter that stands twice, which two readers would take for two different ones, and one that is not known.
+
+    Parameters
+    ----------
+    query
+        As it was sent.
+    known
+        Names that the route has; None if others are ignored.
+    """
     try:
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=QUERY_MAX_PARAMETERS)
     except ValueError:
@@ -140,6 +168,12 @@ def _refuse_repeated_parameters(query: bytes) -> None:
     if repeated:
         raise invalid_fields(
             [FieldError(field=f"query.{name}", message="give it once", type="repeated") for name in repeated]
+        )
+    if known is not None and (unknown := [name for name in names if name not in known]):
+        there = f"there are {', '.join(known)}" if known else "this route has none"
+        message = f"there is no such parameter; {there}"
+        raise invalid_fields(
+            [FieldError(field=f"query.{name}", message=message, type="extra_forbidden") for name in unknown]
         )
 
 
@@ -184,7 +218,7 @@ async def _validated_in_pieces(name: str, items: list[Any], adapter: "TypeAdapte
                 [
                     FieldError(
                         field=".".join(map(str, ("body", name, start + int(wrong["loc"][0]), *wrong["loc"][1:]))),
-                        message=wrong["msg"],
+                        message=message_of(wrong),
                         type=wrong["type"],
                     )
                     for wrong in error.errors(include_url=False, include_context=False, include_input=False)

@@ -22,6 +22,8 @@ from ml_shared.instrumentation import start_logging
 logger = logging.getLogger(__name__)
 
 _FILE_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
+CONNECT_SECONDS = 30.0
+# it is no request that somebody waits for
 _ADVISORY_LOCK = 0x6D6C_6D69  # "mlmi": one migration at a time on a database, whoever starts it
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -107,7 +109,7 @@ async def migrate(dsn: str, folder: Path) -> list[str]:
     """
     migrations = read_migrations(folder)
     began = time.monotonic()
-    connection = await asyncpg.connect(dsn, timeout=5.0)
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
     done = []
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _ADVISORY_LOCK)

@@ -30,7 +30,8 @@ _GONE = (
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.InsufficientResourcesError,  # too many connections, a full disk
     asyncpg.exceptions.OperatorInterventionError,  # it stops, or a statement took longer than `statement_timeout`
-    asyncpg.exceptions.TransactionRollbackError,
+    asyncpg.exceptions.TransactionRollbackError,  # a deadlock, or two that can't be put in any order
+    asyncpg.exceptions.LockNotAvailableError,  # somebody else had it locked for longer than one waits
     asyncpg.exceptions.ReadOnlySQLTransactionError,  # after a failover: this server is not the one that writes any more
 )
 

@@ -1,6 +1,7 @@
 """What the fakes of our own services have in common: who may call, and how they fail when a test wants them to."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections import Counter
@@ -91,9 +92,13 @@ class FakePeer(ServedFake):
         """Let nothing listen on its port within the block."""
         port = self._server.port
         self._server.__exit__(None, None, None)
+        kept = socket.socket()  # or a connection that goes out meanwhile could have its port
         try:
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            kept.bind((self._server.host, port))
             yield
         finally:
+            kept.close()
             self._server = ThreadedServer(self._app, port=port)
             self._server.__enter__()
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from ml_shared.testing.servers import free_port
+
 _VARIABLE: Final = re.compile(r"\$\{(GATEWAY_[A-Z0-9_]+)\}")
 _EXAMPLE: Final = re.compile(r"^#?(GATEWAY_[A-Z0-9_]+)=(.*)$", re.MULTILINE)
 SERVICES: Final = ("orchestrator", "scraper", "chunking", "embedding")
-START_TIMEOUT_SECONDS: Final = 10.0
+START_TIMEOUT_SECONDS: Final = 30.0
 CONSOLE: Final = "console"
 # the folder of its files, beside the template's, and what a state folder has in its place
 MOST_FILES: Final = 65_535
@@ -146,7 +148,7 @@ class GatewayServer:
         upstreams: Mapping[str, str],
         **overrides: str,
     ) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.state_folder = state_folder
         self.variables = local_variables(
             gateway_folder, state_folder, listen=f"127.0.0.1:{self.port}", upstreams=upstreams, **overrides
@@ -214,13 +216,6 @@ class GatewayServer:
             self._process.kill()
             self._process.wait(5)
         self._process = None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _answers(port: int) -> bool:

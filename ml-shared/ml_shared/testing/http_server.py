@@ -49,6 +49,8 @@ class ThreadedServer:
         0 for a free one.
     loop_factory
         Makes its event loop; asyncio's own unless given.
+    keep_alive_seconds
+        After which a connection without a request is closed.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class ThreadedServer:
         host: str = "127.0.0.1",
         port: int = 0,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+        keep_alive_seconds: int = 5,
     ) -> None:
         self._loop_factory = loop_factory
         # the protocol is named, or asyncio sets no TCP_NODELAY and each answer waits 40 ms for an acknowledgement
@@ -66,7 +69,14 @@ class ThreadedServer:
         self._socket.bind((host, port))
         self.host = host
         self.port: int = self._socket.getsockname()[1]
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_keep_alive=keep_alive_seconds,
+            timeout_graceful_shutdown=1,
+        )
         self._server = _Server(config)
         self._thread = threading.Thread(target=self._serve, name=f"http-{self.port}", daemon=True)
 

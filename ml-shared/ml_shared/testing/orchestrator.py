@@ -183,14 +183,21 @@ class FakeOrchestrator(FakePeer):
             return [received.callback for received in self.completed if received.job_id == job_id]
 
     def phases_for(self, job_id: str) -> list[ProgressPhase]:
-        """The phases that were reported of a job, in order."""
-        with self._changed:
-            return [received.report.phase for received in self.reports if received.job_id == job_id]
+        """The phases that were reported of a job, in order; without renewals, which come by the clock."""
+        return [phase for phase in self._reported(job_id) if phase is not ProgressPhase.RUNNING]
+
+    def renewals_for(self, job_id: str) -> int:
+        """How often a job's lease was renewed."""
+        return self._reported(job_id).count(ProgressPhase.RUNNING)
 
     def wait_for_callback(self, job_id: str, timeout_seconds: float = WAIT_SECONDS) -> StageCallback:
         """Return the first callback of a job, as soon as there is one."""
         self.wait_until(lambda: bool(self.callbacks_for(job_id)), timeout_seconds)
         return self.callbacks_for(job_id)[0]
+
+    def _reported(self, job_id: str) -> list[ProgressPhase]:
+        with self._changed:
+            return [received.report.phase for received in self.reports if received.job_id == job_id]
 
     def _summary(self) -> str:
         reports = [each.report for each in self.reports]

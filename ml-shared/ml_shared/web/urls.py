@@ -9,6 +9,8 @@ from ml_shared.web.hosts import ascii_host
 
 URL_MAX_CHARACTERS = 2_048
 # longer ones fit neither a B-tree index row beside owner and corpus nor what browsers and proxies pass on
+_ENCODED_MAX_CHARACTERS = 12
+# of one: four bytes, each as %xx
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _KEPT_IN_URL = "%/:?#[]@!$&'()*+,;=~-._"
 UPLOAD = "upload:"
@@ -23,6 +25,10 @@ _NORMAL_ALREADY = re.compile(
     rf"https?://[a-z0-9_-]+(?:\.[a-z0-9_-]+)*/[{_IN_PATH}]*(?:\?[{_IN_PATH}?]+)?"
 )
 # seeing that a URL is takes a tenth of making it so
+
+
+class UrlTooLongError(InvalidUrlError):
+    """More characters than a URL may have here, as it is written or encoded."""
 
 
 def _host_as_written(parts: SplitResult) -> str | None:
@@ -83,7 +89,7 @@ def normalise_url(url: str) -> str:
     """
     url = url.strip()
     if len(url) > URL_MAX_CHARACTERS:
-        raise InvalidUrlError(f"the URL has {len(url)} characters; {URL_MAX_CHARACTERS} is the most")
+        raise UrlTooLongError(f"the URL has {len(url)} characters; {URL_MAX_CHARACTERS} is the most")
     return url if _is_normal(url) else _made_normal(url)
 
 
@@ -104,8 +110,21 @@ def _made_normal(url: str) -> str:
     path = quote(_without_dots(parts.path), safe=_KEPT_IN_URL)
     normal = urlunsplit((scheme, netloc, path, quote(parts.query, safe=_KEPT_IN_URL), ""))
     if len(normal) > URL_MAX_CHARACTERS:
-        raise InvalidUrlError(f"the URL, encoded, has {len(normal)} characters; {URL_MAX_CHARACTERS} is the most")
+        raise UrlTooLongError(f"the URL, encoded, has {len(normal)} characters; {URL_MAX_CHARACTERS} is the most")
     return normal
+
+
+def is_too_long(url: str) -> bool:
+    """Say whether a URL names nothing here for its length alone."""
+    if len(url) * _ENCODED_MAX_CHARACTERS <= URL_MAX_CHARACTERS:
+        return False
+    try:
+        normalise_url(url)
+    except UrlTooLongError:
+        return True
+    except InvalidUrlError:
+        pass
+    return False
 
 
 def upload_url(name: str) -> str:
