@@ -20,7 +20,7 @@ async def pool() -> AsyncIterator[WorkPool]:
 
 
 async def _until(condition: "asyncio.Future[None] | object") -> None:
-    for _ in range(500):
+    for _ in range(2_000):
         if condition():  # type: ignore[operator]
             return
         await asyncio.sleep(0.01)
@@ -28,9 +28,10 @@ async def _until(condition: "asyncio.Future[None] | object") -> None:
 
 
 async def test_work_that_is_not_waited_for_stops_and_leaves_its_place(pool: WorkPool) -> None:
-    stopped = threading.Event()
+    began, stopped = threading.Event(), threading.Event()
 
     def endless(cancellation: Cancellation) -> None:
+        began.set()
         try:
             while True:
                 cancellation.check()
@@ -40,9 +41,12 @@ async def test_work_that_is_not_waited_for_stops_and_leaves_its_place(pool: Work
             raise
 
     for caller in "abc":  # another each time: what is given up is counted until its thread has ended
+        began.clear()
         stopped.clear()
+        running = asyncio.ensure_future(pool.run(endless, 1, caller=caller))
+        await _until(began.is_set)  # what is given up before that never runs
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(pool.run(endless, 1, caller=caller), 0.05)
+            await asyncio.wait_for(running, 0.05)
         await _until(stopped.is_set)
     assert await pool.run(lambda _: "done", 1, caller="d") == "done"
 

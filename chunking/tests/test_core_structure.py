@@ -63,12 +63,45 @@ def chunks_of(tokenizer: Tokenizer, text: str, **options: Any) -> list[Chunk]:
         ("<script>\n# in a script\n</script>\n# after\n", [(1, "after")]),
         ("<pre>\n# heading\n<pre>\n# another\n", [(1, "heading"), (1, "another")]),
         ("<preface>\n# heading\n", [(1, "heading")]),
+        ("<div>\n# heading\n</div>\n", [(1, "heading")]),
         ("prose\n\n    ```\n\n# heading\n", [(1, "heading")]),
         ("prose\n\n\t```\n\n# heading\n", [(1, "heading")]),
         ("   ```\n# code\n   ```\n# after\n", [(1, "after")]),
         ("- item\n\n  - inner\n\n        ```\n        # code\n        ```\n\n# after\n", [(1, "after")]),
         ("1. item\n\n    ```\n    # never closed\n\nprose\n\n# after\n", [(1, "after")]),
         ("- item\n\nprose\n\n    ```\n\n# heading\n", [(1, "heading")]),
+        ("---\n\n# One\n\nAuthor: Jane\n\nprose\n\n---\n\n# Two\n", [(1, "One"), (1, "Two")]),
+        ("---\n# One\n\nSee also: links\n\n---\n", [(1, "One")]),
+        ("---\nkey: value\n\n## One\n\nSee also: links\n\n---\n", [(2, "One")]),
+        ("---\n# One\nprose, and this: more\n***\n---\n", [(1, "One")]),
+        ("---\n# One\nAuthor: Jane\nhttps://a.test\n\n---\n", [(1, "One")]),
+        ("---\nFirst slide\n===\n", [(1, "First slide")]),
+        ("prose\n***\nPart\n---\n", [(2, "Part")]),
+        ("Steps:\n- one\n- two\n---\n", []),
+        ("Steps:\n1. one\n2. two\n---\n", []),
+        ("He said:\n> words\n---\n", []),
+        (">words\n---\n", []),
+        ("    code\n---\n", []),
+        ("Since\n2. of it\n---\n", [(2, "Since 2. of it")]),
+        ("Since\n    - code\n---\n", [(2, "Since - code")]),
+        ("- item\n# One\n\n  Part\n---\n", [(1, "One"), (2, "Part")]),
+        ("- - -\nPart\n---\n", [(2, "Part")]),
+        ("- item\n\n  text\n---\n", []),
+        ("- item\n\n  text\n===\n", []),
+        ("- item\n\n  Part\n  ---\n", [(2, "Part")]),
+        ("- item\n---\n\n  Part\n---\n", [(2, "Part")]),
+        ("- item\n\nprose\n\n  Part\n---\n", [(2, "Part")]),
+        ("| a | b |\n|---|---|\n| 1 | 2 |\n## Options | Flags\n", [(2, "Options | Flags")]),
+        ("- ```\n  # code\n  ```\n\n# after\n", [(1, "after")]),
+        ("1. step\n\n2. ~~~ bash\n   # code\n   ~~~\n\n# after\n", [(1, "after")]),
+        ("- - ```\n    # code\n    ```\n# after\n", [(1, "after")]),
+        ("- ```\n  # never closed\n\n# after\n", [(1, "after")]),
+        ("-      ```\n\n# heading\n", [(1, "heading")]),
+        ("- item\r\n\r\n  ```\r\n  # never closed\r\n\r\nprose\r\n\r\n# after\r\n", [(1, "after")]),
+        ("> ```\n> # code\n\n# after\n", [(1, "after")]),
+        ("> ```\n> # code\n# after\n", [(1, "after")]),
+        ("> - ```\n>   code\n>   ```\n# after\n", [(1, "after")]),
+        (">     ```\n> code\n\n# heading\n", [(1, "heading")]),
     ],
 )
 def test_headings_are_those_of_commonmark(text: str, expected: list[tuple[int, str]]) -> None:
@@ -93,10 +126,52 @@ def test_plain_line_ends_move_no_character() -> None:
         ("a | b\nc | d\n", []),
         ("---\nkey: value\n---\nprose", ["---\nkey: value\n---\n"]),
         ("before\n\n<pre>\ncode\n</pre>\nafter", ["<pre>\ncode\n</pre>"]),
+        ("a | b\n--|--\n1 | 2\n``` x | y\ncode\n```", ["a | b\n--|--\n1 | 2", "``` x | y\ncode\n```"]),
+        ("- ```sh\n  code\n  ```\n- Run it", ["- ```sh\n  code\n  ```"]),
+        (
+            "> [!NOTE]\n> ```sh\n> code\n>\n> > more\n> > ```\n> ```\n> after",
+            ["> ```sh\n> code\n>\n> > more\n> > ```\n> ```"],
+        ),
+        ("> ```\n> open\nprose", ["> ```\n> open"]),
+        ("> ```\n> open\n\n> prose", ["> ```\n> open"]),
+        ("> > ~~~\n> > code\n> after", ["> > ~~~\n> > code"]),
+        ("- > ```\n  > code\n  > ```\n  after", ["- > ```\n  > code\n  > ```"]),
+        ("```\n> code\n\nmore\n```\nafter", ["```\n> code\n\nmore\n```"]),
+        ("> prose\n> | a | b |\n> |---|---|\n> | 1 | 2 |\n> after", ["> | a | b |\n> |---|---|\n> | 1 | 2 |"]),
+        ("> a | b\n> --|--\n> 1 | 2\n\nc | d", ["> a | b\n> --|--\n> 1 | 2"]),
+        ("> a | b\n> --|--\n> 1 | 2\nc | d", ["> a | b\n> --|--\n> 1 | 2"]),
+        ("> a | b\n--|--\n", []),
     ],
 )
 def test_code_and_tables_are_blocks(text: str, expected: list[str]) -> None:
     assert blocks(text) == expected
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "title: A guide",
+        "title: A guide\n",
+        "# a comment\n# and another, as site generators write them\n\nlayout: home",
+        "# a comment\n\nlayout: home",
+        "title: A guide\n# a comment\n\ndate: 2024-01-02\n",
+        "description: |\n  # no heading\n\n  Some text: more of it.\ntags:\n- one\n- two",
+        "tags: [\n  one,\n  two\n]\nauthor: {\n  name: Jane\n}",
+        "author:\n  name: Jane\n  links:\n    - https://a.test\nog:title: A guide",
+        "\"quoted key\": 1\n'another': 2\nDate Published: today\n<<: *defaults\n$schema: x\nTitel (übersetzt): x",
+        "título: Una guía\nключ: значение\n題名: 手引き",
+        "title: A guide\r\n\r\ntags:\r\n  - one\r",
+    ],
+)
+def test_settings_above_a_text_are_front_matter_whatever_yaml_they_are(settings: str) -> None:
+    matter = with_plain_line_ends(f"---\n{settings}\n---\n")
+    assert blocks(f"{matter}# After\n") == [matter]
+    assert titles(f"{matter}# After\n") == [(1, "After")]
+
+
+@pytest.mark.parametrize("toml", ["title = 'x'\n[params]\n  a = 1", '\ntitle = \'x\'\ntext = """\n# none\nprose\n"""'])
+def test_settings_between_plus_signs_are_front_matter_whatever_toml_they_are(toml: str) -> None:
+    assert titles(f"+++\n{toml}\n+++\n# After\n") == [(1, "After")]
 
 
 def test_a_heading_directly_above_a_block_leads_it() -> None:
@@ -104,6 +179,11 @@ def test_a_heading_directly_above_a_block_leads_it() -> None:
     table, code = scan_markdown(text, Cancellation()).blocks
     assert table.lead == 0
     assert code.lead == code.start
+
+
+def test_a_rule_below_a_heading_parts_it_from_nothing() -> None:
+    structure = scan_markdown("prose\n\n# T\n***\n\nprose\n\nprose", Cancellation())
+    assert list(structure.paragraphs) == [23]
 
 
 def test_each_chunk_has_the_path_of_headings_above_it(tokenizer: Tokenizer) -> None:
@@ -132,6 +212,15 @@ def test_text_that_is_not_markdown_has_no_headings(tokenizer: Tokenizer) -> None
 def test_a_byte_order_mark_keeps_no_heading_from_its_chunk(tokenizer: Tokenizer) -> None:
     (chunk,) = chunks_of(tokenizer, "\ufeff# Marked\n\nSome words.")
     assert chunk.heading_path == ["Marked"]
+
+
+def test_what_follows_code_on_a_list_items_own_line_is_under_the_heading_above_the_list(tokenizer: Tokenizer) -> None:
+    code = "2. ```bash\n   # refresh the list\n   apt-get update\n   ```"
+    text = f"# Install\n\n1. {PROSE * 3}\n\n{code}\n\n3. Configure it. {PROSE * 3}\n\n4. {PROSE * 4}"
+    chunks = chunks_of(tokenizer, text)
+    assert len(chunks) > 2
+    assert all(chunk.heading_path == ["Install"] for chunk in chunks)
+    assert any(code in chunk.text for chunk in chunks)
 
 
 TABLE = "| name | value |\n|------|-------|\n"

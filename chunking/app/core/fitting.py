@@ -11,6 +11,7 @@ from typing import Final
 from app.core import boundaries
 from app.core.cancellation import Cancellation
 from app.core.errors import CharacterTooLongError
+from app.core.rows import Rows
 from app.core.splitting import Span
 from app.core.tokenising import Tokenizer, Tokens
 
@@ -20,7 +21,13 @@ SPANS_BETWEEN_CHECKS: Final = 1_000
 
 
 def fitted(
-    text: str, spans: list[Span], tokenizer: Tokenizer, tokens: Tokens, max_tokens: int, cancellation: Cancellation
+    text: str,
+    spans: list[Span],
+    rows: Rows,
+    tokenizer: Tokenizer,
+    tokens: Tokens,
+    max_tokens: int,
+    cancellation: Cancellation,
 ) -> list[tuple[int, int, int]]:
     """Return start, end and token count of each chunk, without white space around it, in the text's order.
 
@@ -40,13 +47,21 @@ def fitted(
                 fitting.append((start, end, count))
                 continue
             cut = _shorter(text, (start, end), max_tokens / count)
+            if (row := rows.parted(cut)) is not None and row.start > start:
+                cut = row.start
             parts += [_trimmed(text, (start, cut)), _trimmed(text, (cut, end))]
         waiting = [span for span in parts if span[0] < span[1]]
     return _without_contained(fitting)
 
 
 def with_less_overlap(
-    text: str, spans: Sequence[Span], tokenizer: Tokenizer, tokens: Tokens, most: int, cancellation: Cancellation
+    text: str,
+    spans: Sequence[Span],
+    rows: Rows,
+    tokenizer: Tokenizer,
+    tokens: Tokens,
+    most: int,
+    cancellation: Cancellation,
 ) -> list[Span]:
     """Return the spans, each starting so late that what it repeats of the one before has at most so many tokens by itself.
 
@@ -64,7 +79,8 @@ def with_less_overlap(
         for number, (start, end), count in zip(waiting, repeated, counts, strict=True):
             count -= tokenizer.special_tokens
             if count > most:
-                shorter[number] = (_later(text, (start, end), most / count), shorter[number][1])
+                later = rows.whole(_later(text, (start, end), most / count), spans[number - 1][1])
+                shorter[number] = (later, shorter[number][1])
                 over.append(number)
         waiting = [number for number in over if shorter[number][0] < spans[number - 1][1]]
     return shorter

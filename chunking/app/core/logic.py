@@ -16,6 +16,7 @@ from app.core.fitting import fitted, with_less_overlap
 from app.core.metrics import count_result, counted
 from app.core.paths import heading_paths, table_headers, with_pages
 from app.core.pool import WorkPool
+from app.core.rows import Rows
 from app.core.splitting import Limits, Splitter
 from app.core.structure import scan_markdown, scan_text, with_plain_line_ends
 from app.core.tokenising import Tokenizer
@@ -133,10 +134,12 @@ def chunk_text(request: ChunkRequest, tokenizer: Tokenizer, cancellation: Cancel
     structure = scan_markdown(plain, cancellation) if markdown else scan_text(plain, cancellation)
     tokens = tokenizer.tokens(request.text, cancellation)
     limits = Limits(tokens=request.max_tokens - tokenizer.special_tokens, overlap=request.overlap_tokens)
-    spans = Splitter(plain, tokens.starts, structure, request.strategy, limits, cancellation).spans()
+    blocks = structure.blocks if request.strategy is ChunkStrategy.MARKDOWN else ()
+    rows = Rows(plain, blocks, limits.characters)
+    spans = Splitter(plain, tokens.starts, structure, rows, request.strategy, limits, cancellation).spans()
     if limits.overlap:
-        spans = with_less_overlap(request.text, spans, tokenizer, tokens, limits.overlap, cancellation)
-    counted = fitted(request.text, spans, tokenizer, tokens, request.max_tokens, cancellation)
+        spans = with_less_overlap(request.text, spans, rows, tokenizer, tokens, limits.overlap, cancellation)
+    counted = fitted(request.text, spans, rows, tokenizer, tokens, request.max_tokens, cancellation)
     paths = with_pages(heading_paths(structure, counted), counted, request.pages)
     headers = table_headers(request.text, structure, counted) if request.repeat_table_header else repeat(None)
     return _answer(request, tokenizer.name, counted, zip(paths, headers, strict=False), cancellation)

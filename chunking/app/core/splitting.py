@@ -15,6 +15,7 @@ from typing import Final
 
 from app.core import boundaries
 from app.core.cancellation import Cancellation
+from app.core.rows import Row, Rows
 from app.core.structure import Block, Structure
 from ml_shared.contracts.chunking import ChunkStrategy
 
@@ -55,6 +56,8 @@ class Splitter:
         Offset of each token's first character.
     structure
         Of this text.
+    rows
+        Of its tables and its code, which only the strategy `markdown` takes notice of.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Splitter:
         text: str,
         starts: "array[int]",
         structure: Structure,
+        rows: Rows,
         strategy: ChunkStrategy,
         limits: Limits,
         cancellation: Cancellation,
@@ -85,6 +89,7 @@ class Splitter:
             ChunkStrategy.FIXED: self._best_by_word,
         }[strategy]
         self._strategy = strategy
+        self._rows = rows
 
     def spans(self) -> list[Span]:
         """Return start and end of each chunk, in order; together they cover every character that is not blank."""
@@ -146,6 +151,10 @@ class Splitter:
         paragraph = _last(self._paragraphs, half, limit)
         if paragraph >= 0:
             return paragraph
+        if (row := self._rows.parted(limit)) is not None and self._fits(row.start, row.end):
+            place = self._before_row(row, start, covered)
+            if place > covered or start < covered:
+                return max(place, covered)
         low = max(covered, start + int((limit - start) * LINE_LEAST_FILL))
         for find, least in (
             (boundaries.last_line, low),
@@ -188,6 +197,15 @@ class Splitter:
         lead = block.lead
         return lead if lead > max(start, covered) and self._fits(lead, block.end) else block.start
 
+    def _before_row(self, row: Row, start: int, covered: int) -> int:
+        """Return where a chunk ends that leaves a row to the next one, with the table's header if it is the first row."""
+        block = row.block
+        if row.start <= max(block.start, block.header_end + 1):
+            for place in (block.lead, block.start):
+                if place > max(start, covered) and self._fits(place, row.end):
+                    return place
+        return row.start
+
     def _tidy(self, place: int, start: int) -> int:
         """Return the place, or the nearest one before it that parts no block and leaves no heading without its body."""
         if (block := self._block_at(place)) is not None:
@@ -223,8 +241,10 @@ class Splitter:
             place = boundaries.first_word(self._text, low, cut)
         if place < 0:
             place = boundaries.whole_characters(self._text, low, start)
-        block = self._block_at(place) if self._strategy is ChunkStrategy.MARKDOWN else None
-        return place if block is None else min(block.end, cut)
+        if self._strategy is not ChunkStrategy.MARKDOWN:
+            return place
+        block = self._block_at(place)
+        return self._rows.whole(place, cut) if block is None else min(block.end, cut)
 
     def _first_good(self, low: int, high: int) -> int:
         candidates = (

@@ -18,18 +18,28 @@ LINES_BETWEEN_CHECKS: Final = 1_000
 _LINE: Final = re.compile(r"[^\n]+")
 _PARAGRAPH_GAP: Final = re.compile(r"\n[^\S\n]*+\n\s*+")
 _ATX: Final = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
-_FENCE: Final = re.compile(r"[ \t]*+(`{3,}+|~{3,}+)")
-_LIST_OR_QUOTE: Final = re.compile(r"\s{0,3}(?:[-*+>|]|\d{1,9}[.)])\s")
+_FENCE: Final = re.compile(
+    r"(?P<within>(?:[ \t]*+(?:>|(?:[-*+]|\d{1,9}[.)])(?=[ \t])))*+)(?P<indent>[ \t]*+)(?P<mark>`{3,}+|~{3,}+)"
+)
+# it may begin on the line of the list item, or in the quotation, that it stands in
+_QUOTE_MARKS: Final = re.compile(r"(?:[ \t]*+>)*+")
+_NO_TITLE: Final = re.compile(r"\s{0,3}(?:>|(?:[-*+|]|\d{1,9}[.)])(?:\s|$))|    |\t")
+# begins a list, a quotation, a table or code: what a line below underlines is no heading's text
+_INTERRUPTING: Final = re.compile(r" {0,3}(?:>|(?:[-*+]|1[.)])[ \t]+\S)")
+# ends a paragraph that is directly above
 _LIST_ITEM: Final = re.compile(r"[ \t>]*+(?:[-*+]|\d{1,9}[.)])(?:[ \t]|$)")
 _BYTE_ORDER_MARK: Final = "\ufeff"
 _FRONT_MATTER: Final = re.compile(
     r"\ufeff?(?P<mark>---|\+\+\+)[ \t]*\n(?P<lines>(?:(?!---|\.\.\.|\+\+\+)[^\n]{0,2000}\n){1,200}?)(?:(?P=mark)|\.\.\.)[ \t]*(?:\n|\Z)"
 )
-_SETTING: Final = re.compile(r"^[A-Za-z_][\w. -]{0,60}[ \t]*[:=]", re.MULTILINE)
-# what front matter has one of: between two rules there may be prose as well
+_SETTING: Final = re.compile(
+    r"(?:[^\W\d][\w. /()-]{0,60}+|[$@][\w-]{1,60}+|<<|\"[^\"\n]{1,60}+\"|'[^'\n]{1,60}+')[ \t]*+(?:=|:(?!//))"
+)
+_SETTING_OR_ITEM: Final = re.compile(rf"{_SETTING.pattern}|-(?:[ \t]|$)|[\]}}]")
 _RAW_HTML: Final = re.compile(
     r" {0,3}<(?:(?P<comment>!--)|(?P<tag>pre|script|style|textarea)(?=[\s>]|$))", re.IGNORECASE
 )
+_RULE: Final = re.compile(r" {0,3}(?:(?:-[ \t]*+){3,}+|(?:\*[ \t]*+){3,}+|(?:_[ \t]*+){3,}+)")
 _CODE_INDENT: Final = 4
 # from so many blanks on, a line is code and no fence, unless a list item is what it is indented for
 
@@ -118,9 +128,11 @@ class _Scanner:
         self._text = text
         self._fence = ""
         self._in_table = False
+        self._quotes = 0  # around the fence or table that is open
         self._header_end = 0
         self._block_start = self._lead = -1
         self._paragraph = self._paragraph_stack = self._stack = -1
+        self._is_title = False  # what the paragraph is if it is underlined
         self._previous = (-1, -1)
         self._open: list[tuple[int, int]] = []
         self._in_list = self._fence_in_list = False
@@ -130,7 +142,7 @@ class _Scanner:
     def take_front_matter(self) -> int:
         """Take in the settings that a text may begin with, between two rules, and return where they end."""
         matter = _FRONT_MATTER.match(self._text)
-        if matter is None or _SETTING.search(matter["lines"]) is None:
+        if matter is None or not _are_settings(matter["mark"], matter["lines"]):
             return 0
         self.structure.blocks.append(Block(0, matter.end(), 0))
         self._previous = (0, matter.end() - 1)
@@ -142,22 +154,31 @@ class _Scanner:
         line = self._text[start:end]
         if not start:
             line = line.removeprefix(_BYTE_ORDER_MARK)
+        bare = line.strip()
         if start >= self._raw_end:  # before that it is HTML as it stands, and nothing in it is Markdown
-            self._take_markdown(line, line.strip(), start, end)
-        self._previous = (start, end)
+            self._take_markdown(line, bare, start, end)
+        if bare:  # a line of blanks is an empty one: each is where a text has Windows line ends
+            self._previous = (start, end)
 
     def _take_markdown(self, line: str, bare: str, start: int, end: int) -> None:
-        if self._fence and not self._leaves_list(line, bare, start):
-            self._within_fence(bare, end)
+        if self._fence and not (self._leaves_quote(line, start) or self._leaves_list(line, bare, start)):
+            self._within_fence(line, bare, end)
             return
         if not bare or start > self._previous[1] + 1:
             self._blank_line()
         if bare:
             self._outside_fence(line, bare, start, end)
 
+    def _leaves_quote(self, line: str, start: int) -> bool:
+        """Close a fence that a quotation holds where the quotation ends: nothing goes on with it that is not quoted."""
+        if not self._quotes or (start == self._previous[1] + 1 and _quotes(line)[0] >= self._quotes):
+            return False
+        self._close_block(self._previous[1])
+        return True
+
     def _leaves_list(self, line: str, bare: str, start: int) -> bool:
         """Close a fence that a list item holds where the list ends: at a line without indentation, after a blank one."""
-        if not self._fence_in_list or not bare or line[0] in " \t" or start <= self._previous[1] + 1:
+        if self._quotes or not self._fence_in_list or not bare or line[0] in " \t" or start <= self._previous[1] + 1:
             return False
         if bare.startswith(self._fence):
             return False
@@ -175,33 +196,51 @@ class _Scanner:
             self._close_block(self._previous[1])
         self._paragraph = -1
 
-    def _within_fence(self, bare: str, end: int) -> None:
+    def _within_fence(self, line: str, bare: str, end: int) -> None:
+        if self._quotes:
+            quotes, bare = _quotes(line)
+            if quotes > self._quotes:  # the code is a quotation
+                return
         if bare.startswith(self._fence) and not bare.strip(self._fence[0]):
             self._close_block(end)
 
     def _outside_fence(self, line: str, bare: str, start: int, end: int) -> None:
+        first = bare[0]
+        quotes, inner = _quotes(line) if first == ">" else (0, bare)
         if self._in_table:
-            if "|" in bare:
+            if self._is_row(line, quotes, inner):
                 return
             self._close_block(self._previous[1])
-        first = bare[0]
-        if first in "`~" and self._opens_fence(line, start):
+        self._note_list(line, start)
+        if self._opens_fence(line, start):
             return
         if first == "<" and self._opens_raw_html(line, start):
             return
-        self._note_list(line, start)
         if first == "#" and (atx := _ATX.match(line)):
             self._add_heading(start, end, len(atx[1]), _atx_title(bare))
+            self._in_list = self._in_list and line[0] == " "
         elif first in "=-" and self._underlines(line, bare):
             title = self._text[self._paragraph : min(start, self._paragraph + 2 * TITLE_MAX_CHARACTERS)]
             title = title.removeprefix(_BYTE_ORDER_MARK)
             self._add_heading(self._paragraph, end, 1 if first == "=" else 2, " ".join(title.split()))
-        elif "|" in bare and self._delimits_table(bare):
+        elif first in "-*_" and _RULE.fullmatch(line):
+            self._take_rule(line, start)
+        elif "|" in inner and self._delimits_table(quotes, inner):
             self._open_block(self._previous[0])
-            self._in_table, self._header_end = True, end
+            self._in_table, self._header_end, self._quotes = True, end, quotes
         elif self._paragraph < 0:
             self._begin(start)
             self._paragraph, self._paragraph_stack, self._stack = start, self._stack, -1
+            self._is_title = not _NO_TITLE.match(line)
+        elif self._is_title:
+            self._is_title = not _INTERRUPTING.match(line)
+
+    def _take_rule(self, line: str, start: int) -> None:
+        """Take in a rule: it is no paragraph's first line. A heading directly above goes with what follows it."""
+        self._begin(start)
+        self._paragraph = -1
+        if line[0] not in " \t":
+            self._in_list = False
 
     def _begin(self, start: int) -> None:
         """Note that a paragraph or block begins. Directly below a heading none does: the heading goes with it."""
@@ -216,15 +255,25 @@ class _Scanner:
         """
         return self._paragraph_stack if self._paragraph == start else self._stack
 
+    def _fence_of(self, line: str) -> "re.Match[str] | None":
+        """Return the fence that a line opens."""
+        fence = _FENCE.match(line) if "```" in line or "~~~" in line else None
+        if fence is None or (fence["mark"][0] == "`" and "`" in line[fence.end() :]):
+            return None
+        begins_item = bool(fence["within"].strip(" \t>"))
+        if self._in_list and not begins_item:
+            return fence
+        # one blank belongs to the mark of the list item, or of the quotation
+        most = _CODE_INDENT + bool(fence["within"])
+        return fence if len(fence["indent"].expandtabs(_CODE_INDENT)) < most else None
+
     def _opens_fence(self, line: str, start: int) -> bool:
-        fence = _FENCE.match(line)
-        if fence is None or (fence[1][0] == "`" and "`" in line[fence.end() :]):
-            return False
-        if not self._in_list and len(line[: fence.start(1)].expandtabs(_CODE_INDENT)) >= _CODE_INDENT:
+        fence = self._fence_of(line)
+        if fence is None:
             return False
         self._open_block(start)
-        self._fence = fence[1]
-        self._fence_in_list = self._in_list and fence.start(1) > 0
+        self._fence, self._quotes = fence["mark"], fence["within"].count(">")
+        self._fence_in_list = self._in_list and fence.start("mark") > 0
         return True
 
     def _note_list(self, line: str, start: int) -> None:
@@ -255,18 +304,25 @@ class _Scanner:
     def _underlines(self, line: str, bare: str) -> bool:
         return (
             self._paragraph >= 0
+            and self._is_title
             and not bare.strip(bare[0])
             and not line.startswith(("    ", "\t"))
-            and not _LIST_OR_QUOTE.match(self._text, self._paragraph)
+            and not self._leaves_item(line)
         )
 
-    def _delimits_table(self, bare: str) -> bool:
-        return (
-            self._paragraph >= 0
-            and "-" in bare
-            and not bare.strip("|:- \t")
-            and "|" in self._text[self._previous[0] : self._previous[1]]
-        )
+    def _leaves_item(self, line: str) -> bool:
+        """Whether a line is outside of the list item that the paragraph above is in."""
+        return self._in_list and line[0] not in " \t" and self._text.startswith(("  ", "\t"), self._paragraph)
+
+    def _delimits_table(self, quotes: int, bare: str) -> bool:
+        if self._paragraph < 0 or "-" not in bare or bare.strip("|:- \t"):
+            return False
+        quotes_above, above = _quotes(self._text[self._previous[0] : self._previous[1]])
+        return "|" in above and quotes_above == quotes
+
+    def _is_row(self, line: str, quotes: int, bare: str) -> bool:
+        """Whether a line goes on with the table: one that begins something else does not, whatever it holds."""
+        return "|" in bare and quotes == self._quotes and not _ATX.match(line) and not self._fence_of(line)
 
     def _open_block(self, start: int) -> None:
         stack = self._stack_above(start)
@@ -278,7 +334,7 @@ class _Scanner:
     def _close_block(self, end: int) -> None:
         header_end = self._header_end if self._in_table else 0
         self.structure.blocks.append(Block(self._block_start, end, self._lead, header_end))
-        self._fence, self._in_table, self._paragraph = "", False, -1
+        self._fence, self._in_table, self._quotes, self._paragraph = "", False, 0, -1
 
     def _add_heading(self, start: int, end: int, level: int, title: str) -> None:
         headings = self.structure.headings
@@ -290,6 +346,31 @@ class _Scanner:
         self._open.append((level, len(headings)))
         headings.append(Heading(start, end, level, title[:TITLE_MAX_CHARACTERS].rstrip(), stack, parent))
         self._stack, self._paragraph = stack, -1
+
+
+def _are_settings(mark: str, text: str) -> bool:
+    """Tell front matter from Markdown that stands between two rules.
+
+    It begins directly below the mark, and has nothing in the first column but settings, their items, and comments. These
+    look like headings: one that stands by itself is, if there is a blank line above the second mark too, as a rule has.
+    """
+    lines = [line.rstrip() for line in text.split("\n")[:-1]]
+    if not any(_SETTING.match(line) for line in lines):
+        return False
+    if mark != "---":  # no rule
+        return True
+    if not lines[0] or not all(line[:1] in ("", " ", "\t", "#") or _SETTING_OR_ITEM.match(line) for line in lines):
+        return False
+    above = ["", *lines]
+    alone = (line for before, line, after in zip(above, lines, lines[1:], strict=False) if not before and not after)
+    return bool(lines[-1]) or not any(_ATX.match(line) for line in alone)
+
+
+def _quotes(line: str) -> tuple[int, str]:
+    """Return how many quotations a line says that it is in, and what stands there."""
+    marks = _QUOTE_MARKS.match(line)
+    end = marks.end() if marks else 0
+    return line.count(">", 0, end), line[end:].strip()
 
 
 def _find_folded(text: str, tag: str, start: int) -> int:
