@@ -10,6 +10,7 @@ import pytest
 from app.core import changes
 from app.core.changes import Wanted, ask_for_change, cancel_change, carry_out_next, keep_changing, read_change
 from app.core.errors import ChangeUnderWayError, ModelStillAnswersError
+from app.core.reembedding import Pacer
 from app.core.service import Embedding
 from ml_shared.testing.endpoint import DEFAULT_MODEL, EndpointMode, FakeEndpoint
 from tests.conftest import OPERATOR, ORCHESTRATOR
@@ -129,3 +130,36 @@ async def test_what_interrupts_a_look_or_a_change_ends_no_later_one(
             await keeping
     assert "internal_error" in str((await read_change(both, noted["id"]))["said"])
     assert {"model_change_interrupted", "model_change_failed"} <= {record.message for record in caplog.records}
+
+
+async def test_a_change_whose_process_ended_is_taken_over_where_it_was(
+    both: Embedding,  # noqa: F811
+    new_endpoint: FakeEndpoint,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.core.reembedding.TEXTS_AT_ONCE", 4)
+    await fill(both)
+    noted = await ask_for_change(both, wanted())
+    rested, resting = 0, asyncio.Event()
+
+    async def rests_once_for_ever(_: Pacer) -> None:
+        nonlocal rested
+        rested += 1
+        if rested == 3:
+            resting.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(Pacer, "rest", rests_once_for_ever)
+    first = asyncio.create_task(carry_out_next(both, watch_seconds=0.05))
+    async with asyncio.timeout(20):
+        await resting.wait()
+    done = sum(map(len, new_endpoint.inputs))
+    assert not await carry_out_next(both, sleep=no_rest), "while one is at it, no other is"
+    first.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await first
+    assert (await read_change(both, noted["id"]))["state"] == "running"
+    assert await carry_out_next(both, sleep=no_rest, watch_seconds=0.05)
+    assert (await read_change(both, noted["id"]))["state"] == "completed"
+    assert await models(both) == {"docs": NEW}
+    assert 0 < done < sum(map(len, new_endpoint.inputs)) == 20, "no text is embedded twice"

@@ -103,6 +103,17 @@ async def test_pages_follow_one_another_without_a_gap_or_a_repeat(
     assert again == paged[11:18]
 
 
+@pytest.mark.parametrize("top_k", [30, 100])
+async def test_pages_end_with_the_last_result_that_they_reach_and_lead_nowhere_that_is_refused(
+    service: Embedding, endpoint: FakeEndpoint, top_k: int
+) -> None:
+    await fill(service, endpoint, large=MAX_RESULTS + 1, small=0)
+    pages = [await ask(service, top_k=top_k, offset=MAX_RESULTS - 50, max_per_document=None)]
+    while pages[-1].next_offset is not None:
+        pages.append(await ask(service, top_k=top_k, offset=pages[-1].next_offset, max_per_document=None))
+    assert [len(page.results) for page in pages] == ([30, 20] if top_k == 30 else [50])
+
+
 async def test_what_no_look_can_fill_is_told(
     service: Embedding, endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +127,7 @@ async def test_what_no_look_can_fill_is_told(
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"offset": MAX_RESULTS - 9, "top_k": 10},
+        {"offset": MAX_RESULTS, "top_k": 1},
         {"offset": -1},
         {"context": 6},
         {"context": 1, "top_k": 51},
@@ -137,7 +148,7 @@ def test_what_can_not_be_answered_is_refused(wrong: dict[str, Any]) -> None:
     asked = wrong if {"query", "queries", "like"} & wrong.keys() else {"query": "a", **wrong}
     with pytest.raises(ValueError, match="validation error"):
         SearchRequest.model_validate(asked)
-    assert SearchRequest.model_validate({"query": "a", "offset": MAX_RESULTS - 10, "top_k": 10})
+    assert SearchRequest.model_validate({"query": "a", "offset": MAX_RESULTS - 1, "top_k": 100})
 
 
 async def test_why_says_each_legs_rank_and_score(service: Embedding, endpoint: FakeEndpoint) -> None:

@@ -25,8 +25,12 @@ from ml_shared.testing.servers import free_port
 
 
 @pytest.fixture
-async def client(endpoint: FakeEndpoint) -> AsyncIterator[EmbeddingEndpoint]:
-    settings = Settings(EMBEDDING_API_BASE_URL=endpoint.base_url, EMBEDDING_BATCH_SIZE=8, EMBEDDING_TIMEOUT_SECONDS=0.5)
+def settings(endpoint: FakeEndpoint) -> Settings:
+    return Settings(EMBEDDING_API_BASE_URL=endpoint.base_url, EMBEDDING_BATCH_SIZE=8)
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncIterator[EmbeddingEndpoint]:
     async with EmbeddingEndpoint.open(settings) as opened:
         yield opened
 
@@ -81,7 +85,6 @@ async def test_a_passing_failure_is_tried_again(
     [
         (EndpointMode.RATE_LIMITED, EndpointRateLimitedError, "endpoint_rate_limited", True, 3),
         (EndpointMode.BROKEN, EndpointUnavailableError, "endpoint_unavailable", True, 3),
-        (EndpointMode.SLOW, EndpointUnavailableError, "endpoint_unavailable", True, 3),
         (EndpointMode.REFUSING, EndpointAnswerError, "upstream_error", False, 1),
         (EndpointMode.GARBAGE, EndpointAnswerError, "upstream_error", True, 1),
         (EndpointMode.WRONG_COUNT, EndpointAnswerError, "upstream_error", True, 1),
@@ -108,6 +111,17 @@ async def test_each_failure_has_its_code(
     assert len(endpoint.bodies) == calls
     assert endpoint.key not in raised.value.detail
     assert "10.1.2.3" not in raised.value.detail
+
+
+async def test_an_endpoint_that_is_slow_is_unavailable_and_was_tried_again(
+    settings: Settings, endpoint: FakeEndpoint
+) -> None:
+    endpoint.behave(EndpointMode.SLOW)
+    async with EmbeddingEndpoint.open(settings.model_copy(update={"EMBEDDING_TIMEOUT_SECONDS": 0.5})) as impatient:
+        with pytest.raises(EndpointUnavailableError) as raised:
+            await embed(impatient, "a")
+    assert (raised.value.code, raised.value.retryable) == ("endpoint_unavailable", True)
+    assert len(endpoint.bodies) == 3
 
 
 async def test_a_long_retry_after_is_passed_on_and_not_waited_for(

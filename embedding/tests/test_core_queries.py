@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from app.core.queries import MAX_WORDS, parse_query
+from app.core.queries import MAX_COUNTED, parse_query
 from app.core.ranking import (
     MEANING_BESIDE_NAME,
     MEANING_OF_NAME,
@@ -42,7 +42,13 @@ def test_what_is_looked_up_leans_on_words_and_a_question_on_meaning(query: str, 
         ('say "exactly this" now', "say exactly this now", ("exactly this",), ()),
         ("„genau das“ bitte", "genau das bitte", ("genau das",), ()),
         ("jaguar -car -engine", "jaguar", (), ("car", "engine")),
-        ('jaguar -"car" x', "jaguar - car x", ("car",), ()),
+        ('5" disk and 3" disk', '5" disk and 3" disk', (), ()),
+        ('3" disk "hot swap"', "3 disk hot swap", ("hot swap",), ()),
+        ('如何"清除"缓存', "如何 清除 缓存", ("清除",), ()),
+        ("kubernetes -docker-compose", "kubernetes", (), ("docker-compose",)),
+        ("path -os.path -node.js", "path", (), ("os.path", "node.js")),
+        ("java -C++ -C#", "java", (), ("C++", "C#")),
+        ("ls -rw-r--r-- -la", "ls -rw-r--r-- -la", (), ()),
         ("tar -xz --zero-fill -v -1", "tar -xz --zero-fill -v -1", (), ()),
         ("-car", "-car", (), ()),
         ('"" " "', '"" " "', (), ()),
@@ -52,6 +58,24 @@ def test_what_is_looked_up_leans_on_words_and_a_question_on_meaning(query: str, 
 def test_a_query_is_taken_apart(query: str, meaning: str, phrases: tuple[str, ...], excluded: tuple[str, ...]) -> None:
     parsed = parse_query(query)
     assert (parsed.meaning, parsed.phrases, parsed.excluded) == (meaning, phrases, excluded)
+
+
+@pytest.mark.parametrize(
+    ("query", "meaning", "phrases", "excluded"),
+    [
+        ('python -"hello world"', "python", (), ("hello world",)),
+        ('jaguar -"car" x', "jaguar x", (), ("car",)),
+        ("jaguar −“fast car” -„rotes Auto“", "jaguar", (), ("fast car", "rotes Auto")),
+        ('say "this" -"not that"', "say this", ("this",), ("not that",)),
+        ('--"this"', "-- this", ("this",), ()),
+        ('-"hello world"', '-"hello world"', (), ()),
+    ],
+)
+def test_a_minus_before_a_phrase_leaves_it_out(
+    query: str, meaning: str, phrases: tuple[str, ...], excluded: tuple[str, ...]
+) -> None:
+    parsed = parse_query(query)
+    assert (parsed.meaning, parsed.phrases, parsed.excluded_phrases) == (meaning, phrases, excluded)
 
 
 def test_function_words_count_only_where_there_is_nothing_else() -> None:
@@ -65,8 +89,35 @@ def test_a_word_is_stemmed_in_each_language_of_the_corpora() -> None:
     assert stem_term("dateien", ["de", "en"]) in terms
 
 
-def test_a_text_of_many_words_is_cut() -> None:
-    assert len(parse_query(" ".join(f"word{'x' * number}" for number in range(100))).terms(["en"])) <= 2 * MAX_WORDS
+def test_of_a_text_of_many_words_its_first_and_last_count() -> None:
+    words = [f"word{'x' * number}" for number in range(100)]
+    terms = {one.term for one in parse_query(" ".join(words)).terms(["en"])}
+    assert len(terms) <= 2 * MAX_COUNTED
+    there = [surface_term(word) in terms for word in words]
+    assert there == [True] * 32 + [False] * 36 + [True] * 32
+    assert [surface_term(word) in terms for word in parse_query(" ".join(words[:64])).meaning.split()]
+    few = {one.term for one in parse_query(" ".join(words[:64] * 3)).terms(["en"])}
+    assert all(surface_term(word) in few for word in words[:64])
+
+
+@pytest.mark.parametrize(
+    ("query", "left_out"),
+    [
+        ("foo -bar, baz", [["bar"]]),
+        ("foo -bar.", [["bar"]]),
+        ("foo (-bar) baz", []),
+        ("数据 -中国", [["中国"]]),
+        ("数据 -数据库", [["数据", "据库"]]),
+        ("数据 -中", []),
+        ("jaguar -car -中国", [["car"], ["中国"]]),
+        ("kubernetes -docker-compose", [["dockercompose"]]),
+        ("path -os.path", [["ospath"]]),
+        ("install -python3.11", [["python311"]]),
+    ],
+)
+def test_what_is_left_out_is_a_word_or_all_of_its_pairs_of_characters(query: str, left_out: list[list[str]]) -> None:
+    found = parse_query(query).left_out(["zh"])
+    assert found == [[stem_term(word, ["zh", "en"]) for word in words] for words in left_out]
 
 
 def candidates(**scores: float) -> list[Candidate]:

@@ -10,7 +10,7 @@ from app.core.renewal import look_over
 from app.core.service import Embedding
 from app.core.storage.pool import MIGRATIONS
 from app.core.storage.terms import renew_document
-from app.core.terms import VERSION
+from app.core.terms import VERSION, corpus_key, surface_term
 from ml_shared.contracts.embedding import SearchRequest
 from ml_shared.storage.migrations import read_migrations
 from tests.documents import OWNER, at, index
@@ -39,6 +39,8 @@ async def test_older_and_newer_documents_are_found_together(service: Embedding) 
     await index(service, "a fox, newly", url="https://example.com/new")
     assert set(await found(service, "fox")) == {"foxes and hens", "a fox, newly"}
     assert await found(service, "fox -hens") == ["a fox, newly"]
+    assert await found(service, 'fox -"and hens"') == ["a fox, newly"]
+    assert set(await found(service, 'fox -"hens and"')) == {"foxes and hens", "a fox, newly"}
     assert await found(service, '"Hens alone"') == ["hens alone"]
     assert await found(service, "hens", filters={"url_prefix": "https://example.com/new"}) == []
 
@@ -51,6 +53,19 @@ async def test_renewal_finds_names_within_older_documents_and_ends(service: Embe
     assert await found(service, "gather") == ["call asyncio.gather(first, second)"]
     assert await renew_document(service.pool) is None
     assert await service.pool.fetchval("SELECT min(terms_version) FROM documents") == VERSION
+
+
+async def test_what_the_version_before_made_is_found_meanwhile_and_made_anew(service: Embedding) -> None:
+    await index(service, "install python3.11 and sail", language="en")
+    await service.pool.execute("UPDATE documents SET terms_version = $1", VERSION - 1)
+    # of an earlier version's words, one
+    numbers = surface_term("sail").numbers([corpus_key(OWNER, "docs")])
+    await service.pool.execute("UPDATE chunk_terms SET digest = 0, numbers = $1", numbers)
+    assert await found(service, "sail") == ["install python3.11 and sail"]
+    assert await found(service, "3.11") == []
+    assert await renew_document(service.pool) == 1
+    assert await found(service, "3.11") == ["install python3.11 and sail"]
+    assert await renew_document(service.pool) is None
 
 
 async def test_a_document_that_is_replaced_meanwhile_has_the_new_ones_words(service: Embedding) -> None:

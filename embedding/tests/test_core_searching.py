@@ -1,22 +1,17 @@
 """Finding passages: by vector, by words, by both; only the owner's, only the model's."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from pgvector import HalfVector
 
-from app.config import Settings
 from app.core import ranking, searching
 from app.core.errors import CorpusNotFoundError, DimensionMismatchError, EndpointUnavailableError, ModelNotPreparedError
 from app.core.logic import execute_search
-from app.core.queries import parse_query
-from app.core.service import Embedding, open_embedding
+from app.core.service import Embedding
 from app.core.storage import matching
 from app.core.storage import search as storage
 from app.core.storage.models import prepare_model, read_model
-from app.core.storage.search import Scope
-from ml_shared.contracts.embedding import SearchFilters, SearchHit, SearchMode, SearchRequest
+from ml_shared.contracts.embedding import SearchHit, SearchMode, SearchRequest
 from ml_shared.testing.endpoint import DEFAULT_DIMENSIONS, EndpointMode, FakeEndpoint, vector_of
 from tests.documents import OWNER, at, index, settle, settling_of
 
@@ -68,65 +63,6 @@ async def test_the_vector_index_and_the_comparison_of_every_row_agree(service: E
         answers.append([hit.text for hit in await find(service, "something", mode="vector", top_k=20)])
     assert answers[0] == answers[1]
     assert len(answers[0]) == 20
-
-
-@pytest.mark.parametrize("exact", [True, False])
-async def test_each_path_uses_the_plan_that_it_is_named_for_each_time(service: Embedding, exact: bool) -> None:
-    await fill(service, 10)
-    await settle(service)
-    await index(service, "came later", url="https://example.com/later")
-    plans: list[str] = []
-
-    class Explaining:
-        def __init__(self, connection: object) -> None:
-            self.connection = connection
-
-        async def execute(self, *arguments: object) -> None:
-            await self.connection.execute(*arguments)
-
-        async def fetch(self, statement: str, *parameters: object) -> list[object]:
-            if "<=>" not in statement:
-                return await self.connection.fetch(statement, *parameters)
-            rows = await self.connection.fetch(f"EXPLAIN {statement}", *parameters)
-            plans.append("\n".join(row[0] for row in rows))
-            return []
-
-    async with service.pool.acquire() as connection:
-        for _ in range(10):
-            async with connection.transaction():
-                await connection.execute(storage.PLANNING)
-                await storage.nearest(
-                    Explaining(connection),
-                    Scope(OWNER, ["docs"], service.model),
-                    HalfVector(vector_of("x")),
-                    limit=10,
-                    exact=exact,
-                )
-    assert len(plans) == 10
-    for plan in plans:
-        assert ("Scan using vectors_segment_" in plan) is not exact, plan
-        assert ("Subquery Scan on scope" if exact else "vectors_by_id") in plan, plan
-        assert "Seq Scan on vectors" not in plan, plan
-
-
-async def test_every_search_of_a_connection_is_planned_for_what_it_asks(settings: Settings) -> None:
-    """PostgreSQL's own choice, after five runs, is one plan for all: it reads everything that the owner has."""
-    one = settings.model_copy(update={"DATABASE_POOL_SIZE": 1})
-    async with open_embedding(one, command_timeout_seconds=20) as service:
-        await fill(service, 8)
-        for limit in (20_000, 0):
-            service.settings.EXACT_SEARCH_MAX_ROWS = limit
-            await settle(service)
-            for mode in SearchMode:
-                for _ in range(10):
-                    await find(service, "text 3 3", mode=mode, filters={"language": "en"})
-        plans = await service.pool.fetch(
-            "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements "
-            "WHERE statement ~ 'chunks|chunk_terms|vectors c'"
-        )
-    searched = [plan for plan in plans if plan["custom_plans"] >= 10]
-    assert len(searched) >= 4
-    assert [plan["statement"] for plan in searched if plan["generic_plans"]] == []
 
 
 async def test_the_index_finds_a_small_corpus_rows_among_a_large_ones(service: Embedding) -> None:
@@ -242,9 +178,77 @@ async def test_a_phrase_is_found_as_it_stands(service: Embedding, mode: str, pat
 
 
 @pytest.mark.parametrize("mode", ["text", "hybrid"])
+async def test_a_phrase_with_a_minus_is_in_no_passage_and_the_answer_says_so(
+    service: Embedding, mode: str, path: str
+) -> None:
+    kept = ["python says hello to the world", "python and docker", "hello python"]
+    await index(service, *kept, "python: Hello,\nworld!", "python with docker-compose up")
+    if path == "index":
+        await settle(service)
+    request = SearchRequest(query='python -"hello world" -docker-compose', corpus_name="docs", mode=SearchMode(mode))
+    result = await execute_search(service, OWNER, request)
+    assert sorted(hit.text for hit in result.results) == sorted(kept)
+    [warning] = result.warnings
+    assert warning.code == "words_excluded"
+    assert '"docker-compose", "hello world"' in warning.message
+    both = [hit.text for hit in await find(service, '"python" -"hello world"', mode=mode, max_per_document=None)]
+    assert sorted(both) == sorted([*kept, "python with docker-compose up"])
+
+
+@pytest.mark.parametrize("mode", ["text", "hybrid"])
+async def test_an_answer_to_a_phrase_has_no_more_than_what_has_it_however_far_it_is_looked(
+    service: Embedding, mode: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "DEPTH", 5)
+    monkeypatch.setattr(searching, "DEPTH", 5)
+    for number in range(8):
+        texts = [f"failed attempts to connect {number} {part}" for part in range(3)]
+        await index(service, *texts, f"it failed to connect {number}", url=f"https://example.com/{number}")
+    if path == "index":
+        await settle(service)
+    asked = {"mode": mode, "top_k": 20, "max_per_document": None}
+    found = [hit.text for hit in await find(service, '"failed to connect"', **asked)]
+    assert sorted(found) == [f"it failed to connect {number}" for number in range(8)]
+    assert len(await find(service, '"connect attempts"', **asked)) == (20 if mode == "hybrid" else 0)
+
+
+@pytest.mark.parametrize("mode", ["text", "hybrid"])
+async def test_a_phrase_of_common_words_is_looked_for_in_all_that_have_them_or_a_warning_comes(
+    service: Embedding, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "MAX_CANDIDATES", 5)
+    for number in range(8):
+        await index(
+            service, *(f"out of reach, memory of {part}" for part in range(5)), url=f"https://example.com/{number}"
+        )
+    await index(service, "it ran out of memory", url="https://example.com/last")
+    request = SearchRequest(query='"out of memory"', corpus_name="docs", mode=SearchMode(mode))
+    result = await execute_search(service, OWNER, request)
+    assert ([hit.text for hit in result.results], result.warnings) == (["it ran out of memory"], [])
+    monkeypatch.setattr(matching, "MAX_PHRASED", 20)
+    result = await execute_search(service, OWNER, request)
+    assert bool(result.results) is (mode == "hybrid"), "which then takes it for words"
+    [warning] = result.warnings
+    assert warning.code == "results_incomplete"
+    assert "phrase" in warning.message
+
+
+async def test_an_errors_text_is_found_by_what_stands_at_its_end(service: Embedding) -> None:
+    frames = " ".join(f"frame{'x' * number} in module{'y' * number}" for number in range(60))
+    await index(service, "something else", f"{frames.split()[0]} and others", "when E0040 comes, clean the cache")
+    hits = await find(service, f"{frames} ZX81FooError: E0040", mode="text")
+    assert "when E0040 comes, clean the cache" in [hit.text for hit in hits]
+
+
+@pytest.mark.parametrize("mode", ["text", "hybrid"])
 async def test_what_is_left_out_is_not_found(service: Embedding, mode: str, path: str) -> None:
     await index(service, "a jaguar in the woods", "a jaguar is a car", "the cars, jaguar and all")
-    assert [hit.text for hit in await find(service, "jaguar -car", mode=mode)] == ["a jaguar in the woods"]
+    for query in ("jaguar -car", "-car, jaguar"):
+        assert [hit.text for hit in await find(service, query, mode=mode)] == ["a jaguar in the woods"]
+    await index(service, "关于数据的书", "数据与根据库存", "数据库手册", url="https://example.com/zh", language="zh")
+    found = [hit.text for hit in await find(service, "数据 -数据库", mode=mode)]
+    assert "关于数据的书" in found
+    assert "数据库手册" not in found
 
 
 @pytest.mark.parametrize("mode", list(SearchMode))
@@ -290,44 +294,6 @@ async def test_common_words_are_found_by_what_has_most_of_them(
     assert len(hits) == 5
     assert all(hit.text.startswith("alpha beta gamma") for hit in hits)
     assert len(await find(service, "alpha", mode="text", top_k=5)) == 5
-
-
-@pytest.mark.parametrize("filters", [None, SearchFilters(url_prefix="https://example.com/")])
-async def test_the_words_index_is_asked_for_every_word_ten_times_on_one_connection(
-    settings: Settings, filters: SearchFilters | None
-) -> None:
-    one = settings.model_copy(update={"DATABASE_POOL_SIZE": 1})
-    async with open_embedding(one, command_timeout_seconds=20) as service:
-        await fill(service, 30)
-        await service.pool.execute("ANALYZE chunk_terms")  # which says that all of it is quickly read
-        plans: list[str] = []
-
-        class Explaining:
-            def __init__(self, connection: Any) -> None:
-                self.connection = connection
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(self.connection, name)
-
-            async def fetch(self, statement: str, *parameters: object) -> Any:
-                rows = await self.connection.fetch(f"EXPLAIN {statement}", *parameters)
-                plans.append("\n".join(row[0] for row in rows))
-                return await self.connection.fetch(statement, *parameters)
-
-        for _ in range(10):
-            async with storage.snapshot(service.pool) as connection:
-                scope = Scope(OWNER, ["docs"], service.model, filters)
-                found = await matching.matching(
-                    Explaining(connection), scope, parse_query("text 3 -other"), ["en"], rows=150, limit=100
-                )
-                assert found
-        assert len(plans) >= 20
-        for plan in plans:
-            scans = [line for line in plan.splitlines() if " on chunk_terms" in line]
-            assert scans
-            assert "on chunks" not in plan, plan
-            assert all("chunk_terms_numbers" in line or "Bitmap Heap Scan" in line for line in scans), plan
-            assert "CTE best" not in plan or ("hashed SubPlan" in plan) == (filters is not None), plan
 
 
 @pytest.mark.parametrize(

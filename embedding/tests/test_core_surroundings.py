@@ -165,6 +165,7 @@ def test_a_gap_is_filled_so_that_places_hold_and_what_is_no_gap_is_not() -> None
         ("````\n```\n````\nx", ["````\n```\n````"]),
         ("~~~\n```\n~~~", ["~~~\n```\n~~~"]),
         ("- ```py\n  x\n  ```\n", ["- ```py\n  x\n  ```"]),
+        ("> 1. ```py\n>    x\n>    ```\n> y", ["> 1. ```py\n>    x\n>    ```"]),
         ("```not code``` in a line", []),
         ("```\nnever closed", ["```\nnever closed"]),
         ("``` closed\n``` not\nx\n```", ["``` closed\n``` not\nx\n```"]),

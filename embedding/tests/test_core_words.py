@@ -3,6 +3,7 @@
 import pytest
 
 from app.core.languages import language_of
+from app.core.queries import parse_query
 from app.core.terms import (
     FREQUENCIES,
     OUT_OF_LINE,
@@ -21,7 +22,7 @@ HASH = b"\x01" * 32
 
 
 def words(text: str) -> set[str]:
-    """Return every form that a text is found by before its words are stemmed."""
+    """Return every form that is asked for by who types a text, before its words are stemmed."""
     return {word for name in names(text) for word in (*name.wholes, *name.parts)}
 
 
@@ -51,10 +52,67 @@ def words(text: str) -> set[str]:
         ("保存多少年", {"保存", "存多", "多少", "少年"}),
         ("ภาษาไทย", {"ภา", "าษ", "ษา"}),
         ("हिन्दी", {"हिन्दी"}),
+        ("यह हिन्दी।", {"यह", "हिन्दी"}),
+        ("get nginx-1.26.3.tar.gz", {"1.26.3", "1.26", "nginx", "tar", "gz", "nginx1263targz"}),
+        ("on ubuntu-22.04, libssl.so.1.1 and dev-v2.0", {"22.04", "ubuntu", "ubuntu2204", "1.1", "2.0"}),
+        ("python3.11", {"3.11", "python", "python311"}),
+        ("C/C++, Objective-C++ and R/C#", {"c", "c++", "objective", "r", "c#"}),
+        ("C++17, C++2a, C#8 or C#7.3", {"c++", "c++17", "17", "c++2a", "c#", "c#8", "c#7.3"}),
     ],
 )
 def test_a_name_is_found_whole_and_by_its_parts(text: str, found: set[str]) -> None:
     assert found <= words(text)
+
+
+def found_by(query: str, text: str, language: str = "en") -> bool:
+    """Return whether a passage has a term of a query."""
+    numbers = set(made(text, language=language).numbers)
+    terms = parse_query(query).terms([language])
+    return any(numbers & set(weighted.term.numbers([corpus_key("o", "c")])) for weighted in terms)
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("1.26.3", "nginx-1.26.3.tar.gz"),
+        ("22.04", "ubuntu-22.04"),
+        ("3.11", "python3.11"),
+        ("python3", "python3.11"),
+        ("22", "ubuntu-22.04"),
+        ("mysql", "MySQL8"),
+        ("oauth", "an OAuth2Client"),
+        ("postgresql", "PostgreSQL16"),
+        ("postgresql", "PostgreSQL-16.4"),
+        ("C++", "written in C/C++ and Rust"),
+        ("C++", "C++17 and C++20"),
+        ("C#", "since C#8"),
+        ("C/C++", "written in C++"),
+        ("猫", "黒猫がいる"),
+        ("锁", "获取锁失败"),
+        ("表", "数据库表的结构"),
+        ("책", "책을 읽다"),
+    ],
+)
+def test_a_part_of_what_is_written_without_a_blank_finds_it(query: str, text: str) -> None:
+    assert found_by(query, text)
+
+
+@pytest.mark.parametrize(("query", "text"), [("mysql", "postgres"), ("い", "黒猫がいる"), ("1.2", "nginx-1.26.3")])
+def test_what_is_no_word_of_it_does_not(query: str, text: str) -> None:
+    assert not found_by(query, text)
+
+
+def test_a_name_with_a_version_is_more_than_half_found_where_the_two_stand_apart() -> None:
+    terms = parse_query("nginx-1.26.3").terms(["en"])
+    numbers = set(made("nginx 1.26.3").numbers)
+    found = [one.weight for one in terms if numbers & set(one.term.numbers([corpus_key("o", "c")]))]
+    assert sum(found) > 0.5 * sum(one.weight for one in terms)
+
+
+def test_what_somebody_may_look_for_alone_makes_no_passage_longer() -> None:
+    assert made("获取锁失败").length == 4
+    assert made("MySQL8").length == 2
+    assert made("python3.11").length == 1
 
 
 def test_a_key_of_a_thousand_letters_is_no_word() -> None:
@@ -140,7 +198,8 @@ def test_the_digest_tells_titles_headings_and_languages_apart() -> None:
 def test_the_stored_numbers_are_this_versions() -> None:
     """Whoever changes what is counted raises `VERSION`, and then this line: rows are rewritten by it."""
     text = (
-        "Use asyncio.gather(), v1.26.3 or --long-option; caches and cafés in /etc/nginx/nginx.conf 光盘和磁带 HTTP_404"
+        "Use asyncio.gather(), v1.26.3 or --long-option; caches and cafés in /etc/nginx/nginx.conf 光盘和磁带 HTTP_404 "
+        "python3.11 MySQL8 C/C++17"
     )
     numbers = made(text, title="Title", headings=("Heading",)).numbers
-    assert (VERSION, len(numbers), sum(numbers) % 1_000_003) == (1, 35, 97347)
+    assert (VERSION, len(numbers), sum(numbers) % 1_000_003) == (2, 53, 589447)

@@ -102,6 +102,32 @@ def test_the_client_says_what_is_wrong_in_our_words(
     assert refused.value.request_id
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("", "input: String should have at least 1 character"),
+        (["a", ""], "input.1: String should have at least 1 character"),
+        (["a", 5], "input.1: Input should be a valid string"),
+        ([], "input: List should have at least 1 item after validation, not 0"),
+        (["a"] * 2049, "input: List should have at most 2048 items after validation, not 2049"),
+        ([5, "a"], "input.1: Input should be a valid integer"),
+        ([5, -1], "input.1: Input should be greater than or equal to 0"),
+        ([[5], []], "input.1: List should have at least 1 item after validation, not 0"),
+        ([[5], "a"], "input.1: Input should be a valid list"),
+        (5, "input: Input should be a text, or a list of texts or of token ids"),
+        ([None], "input.0: Input should be a valid string"),
+    ],
+    ids=[
+        *("an empty text", "an empty one of two", "a number among texts", "nothing", "too many texts"),
+        *("a text among ids", "an id below 0", "an empty list of ids", "a text among lists", "a number", "null"),
+    ],
+)
+def test_of_a_wrong_input_the_one_reason_is_told(client: openai.OpenAI, given: Any, said: str) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        create(client, given)
+    assert refused.value.body == {"message": said, "type": "invalid_request_error", "param": "input", "code": None}
+
+
 def test_a_model_that_is_not_there_is_not_found(client: openai.OpenAI) -> None:
     for name in ("another", "some/model", "test-model/x"):
         with pytest.raises(openai.NotFoundError) as refused:

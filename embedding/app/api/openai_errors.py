@@ -101,7 +101,7 @@ def openai_error(problem: Mapping[str, Any]) -> tuple[int, dict[str, str | None]
 
 
 def _name(field: str) -> str:
-    """Return a field's name as its sender knows it: `body.input.list[…].3` is `input.3`."""
+    """Return a field's name as its sender knows it: `body.input.list[str].3` is `input.3`."""
     parts = [part for part in field.split(".") if part != "body" and "[" not in part and part not in ("str", "int")]
     return ".".join(parts)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from app.core.reembedding import MIN_RECALL
 from ml_shared.contracts.base import CorpusName, Identifier, PeerModel, RequestModel
@@ -176,17 +176,39 @@ class ModelChangePlan(PeerModel):
     tokens: int
 
 
+_TEXT, _TEXTS, _IDS, _IDS_OF_TEXTS = "str", "list[str]", "list[int]", "list[list[int]]"
+
+
+def _kind_of_input(given: Any) -> str | None:
+    """Return what an input is meant as, by its first item: of a union, each kind would say why it is not that one."""
+    if isinstance(given, str):
+        return _TEXT
+    if not isinstance(given, list):
+        return None
+    if given and isinstance(given[0], int | float):
+        return _IDS
+    return _IDS_OF_TEXTS if given and isinstance(given[0], list) else _TEXTS
+
+
 class OpenAiEmbeddingRequest(RequestModel):
     """`POST /v1/embeddings`, as OpenAI has it. What else is sent is ignored, as OpenAI's clients expect of a server."""
 
     model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(additionalProperties=True))
 
-    input: (
-        Text
-        | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
-        | TokenIds
-        | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_TEXTS)]
-    ) = Field(description="texts, or token ids of this model's own tokenizer, one list of either")
+    input: Annotated[
+        Annotated[Text, Tag(_TEXT)]
+        | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS), Tag(_TEXTS)]
+        | Annotated[TokenIds, Tag(_IDS)]
+        | Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_TEXTS), Tag(_IDS_OF_TEXTS)],
+        Discriminator(
+            _kind_of_input,
+            custom_error_type="embedding_input",
+            custom_error_message="Input should be a text, or a list of texts or of token ids",
+        ),
+    ] = Field(
+        description="texts, or token ids of this model's own tokenizer, one list of either",
+        json_schema_extra=lambda schema: schema.update(anyOf=schema.pop("oneOf")),
+    )
     model: Line
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Count | None = Field(default=None, description="the model's own, if given")

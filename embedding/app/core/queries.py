@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
 from app.core.languages import ENGLISH, FUNCTION_WORDS
+from app.core.phrases import MAX_WORDS, has_words, pattern
 from app.core.ranking import MEANING_BESIDE_NAME, MEANING_OF_NAME, MEANING_OF_QUESTION
 from app.core.terms import Term, stem_term, surface_term
-from app.core.words import MAX_RUN_CHARACTERS, Name, names, unspaced
+from app.core.words import UNSPACED, Name, names
 
-MAX_WORDS: Final = 24
+MAX_COUNTED: Final = 64
+# of a query, half of them its last: an error's text says what it is at its end
 MAX_PHRASES: Final = 8
 MAX_EXCLUDED: Final = 8
 SURFACE_SHARE: Final = 0.4
@@ -23,11 +25,15 @@ CODE_WEIGHT: Final = 1.5
 MAX_NAME_WORDS: Final = 2
 # without a function word, so few are a name that is looked up, not a question
 
-_PHRASE: Final = re.compile(r'"([^"]+)"|“([^”]+)”|„([^“”]+)[“”]|«\s*([^»]+?)\s*»')
-_EXCLUDED: Final = re.compile(r"(?<!\S)[-−](?=[^\W\d_]{3})(\w[\w.]*)(?!\S)")
+_PHRASE: Final = re.compile(
+    rf"(?P<minus>(?<!\S)[-−])?"
+    rf"""(?:(?<![^\W{UNSPACED}])"([^"]+)"|“([^”]+)”|„([^“”]+)[“”]|«\s*([^»]+?)\s*»)"""  # 5" is a measure
+)
+_EXCLUDED: Final = re.compile(
+    rf"(?<!\S)[-−]((?=[^\W\d_]{{3}}|[{UNSPACED}]{{2}}|[^\W\d_]{{2}}\w*\.[^\W\d_]{{2}})\w+(?:[./]\w+|-\w{{2,}})*"
+    r"|[A-Za-z](?:\+\+|#))(?=[,;:.!?)]*(?!\S))"
+)
 # `--option`, `-x`, `-la` and `-1` are words
-_BETWEEN: Final = "[^[:alnum:]]+"
-_BEGIN, _END = "(^|[^[:alnum:]_])", "($|[^[:alnum:]_])"
 _WORD_CHARACTERS: Final = re.compile(r"\w+")
 
 
@@ -54,13 +60,16 @@ class ParsedQuery:
     ----------
     meaning
         What a vector is made of: all but what is left out.
-    asked
-        The same, without quotation marks.
+    phrases, excluded_phrases
+        What has to stand there as it is, and what must not.
+    excluded
+        Words that must not be there.
     """
 
     meaning: str
     phrases: tuple[str, ...]
     excluded: tuple[str, ...]
+    excluded_phrases: tuple[str, ...] = ()
 
     @cached_property
     def _names(self) -> list[Name]:
@@ -85,8 +94,13 @@ class ParsedQuery:
             for word in group
         ]
         words = [(word, weight) for word, weight in words if not _is_function_word(word, told)] or words
+        distinct: dict[str, float] = {}
+        for word, weight in words:
+            distinct[word] = max(weight, distinct.get(word, 0.0))
+        counted = list(distinct.items())
+        counted[MAX_COUNTED // 2 : max(len(counted) - MAX_COUNTED // 2, MAX_COUNTED // 2)] = []
         made: dict[Term, WeightedTerm] = {}
-        for word, weight in words[:MAX_WORDS]:
+        for word, weight in counted:
             for term in _weighted(word, weight, told):
                 if term.term not in made or made[term.term].weight < term.weight:
                     made[term.term] = term
@@ -94,47 +108,61 @@ class ParsedQuery:
 
     def without_phrases(self) -> "ParsedQuery":
         """Return the same with its phrases as words."""
-        return ParsedQuery(self.meaning, (), self.excluded)
+        return replace(self, phrases=())
 
     @property
     def required(self) -> list[Term]:
         """What a passage with its phrases has each of."""
-        words = (word for phrase in self.phrases for name in names(phrase) for word in name.parts or name.wholes)
-        return [surface_term(word) for word in dict.fromkeys(words)][:MAX_WORDS]
+        return _terms_of(self.phrases)
 
     @property
     def patterns(self) -> list[str]:
         """PostgreSQL's regular expressions of its phrases, whatever stands between their words, in capitals or not."""
-        return [_pattern(phrase) for phrase in self.phrases]
+        return [pattern(phrase) for phrase in self.phrases]
 
-    def left_out(self, languages: Sequence[str]) -> list[Term]:
-        """Return what a passage must not have."""
-        return [
-            stem_term(word, dict.fromkeys((*languages, ENGLISH)))
-            for excluded in self.excluded
-            for name in names(excluded)
-            for word in name.wholes[-1:] or name.parts
-        ]
+    @property
+    def left_out_phrases(self) -> list[tuple[list[Term], str]]:
+        """What a passage must not have all terms of and match: of each phrase its words, and PostgreSQL's regular expression of it."""
+        found = ((_terms_of([phrase]), pattern(phrase)) for phrase in self.excluded_phrases)
+        return [(terms, spelled) for terms, spelled in found if terms]
+
+    def left_out(self, languages: Sequence[str]) -> list[list[Term]]:
+        """Return what a passage must not have: all terms of any of these."""
+        told = tuple(dict.fromkeys((*languages, ENGLISH)))
+        found: list[list[Term]] = []
+        for excluded in self.excluded:
+            words = [word for name in names(excluded) for word in name.wholes[-1:] or name.parts]
+            # a word without blanks is its pairs of characters, and each of these is in many others
+            found += [[stem_term(word, told) for word in words]] if words else []
+        return found
 
 
 def parse_query(text: str) -> ParsedQuery:
     """Take a query apart. Nothing is left out of one that would have no other words."""
-    phrases = tuple(
-        phrase
-        for found in _PHRASE.finditer(text)
-        if _WORD_CHARACTERS.search(phrase := next(filter(None, found.groups())))
-    )[:MAX_PHRASES]
+    quotations = [(found["minus"] is not None, _quoted(found)) for found in _PHRASE.finditer(text)]
+    phrases = tuple(phrase for minus, phrase in quotations if not minus and has_words(phrase))[:MAX_PHRASES]
+    without = tuple(phrase for minus, phrase in quotations if minus and has_words(phrase))[:MAX_EXCLUDED]
     outside = _PHRASE.sub(" ", text)
     excluded = tuple(_EXCLUDED.findall(outside))[:MAX_EXCLUDED]
     meaning = text
-    if excluded:
+    if excluded or without:
         quoted = " ".join(phrases)
         meaning = " ".join(f"{_EXCLUDED.sub(' ', outside)} {quoted}".split())
     elif phrases:
         meaning = " ".join(re.sub(r"[\"“”„«»]", " ", text).split())
     if not _WORD_CHARACTERS.search(meaning):
         return ParsedQuery(text, phrases, ())
-    return ParsedQuery(meaning, phrases, excluded)
+    return ParsedQuery(meaning, phrases, excluded, without)
+
+
+def _quoted(found: re.Match[str]) -> str:
+    """Return what stands between a phrase's quotation marks."""
+    return next(text for text in found.groups()[1:] if text is not None)
+
+
+def _terms_of(phrases: Iterable[str]) -> list[Term]:
+    words = (word for phrase in phrases for name in names(phrase) for word in name.parts or name.wholes)
+    return [surface_term(word) for word in dict.fromkeys(words)][:MAX_WORDS]
 
 
 def _weighted(word: str, weight: float, languages: Iterable[str]) -> list[WeightedTerm]:
@@ -149,14 +177,3 @@ def _weighted(word: str, weight: float, languages: Iterable[str]) -> list[Weight
 
 def _is_function_word(word: str, languages: Iterable[str]) -> bool:
     return any(word in FUNCTION_WORDS.get(language, ()) for language in languages)
-
-
-def _pattern(phrase: str) -> str:
-    words = [word[:MAX_RUN_CHARACTERS] for word in _WORD_CHARACTERS.findall(phrase)[:MAX_WORDS]]
-    # Character by character: a database that sorts by bytes knows no small letters beyond ASCII
-    spelled = (
-        "".join(f"[{''.join(sorted({letter, letter.lower()[:1], letter.upper()[:1]}))}]" for letter in word)
-        for word in words
-    )
-    before, after = ("" if unspaced(word) else edge for word, edge in ((words[0], _BEGIN), (words[-1], _END)))
-    return f"{before}{_BETWEEN.join(spelled)}{after}"

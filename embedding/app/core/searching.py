@@ -28,13 +28,24 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is looked for. `vector` is `None` where only words count, `languages` are those of the corpora."""
+    """What is looked for. `vector` is `None` where only words count, `languages` are those of the corpora.
+
+    Attributes
+    ----------
+    decided
+        Whether a look has found out that its phrases stand somewhere, or has taken them for words.
+    """
 
     parsed: ParsedQuery
     vector: HalfVector | None
     mode: SearchMode
     languages: Sequence[str] = ()
     beside: Sequence[Beside] = ()
+    decided: bool = False
+
+    def after(self, look: Look) -> "Query":
+        """Return what the next look looks for: by its phrases if the first found any, else by their words."""
+        return replace(self, parsed=self.parsed.without_phrases() if look.loosened else self.parsed, decided=True)
 
 
 async def candidates(
@@ -54,23 +65,30 @@ async def candidates(
     if query.vector is not None:
         with look.timed("vector"):
             nearest = await _nearest_of_all(connection, scope, query, rows=rows, exact_max_rows=exact_max_rows)
-        look.saw(nearest, DEPTH)
     if query.mode is SearchMode.VECTOR:
+        look.saw(nearest, DEPTH)
         return by_vector(nearest)
-    with look.timed("text"):
-        found = await matching(connection, scope, query.parsed, query.languages, rows=rows, limit=DEPTH)
-    look.saw(found, DEPTH)
+    found = await _matching(connection, scope, query, look, rows=rows)
     if query.mode is SearchMode.TEXT:
         return by_words(found)
-    if query.parsed.phrases and not found:
+    if query.parsed.phrases and not found and not query.decided:
         # people quote the label of a button, too: an answer to its words is better than none
-        query = replace(query, parsed=query.parsed.without_phrases())
-        with look.timed("text"):
-            found = await matching(connection, scope, query.parsed, query.languages, rows=rows, limit=DEPTH)
-        look.saw(found, DEPTH)
+        look.loosened = True
+        query = query.after(look)
+        found = await _matching(connection, scope, query, look, rows=rows)
+    if not query.parsed.phrases:  # else words alone tell what is found, and what has a phrase may be near as well
+        look.saw(nearest, DEPTH)
     with look.timed("fuse"):
         nearest = await _allowed(connection, scope, query, nearest, found)
         return fuse(nearest, found, meaning=query.parsed.meaning_share)
+
+
+async def _matching(connection: Any, scope: Scope, query: Query, look: Look, *, rows: int) -> list[Candidate]:
+    with look.timed("text"):
+        found, whole = await matching(connection, scope, query.parsed, query.languages, rows=rows, limit=DEPTH)
+    look.saw(found, DEPTH)
+    look.bounded = look.bounded or not whole
+    return found
 
 
 async def _nearest_of_all(
@@ -102,12 +120,12 @@ async def nearest_in(
     connection: Any, scope: Scope, vector: HalfVector, *, rows: int, exact_max_rows: int
 ) -> list[Candidate]:
     """Return the chunks of a scope that are nearest to a vector of its model."""
-    rows = await storage.count_rows(connection, scope, rows)
-    exact = rows <= exact_max_rows
-    found = await storage.nearest(connection, scope, vector, limit=DEPTH, exact=exact)
-    if not exact and len(found) < min(DEPTH, rows):
+    left = await storage.count_left(connection, scope, rows)
+    exact = left.rows <= exact_max_rows
+    found = await storage.nearest(connection, scope, vector, left=left, limit=DEPTH, exact=exact)
+    if not exact and len(found) < min(DEPTH, left.rows):
         # the index gave up among other owners' rows: slow and whole is better than too little without a word
-        found = await storage.nearest(connection, scope, vector, limit=DEPTH, exact=True)
+        found = await storage.nearest(connection, scope, vector, left=left, limit=DEPTH, exact=True)
     return found
 
 
@@ -118,7 +136,8 @@ async def _allowed(
     if query.parsed.phrases:
         having_phrases = {candidate.id for candidate in found}
         return [candidate for candidate in nearest if candidate.id in having_phrases]
-    if left_out := query.parsed.left_out(query.languages):
-        there = await having(connection, scope, left_out, nearest)
+    left_out, phrases = query.parsed.left_out(query.languages), query.parsed.left_out_phrases
+    if left_out or phrases:
+        there = await having(connection, scope, left_out, nearest, phrases=phrases)
         return [candidate for candidate in nearest if candidate.id not in there]
     return nearest

@@ -17,9 +17,9 @@ from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from app.core.languages import language_of
-from app.core.words import folded, names_of, runs, stems
+from app.core.words import characters, folded, names_of, runs, stems
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 FREQUENCIES: Final = (1, 2, 3, 5, 9)
 # of a term in a passage; BM25 hardly tells what lies between them apart
@@ -121,7 +121,7 @@ def _forms(run: str, language: str) -> _Forms:
     words = 0
     for name in names_of(run):
         words += max(1, len(name.parts))
-        for word in (*name.wholes, *name.parts):
+        for word in (*name.wholes, *name.parts, *name.beside):
             forms = stems(word, language)
             stemmed += map(form_hash, forms)
             if (surface := folded(word)) not in forms:
@@ -132,7 +132,7 @@ def _forms(run: str, language: str) -> _Forms:
 @lru_cache(maxsize=1_024)
 def _around(text: str, language: str) -> frozenset[int]:
     """Return the hashes of what a title or a heading says."""
-    said = [_forms(run, language) for run in runs(text)]
+    said = [_forms(run, language) for run in (*runs(text), *characters(text))]
     return frozenset(form for forms in said for form in (*forms.stems, *forms.surfaces))
 
 
@@ -155,6 +155,9 @@ def passage_terms(
         length += count * words
         surfaces += standing
         for form in stemmed:
+            weights[form] = said(form, 0.0) + count
+    for character, count in Counter(characters(text)).items():  # its pairs are what its length counts
+        for form in _forms(character, language).stems:
             weights[form] = said(form, 0.0) + count
     for around, weight in ((title or "", TITLE_WEIGHT), (" ".join(headings), HEADING_WEIGHT)):
         for form in _around(around, language):

@@ -23,7 +23,7 @@ from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
 from ml_shared.auth.guards import users_and
 from ml_shared.http.admission import admit
-from ml_shared.http.routing import GuardedRoute
+from ml_shared.http.routing import ForeignContractRoute
 from ml_shared.http.sync import within_deadline
 from ml_shared.names import Operation
 from ml_shared.ratelimit.enforcer import enforcer
@@ -52,7 +52,7 @@ class _ModelName(StringConvertor):
 register_url_convertor("model", _ModelName())
 ModelId = Annotated[str, Path(max_length=200, description="with its slashes, if it has any")]
 
-router = APIRouter(route_class=GuardedRoute, prefix="/v1", tags=["sync", "openai"], responses=PROBLEMS)
+router = APIRouter(route_class=ForeignContractRoute, prefix="/v1", tags=["sync", "openai"], responses=PROBLEMS)
 
 
 @router.post(

@@ -21,9 +21,10 @@ from app.core.metrics import SEARCH_SECONDS
 from app.core.ranking import Candidate
 from app.core.ranking import Leg as Place
 from app.core.storage import search as storage
+from app.core.storage.matching import MAX_PHRASED
 from app.core.storage.reading import read_metadata
 from ml_shared.contracts.answers import Facet, Leg, QueryWhy, SearchWarning, Surroundings, Why
-from ml_shared.contracts.embedding import SearchHit, SearchRequest
+from ml_shared.contracts.embedding import MAX_RESULTS, SearchHit, SearchRequest
 from ml_shared.names import Operation, RequestMode
 from ml_shared.telemetry import attributes
 from ml_shared.telemetry.spans import Value, work_span
@@ -132,13 +133,21 @@ class Answering:
 
     async def _page(self, connection: Any, order: Order) -> Answer:
         request, scope = self.request, self.questions.scope
-        wanted = request.offset + request.top_k
+        wanted = min(request.offset + request.top_k, MAX_RESULTS)
         read = await order.read(connection, wanted + 1)
         if order.incomplete:
             self.questions.warnings.append(
                 SearchWarning(
                     code="results_incomplete",
                     message="the passages found are nearly all of few documents; raise max_per_document, or narrow the search",
+                )
+            )
+        if order.bounded:
+            self.questions.warnings.append(
+                SearchWarning(
+                    code="results_incomplete",
+                    message=f"over {MAX_PHRASED:,} passages have all words of the phrase, and it was not looked for in the others; "
+                    "add a rarer word to it, or narrow the search",
                 )
             )
         page = read[request.offset : wanted]
@@ -155,7 +164,8 @@ class Answering:
             results.append(self._hit(one, passage, surrounding, highlighter))
             if highlighter is not None:  # some milliseconds for a long text, and there may be a hundred
                 await asyncio.sleep(0)
-        return Answer(results, wanted if len(read) > wanted else None, await self._facets(connection, order))
+        following = wanted if len(read) > wanted and wanted < MAX_RESULTS else None
+        return Answer(results, following, await self._facets(connection, order))
 
     async def _facets(self, connection: Any, order: Order) -> dict[str, Facet] | None:
         keys = list(dict.fromkeys(self.request.facets or ()))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-_FENCE: Final = re.compile(r"^[ \t]*(?:[-*+>]|\d+[.)])?[ \t]*(?P<mark>`{3,}|~{3,})(?P<rest>[^\n]*)$", re.MULTILINE)
+_FENCE: Final = re.compile(r"^[ \t]*(?:(?:[-*+>]|\d+[.)])[ \t]*)*+(?P<mark>`{3,}|~{3,})(?P<rest>[^\n]*)$", re.MULTILINE)
 # softer than CommonMark, since a chunk says nothing of the list or quotation that it is in
 
 

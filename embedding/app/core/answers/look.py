@@ -21,11 +21,17 @@ class Look:
         Chunks that a leg came by, in the answer or not.
     whole
         Whether there is nothing beyond what the legs returned.
+    bounded
+        Whether some that have a phrase's words were not looked at.
+    loosened
+        Whether the phrases, which stand nowhere, were taken for words.
     """
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     seen: dict[int, Candidate] = field(default_factory=dict)
     whole: bool = True
+    bounded: bool = False
+    loosened: bool = False
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:

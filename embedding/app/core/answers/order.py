@@ -45,6 +45,8 @@ class Order:
         What the first look found.
     incomplete
         Whether it ended although there may be more.
+    bounded
+        Whether more passages have the words of a phrase than were looked at.
     """
 
     scope: Scope
@@ -56,6 +58,7 @@ class Order:
     seconds: dict[str, float]
     first: list[Ranked] = field(default_factory=list)
     incomplete: bool = False
+    bounded: bool = False
     _whole: bool = False
     _lowest: float | None = None
     _taken: Counter[UUID] = field(default_factory=Counter)
@@ -97,17 +100,21 @@ class Order:
     async def _look(self, connection: Any, number: int) -> list[Ranked]:
         scope = replace(self.scope, passed=self._passed())
         found: list[list[Candidate]] = []
+        queries: list[Query] = []
         whole = True
         for query in self.queries:
             look = Look(seconds=self.seconds)
             by_query = await candidates(
                 connection, scope, query, look, rows=self.rows, exact_max_rows=self.exact_max_rows
             )
+            queries.append(query.after(look))
+            self.bounded = self.bounded or look.bounded
             enough = [one for one in by_query if self.min_score is None or one.score >= self.min_score]
             found.append(enough)
             # what comes after too little has even less
             whole = whole and (look.whole or len(enough) < len(by_query))
             self._seen.update((candidate.id, candidate.document_id) for candidate in look.seen.values())
+        self.queries = queries
         self._whole = whole
         return [self._behind(ranked, number) for ranked in together(found)]
 

@@ -95,6 +95,8 @@ class Asker:
         texts = [storable(text) for text in request.queries or [request.query or ""]]
         parsed = [parse_query(text) for text in texts]
         questions = Questions(scope, [], request.mode, texts, parsed)
+        if request.mode is not SearchMode.VECTOR:  # there neither words nor phrases are looked for, or left out
+            questions.warnings += _left_out(parsed)
         vectors: Sequence[HalfVector | None] = [None] * len(parsed)
         if request.mode is not SearchMode.TEXT:
             vectors = await self._vectors(parsed, questions.warnings)
@@ -136,3 +138,14 @@ class Asker:
                 half = max(map(len, texts)) // 2
                 texts = [text[:half] for text in texts]
         return texts, await self.endpoint.embed(texts, operation=Operation.READ)
+
+
+def _left_out(parsed: Sequence[ParsedQuery]) -> list[SearchWarning]:
+    """Return what tells what queries leave out: `java -version` may have meant to find it."""
+    said = dict.fromkeys(f'"{one}"' for query in parsed for one in (*query.excluded, *query.excluded_phrases))
+    if not said:
+        return []
+    message = (
+        f"passages with {', '.join(said)} are left out, for a minus stands before that; what is to be found has none"
+    )
+    return [SearchWarning(code="words_excluded", message=message)]

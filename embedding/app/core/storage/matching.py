@@ -5,14 +5,14 @@ what the rarest match; and the other words are only looked for among these.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 from app.core.queries import ParsedQuery, WeightedTerm
 from app.core.ranking import Candidate
 from app.core.storage.older_words import older_matching
-from app.core.storage.search import Scope, candidate_of
+from app.core.storage.search import Scope, candidate_of, count_left
 from app.core.terms import FREQUENCIES, SAMPLES, CorpusKey, Term, corpus_key
 
 SATURATION: Final = 1.2
@@ -26,6 +26,8 @@ MAX_TERMS: Final = 16
 # that weigh the most are looked for; an error's text has more, and is found by these
 MIN_SAMPLED: Final = 32
 # matches in a sample, from which on it tells how many there are: to a fifth or so
+MAX_PHRASED: Final = 10_000
+# passages with all words of a phrase, in whose texts it is looked for: 30 µs each
 MAX_REQUIRED: Final = 4
 # of a query's common words, that a candidate needs all of
 
@@ -46,7 +48,8 @@ CROSS JOIN LATERAL (SELECT CASE WHEN coarse.matches < {MIN_SAMPLED}
 """  # noqa: S608 - expressions of our own
 
 # Where few rows are candidates, each word's are asked of the index; where many have to be passed for few that have several words,
-# these few's own numbers are read.
+# these few's own numbers are read; and of a word alone those that say it most often are read first, and then no more than it takes:
+# who reaches a step reaches those below, so that of as many rows as `limit` for each step, at least `limit` are of one.
 HITS_BY_INDEX: Final = """
 asked AS (SELECT * FROM unnest($3::int[], $4::float8[], $5::text[]) AS given (number, frequency, numbers)),
 hits AS MATERIALIZED (
@@ -54,7 +57,7 @@ hits AS MATERIALIZED (
     FROM asked CROSS JOIN LATERAL (
         SELECT c.corpus, c.document_id, c.id, c.length
         FROM chunk_terms c
-        WHERE c.numbers && asked.numbers::bigint[] {required} AND {scope} {where}
+        WHERE c.numbers && asked.numbers::bigint[] AND {where}
         LIMIT {max_rows}
     ) AS found
 )"""
@@ -63,12 +66,7 @@ asked AS (
     SELECT number, frequency, unnest(numbers::bigint[]) AS one
     FROM unnest($3::int[], $4::float8[], $5::text[]) AS given (number, frequency, numbers)
 ),
-candidates AS MATERIALIZED (
-    SELECT c.corpus, c.document_id, c.id, c.length, c.numbers
-    FROM chunk_terms c
-    WHERE {scope} {required} {where}
-    LIMIT {max_rows}
-),
+candidates AS MATERIALIZED ({candidates} LIMIT {max_rows}),
 hits AS MATERIALIZED (
     SELECT asked.number, asked.frequency, corpus, document_id, id, length
     FROM candidates
@@ -76,6 +74,27 @@ hits AS MATERIALIZED (
         SELECT one FROM unnest(candidates.numbers) AS said (one) WHERE one = ANY({every}::bigint[])
     ) AS said JOIN asked USING (one)
 )"""
+CANDIDATES: Final = "SELECT c.corpus, c.document_id, c.id, c.length, c.numbers FROM chunk_terms c WHERE {where}"
+HAVING_PHRASES: Final = """
+SELECT c.* FROM ({candidates} LIMIT {max_rows}) AS c CROSS JOIN LATERAL (
+    SELECT FROM chunks
+    WHERE owner = $1 AND corpus = c.corpus AND document_id = c.document_id AND id = c.id {phrases} OFFSET 0
+) AS said
+"""
+# OFFSET 0 keeps a planner from reading all of an owner's texts at once
+SAYS_PHRASE: Final = """EXISTS (
+    SELECT FROM chunks
+    WHERE owner = $1 AND corpus = c.corpus AND document_id = c.document_id AND id = c.id AND {phrase} OFFSET 0
+)"""
+MATCHES_PHRASE: Final = "concat_ws(E'\\n', array_to_string(heading_path, E'\\n'), text) ~ {pattern}"
+PHRASED: Final = "SELECT count(*) FROM (SELECT FROM chunk_terms c WHERE {where} LIMIT {max_rows}) AS read"
+HITS_BY_STEP: Final = """
+hits AS MATERIALIZED (SELECT * FROM ({steps}) AS found LIMIT {max_rows})"""
+STEP: Final = """
+SELECT ($3::int[])[{place}] AS number, ($4::float8[])[{place}] AS frequency, c.corpus, c.document_id, c.id, c.length
+FROM chunk_terms c
+WHERE c.numbers && (($5::text[])[{place}])::bigint[] AND {where}
+"""
 MATCHES: Final = """
 WITH {hits},
 said AS (
@@ -89,24 +108,21 @@ best AS MATERIALIZED (
            sum(($6::float8[])[number + 1] * frequency
                / (frequency + {saturation} * (1 - {length_share} + {length_share} * said.length / average.length))) AS score
     FROM said, average GROUP BY id
-    HAVING NOT bool_or(number = {left_out})
-    ORDER BY score DESC, id LIMIT {max_ranked}
+    HAVING NOT ({left_out})
+    ORDER BY score DESC, id LIMIT $7
 )
-SELECT best.document_id, best.id, best.score FROM best {phrases}
-ORDER BY best.score DESC, best.id
-LIMIT $7
-"""
-HAVING_PHRASES: Final = """
-JOIN chunks c ON c.owner = $1 AND c.corpus = best.corpus AND c.document_id = best.document_id AND c.id = best.id
-WHERE true
+SELECT document_id, id, score FROM best ORDER BY score DESC, id
 """
 LEFT_OUT: Final = -1
-# the number of what a passage must not have
+# the number of the first word of what a passage must not have; the next have -2 and so on
 
 AMONG: Final = """
-SELECT c.id FROM chunk_terms c
-WHERE c.owner = $1 AND c.corpus = ANY($2::text[]) AND c.document_id = ANY($3::uuid[]) AND c.id = ANY($4::bigint[])
-  AND c.numbers && $5::bigint[]
+SELECT found.id FROM unnest($3::uuid[], $4::bigint[]) AS found (document_id, id)
+CROSS JOIN LATERAL (
+    SELECT corpus, document_id, id, numbers FROM chunk_terms
+    WHERE owner = $1 AND corpus = ANY($2::text[]) AND document_id = found.document_id AND chunk_terms.id = found.id OFFSET 0
+) AS c
+WHERE {condition}
 """
 
 
@@ -118,9 +134,22 @@ class _Counted:
     whole: bool
 
 
+class Matching(NamedTuple):
+    """Chunks that have words of a query, best first.
+
+    Attributes
+    ----------
+    whole
+        Whether all were looked at that may have the query's phrases.
+    """
+
+    candidates: list[Candidate]
+    whole: bool
+
+
 async def matching(
     connection: Any, scope: Scope, query: ParsedQuery, languages: Sequence[str], *, rows: int, limit: int
-) -> list[Candidate]:
+) -> Matching:
     """Return the chunks that have words of a query, best first.
 
     A score is the sum of BM25 over the query's words as a share of its limit, 1: each of the words once, in a chunk of average length,
@@ -133,32 +162,35 @@ async def matching(
     rows
         How many chunks these hold; what a word's rarity is measured against.
     """
-    found = await _matching(connection, scope, query, languages, rows=rows, limit=limit)
+    found, whole = await _matching(connection, scope, query, languages, rows=rows, limit=limit)
     older = await older_matching(connection, scope, query, limit=limit)
-    return sorted((*found, *older), key=lambda candidate: (-candidate.score, candidate.id))[:limit]
+    best = sorted((*found, *older), key=lambda candidate: (-candidate.score, candidate.id))[:limit]
+    return Matching(best, whole or len(best) == limit)
 
 
 async def _matching(
     connection: Any, scope: Scope, query: ParsedQuery, languages: Sequence[str], *, rows: int, limit: int
-) -> list[Candidate]:
+) -> tuple[list[Candidate], bool]:
     keys = [corpus_key(scope.owner, corpus) for corpus in scope.corpora]
     counted = await _counted(connection, scope, query.terms(languages), keys, rows)
     if not counted:
-        return []
+        return [], True
     every = sum(one.weight for one in counted)
     heaviest = sorted((one for one in counted if one.matches), key=lambda one: -one.weight)[:MAX_TERMS]
     there = sorted(heaviest, key=lambda one: one.matches)
     if not there:
-        return []
-    plans = _plans(there, keys, rows, limit)
+        return [], True
+    asking = _Asking(connection, scope, query, there, keys, languages, every, limit)
     if required := [term.numbers(keys) for term in query.required]:
-        plans = [_Plan(required)]
-    found: list[Candidate] = []
-    for plan in plans:
-        found = await _found(connection, scope, query, there, plan, keys, languages, every=every, limit=limit)
-        if len(found) >= limit:
+        found = await asking.found(_Plan(required, by_row=True))
+        return found, len(found) == limit or not await asking.are_more_than(MAX_PHRASED, required)
+    best: dict[int, Candidate] = {}
+    for plan in _plans(there, keys, rows, (await count_left(connection, scope, rows)).rows):
+        for candidate in await asking.found(plan):
+            best.setdefault(candidate.id, candidate)
+        if len(best) >= limit:
             break
-    return found
+    return list(best.values()), True
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,32 +199,44 @@ class _Plan:
 
     required: Sequence[list[int]]
     by_row: bool = False
+    alone: int | None = None
+    """The place of the word which is all that is looked at."""
 
 
-def _plans(there: Sequence[_Counted], keys: Sequence[CorpusKey], rows: int, limit: int) -> list[_Plan]:
-    """Return how candidates are found, the best way first; the next one where that finds too little.
+def _plans(there: Sequence[_Counted], keys: Sequence[CorpusKey], rows: int, left: int) -> list[_Plan]:
+    """Return how candidates are found, the best way first; what the next one finds as well is added where that is too little.
 
-    Either any of the rarest words, so many as match few enough together; or, where even the rarest matches too many, several words at
-    once, and of one word alone those that say it most often.
+    First any of the rarest words, so many as match few enough together. Then, of the common ones, several at once, and of one word
+    alone the passages that say it most often. Of all rows the filters leave `left`.
     """
     rare: list[int] = []
     matches = 0
-    for one in there:
-        if limit <= matches <= MAX_CANDIDATES < matches + one.matches:
-            return [_Plan([rare]), _Plan([rare + one.term.numbers(keys)])]
+    for place, one in enumerate(there):
+        if matches + one.matches > MAX_CANDIDATES:
+            common = there[place:]
+            break
         matches += one.matches
         rare += one.term.numbers(keys)
-    if matches <= MAX_CANDIDATES or there[0].matches < limit:
+    else:
         return [_Plan([rare])]
-    together: list[list[int]] = []
+    together: list[Term] = []
+    several: list[_Plan] = []
     expected = float(rows)
-    for one in filter(lambda one: one.whole, there):
+    for one in [one for one in common if one.whole][:MAX_REQUIRED]:
         expected *= one.matches / max(rows, 1)
-        together.append(one.term.numbers(keys))
-        if expected <= MAX_CANDIDATES or len(together) == MAX_REQUIRED:
+        together.append(one.term)
+        if len(together) > 1:
+            several[:0] = _together(together, keys, expected * left / max(rows, 1))
+        if expected <= MAX_CANDIDATES:
             break
-    several = [_Plan(together[:count], by_row=True) for count in range(len(together), 1, -1)]
-    return [*several, _Plan([there[0].term.numbers(keys)])]
+    return [*([_Plan([rare])] if rare else []), *several, _Plan([], alone=len(there) - len(common))]
+
+
+def _together(terms: Sequence[Term], keys: Sequence[CorpusKey], expected: float) -> list[_Plan]:
+    """Return how passages that have all of some words are found: any of many will do, so a sample of these is asked first."""
+    samples = [size for size in reversed(SAMPLES) if expected >= MAX_READ * size][:1]
+    sampled = [_Plan([term.sampled(keys, size) for term in terms], by_row=True) for size in samples]
+    return [*sampled, _Plan([term.numbers(keys) for term in terms], by_row=True)]
 
 
 async def _counted(
@@ -218,78 +262,148 @@ async def _counted(
     return counted
 
 
-async def _found(
-    connection: Any,
-    scope: Scope,
-    query: ParsedQuery,
-    there: Sequence[_Counted],
-    plan: _Plan,
-    keys: Sequence[CorpusKey],
-    languages: Sequence[str],
-    *,
-    every: float,
-    limit: int,
-) -> list[Candidate]:
-    asked = [
-        (number, float(frequency), one.term.numbers(keys, step))
-        for number, one in enumerate(there)
-        for step, frequency in enumerate(FREQUENCIES)
-    ]
-    asked += [(LEFT_OUT, 0.0, term.numbers(keys)) for term in query.left_out(languages)]
-    conditions = scope.conditions(8)
-    first = 8 + len(conditions.parameters)
-    parameters: list[Any] = [*conditions.parameters, *plan.required]
-    required = "".join(f" AND c.numbers && ${first + place}::bigint[]" for place in range(len(plan.required)))
-    first += len(plan.required)
-    patterns = query.patterns
-    parameters += patterns
-    phrases = "".join(
-        f" AND concat_ws(E'\\n', array_to_string(c.heading_path, E'\\n'), c.text) ~ ${first + place}"
-        for place in range(len(patterns))
-    )
-    if plan.by_row:
-        parameters.append([number for _, _, numbers in asked for number in numbers])
-    hits = (HITS_BY_ROW if plan.by_row else HITS_BY_INDEX).format(
-        every=f"${7 + len(parameters)}",
-        scope=_SCOPE,
-        where=conditions.looked_up,
-        required=required,
-        max_rows=MAX_READ if plan.by_row else 2 * MAX_CANDIDATES,
-    )
-    statement = MATCHES.format(
-        hits=hits,
-        phrases=HAVING_PHRASES + phrases if patterns else "",
-        max_ranked=2 * MAX_CANDIDATES if patterns else limit,
-        left_out=LEFT_OUT,
-        saturation=SATURATION,
-        length_share=LENGTH_SHARE,
-    )
-    found = await connection.fetch(
-        statement,
-        scope.owner,
-        scope.corpora,
-        [number for number, _, _ in asked],
-        [frequency for _, frequency, _ in asked],
-        [_array(numbers) for _, _, numbers in asked],
-        [one.weight / every for one in there],
-        limit,
-        *parameters,
-    )
-    return [candidate_of(row) for row in found]
+@dataclass(slots=True)
+class _Parameters:
+    """A statement's parameters from a number on."""
+
+    first: int
+    values: list[Any] = field(default_factory=list)
+
+    @property
+    def next(self) -> int:
+        return self.first + len(self.values)
+
+    def placed(self, value: Any) -> str:
+        """Add a parameter, and return how it is spelled."""
+        self.values.append(value)
+        return f"${self.next - 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """A query, of whose words `there` are looked for, and by each plan."""
+
+    connection: Any
+    scope: Scope
+    query: ParsedQuery
+    there: Sequence[_Counted]
+    keys: Sequence[CorpusKey]
+    languages: Sequence[str]
+    every: float
+    """What all of the query's words weigh."""
+    limit: int
+
+    async def found(self, plan: _Plan) -> list[Candidate]:
+        """Return what a plan finds, best first."""
+        asked = [
+            (number, float(frequency), one.term.numbers(self.keys, step))
+            for number, one in enumerate(self.there)
+            for step, frequency in enumerate(FREQUENCIES)
+            if plan.alone in {None, number}
+        ]
+        left_out = self.query.left_out(self.languages)
+        distinct = dict.fromkeys(term for terms in left_out for term in terms)
+        numbered = {term: LEFT_OUT - place for place, term in enumerate(distinct)}
+        parameters = _Parameters(8)
+        where = self._where(parameters, plan.required)
+        if plan.alone is not None:
+            if left_out:
+                where += f" AND NOT ({_said(left_out, self.keys, parameters)})"
+            steps = [STEP.format(place=place, where=where) for place in range(len(FREQUENCIES), 0, -1)]
+            hits = HITS_BY_STEP.format(steps=" UNION ALL ".join(steps), max_rows=len(steps) * self.limit)
+        else:
+            asked += [(number, 0.0, term.numbers(self.keys)) for term, number in numbered.items()]
+            if plan.by_row:
+                every = parameters.placed([number for _, _, numbers in asked for number in numbers])
+                candidates = self._having_phrases(CANDIDATES.format(where=where), parameters)
+                hits = HITS_BY_ROW.format(candidates=candidates, every=every, max_rows=MAX_READ)
+            else:
+                hits = HITS_BY_INDEX.format(where=where, max_rows=2 * MAX_CANDIDATES)
+        statement = MATCHES.format(
+            hits=hits,
+            left_out=_any_of(left_out, lambda term: f"bool_or(number = {numbered[term]})"),
+            saturation=SATURATION,
+            length_share=LENGTH_SHARE,
+        )
+        found = await self.connection.fetch(
+            statement,
+            self.scope.owner,
+            self.scope.corpora,
+            [number for number, _, _ in asked],
+            [frequency for _, frequency, _ in asked],
+            [_array(numbers) for _, _, numbers in asked],
+            [one.weight / self.every for one in self.there],
+            self.limit,
+            *parameters.values,
+        )
+        return [candidate_of(row) for row in found]
+
+    async def are_more_than(self, most: int, required: Sequence[list[int]]) -> bool:
+        """Return whether more chunks have one of each of some lists of numbers."""
+        parameters = _Parameters(3)
+        where = self._where(parameters, required)
+        statement = PHRASED.format(where=where, max_rows=most + 1)
+        owner, corpora = self.scope.owner, self.scope.corpora
+        found: int = await self.connection.fetchval(statement, owner, corpora, *parameters.values)
+        return found > most
+
+    def _where(self, parameters: _Parameters, required: Sequence[list[int]]) -> str:
+        conditions = self.scope.conditions(parameters.next)
+        parameters.values += conditions.parameters
+        said = "".join(f" AND c.numbers && {parameters.placed(numbers)}::bigint[]" for numbers in required)
+        if phrases := self.query.left_out_phrases:
+            said += f" AND NOT ({_said_phrases(phrases, self.keys, parameters)})"
+        return f"{_SCOPE} {said} {conditions.looked_up(owner=1)}"
+
+    def _having_phrases(self, candidates: str, parameters: _Parameters) -> str:
+        if not self.query.patterns:
+            return candidates
+        phrases = "".join(
+            f" AND {MATCHES_PHRASE.format(pattern=parameters.placed(pattern))}" for pattern in self.query.patterns
+        )
+        return HAVING_PHRASES.format(candidates=candidates, phrases=phrases, max_rows=MAX_PHRASED)
+
+
+def _any_of(groups: Sequence[Sequence[Term]], spelled: Callable[[Term], str]) -> str:
+    """Return SQL that has all terms of any of some groups, each spelled so."""
+    return " OR ".join(f"({' AND '.join(map(spelled, group))})" for group in groups) or "false"
+
+
+def _said(groups: Sequence[Sequence[Term]], keys: Sequence[CorpusKey], parameters: _Parameters) -> str:
+    """Return SQL of a chunk `c` that has all terms of any of some groups."""
+    return _any_of(groups, lambda term: f"c.numbers && {parameters.placed(term.numbers(keys))}::bigint[]")
+
+
+def _said_phrases(
+    phrases: Sequence[tuple[Sequence[Term], str]], keys: Sequence[CorpusKey], parameters: _Parameters
+) -> str:
+    """Return SQL of a chunk `c` that has any of some phrases: their words, by which few are left, and then their text."""
+    spelled = []
+    for terms, pattern in phrases:
+        words = _said([terms], keys, parameters)
+        phrase = SAYS_PHRASE.format(phrase=MATCHES_PHRASE.format(pattern=parameters.placed(pattern)))
+        spelled.append(f"{words} AND {phrase}")
+    return " OR ".join(f"({one})" for one in spelled) or "false"
 
 
 async def having(
-    connection: Any, scope: Scope, terms: Sequence[Term], candidates: Sequence[Candidate]
+    connection: Any,
+    scope: Scope,
+    groups: Sequence[Sequence[Term]],
+    candidates: Sequence[Candidate],
+    *,
+    phrases: Sequence[tuple[Sequence[Term], str]] = (),
 ) -> frozenset[int]:
-    """Return which of these chunks have any of some terms."""
+    """Return which of these chunks have all terms of any of some groups, or any of some phrases."""
     keys = [corpus_key(scope.owner, corpus) for corpus in scope.corpora]
+    parameters = _Parameters(5)
     found = await connection.fetch(
-        AMONG,
+        AMONG.format(condition=f"{_said(groups, keys, parameters)} OR {_said_phrases(phrases, keys, parameters)}"),
         scope.owner,
         scope.corpora,
-        list({candidate.document_id for candidate in candidates}),
+        [candidate.document_id for candidate in candidates],
         [candidate.id for candidate in candidates],
-        [number for term in terms for number in term.numbers(keys)],
+        *parameters.values,
     )
     return frozenset(row["id"] for row in found)
 

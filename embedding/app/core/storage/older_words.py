@@ -6,7 +6,8 @@ They are found by PostgreSQL's own English words, in the column that holds these
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.core.queries import MAX_WORDS, ParsedQuery
+from app.core.phrases import MAX_WORDS
+from app.core.queries import ParsedQuery
 from app.core.ranking import Candidate
 from app.core.storage.search import JOIN_DOCUMENTS, Scope, candidate_of
 
@@ -26,7 +27,8 @@ WITH found AS MATERIALIZED (
     SELECT c.document_id, c.id, c.search
     FROM chunks c {join}
     WHERE c.owner = $1 AND c.corpus = ANY($2::text[]) AND documents.terms_version = 0
-      AND c.search @@ $3::tsquery AND NOT c.search @@ ANY($5::tsquery[]) AND c.text ~ ALL($6::text[]) {where}
+      AND c.search @@ $3::tsquery AND NOT c.search @@ ANY($5::tsquery[]) AND c.text ~ ALL($6::text[])
+      AND NOT c.text ~ ANY($8::text[]) {where}
     LIMIT {looked_at}
 )
 SELECT document_id, id, {once} * (SELECT avg((search @@ word::tsquery)::int) FROM unnest($4::text[]) AS word) AS score
@@ -41,7 +43,7 @@ async def older_matching(connection: Any, scope: Scope, query: ParsedQuery, *, l
     words = await _lexemes(connection, query.meaning)
     if not words:
         return []
-    conditions = scope.conditions(8)
+    conditions = scope.conditions(9)
     corpora = " | ".join(_quoted(f"scope:{scope.owner}/{corpus}") for corpus in scope.corpora)
     found = await connection.fetch(
         MATCHES.format(
@@ -57,6 +59,7 @@ async def older_matching(connection: Any, scope: Scope, query: ParsedQuery, *, l
         [" & ".join(left_out) for word in query.excluded if (left_out := await _lexemes(connection, word))],
         query.patterns,
         limit,
+        [pattern for _, pattern in query.left_out_phrases],
         *conditions.parameters,
     )
     return [candidate_of(row) for row in found]

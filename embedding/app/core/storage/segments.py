@@ -119,10 +119,10 @@ class Holder:
         return self.segments[-1].up_to if self.segments else 0
 
 
-async def ready_segments(connection: Any, owner: str, model: Model) -> list[tuple[int, int]]:
-    """Return the stretches of ids that have an index, in order."""
+async def ready_segments(connection: Any, owner: str, model: Model) -> list[tuple[int, int, int]]:
+    """Return the stretches of ids that have an index, in order, each with how many rows that was built with."""
     rows = await connection.fetch(SEGMENTS, owner, model.id)
-    return [(row["after_id"], row["up_to_id"]) for row in rows]
+    return [(row["after_id"], row["up_to_id"], row["built"]) for row in rows]
 
 
 async def large_owners(connection: Any, more_than: int) -> list[tuple[str, Model, int]]:
