@@ -6,6 +6,7 @@ They are started once a run, because settings are read when `app.config` is impo
 import asyncio
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 USER_KEY = "test-user-key-0123456789"
 OTHER_KEY = "test-other-key-0123456789"
 ORCHESTRATOR_KEY = "test-orchestrator-key-0123456789"
+ROUNDING_SECONDS = 0.02
+# waits are told in milliseconds, and two clocks are compared
 
 
 @contextmanager
@@ -71,11 +74,11 @@ def surroundings(redis_server: RedisServer) -> Iterator[Surroundings]:
             "ALLOWED_PRIVATE_NETWORKS": "127.0.0.1/32, 127.0.0.2/32",
             "ALLOWED_PORTS": f"{site.port},{other.port}",
             "HOST_DELAY_SECONDS": "0",
-            "SYNC_TIMEOUT_SECONDS": "10",
+            "SYNC_TIMEOUT_SECONDS": "60",
             "WORKER_METRICS_PORT": "0",
             "PYROSCOPE_SERVER_ADDRESS": "",
             "RENDERER_URL": f"unix://{stack.enter_context(socket_folder())}/socket",  # where a test may have one listen
-            "RENDER_TIMEOUT_SECONDS": "8",
+            "RENDER_TIMEOUT_SECONDS": "30",
         }
         os.environ.update(environment)
         yield Surroundings(redis_server, membership, orchestrator, site, other, environment)
@@ -126,6 +129,12 @@ async def scraper_with(
 
     async with open_scraper(settings.model_copy(update=changes), redis, processes=1, resolver=resolver) as scraper:
         yield scraper
+
+
+def left_of(seconds: float, began: float) -> Any:
+    """What is left of a time that began since then: not more than all of it, nor less than if it had begun at once."""
+    passed = time.monotonic() - began
+    return pytest.approx(seconds - passed / 2, abs=passed / 2 + ROUNDING_SECONDS)
 
 
 async def until(condition: Callable[[], bool]) -> None:

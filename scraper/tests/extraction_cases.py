@@ -52,6 +52,13 @@ CASES = (
         ("## Plain\n", "## Hashed\n", "## Icon\n", "## Edited\n", "## All of it is a link\n"),
     ),
     Case(
+        "buttons in headings",
+        "<h2>Struct <span>Vec</span><button>Copy the item's path</button></h2><p>Text of the vector.</p><h2><button>How deep is the pump?</button></h2>"
+        "<p>Text of the answer.</p><h2>Of<button>Edit</button> ours</h2><p>Text of ours.</p>",
+        ("## Struct Vec\n", "## How deep is the pump?\n", "## Of ours\n"),
+        ("Copy the item", "Edit"),
+    ),
+    Case(
         "nested lists",
         "<ul><li>Coolant<ul><li>blue<ul><li>glycol</li></ul></li><li>red</li></ul></li><li>Oil</li></ul>"
         "<ol start='3'><li>third</li><li>fourth</li></ol>",
@@ -117,6 +124,18 @@ CASES = (
             "a forge": "<table class='highlight'><tr><td class='blob-num' data-line-number='1'></td><td class='blob-code'>import os</td></tr>"
             "<tr><td class='blob-num' data-line-number='2'></td><td class='blob-code'>for f in os.listdir():</td></tr>"
             "<tr><td class='blob-num' data-line-number='3'></td><td class='blob-code'>    print(f)</td></tr></table>",
+            "Rouge": "<figure class='highlight'><pre><code><table class='rouge-table'><tr><td class='gutter gl'><pre class='lineno'>1\n2\n3\n</pre>"
+            "</td><td class='code'><pre>import os\nfor f in os.listdir():\n    print(f)\n</pre></td></tr></table></code></pre></figure>",
+            "Chroma": "<pre class='chroma'><code><span class='line'><span class='ln'>1</span><span class='cl'>import os\n</span></span>"
+            "<span class='line'><span class='ln'>2</span><span class='cl'>for f in os.listdir():\n</span></span>"
+            "<span class='line'><span class='ln'>3</span><span class='cl'>    print(f)\n</span></span></code></pre>",
+            "styles": "<pre><code><span style='display:flex'><span style='-webkit-user-select:none;user-select:none'>1</span><span>import os\n</span></span>"
+            "<span style='display:flex'><span style='user-select: none'>2</span><span>for f in os.listdir():\n</span></span>"
+            "<span style='display:flex'><span style='user-select:none'>3</span><span>    print(f)\n</span></span></code></pre>",
+            "a list": "<pre><ol><li><div>import os</div></li><li><div>for f in os.listdir():</div></li><li><div>    print(f)</div></li></ol></pre>",
+            "boxes": "<pre><code><div class='row'><div class='gutter'><div class='ln'>1</div></div><div class='code'>import os</div></div>"
+            "<div class='row'><div class='gutter'><div class='ln'>2</div></div><div class='code'>for f in os.listdir():</div></div>"
+            "<div class='row'><div class='gutter'><div class='ln'>3</div></div><div class='code'>    print(f)</div></div></code></pre>",
             "Doxygen": "<div class='fragment'><div class='line'>import os</div><div class='line'>for f in os.listdir():</div>"
             "<div class='line'>    print(f)</div></div>",
         }.items()
@@ -125,6 +144,24 @@ CASES = (
         "code with br and with div lines",
         "<h2>Code</h2><pre>line one<br>  line two<br>line three</pre><pre><div>alpha = 1</div><div>  beta = 2</div></pre>",
         ("line one\n  line two\nline three", "alpha = 1\n  beta = 2"),
+    ),
+    Case(
+        "empty lines of code whose lines are boxes",
+        "<pre data-language='python'><code><div class='row'><div class='code'>import os</div></div><div class='row'><div class='code'>\n</div></div>"
+        "<div class='row'><div class='code'></div></div><div class='row'><div class='code'><span>if</span> os:</div></div>"
+        "<div class='row'><div class='code'>    pass</div></div></code></pre>"
+        "<pre><ol>\n  <li>alpha = 1</li>\n  <li></li>\n  <li>beta = 2</li>\n</ol></pre>",
+        ("```python\nimport os\n\n\nif os:\n    pass\n```", "```\nalpha = 1\n\nbeta = 2\n```"),
+    ),
+    Case(
+        "a bar within a block of code",
+        "<pre><div class='bar'><span>shell</span><span>Copy it</span></div><code><div class='row'>pump open</div><div class='row'>pump run</div></code></pre>",
+        ("```\npump open\npump run\n```",),
+    ),
+    Case(
+        "code with numbers of its own",
+        "<pre><code><span class='ln'>let</span> x = <span class='mi' style='user-select: none'>n</span> + <span class='mi'>2</span></code></pre>",
+        ("let x = n + 2",),
     ),
     Case(
         "cells with br, pipe and list",
@@ -145,6 +182,18 @@ CASES = (
         ("| Part | Mass |", "| wheel | two kilograms |", "What stands beside it."),
     ),
     Case(
+        "cells of a table that only arranges the page",
+        "<table role='presentation'><caption>Both sides</caption><tr><td>Left side</td><td>Right side</td></tr><tr><td>below both</td></tr>"
+        "</table>",
+        ("Both sides\n\nLeft side\n\nRight side\n\nbelow both\n",),
+    ),
+    Case(
+        "a table with lines of code in its cells",
+        "<table><tr><th>Status</th><th>Example</th></tr><tr><td>200</td><td><pre>{\n  'valve': 1\n}</pre></td></tr>"
+        "<tr><td>404</td><td><pre>{}</pre></td></tr></table>",
+        ("Status\n\nExample\n\n200\n\n```\n{\n  'valve': 1\n}\n```\n\n404\n\n```\n{}\n```\n",),
+    ),
+    Case(
         "definition list",
         "<h2>Terms</h2><dl><dt>Impeller</dt><dd>The wheel that moves water.</dd><dt>Volute</dt>"
         "<dd><p>The casing.</p><pre>volute = 3</pre></dd></dl>",
@@ -157,6 +206,59 @@ CASES = (
         "</button></div><div role='tabpanel' id='t1'><p>On Linux run the installer package.</p></div>"
         "<div role='tabpanel' id='t2' hidden><p>On macOS drag the application icon.</p></div>",
         ("**Linux**\n\nOn Linux run the installer package.", "**macOS**\n\nOn macOS drag the application icon."),
+    ),
+    Case(
+        "tabs that do not name their panels",
+        "<div><ul role='tablist'><li role='tab'>npm</li><li role='tab'>Yarn</li></ul><div><div role='tabpanel'><pre>npm install pump</pre>"
+        "<ul role='tablist'><li role='tab'>Short</li><li role='tab'>Long</li></ul><div><div role='tabpanel'><p>The short way of it.</p></div>"
+        "<div role='tabpanel' hidden><p>The long way of it.</p></div></div></div><div role='tabpanel' hidden><pre>yarn add pump</pre></div></div></div>",
+        (
+            "**npm**\n\n```\nnpm install pump\n```\n\n**Short**\n\nThe short way of it.\n\n**Long**\n\nThe long way of it.\n\n**Yarn**\n\n```\nyarn add pump",
+        ),
+    ),
+    Case(
+        "a row of pictures with numbered dots",
+        "<ul role='tablist'><li role='tab' aria-controls='p1'>1</li><li role='tab' aria-controls='p2'>2</li></ul>"
+        "<div role='tabpanel' id='p1'><p>The pump from the front, as it came.</p></div><div role='tabpanel' id='p2'><p>The pump from behind, mended.</p></div>",
+        ("The pump from the front", "The pump from behind"),
+        ("**1**", "**2**"),
+    ),
+    Case(
+        "tabs that are radio buttons",
+        "<div class='tabbed-set'><input id='t1' name='t' type='radio'><input id='t2' name='t' type='radio'><div><label for='t1'>C</label>"
+        "<label for='t2'>C++</label></div><div><div><pre>int a;</pre></div><div><pre>auto b;</pre></div></div></div>"
+        "<div><input id='u1' name='u' type='radio'><label for='u1'>npm</label><div><p>Use npm to install it.</p></div>"
+        "<input id='u2' name='u' type='radio'><label for='u2'>Yarn</label><div><p>Use yarn to add it.</p></div></div>",
+        (
+            "**C**\n\n```\nint a;\n```\n\n**C++**\n\n```\nauto b;\n```\n\n",
+            "**npm**\n\nUse npm to install it.\n\n**Yarn**\n\nUse yarn to add it.",
+        ),
+    ),
+    Case(
+        "answers behind buttons",
+        "<h3><button aria-expanded='false' aria-controls='s1'>Is it deep?</button></h3><div id='s1' role='region' hidden><p>It is nine metres deep.</p></div>"
+        "<h3><button aria-expanded='false' aria-controls='s2'>Returns</button></h3><div id='s2' style='display: none'><p>Send it back to the harbour.</p></div>"
+        "<div><button aria-expanded='false' aria-controls='s3'>How wide is it?</button><div id='s3' aria-hidden='true'><p>It is two metres wide.</p></div></div>",
+        (
+            "### Is it deep?\n\nIt is nine metres deep.\n\n### Returns\n\nSend it back to the harbour.",
+            "**How wide is it?**\n\nIt is two metres wide.",
+        ),
+    ),
+    Case(
+        "what is no answer behind buttons",
+        "<div><button aria-expanded='false' aria-controls='m1'>All that we have to show</button><div id='m1' hidden><p><a href='/a'>Ten pumps</a> "
+        "<a href='/b'>Nine valves</a></p></div></div><div class='cookie-settings'><button aria-expanded='false' aria-controls='c1'>Necessary cookies?"
+        "</button><div id='c1' hidden><p>These are eaten by the site.</p></div></div><div><button aria-expanded='false' aria-controls='q1'>Where is it from?"
+        "</button><div id='q1' hidden><p>Tell us your town:</p><input name='town'></div></div>",
+        (),
+        ("All that we have", "Ten pumps", "Necessary", "eaten by the site", "Where is it", "your town"),
+    ),
+    Case(
+        "answers to choose from",
+        "<p>Choose one of the pumps.</p><div><input type='radio' id='a' name='q'><label for='a'>Red</label><div>cheap</div>"
+        "<input type='radio' id='b' name='q'><label for='b'>1</label><div>dear</div></div>",
+        ("Choose one of the pumps.",),
+        ("**Red**",),
     ),
     Case(
         "details",
@@ -179,6 +281,19 @@ CASES = (
         "<span class='katex-html' aria-hidden='true'>q0</span></span> once.</p>",
         ("Here $E=mc^{2}$ is meant, and $a_1$ too.", "$$\\sum_i x_i$$", "Also $q_0$ once."),
         ("displaystyle",),
+    ),
+    Case(
+        "a formula behind its picture",
+        "<p>Mass is <span class='mwe-math-element'><span class='mwe-math-mathml-inline' style='display: none;'><math alttext="
+        "'{\\displaystyle E=mc^{2}}'><mi>E</mi></math></span><img class='mwe-math-fallback-image-inline' aria-hidden='true' "
+        "alt='{\\displaystyle E=mc^{2}}'></span> of it.</p><p>And <span hidden><math><mi>z</mi></math></span><b>z</b> once.</p>",
+        ("Mass is $E=mc^{2}$ of it.", "And **z** once."),
+    ),
+    Case(
+        "pictures of formulas",
+        "<p>So <img class='mwe-math-fallback-image-inline mw-invert' alt='{\\displaystyle a=b}'> here, <img class='math' alt='c^2'> there, "
+        "and <img class='math' alt='a drawing'> no more.</p><div class='math'><p><img src='1.png' alt='\\sum_i x_i'></p></div>",
+        ("So $a=b$ here, $c^2$ there, and no more.\n\n$$\\sum_i x_i$$\n",),
     ),
     Case("a note in an aside", "<aside class='note'><p>Note in an aside: oil first.</p></aside>", ("oil first",)),
     Case(

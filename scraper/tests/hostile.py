@@ -12,6 +12,7 @@ from fpdf import FPDF
 from producers import archive, make_docx, make_epub, make_odt, make_pdf, make_pptx, make_xlsx
 
 from app.core.extraction import kinds
+from app.core.extraction.kinds import epub, pptx
 
 REPORT: Final = next(document for document in DOCUMENTS if document.name == "report")
 PRICES: Final = next(document for document in DOCUMENTS if document.name == "prices")
@@ -46,6 +47,20 @@ def with_body(text: bytes) -> bytes:
     """Return a file of Word with this in its body."""
     head = b'<w:document xmlns:w="' + _WORD.encode() + b'"><w:body>'
     return with_part(make_docx(REPORT), "word/document.xml", head + text + b"</w:body></w:document>")
+
+
+def with_cells(rows: str) -> bytes:
+    """Return an OpenDocument sheet with these rows."""
+    content = f'<d xmlns="o"><body><spreadsheet><table name="t">{rows}</table></spreadsheet></body></d>'
+    return with_part(archive({"mimetype": kinds.ODS}), "content.xml", content.encode())
+
+
+def many_chapters(count: int) -> bytes:
+    """Return a book that names so many chapters, of which it has some."""
+    items = "".join(f'<item id="c{n}" href="c{n}.xhtml" media-type="application/xhtml+xml"/>' for n in range(count))
+    spine = "".join(f'<itemref idref="c{n}"/>' for n in range(count))
+    book = f"<package><manifest>{items}</manifest><spine>{spine}</spine></package>"
+    return with_part(make_epub(REPORT), "OEBPS/book.opf", book.encode())
 
 
 def bomb(length: int) -> bytes:
@@ -209,6 +224,51 @@ HOSTILE: Final[Mapping[str, tuple[str, Callable[[], bytes], str]]] = {
         lambda: with_sheet(b'<row r="1"><c r="ZZZZZZ1"><v>1</v></c></row>'),
         "empty_content",
     ),
+    "a cell said three million times": (
+        kinds.ODS,
+        lambda: with_cells(
+            "".join(
+                f'<table-row><table-cell number-columns-repeated="{n}"><p>1</p></table-cell></table-row>'
+                for n in (900_000,) * 3
+            )
+        ),
+        "too_large",
+    ),
+    "thousands of slides": (
+        kinds.PPTX,
+        lambda: with_part(
+            make_pptx(REPORT), "ppt/presentation.xml", b"<p><l>" + b"<sldId/>" * (pptx.SLIDES_MAX + 1) + b"</l></p>"
+        ),
+        "too_large",
+    ),
+    "thousands of chapters": (kinds.EPUB, lambda: many_chapters(epub.CHAPTERS_MAX + 1), "too_large"),
+    "deep text in Word": (
+        kinds.DOCX,
+        lambda: with_body(
+            b"<w:p><w:r><w:t>Words </w:t></w:r>"
+            + (b"<w:smartTag>" * 60 + b"<w:r><w:t>lost</w:t></w:r>" + b"</w:smartTag>" * 60)
+            + b"</w:p>"
+        ),
+        "extraction_failed",
+    ),
+    "deep text in an ODT": (
+        kinds.ODT,
+        lambda: with_part(
+            archive({"mimetype": kinds.ODT}),
+            "content.xml",
+            b'<d xmlns="o"><body><text><p>Words '
+            + b"<span>" * 90
+            + b"lost"
+            + b"</span>" * 90
+            + b"</p></text></body></d>",
+        ),
+        "extraction_failed",
+    ),
+    "deep text in RTF": (
+        kinds.RTF,
+        lambda: b"{\\rtf1 Words\\par" + b"{" * 2_000 + b"lost" + b"}" * 2_000 + b"}",
+        "extraction_failed",
+    ),
     "ten thousand pages": (kinds.PDF, lambda: many_pages(10_000), "too_large"),
     "a scanned page": (kinds.PDF, scanned, "no_text_layer"),
     "an encrypted PDF": (kinds.PDF, encrypted_pdf, "encrypted"),
@@ -251,6 +311,7 @@ HARMLESS: Final[Mapping[str, tuple[str, Callable[[], bytes]]]] = {
             b'<html><body><p>Words</p><iframe src="file:///etc/passwd"/></body></html>',
         ),
     ),
+    "as many chapters as may be": (kinds.EPUB, lambda: many_chapters(epub.CHAPTERS_MAX)),
     "a PDF that starts a program": (
         kinds.PDF,
         lambda: page_of(

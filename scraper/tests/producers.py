@@ -53,7 +53,7 @@ def make_docx(document: Document) -> bytes:
                     cell.text = text
         else:
             for line in block.text.split("\n"):
-                made.add_paragraph(line)
+                made.add_paragraph(line, style="macro" if isinstance(block, Code) else None)
     file = io.BytesIO()
     made.save(file)
     return file.getvalue()
@@ -146,7 +146,8 @@ def _odf_block(block: Block) -> str:
         return f'<text:h text:outline-level="{block.level}">{escape(block.text)}</text:h>'
     if isinstance(block, Paragraph | Code):
         spaced = [escape(line).replace("  ", '<text:s text:c="2"/>') for line in block.text.split("\n")]
-        return "".join(f"<text:p>{line}</text:p>" for line in spaced)
+        style = ' text:style-name="Preformatted_20_Text"' if isinstance(block, Code) else ""
+        return "".join(f"<text:p{style}>{line}</text:p>" for line in spaced)
     return _odf_list(block) if isinstance(block, Items) else _odf_table(block.rows)
 
 
@@ -219,7 +220,7 @@ def make_rtf(document: Document) -> bytes:
     parts = [
         r"{\rtf1\ansi\ansicpg1252\uc1{\fonttbl{\f0 Serif;}}{\stylesheet{\s0 Normal;}"
         + "".join(rf"{{\s{level}\outlinelevel{level - 1} heading {level};}}" for level in range(1, 7))
-        + r"}{\info{\title "
+        + r"{\s9 Preformatted Text;}}{\info{\title "
         + _rtf(document.title)
         + r"}{\author A. Mariner}}{\header A running head that is no text\par}"
     ]
@@ -234,7 +235,8 @@ def make_rtf(document: Document) -> bytes:
                 edges = "".join(rf"\cellx{n * 2000}" for n in range(1, len(row) + 1))
                 parts.append(rf"\trowd{edges}{cells}\row")
         else:
-            parts += [rf"\pard {_rtf(line)}\par" for line in block.text.split("\n")]
+            style = r"\s9" if isinstance(block, Code) else ""
+            parts += [rf"\pard{style} {_rtf(line)}\par" for line in block.text.split("\n")]
     return "\n".join([*parts, "}"]).encode("ascii")
 
 
@@ -310,7 +312,8 @@ def make_xml(document: Document) -> bytes:
         parts.append(
             f"<section><title>{escape(heading.text)}</title><about><kind>part</kind></about>{texts}<rows>{''.join(f'<row>{row}</row>' for row in rows)}</rows></section>"
         )
-    return f'<?xml version="1.0" encoding="UTF-8"?><document>{"".join(parts)}</document>'.encode()
+    # the last is empty: a section alone would be a member of the document, and called so
+    return f'<?xml version="1.0" encoding="UTF-8"?><document>{"".join(parts)}<section/></document>'.encode()
 
 
 def make_rss(document: Document) -> bytes:
@@ -388,14 +391,14 @@ def make_pdf(document: Document) -> bytes:
 
 Producer = Callable[[Document], bytes]
 PRODUCERS: Final[Mapping[str, tuple[str, Producer, tuple[type, ...]]]] = {
-    "docx": ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", make_docx, (Code,)),
+    "docx": ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", make_docx, ()),
     "pptx": ("application/vnd.openxmlformats-officedocument.presentationml.presentation", make_pptx, (Code, Paragraph)),
     "xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", make_xlsx, (Code, Paragraph, Items)),
-    "odt": ("application/vnd.oasis.opendocument.text", make_odt, (Code,)),
+    "odt": ("application/vnd.oasis.opendocument.text", make_odt, ()),
     "ods": ("application/vnd.oasis.opendocument.spreadsheet", make_ods, (Code, Paragraph, Items)),
     "odp": ("application/vnd.oasis.opendocument.presentation", make_odp, (Code, Paragraph)),
     "epub": ("application/epub+zip", make_epub, ()),
-    "rtf": ("application/rtf", make_rtf, (Code,)),
+    "rtf": ("application/rtf", make_rtf, ()),
     "rst": ("text/x-rst", make_rst, ()),
     "csv": ("text/csv", make_csv, (Code, Paragraph, Items, Heading)),
     "json": ("application/json", make_json, (Code, Paragraph, Items)),

@@ -84,7 +84,7 @@ def served(socket: Path, *words: str) -> Iterator[Served]:
         left = found.processes
         process.terminate()
         assert process.wait(20) == 0
-        assert not psutil.wait_procs(left, timeout=5)[1]
+        assert not psutil.wait_procs(left, timeout=20)[1]
     finally:
         process.kill()
         process.wait()

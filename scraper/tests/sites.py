@@ -51,7 +51,7 @@ class Site:
         content_type: str | None = "text/html; charset=utf-8",
         headers: Mapping[str, str] | None = None,
     ) -> str:
-        """Serve a page; returns its URL."""
+        """Serve a page; returns its URL. A header of several lines is sent as so many headers."""
         content = body.encode() if isinstance(body, str) else body
         self.stream(path, [content], status=status, content_type=content_type, headers=headers)
         return self.url(path)
@@ -91,7 +91,7 @@ class Site:
         headers: Mapping[str, str] | None = None,
     ) -> str:
         """Serve a body in parts; returns its URL."""
-        sent = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+        sent = [(name.encode(), line.encode()) for name, value in (headers or {}).items() for line in value.split("\n")]
         if content_type is not None:
             sent.append((b"content-type", content_type.encode()))
 

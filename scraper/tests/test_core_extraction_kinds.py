@@ -103,6 +103,17 @@ def test_a_script_in_a_heading_is_none_of_it() -> None:
     assert content.startswith("# Hello World\n")
 
 
+def test_marks_of_where_a_word_may_be_parted_are_none_of_its_letters() -> None:
+    text = (
+        "<p>The har&shy;bour&shy;master<b> o\u00adpens</b> the old\u00ad gate, and <code>a&shy;b</code> stays.</p>" * 4
+    )
+    page = f"<html><head><title>Har&shy;bour</title></head><body><h1>Har&shy;bour</h1>{text}<pre>c&shy;d</pre></body></html>"
+    found = extract(page.encode(), url="https://guide.example/page", media_type="text/html", charset="utf-8")
+    sentence = "The harbourmaster **opens** the old gate, and `a\u00adb` stays."
+    assert (found.title, found.content.startswith(f"# Harbour\n\n{sentence}")) == ("Harbour", True)
+    assert found.content.endswith("```\nc\u00add\n```")
+
+
 def test_a_dozen_words_beside_a_menu_are_a_page() -> None:
     content = markdown(
         "<html><head><title>Closure notice - Port</title></head><body><nav><a href='/'>Home</a><a href='/news'>News</a></nav>"
@@ -111,6 +122,42 @@ def test_a_dozen_words_beside_a_menu_are_a_page() -> None:
     )
     assert content == (
         "# Closure notice\n\nThe bridge is closed on Monday from nine to five.\n\n## Detour\n\nUse the ferry."
+    )
+
+
+@pytest.mark.parametrize("setting", ["main", "article", "div", "section"])
+@pytest.mark.parametrize(
+    ("last", "kept"),
+    [
+        (
+            "<h2>Support</h2><p>Email: help@harbour.example</p><p>Phone: +49 30 1234567</p>",
+            "## Support\n\nEmail: help@harbour.example\n\nPhone: +49 30 1234567",
+        ),
+        ("<p>Finally, run <code>make install</code></p>", "Finally, run `make install`"),
+        ("<p>Yours sincerely</p><p>Ada Pump</p>", "Yours sincerely\n\nAda Pump"),
+        ("<p>The pump is old,<br>the water cold</p>", "The pump is old,  \nthe water cold"),
+        ("<blockquote><p>The water cold</p></blockquote>", "> The water cold"),
+    ],
+    ids=["an address", "code", "a signature", "a verse", "a quotation"],
+)
+def test_paragraphs_that_end_in_no_full_stop_are_kept_at_the_end_of_a_page(setting: str, last: str, kept: str) -> None:
+    text = "<p>This paragraph of the guide tells how the pump is opened and why the order matters.</p>" * 4
+    content = markdown(
+        f"<html><head><title>Guide</title></head><body><{setting}><h1>Guide</h1>{text}{last}</{setting}></body></html>"
+    )
+    assert content.endswith(kept)
+
+
+def test_the_lines_of_the_last_stanza_are_kept_and_the_foot_of_the_page_is_not() -> None:
+    stanzas = "".join(
+        f"<div class='stanza'><div>The pump of quay {number} is old and stands</div><div>up to its wheel in the cold and brown water of the harbour{end}</div></div>"
+        for number, end in enumerate(".....,")
+    )
+    content = markdown(
+        f"<html><head><title>Water</title></head><body><h1>Water</h1><div>{stanzas}<div class='foot'>Harbour Press</div></div></body></html>"
+    )
+    assert content.endswith(
+        "The pump of quay 5 is old and stands\n\nup to its wheel in the cold and brown water of the harbour,"
     )
 
 

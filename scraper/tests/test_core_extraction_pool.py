@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator
 
 import psutil
@@ -26,6 +25,8 @@ from ml_shared.errors import ServiceError
 
 HTML = {"url": "https://docs.example/a", "media_type": "text/html", "charset": None}
 SLOW = ("<table>" + "<tr><td>cell</td><td>value</td></tr>" * 150_000 + "</table>").encode()
+SECONDS = 30.0
+# that a page has
 AT_WORK_SECONDS = 0.05
 # of CPU time: a small page takes less, this one seconds
 
@@ -37,7 +38,7 @@ def cpu_seconds(pool: ExtractionPool) -> float:
 
 @pytest.fixture
 async def pool() -> AsyncIterator[ExtractionPool]:
-    async with ExtractionPool.open(size=1, timeout_seconds=10) as opened:
+    async with ExtractionPool.open(size=1, timeout_seconds=SECONDS) as opened:
         yield opened
 
 
@@ -51,7 +52,7 @@ async def test_a_page_is_extracted_in_another_process(pool: ExtractionPool) -> N
 
 
 async def test_no_process_runs_before_a_page_is_on_its_way_and_a_second_one_when_two_are_there() -> None:
-    async with ExtractionPool.open(size=2, timeout_seconds=10) as pool:
+    async with ExtractionPool.open(size=2, timeout_seconds=SECONDS) as pool:
         assert pool.pids == []
         await asyncio.gather(pool.expect(), pool.expect(), pool.extract(b"<p>some text</p>", **HTML))
         [pid] = pool.pids
@@ -100,18 +101,17 @@ async def test_what_extraction_found_comes_through(pool: ExtractionPool) -> None
     assert onward.refresh == "http://other.example/"
 
 
-async def test_a_page_that_takes_too_long_is_killed_and_the_next_one_is_read() -> None:
-    async with ExtractionPool.open(size=1, timeout_seconds=10) as pool:
+async def test_a_page_that_takes_too_long_is_killed_and_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction_pool, "_KILL_MARGIN_SECONDS", 1_000)  # it is none of its own doing
+    async with ExtractionPool.open(size=1, timeout_seconds=SECONDS) as pool:
         await pool.extract(b"<p>warm</p>", **HTML)
         [pid] = pool.pids
         pool._timeout = 0.5
-        began = time.monotonic()
-        with pytest.raises(ExtractionError) as caught:
+        with pytest.raises(ExtractionError, match=r"more than 0\.5 s") as caught:
             await pool.extract(SLOW, **HTML)
         assert (caught.value.code, caught.value.retryable) == ("extraction_failed", False)
-        assert time.monotonic() - began < 1.5
         assert not psutil.pid_exists(pid)
-        pool._timeout = 10
+        pool._timeout = SECONDS
         await pool.extract(b"<p>some text</p>", **HTML)
         assert pool.pids != [pid]
 
@@ -119,11 +119,10 @@ async def test_a_page_that_takes_too_long_is_killed_and_the_next_one_is_read() -
 async def test_a_process_kills_itself_even_if_nobody_else_does(
     pool: ExtractionPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extraction_pool, "_KILL_MARGIN_SECONDS", -9.5)
-    began = time.monotonic()
-    with pytest.raises(ExtractionError):
+    await pool.extract(b"<p>warm</p>", **HTML)
+    monkeypatch.setattr(extraction_pool, "_KILL_MARGIN_SECONDS", 0.5 - SECONDS)
+    with pytest.raises(ExtractionError, match="broke the process"):  # and not: took more than its time
         await pool.extract(SLOW, **HTML)
-    assert time.monotonic() - began < 3
 
 
 async def test_a_process_that_dies_costs_one_page_and_no_more(pool: ExtractionPool) -> None:
@@ -178,7 +177,7 @@ async def test_a_process_is_replaced_after_so_many_pages(pool: ExtractionPool, m
 
 async def test_the_processes_know_no_secrets_and_go_when_the_pool_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_API_KEY", "a-secret-that-stays-here")
-    async with ExtractionPool.open(size=2, timeout_seconds=10) as pool:
+    async with ExtractionPool.open(size=2, timeout_seconds=SECONDS) as pool:
         await pool.extract(b"<p>some text</p>", **HTML)
         pids = pool.pids
         assert "a-secret-that-stays-here" not in str(psutil.Process(pids[0]).environ())
@@ -186,7 +185,7 @@ async def test_the_processes_know_no_secrets_and_go_when_the_pool_does(monkeypat
 
 
 async def test_a_process_ends_by_itself_when_its_service_is_gone() -> None:
-    async with ExtractionPool.open(size=1, timeout_seconds=10) as pool:
+    async with ExtractionPool.open(size=1, timeout_seconds=SECONDS) as pool:
         await pool.extract(b"<p>some text</p>", **HTML)
         process = psutil.Process(pool.pids[0])
         pool._workers[0]._process.stdin.close()  # type: ignore[union-attr]
@@ -194,7 +193,7 @@ async def test_a_process_ends_by_itself_when_its_service_is_gone() -> None:
 
 
 async def test_one_callers_slow_pages_do_not_hold_up_anothers() -> None:
-    async with ExtractionPool.open(size=2, timeout_seconds=30) as pool:
+    async with ExtractionPool.open(size=2, timeout_seconds=SECONDS) as pool:
         await asyncio.gather(*(pool.extract(b"<p>warm</p>", **HTML, caller=name) for name in "ab"))
         idle = cpu_seconds(pool)
         slow = [asyncio.create_task(pool.extract(SLOW, **HTML, caller="a")) for _ in range(3)]

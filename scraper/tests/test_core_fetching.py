@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -18,6 +18,9 @@ from ml_shared.errors import UpstreamError
 from ml_shared.web.errors import TlsError
 
 PAGES = frozenset({"text/html", "text/plain"})
+SECONDS = 30.0
+# that a page has; one of which more is read than should be has no end within them
+BEYOND_ITS_TIME_SECONDS = 40.0
 
 
 def fetcher(*ports: int, context: ssl.SSLContext | None = None, addresses: tuple[str, ...] = ()) -> Any:
@@ -38,13 +41,13 @@ def fetcher(*ports: int, context: ssl.SSLContext | None = None, addresses: tuple
     return Fetcher(
         guard,
         user_agent="TestBot/1.0 (+http://about.example)",
-        connect_timeout_seconds=1,
+        connect_timeout_seconds=30,
         ssl_context=context or httpx.create_ssl_context(),
     )
 
 
 async def get(
-    url: str, port: int, *, seconds: float = 5, max_bytes: int = 100_000, cut: bool = False, **options: Any
+    url: str, port: int, *, seconds: float = SECONDS, max_bytes: int = 100_000, cut: bool = False, **options: Any
 ) -> Any:
     from app.core.fetching.requests import BodyRule, Budget
 
@@ -70,11 +73,9 @@ async def test_a_page_over_the_limit_is_refused_by_its_header_alone(site: Site) 
 
 
 async def test_a_page_that_grows_over_the_limit_is_stopped_there(site: Site) -> None:
-    site.stream("/page", [b"x" * 60_000] * 200, pause=0.02)
-    began = time.monotonic()
+    site.stream("/page", [b"x" * 60_000] * 200, pause=0.5)  # longer than there is time for, read to its end
     with pytest.raises(PageTooLargeError):
         await get(site.url("/page"), site.port)
-    assert time.monotonic() - began < 1
 
 
 async def test_exactly_the_limit_is_read_and_one_byte_more_is_not(site: Site) -> None:
@@ -85,13 +86,24 @@ async def test_exactly_the_limit_is_read_and_one_byte_more_is_not(site: Site) ->
         await get(site.url("/page"), site.port)
 
 
-async def test_a_gzip_bomb_is_stopped_at_the_limit(site: Site) -> None:
+async def test_a_gzip_bomb_is_stopped_at_the_limit(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from app.core.fetching import requests
+
+    decoded = 0
+
+    class Counted(requests.Decoder):
+        def feed(self, data: bytes) -> Iterator[bytes]:
+            nonlocal decoded
+            for part in super().feed(data):
+                decoded += len(part)
+                yield part
+
+    monkeypatch.setattr(requests, "Decoder", Counted)
     bomb = gzip.compress(b"\0" * 200_000_000)
     site.page("/page", bomb, headers={"content-encoding": "gzip"})
-    began = time.monotonic()
     with pytest.raises(PageTooLargeError):
         await get(site.url("/page"), site.port, max_bytes=1_000_000)
-    assert time.monotonic() - began < 2
+    assert 1_000_000 < decoded < 1_200_000
 
 
 async def test_a_long_body_can_be_cut_instead(site: Site) -> None:
@@ -101,21 +113,18 @@ async def test_a_long_body_can_be_cut_instead(site: Site) -> None:
 
 @pytest.mark.parametrize("content_type", ["application/pdf", "image/png", "application/json", "text/css"])
 async def test_another_kind_of_content_is_refused_without_reading_it(site: Site, content_type: str) -> None:
-    site.stream("/page", [b"%PDF"] * 100, pause=1, content_type=content_type)
-    began = time.monotonic()
+    site.stream("/page", [b"%PDF"] * 2, pause=BEYOND_ITS_TIME_SECONDS, content_type=content_type)
     with pytest.raises(UnsupportedContentTypeError) as caught:
         await get(site.url("/page"), site.port)
     assert (caught.value.code, caught.value.status, caught.value.retryable) == ("unsupported_content_type", 415, False)
-    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "text/plain", None])
 async def test_a_body_that_begins_like_something_else_is_read_no_further(site: Site, content_type: str | None) -> None:
-    site.stream("/page", [b"%PDF-1.7\n" + bytes(2_000)] * 100, pause=1, content_type=content_type)
-    began = time.monotonic()
+    parts = [b"%PDF-1.7\n" + bytes(2_000)] * 2
+    site.stream("/page", parts, pause=BEYOND_ITS_TIME_SECONDS, content_type=content_type)
     with pytest.raises(UnsupportedContentTypeError, match="a PDF document, told by its bytes"):
         await get(site.url("/page"), site.port)
-    assert time.monotonic() - began < 1
     with pytest.raises(UnsupportedContentTypeError, match="a PDF document"):
         await get(site.page("/short", b"%PDF-1.7\n", content_type=content_type), site.port)
 
@@ -130,15 +139,18 @@ async def test_a_server_that_drips_meets_the_total_timeout(site: Site) -> None:
     with pytest.raises(FetchTimeoutError) as caught:
         await get(site.url("/page"), site.port, seconds=0.5)
     assert (caught.value.code, caught.value.retryable) == ("fetch_timeout", True)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 20
 
 
 async def test_a_budget_is_shared_by_what_is_fetched_from_it(site: Site) -> None:
     from app.core.fetching.requests import BodyRule, Budget
 
     site.stream("/page", [b".", b"."], pause=0.2)
-    budget, rule, one = Budget(0.6), BodyRule(1_000, PAGES), fetcher(site.port)
-    await one.get(site.url("/page"), budget, rule)
+    budget, rule, one = Budget(60), BodyRule(1_000, PAGES), fetcher(site.port)
+    for spent in (0.4, 0.8):
+        await one.get(site.url("/page"), budget, rule)
+        assert budget._left < 60 - spent
+    budget._left = 0.2
     with pytest.raises(FetchTimeoutError):
         await one.get(site.url("/page"), budget, rule)
 

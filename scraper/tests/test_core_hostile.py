@@ -13,6 +13,7 @@ from producers import make_pdf
 
 from app.core.extraction.pool import ExtractionPool
 from ml_shared.errors import ServiceError
+from ml_shared.testing.pace import slowness
 
 HTML = {"url": "https://harbour.example/page", "media_type": "text/html", "charset": None}
 
@@ -63,14 +64,15 @@ def test_a_document_of_a_hundred_pages_takes_its_bounds_and_no_more(tmp_path: Pa
     file = tmp_path / "long.pdf"
     file.write_bytes(make_pdf(long))
     program = (
-        "import sys\n"
+        "import os, sys\n"
         "from pathlib import Path\n"
         "from app.core.extraction.extract import extract\n"
         "body = Path(sys.argv[1]).read_bytes()\n"
         "found = extract(body, url='https://h.example/', media_type='application/pdf', charset=None)\n"
         "most = next(line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM'))\n"
-        "print(len(found.pages), most.split()[1])\n"  # `ru_maxrss` is that of whoever started it, where that is more
+        "print(len(found.pages), most.split()[1], sum(os.times()[:2]))\n"  # `ru_maxrss` is that of whoever started it, where that is more
     )
+    before = slowness()
     told = subprocess.run(
         [sys.executable, "-c", program, str(file)],
         cwd=Path(__file__).parents[1],
@@ -78,6 +80,8 @@ def test_a_document_of_a_hundred_pages_takes_its_bounds_and_no_more(tmp_path: Pa
         text=True,
         check=True,
     )
-    pages, kilobytes = told.stdout.split()
+    pages, kilobytes, processor_seconds = told.stdout.split()
     assert int(pages) >= 100
     assert int(kilobytes) * 1024 < 300 * 2**20
+    # of its own, imports included: another's load is no part of it
+    assert float(processor_seconds) < 3 * max(before, slowness())

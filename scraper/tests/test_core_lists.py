@@ -9,6 +9,7 @@ from app.core.discovery.dates import latest_moment
 from app.core.discovery.documents import read_list
 from app.core.errors import NotAListError
 from ml_shared.contracts.links import LIST_MAX_BYTES, LISTED_MAX
+from ml_shared.web.urls import URL_MAX_CHARACTERS
 
 URL = "https://docs.example/maps/sitemap.xml"
 NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
@@ -65,14 +66,9 @@ def test_a_sitemap_is_read_in_whatever_shape_it_comes(body: bytes) -> None:
         (gzip.compress(TWO, mtime=0)[:-4], "archive is damaged"),
         (gzip.compress(TWO, mtime=0)[:-8] + b"\0\0\0\0" + gzip.compress(TWO, mtime=0)[-4:], "archive is damaged"),
         (TWO[:-15], "XML is damaged"),
-        (TWO.replace(b"&amp;", b"&"), "bare ampersands"),
         (
             sitemap(f"<loc>{BOTH[0]}</loc>", "<loc>ftp://docs.example/</loc>", f"<loc><![CDATA[{BOTH[1]}]]></loc>"),
             "ftp:",
-        ),
-        (
-            sitemap(f"<loc>{BOTH[0]}</loc><lastmod>soon</lastmod>", "<loc>b?x=1&amp;y=2</loc>").replace(b"b?", b"/b?"),
-            "1 times",
         ),
         (TWO.replace(b"</loc><lastmod>", b"</loc><note>caf\xe9</note><lastmod>"), "XML is damaged"),
         (f"Pages:\n{BOTH[0]}\n{BOTH[1]}".encode(), "1 lines are no URLs"),
@@ -82,6 +78,29 @@ def test_a_broken_sitemap_gives_what_can_be_read_and_says_so(body: bytes, warned
     found = read_list(body, url=URL)
     assert [url for url, _ in found.links] == BOTH
     assert any(warned in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("body", "noted"),
+    [
+        (TWO.replace(b"&amp;", b"&"), "it has bare ampersands, which were read as themselves"),
+        (
+            sitemap(f"<loc>{BOTH[0]}</loc><lastmod>soon</lastmod>", "<loc>b?x=1&amp;y=2</loc>").replace(b"b?", b"/b?"),
+            "1 times could not be read",
+        ),
+        (
+            sitemap(
+                f"<loc>{BOTH[0]}</loc>", f"<loc>/{'x' * URL_MAX_CHARACTERS}</loc>", f"<loc><![CDATA[{BOTH[1]}]]></loc>"
+            ),
+            f"1 entries have URLs of more than {URL_MAX_CHARACTERS} characters, which name no page here",
+        ),
+    ],
+    ids=["ampersand", "time", "too long"],
+)
+def test_a_fault_that_costs_no_page_is_a_note_and_no_warning(body: bytes, noted: str) -> None:
+    found = read_list(body, url=URL)
+    assert [url for url, _ in found.links] == BOTH
+    assert (found.notes, found.warnings) == ([noted], [])
 
 
 def test_no_entity_is_resolved_and_nothing_is_loaded() -> None:

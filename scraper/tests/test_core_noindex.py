@@ -39,6 +39,9 @@ def served(site: Site, meta: str = "", header: str | None = None) -> str:
         ("", "noindex"),
         ("", "max-snippet: 20, noindex, nofollow"),
         ("", "otherbot: nofollow, cloudcixbot: noindex"),
+        ("", "googlebot: nofollow\nnoindex"),
+        ("", "googlebot: nofollow\nmax-snippet: 20\ncloudcixbot: noindex"),
+        ("", "unavailable_after: Friday, 25-Jun-10 15:00:00 GMT, noindex"),
     ],
 )
 async def test_a_page_that_asks_not_to_be_indexed_is_refused(
@@ -62,6 +65,10 @@ async def test_a_page_that_asks_not_to_be_indexed_is_refused(
         ('<meta name="googlebot" content="noindex">', None, False),
         ('<meta name="description" content="noindex">', None, False),
         ("", "unavailable_after: 25 Jun 2030 15:00:00 PST", False),
+        ("", "cloudcixbot: nofollow\ngooglebot: noindex", True),
+        ("", "googlebot: noindex\nnofollow", True),
+        ("", "cloudcixbot: unavailable_after: 2030-06-25T15:00:00+01:00, max-image-preview: none", False),
+        ('<meta name="robots" content="index, max-image-preview: none">', None, False),
     ],
 )
 async def test_a_page_says_whether_its_links_are_to_be_followed(
@@ -84,13 +91,14 @@ async def test_a_refusal_is_told_with_its_code(api: str, site: Site) -> None:
     assert (answer.status_code, answer.json()["code"]) == (403, "noindex")
 
 
-def test_a_robots_name_holds_for_what_follows_it() -> None:
+def test_a_robots_name_holds_for_what_follows_it_in_its_own_header() -> None:
     assert rules_of("noindex, other: nofollow, noarchive, cloudcixbot: nosnippet, none", "CloudCIXBot") == [
         "noindex",
         "nosnippet",
         "none",
     ]
     assert rules_of("", "CloudCIXBot") == []
+    assert rules_of("other: nofollow\nnoindex\ncloudcixbot: none", "CloudCIXBot") == ["noindex", "none"]
 
 
 async def test_a_document_comes_through_the_api_with_its_pages(api: str, site: Site) -> None:

@@ -1,5 +1,7 @@
 """PDF: reading order, headings, tables over pages, what runs along every page, pages that lie on their side."""
 
+from collections.abc import Sequence
+
 import pytest
 from fpdf import FPDF
 from hostile import page_of
@@ -107,6 +109,67 @@ def test_what_runs_along_every_page_is_no_text_and_a_paragraph_goes_on_over_it()
         assert found.content[start - 1].isspace()
 
 
+NAMES = ["Pump A10", "Valve B20", "Motor C30", "Tank D40"]
+SAME = "Read all of this sheet before you begin, and keep it where others find it."
+
+
+def sheets(heads: Sequence[tuple[str, float, str]], feet: Sequence[tuple[str, float, str]] = ()) -> str:
+    """Return the text of a document of four pages, each of which begins and ends with these lines; {} is the page's name."""
+    made = FPDF()
+    made.set_auto_page_break(False)
+    for name in NAMES:
+        made.add_page()
+        lines = [("", 11.0, f"The {name} is number {index} of its kind, and is old.") for index in range(9)]
+        for style, size, text in (*heads, *lines):
+            made.set_font("Helvetica", style, size)
+            made.cell(0, 7, text.replace("{}", name), new_x="LMARGIN", new_y="NEXT")
+        made.set_y(-12 - 7 * len(feet))
+        for style, size, text in feet:
+            made.set_font("Helvetica", style, size)
+            made.cell(0, 7, text.replace("{}", name), new_x="LMARGIN", new_y="NEXT")
+    return read(bytes(made.output())).content
+
+
+@pytest.mark.parametrize("above", [("", 16, "{}"), ("B", 11, "{}"), ("", 11, "Of the {}.")])
+@pytest.mark.parametrize("line", [("B", 12, "Overview"), ("", 11, SAME)])
+def test_what_each_page_has_below_a_line_of_its_own_is_text(
+    above: tuple[str, float, str], line: tuple[str, float, str]
+) -> None:
+    assert sheets([above, line]).count(line[2]) == 4
+    assert sheets([("", 9, "Works of the port"), above, line]).count(line[2]) == 4
+    assert "Works of the port" not in sheets([("", 9, "Works of the port"), above, line])
+    assert sheets([], [("", 11, SAME), ("", 11, "So ends the {}.")]).count(SAME) == 4
+
+
+HEAD_LINE = ("", 9, "Works of the port")
+
+
+@pytest.mark.parametrize(
+    "heads",
+    [
+        [HEAD_LINE, ("", 9, "Edition of 2024")],
+        [("", 9, "{}"), HEAD_LINE],  # a chapter's title, in small letters at the edge
+        [("B", 20, "The Port"), HEAD_LINE],  # a large name that is the same on all pages
+    ],
+)
+def test_heads_and_feet_of_two_lines_are_no_text(heads: list[tuple[str, float, str]]) -> None:
+    content = sheets(heads, [*heads[::-1], ("", 9, "17")])
+    assert not any(text in content for text in (HEAD_LINE[2], "Edition", "17"))
+    assert content.count("is number 0 of its kind") == 4
+
+
+def test_a_head_below_a_chapters_title_that_one_page_alone_has_is_no_text() -> None:
+    made = FPDF()
+    made.set_font("Helvetica", size=11)
+    for index, title in enumerate(["On boats"] * 3 + ["On ropes"] + ["On people"] * 3):
+        made.add_page()
+        for text in (title, "Works of the port", *(f"{'abcdefg'[index]}: {line}" for line in LEFT)):
+            made.cell(0, 7, text, new_x="LMARGIN", new_y="NEXT")
+    content = read(bytes(made.output())).content
+    assert "Works of the port" not in content
+    assert f"d: {LEFT[0]}" in content
+
+
 def test_a_table_over_pages_is_one_table_whose_header_stands_there_once() -> None:
     made = book()
     with made.table() as table:
@@ -121,6 +184,39 @@ def test_a_table_over_pages_is_one_table_whose_header_stands_there_once() -> Non
     assert [page for page, _ in found.pages] == list(range(1, len(found.pages) + 1))
     assert len(found.pages) > 3
     assert [line for line in lines if line.startswith("| Boat ")][1:] == [f"| Boat {n} | {n} |" for n in range(150)]
+
+
+@pytest.mark.parametrize(("size", "style"), [(20, ""), (14, ""), (10, "B")])
+def test_what_stands_above_the_tables_of_a_document_of_tables_is_a_heading(size: int, style: str) -> None:
+    made = FPDF()
+    for name in ("Stations", "Keepers"):
+        made.add_page()
+        made.set_font("helvetica", style, size)
+        made.cell(0, 12, name, new_x="LMARGIN", new_y="NEXT")
+        made.set_font("helvetica", "", 10)
+        with made.table() as table:
+            for row in [("Number", "Name", "Place"), *((f"{n}", f"name {n}", f"place {n}") for n in range(90))]:
+                table.row(row)
+    text = read(bytes(made.output())).content
+    assert [line.lstrip("# ") for line in text.splitlines() if line.startswith("#")] == ["Stations", "Keepers"]
+    assert text.count("| Number | Name | Place |") == 2
+
+
+def test_text_above_a_large_table_in_smaller_letters_stays_text() -> None:
+    made = FPDF()
+    made.add_page()
+    made.set_font("helvetica", "", 20)
+    made.cell(0, 12, "Stations", new_x="LMARGIN", new_y="NEXT")
+    made.set_font("helvetica", "", 11)
+    made.multi_cell(
+        0, 6, "These are the stations of this year. Each of them has a keeper.", new_x="LMARGIN", new_y="NEXT"
+    )
+    made.set_font("helvetica", "", 8)
+    with made.table() as table:
+        for row in [("Number", "Name", "Place"), *((f"{n}", f"name {n}", f"place {n}") for n in range(300))]:
+            table.row(row)
+    text = read(bytes(made.output())).content
+    assert text.startswith("# Stations\n\nThese are the stations of this year. Each of them has a keeper.\n\n|")
 
 
 def test_a_cell_over_columns_and_rows_stands_in_its_first() -> None:
@@ -237,3 +333,19 @@ def test_the_head_of_an_only_page_is_no_text_where_its_number_shows_that_it_is_o
     assert LEFT[0] in content
     assert NOTE in content
     assert FOOT not in content
+
+
+def test_where_a_documents_pages_link_to_is_told() -> None:
+    paper = FPDF()
+    for number, lines in enumerate((LEFT, RIGHT), start=1):
+        paper.add_page()
+        paper.set_font("Helvetica", size=12)
+        for line in lines:
+            paper.cell(0, 10, line, new_x="LMARGIN", new_y="NEXT")
+        paper.cell(0, 10, f"Words of page {number} that leads on", link=f"https://h.example/{number}#x")
+        paper.cell(0, 10, "and to the tides", link="tides.html")
+        paper.cell(0, 10, "and back", link=paper.add_link(page=1))
+        paper.cell(0, 10, "and to the captain", link="mailto:captain@h.example")
+    assert read(bytes(paper.output())).links == [
+        *("https://h.example/1", "https://harbour.example/tides.html", "https://h.example/2"),
+    ]

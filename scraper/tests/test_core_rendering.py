@@ -190,10 +190,10 @@ async def test_hosts_keep_their_pace_and_what_does_not_come_in_time_is_told(
         f"document.write('<script async src={other.url(f'/{number}.js')}><\\/script>');" for number in range(2)
     )
     url = application(site, "/app", writes() + tags)
-    found = await scrape(url, RENDER_TIMEOUT_SECONDS=2)
+    found = await scrape(url, RENDER_TIMEOUT_SECONDS=5)
     assert (found.rendered, found.extraction.warnings) == (True, ["incomplete"])
     assert len([path for path in other.paths if path.endswith(".js")]) == 1
-    assert (await refused(scrape(application(site, "/none", tags), RENDER_TIMEOUT_SECONDS=2))).code == "render_timeout"
+    assert (await refused(scrape(application(site, "/none", tags), RENDER_TIMEOUT_SECONDS=5))).code == "render_timeout"
 
 
 async def test_where_scripts_go_on_to_is_the_page_that_is_read(scrape: Any, site: Site) -> None:
@@ -257,3 +257,20 @@ def test_a_process_that_renders_nothing_keeps_nothing_for_it(surroundings: Surro
     )
     kept = ("bounds", "markup", "renderer")
     assert sorted(ast.literal_eval(found.stdout)) == [f"app.core.rendering.{name}" for name in kept]
+
+
+async def test_a_pages_and_its_scripts_several_robots_headers_are_read_one_by_one(
+    settings: Any, redis: Redis, renderer: Served, site: Site
+) -> None:
+    robots = {"x-robots-tag": "googlebot: nofollow\nnoindex", "cache-control": "max-age=60"}
+    site.page("/app.js", writes(), content_type="text/javascript", headers=robots)
+    frame = "<!doctype html><html lang=en><body><div id=root></div><script src='/app.js'></script></body></html>"
+    async with scraper_with(settings, redis) as scraper:
+        for path in ("/app", "/second"):  # the second time the script is what was kept
+            found = await execute_scrape(scraper, Visit(site.page(path, frame), owner="ours", render=Render.AUTO))
+            assert (found.rendered, found.nofollow) == (True, False)
+            assert "lit for the first time" in found.content
+        assert site.paths.count("/app.js") == 1
+        asks = site.page("/asks", frame, headers=robots)
+        for render in (Render.AUTO, Render.ALWAYS):
+            assert (await refused(execute_scrape(scraper, Visit(asks, render=render)))).code == "noindex"

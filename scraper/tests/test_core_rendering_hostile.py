@@ -27,7 +27,8 @@ EACH = 3
 # pages of a browser before it is ended
 PAGES = int(os.environ.get("RENDERED_PAGES", EACH + 1))
 # `make test-rendering` has a hundred
-SECONDS = 2.0
+SECONDS = 5.0
+# for a page to write its text, which a busy machine shows late
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ class Trap:
         socket.create_connection(("127.0.0.1", self.port)).close()
         self._udp.sendto(b"", ("127.0.0.1", self.port))
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
         self._tcp.close()
         self._udp.close()
 

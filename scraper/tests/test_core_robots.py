@@ -255,9 +255,10 @@ async def test_a_robots_txt_of_very_many_rules_holds_up_nobody(settings: Any, re
 
     async def watch() -> None:
         while True:
-            began = time.monotonic()
+            # of this thread's own time: what else the machine does holds up everybody
+            began = time.thread_time()
             await asyncio.sleep(0)
-            gaps.append(time.monotonic() - began)
+            gaps.append(time.thread_time() - began)
 
     async with scraper_with(settings, redis) as scraper:
         await scraper.visitor.read(Visit(site.html("/page")))

@@ -112,7 +112,7 @@ def test_a_sync_scrape_is_part_of_its_request(spans: InMemorySpanExporter, api: 
     assert response.status_code == 200
     fetch = span_named(spans, "scrape.fetch")
     # it ends just after the last byte of its answer
-    assert wait_until(lambda: "POST /scrape" in [span.name for span in spans.get_finished_spans()], 5)
+    assert wait_until(lambda: "POST /scrape" in [span.name for span in spans.get_finished_spans()], 20)
     request = span_named(spans, "POST /scrape")
     assert fetch.attributes["request.mode"] == "sync"
     assert "queue.name" not in fetch.attributes

@@ -57,6 +57,7 @@ async def test_a_page_comes_back_as_markdown_with_what_is_known_of_it(client: ht
         "links": [],
         "nofollow_links": [],
         "links_left_out": 0,
+        "links_too_long": 0,
         "content_hash": "",
         "etag": '"abc"',
         "last_modified": "Mon, 06 May 2024 07:08:09 GMT",

@@ -68,7 +68,7 @@ def test_a_request_tells_of_its_url_without_the_signature(
         for path, status in (("/scrape", 200), ("/enqueue", 202)):
             answer = httpx.post(f"{api}{path}", json={"url": url}, headers={"X-API-Key": USER_KEY})
             assert answer.status_code == status
-    assert wait_until(lambda: "POST /enqueue" in [span.name for span in spans.get_finished_spans()], 5)
+    assert wait_until(lambda: "POST /enqueue" in [span.name for span in spans.get_finished_spans()], 20)
     lines = [record.fields["url"] for record in caplog.records if record.name == "audit"]  # type: ignore[attr-defined]
     assert lines == [url.replace(QUERY, TOLD)] * 2
     assert CANARY not in _told(spans, caplog)

@@ -74,7 +74,7 @@ def told(surroundings: Surroundings, orchestrator: FakeOrchestrator, scrape_task
                 orchestrator.wait_for_callback(job)
             ended = {**MINE, "service": "scraper", "task": "scraper.scrape_url"}
             key = ("ml_task_duration_seconds_count", *sorted(ended.items()))
-            assert wait_until(lambda: scraped(port).get(key) == 3, 10), "a task is counted after its callback"
+            assert wait_until(lambda: scraped(port).get(key) == 3, 20), "a task is counted after its callback"
             metrics = scraped(port)
             assert worker.terminate() == 0
             lines = worker.lines

@@ -265,6 +265,7 @@ def _result(
         links=extract.links,
         nofollow_links=extract.nofollow_links,
         links_left_out=extract.links_left_out,
+        links_too_long=extract.links_too_long,
         content_hash=hashlib.sha256(extract.content.encode()).hexdigest(),
         etag=_short(validators.get("etag")),
         last_modified=_short(validators.get("last-modified")),

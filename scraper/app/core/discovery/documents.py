@@ -21,6 +21,7 @@ from app.core.extraction import metadata
 from app.core.extraction.charset import decode
 from app.core.extraction.kinds.feeds import entry_link
 from app.core.extraction.kinds.pages import parsed
+from app.core.extraction.links import absolute
 from app.core.extraction.markup import attribute, local
 from ml_shared.contracts.links import LIST_MAX_BYTES, ListKind
 
@@ -172,10 +173,10 @@ def _xml(pieces: _Unpacked, url: str) -> Gathering:
 
         gathering, faults = _read_xml([_REFERENCE.sub(by_number, b"".join(pieces))], url)
         if bare:
-            gathering.warn("it has bare ampersands, which were read as themselves")
+            gathering.note("it has bare ampersands, which were read as themselves")
     if faults:
         text = faults[0].message[:200]
-        gathering.warn(f"its XML is damaged at line {faults[0].line}: {text}; what could be read was")
+        gathering.warn(f"its XML is damaged at line {faults[0].line}: {' '.join(text.split())}; what could be read was")
     return gathering
 
 
@@ -312,7 +313,7 @@ def _page(body: bytes, url: str, charset: str | None, *, anchors: bool) -> Gathe
     for element in tree.iterfind(".//link[@href]"):
         is_alternate = "alternate" in (element.get("rel") or "").lower().split()
         if is_alternate and (attribute(element, "type") or "").strip().lower() in _FEEDS:
-            feed = metadata.absolute(element.get("href"), base)
+            feed = absolute(element.get("href"), base)
             if feed is not None:
                 gathering.sitemap(feed)
     if anchors:

@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import urljoin
 
 from ml_shared.contracts.links import LISTED_MAX
-from ml_shared.web.urls import InvalidUrlError, normalise_url
+from ml_shared.web.urls import URL_MAX_CHARACTERS, InvalidUrlError, UrlTooLongError, normalise_url
 
 LISTED_MAX_CHARACTERS: Final = 16 * 2**20
 # of all URLs together: half of what is kept of one result
@@ -28,7 +28,9 @@ class Listing:
     truncated
         Whether it has more than was read.
     warnings
-        What could not be read.
+        What could not be read, so that pages may be missing.
+    notes
+        What is not as it should be, where nothing that could be fetched is missing for it.
     """
 
     kind: str
@@ -36,6 +38,7 @@ class Listing:
     sitemaps: list[str] = field(default_factory=list)
     truncated: bool = False
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class Gathering:
@@ -59,6 +62,7 @@ class Gathering:
         self._unreadable = 0
         self._example = ""
         self._undated = 0
+        self._too_long = 0
 
     @property
     def is_full(self) -> bool:
@@ -89,6 +93,11 @@ class Gathering:
         if len(self._listing.warnings) < WARNINGS_MAX:
             self._listing.warnings.append(text)
 
+    def note(self, text: str) -> None:
+        """Say what is not as it should be, and cost no page."""
+        if len(self._listing.notes) < WARNINGS_MAX:
+            self._listing.notes.append(text)
+
     def cut(self) -> None:
         """Say that there is more than was read."""
         self._listing.truncated = True
@@ -97,8 +106,12 @@ class Gathering:
         """Return what came together."""
         if self._unreadable:
             self.warn(f"{self._unreadable} entries have no URL that can be fetched, such as {self._example!r}")
+        if self._too_long:
+            self.note(
+                f"{self._too_long} entries have URLs of more than {URL_MAX_CHARACTERS} characters, which name no page here"
+            )
         if self._undated:
-            self.warn(f"{self._undated} times could not be read")
+            self.note(f"{self._undated} times could not be read")
         self._listing.sitemaps = list(self._sitemaps)
         return self._listing
 
@@ -113,6 +126,9 @@ class Gathering:
             if not url.strip():
                 raise InvalidUrlError("there is none")  # joined with the list's own it would be that
             return normalise_url(urljoin(self._base, url.strip()))
+        except UrlTooLongError:
+            self._too_long += 1
+            return None
         except (InvalidUrlError, ValueError):
             self._unreadable += 1
             self._example = self._example or " ".join(url.split())[:100]

@@ -10,7 +10,7 @@ from app.core.extraction.code import become_code, code_of
 
 _INDENTED: Final = frozenset({"ul", "ol", "dl", "pre", "table", "div"})
 _LABEL_MAX_CHARACTERS: Final = 60
-_TABLE_PARTS: Final = ("table", "tbody", "thead", "tfoot", "tr", "td", "th", "colgroup", "col")
+_TABLE_PARTS: Final = ("tbody", "thead", "tfoot", "tr", "td", "th", "caption", "colgroup", "col")
 
 
 def mend_quotes(part: HtmlElement) -> None:
@@ -55,9 +55,9 @@ def mend_tables(part: HtmlElement) -> None:
 
 
 def _take_apart(table: HtmlElement) -> None:
-    for element in list(table.iter(*_TABLE_PARTS)):
-        if element is table or _nearest(element, "table") is table:
-            element.tag = "div"
+    """Make boxes of a table's own parts; a table within it stays one."""
+    for element in [table, *(part for part in table.iter(*_TABLE_PARTS) if _nearest(part, "table") is table)]:
+        element.tag = "div"
 
 
 def _lift_headings(table: HtmlElement) -> None:

@@ -4,6 +4,7 @@ import re
 from itertools import islice
 from typing import Final
 
+from lxml import etree
 from lxml.html import HtmlElement
 
 from app.core.extraction.blocks import HEADINGS, INLINE
@@ -12,6 +13,12 @@ _LANGUAGE: Final = re.compile(
     r"(?:^|\s)(?:(?:language|lang|highlight)-|brush:\s*|sourceCode\s+)([A-Za-z0-9+#_.-]{1,20})(?=[\s;]|$)"
 )
 _NO_LANGUAGE: Final = frozenset({"default", "none", "text", "plain", "source", "notranslate", "plaintext"})
+_STATED: Final = ("data-lang", "data-language")
+_STATED_LANGUAGE: Final = re.compile(r"[A-Za-z0-9+#_.-]{1,20}")
+_LINES: Final = frozenset({"div", "p", "li", "ol"})
+_OF_TABLES: Final = frozenset({"table", "tbody", "thead", "tr", "td", "th", "pre", "colgroup", "col"})
+_IN_CODE: Final = (_LINES - {"p"}) | _OF_TABLES
+# the boxes that code is made of; what holds others (a heading, paragraphs) is a page in one block
 _CODE_LINE: Final = re.compile(r"(?:^|\s)(?:code-?line|view-line|CodeMirror-line|line)(?:\s|$)")
 _CODE_BLOCK: Final = re.compile(
     r"(?:^|[-_ ])(?:fragment|\w*code\w*|highlight\w*|source\w*|listing|snippet|view-lines|shiki|prism)(?:[-_ ]|$)",
@@ -21,6 +28,10 @@ _CODE_BLOCK: Final = re.compile(
 _CODE_TABLES: Final = re.compile(
     r"(?:^|[-_ ])(?:hljs-ln|highlight\w*|js-file-line-container|rouge-table|codehilite\w*|syntaxhighlighter|lntable)(?:[-_ ]|$)"
 )
+
+
+_WRAPPERS_MAX: Final = 3
+# so many elements may stand between a table of code and the block of code that it is all of
 
 
 def code_of(table: HtmlElement) -> list[str] | None:
@@ -50,29 +61,99 @@ def become_code(table: HtmlElement, lines: list[str]) -> None:
     table.tag = "pre"
     table.set("class", names[:500])
     table.text = "\n".join(lines)
-    around = table.getparent()
-    if around is not None and around.tag == "pre":
-        around.tag = "div"
+    for around in islice(table.iterancestors(), _WRAPPERS_MAX):
+        if around.tag in ("pre", "code"):
+            around.tag = "div"
 
 
 def _code_text(block: HtmlElement) -> str:
     """Return the text of a block of code, with the line breaks that are made of elements."""
     parts: list[str] = []
+    starts_line, ends_line = True, False
+    # whether what comes next stands at the start of a line; whether it would, were it not for a line break of its own
 
-    def walk(element: HtmlElement) -> None:
-        parts.append(element.text or "")
-        for child in element:
-            if child.tag == "br":
-                parts.append("\n")
-            elif child.tag in ("div", "p", "li") and parts and parts[-1] and not "".join(parts[-3:]).endswith("\n"):
-                parts.append("\n")
-                walk(child)
-            else:
-                walk(child)
-            parts.append(child.tail or "")
+    def write(text: str) -> None:
+        nonlocal starts_line, ends_line
+        if text:
+            parts.append(f"\n{text}" if ends_line and not text.startswith("\n") else text)
+            starts_line, ends_line = text.endswith("\n"), False
 
-    walk(block)
+    written: list[int] = []
+    for event, element in etree.iterwalk(block, events=("start", "end")):
+        is_line = element.tag in _LINES and element is not block
+        if event == "start":
+            if is_line:
+                if ends_line:
+                    write("\n")
+                ends_line = not starts_line
+                written.append(len(parts))
+            if element.tag == "br":
+                write("\n")
+            elif not _is_between_lines(element.text, next(element.iterchildren(), None)):
+                write(element.text or "")
+        elif element is not block:
+            if is_line and written.pop() == len(parts) and _is_one_of_lines(element):
+                write("\n")  # an empty one
+            elif is_line:
+                ends_line = not starts_line
+            if not (is_line and _is_between_lines(element.tail, element.getnext())):
+                write(element.tail or "")
     return "".join(parts)
+
+
+def _is_between_lines(text: str | None, following: HtmlElement | None) -> bool:
+    return text is not None and text.isspace() and following is not None and following.tag in _LINES
+
+
+def _is_one_of_lines(element: HtmlElement) -> bool:
+    beside = element.getprevious() if element.getprevious() is not None else element.getnext()
+    return element.tag == "li" or (
+        beside is not None and beside.tag == element.tag and beside.get("class") == element.get("class")
+    )
+
+
+def _lift_bars(block: HtmlElement) -> None:
+    """Move what stands beside the code in a block, as a bar with its language or its file's name, out of it."""
+    codes = [child for child in block if child.tag == "code"]
+    if len(codes) != 1 or block.getparent() is None:
+        return
+    for move, beside in (
+        (block.addprevious, [*codes[0].itersiblings(preceding=True)][::-1]),
+        (block.addnext, [*codes[0].itersiblings()][::-1]),
+    ):
+        for bar in beside:
+            if bar.tag == "div" and not (bar.tail or "").strip():
+                bar.tail = None
+                move(bar)
+
+
+def flatten_code(body: HtmlElement) -> None:
+    """Make text of each block of code whose lines are boxes, or rows of a table: it is one text, kept or left out as a whole."""
+    for block in list(body.iter("pre")):
+        if next(block.iterancestors("pre"), None) is not None:
+            continue
+        _lift_bars(block)
+        inner = {element.tag for element in block.iterdescendants() if element.tag not in INLINE}
+        tables = list(block.iter("table"))
+        if not inner or inner - _IN_CODE or (inner & _OF_TABLES and not tables):
+            continue
+        codes = [code_of(table) if table.find(".//table") is None else None for table in tables]
+        if None in codes:
+            continue
+        for table, lines in zip(tables, codes, strict=True):
+            tail = table.tail
+            table.clear()
+            table.tag, table.text, table.tail = "div", "\n".join(lines or ()), tail
+        text = _code_text(block)
+        code = block.find(".//code")
+        names = [one.get("class") for one in (block, code) if one is not None and one.get("class")]
+        stated = [one.get(name) for one in (block, code) if one is not None for name in _STATED if one.get(name)]
+        tail = block.tail
+        block.clear()
+        block.tail, block.text = tail, text
+        block.set("class", " ".join(names))
+        if stated:
+            block.set(_STATED[0], stated[0])
 
 
 def join_lines(part: HtmlElement) -> None:
@@ -123,4 +204,9 @@ def _name_language(block: HtmlElement) -> None:
                 block.set("class", f"language-{name.lower()}")
                 if code is not None:
                     code.set("class", f"language-{name.lower()}")
+                return
+    for element in around:
+        for name in filter(None, map(element.get, _STATED)):
+            if _STATED_LANGUAGE.fullmatch(name) and name.lower() not in _NO_LANGUAGE:
+                block.set("class", f"language-{name.lower()}")
                 return

@@ -1,6 +1,7 @@
 """What is text and what is furniture, run by run, in the part of a page that its judges agree on."""
 
 import re
+from itertools import takewhile
 from typing import Final
 
 from app.core.extraction.ballots import Ballot, within
@@ -8,6 +9,7 @@ from app.core.extraction.blocks import HEADINGS, Box, Run
 from app.core.extraction.cleaning import NOTE_NAMES
 from app.core.extraction.furniture import BESIDE, FURNITURE_NAMES, NAVIGATION_ROLES, NEVER_AMID_TEXT, names
 
+_TEXT: Final = frozenset({"p", "blockquote", "address"})
 _SENTENCE_END: Final = re.compile(r"[.!?:;…。！？：；．؟۔।॥]")
 _STRUCTURE: Final = frozenset({"pre", "td", "th", "li", "dd", "dt", "summary", "caption", "figcaption"}) | HEADINGS
 _LISTS: Final = frozenset({"ul", "ol", "table", "dl", "tbody", "thead", "tr", "td", "th", "li", "dd", "dt"})
@@ -80,16 +82,22 @@ class Judgement:
         return self._keep
 
     def _trim(self) -> None:
-        """Leave out what stands before the first sentence or heading of the text, or after the last one, and is neither."""
+        """Leave out what stands before the first sentence or heading of the text, or after the last one, and apart from it.
+
+        The last lines of a letter, a poem or a list of addresses end in no full stop; they stand among its paragraphs.
+        """
         runs, keep = self._ballot.runs, self._keep
         numbers = [number for number in range(self._root.first, self._root.last) if keep[number]]
         if not any(_is_sentence(runs[number]) for number in numbers):
             return
         for order in (numbers, numbers[::-1]):
-            for number in order:
-                if _holds_its_place(runs[number]):
-                    break
-                keep[number] = False
+            outer = list(takewhile(lambda number: not _holds_its_place(runs[number]), order))
+            if not outer:
+                continue
+            beside = _Beside(runs[order[len(outer)]].box)
+            for number in outer:
+                run = runs[number]
+                keep[number] = run.linked <= _LINKS * run.size and beside.holds(run.box)
 
     def _is_furniture(self, box: Box, around: float) -> bool:
         element, wanted = box.element, self._ballot.wanted(box)
@@ -168,6 +176,38 @@ class Judgement:
                 return True
             box = box.parent
         return False
+
+
+class _Beside:
+    """The boxes that stand beside a box of text as another paragraph does: in a box of text, or of the same kind."""
+
+    def __init__(self, text: Box) -> None:
+        self._inner: dict[Box, Box | None] = {text: None}
+        # for each box around the text, what it is in there
+        while text.parent is not None:
+            self._inner[text.parent] = text
+            text = text.parent
+        self._known: dict[Box, bool] = {}
+
+    def holds(self, box: Box) -> bool:
+        """Whether a box is one of them, or within one."""
+        path: list[Box] = []
+        outer = box
+        while outer not in self._inner and outer not in self._known and outer.parent is not None:
+            path.append(outer)
+            outer = outer.parent
+        if outer in self._known:
+            answer = self._known[outer]
+        else:
+            answer = not path or self._is_alike(path[-1], self._inner.get(outer))
+        self._known |= dict.fromkeys(path, answer)
+        return answer
+
+    def _is_alike(self, box: Box, text: Box | None) -> bool:
+        element = box.element
+        if element.tag in _TEXT or text is None:
+            return True
+        return bool(element.tag == text.element.tag and element.get("class") == text.element.get("class"))
 
 
 def _is_sentence(run: Run) -> bool:

@@ -90,14 +90,14 @@ def to_tex(formula: HtmlElement) -> str:
     """Return a formula as TeX; empty if it holds nothing."""
     for annotation in formula.iter("annotation"):
         if (annotation.get("encoding") or "").lower() in _TEX and annotation.text:
-            return _unwrapped(annotation.text.strip())
+            return unwrapped(annotation.text.strip())
     alternative = formula.get("alttext")
     if alternative:
-        return _unwrapped(alternative.strip())
+        return unwrapped(alternative.strip())
     return _element(formula, 0).strip()
 
 
-def _unwrapped(tex: str) -> str:
+def unwrapped(tex: str) -> str:
     """Leave out the braces that MediaWiki puts around everything."""
     for opening in (r"{\displaystyle ", r"{\textstyle "):
         if tex.startswith(opening) and tex.endswith("}"):

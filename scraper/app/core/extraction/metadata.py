@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime
-from typing import Any, Final, NamedTuple
-from urllib.parse import urldefrag, urljoin, urlsplit
+from typing import Any, Final
 
 import orjson
 from lxml.html import HtmlElement
 
-from ml_shared.contracts.scraping import LINKS_MAX
+from app.core.extraction.links import Links, absolute, links_of
+from app.core.robots.directives import rules_in
 
-_URL_MAX_CHARACTERS: Final = 2_048
+SOFT_HYPHEN: Final = "\u00ad"
+# where a word may be parted, which nobody searches for
 _TEXT_MAX_CHARACTERS: Final = 500
 _JSON_LD_MAX_CHARACTERS: Final = 262_144
 _AUTHOR_NAMES: Final = (
@@ -33,22 +34,6 @@ _DATE_NAMES: Final = (
     "sailthru.date",
     "citation_publication_date",
 )
-
-
-class Links(NamedTuple):
-    """Where a page leads.
-
-    Attributes
-    ----------
-    nofollow
-        Those that robots are asked not to follow, wherever the page has them.
-    left_out
-        Addresses beyond the most that are told; the same one written twice counts twice.
-    """
-
-    all: list[str]
-    nofollow: list[str]
-    left_out: int
 
 
 def page_title(tree: HtmlElement) -> str | None:
@@ -108,7 +93,7 @@ def robots_rules(tree: HtmlElement, agent: str) -> list[str]:
         rule
         for element in tree.iterfind(".//meta[@name]")
         if element.get("name").strip().lower() in named
-        for rule in (element.get("content") or "")[:_TEXT_MAX_CHARACTERS].lower().replace(",", " ").split()
+        for rule in rules_in((element.get("content") or "")[:_TEXT_MAX_CHARACTERS])
     ]
 
 
@@ -135,32 +120,13 @@ def page_links(tree: HtmlElement, url: str) -> Links:
     url
         What they are relative to.
     """
-    followed: dict[str, bool] = {}
-    for element in tree.iterfind(".//a[@href]"):
-        href = element.get("href").partition("#")[0]
-        followed[href] = followed.get(href, False) or "nofollow" not in (element.get("rel") or "").lower().split()
-    links: dict[str, bool] = {}
-    own, read = urldefrag(url).url, 0
-    for href, follows in followed.items():
-        if len(links) >= LINKS_MAX:
-            break
-        read += 1
-        link = absolute(href, own) if href else None
-        if link is not None and link != own:
-            links[link] = links.get(link, False) or follows
-    return Links([*links], [link for link, follows in links.items() if not follows], len(followed) - read)
-
-
-def absolute(href: str, url: str) -> str | None:
-    """Return what a link leads to, without its fragment; `None` if that is no page of the web."""
-    try:
-        joined = urljoin(url, href.partition("#")[0].strip())
-        parts = urlsplit(joined)
-    except ValueError:
-        return None
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        return None
-    return joined if len(joined) <= _URL_MAX_CHARACTERS else None
+    return links_of(
+        (
+            (element.get("href"), "nofollow" not in (element.get("rel") or "").lower().split())
+            for element in tree.iterfind(".//a[@href]")
+        ),
+        url,
+    )
 
 
 def _meta(tree: HtmlElement) -> dict[str, str]:
@@ -199,7 +165,7 @@ def _person(value: Any) -> str | None:
 def _clean(text: Any) -> str | None:
     if not isinstance(text, str):
         return None
-    return " ".join(text.split())[:_TEXT_MAX_CHARACTERS] or None
+    return " ".join(text.replace(SOFT_HYPHEN, "").split())[:_TEXT_MAX_CHARACTERS] or None
 
 
 def _rfc3339(value: Any) -> str | None:

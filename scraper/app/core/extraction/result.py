@@ -21,12 +21,15 @@ class Extract:
         Those of them that robots are asked not to follow.
     links_left_out
         How many more there are.
+    links_too_long
+        How many there are that are longer than a URL may be, and not told.
     media_type
         What the page was read as: what its bytes are.
     method
         How its text was found.
     kept_share
-        Share of the words that the page shows which the text has; `None` where it shows none.
+        Share of the words that the page shows which the text has; `None` where it shows none. Of a book its chapters' share, if
+        some are not read.
     warnings
         Values of `ExtractionWarning`.
     refresh
@@ -46,6 +49,7 @@ class Extract:
     links: list[str] = field(default_factory=list)
     nofollow_links: list[str] = field(default_factory=list)
     links_left_out: int = 0
+    links_too_long: int = 0
     media_type: str = ""
     method: str = ""
     kept_share: float | None = None

@@ -20,6 +20,7 @@ from app.core.extraction import wordings
 from app.core.extraction.challenges import is_challenge
 from app.core.extraction.facts import BARELY_WORDS, ELEMENTS_MAX, NOTICE_WORDS, SCRIPT_MAX_CHARACTERS, Facts, is_app
 from app.core.extraction.shape import Block, words
+from app.core.robots.directives import forbids_indexing, rules_in
 from ml_shared.contracts.scraping import ExtractionWarning
 
 LITTLE_WORDS: Final = 12
@@ -50,7 +51,6 @@ _SENDS_ON: Final = re.compile(
 _NOTICES: Final = (wordings.JAVASCRIPT, wordings.LOADING, wordings.REDIRECTING, wordings.ONWARD)
 _BY_JAVASCRIPT: Final = "it is made by JavaScript, which is not run"
 _BY_REDIRECT: Final = "it leads elsewhere by JavaScript, which is not run"
-_NO_INDEX: Final = re.compile(r"\b(?:noindex|none)\b", re.IGNORECASE)
 
 
 def refuse_challenge(facts: Facts) -> None:
@@ -244,7 +244,7 @@ def _looks_missing(facts: Facts, canonical: str | None) -> bool:
 
 def _is_not_to_be_indexed(tree: HtmlElement) -> bool:
     return any(
-        element.get("name").strip().lower() == "robots" and _NO_INDEX.search(element.get("content") or "")
+        element.get("name").strip().lower() == "robots" and forbids_indexing(rules_in(element.get("content") or ""))
         for element in islice(tree.iterfind(".//meta[@name]"), ELEMENTS_MAX)
     )
 

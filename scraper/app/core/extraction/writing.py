@@ -7,9 +7,10 @@ from typing import Final
 
 from app.core.errors import EmptyContentError, PageTooLargeError
 from app.core.extraction.kinds import Source
+from app.core.extraction.links import links_of
 from app.core.extraction.result import Extract
 from ml_shared.contracts.chunking import MAX_TEXT_CHARACTERS
-from ml_shared.contracts.scraping import LINKS_MAX, ExtractionWarning
+from ml_shared.contracts.scraping import ExtractionWarning
 
 TITLE_MAX_CHARACTERS: Final = 500
 LITTLE_WORDS: Final = 12
@@ -137,9 +138,14 @@ class Writer:
         language: str | None = None,
         author: str | None = None,
         published_at: str | None = None,
-        links: Iterable[str] = (),
+        hrefs: Iterable[str] = (),
     ) -> Extract:
         """Return the document, under its title if that does not stand in its text.
+
+        Parameters
+        ----------
+        hrefs
+            Its links as they are written, relative to its URL.
 
         Raises
         ------
@@ -157,7 +163,7 @@ class Writer:
             top = f"# {named}\n\n"
             content, shift = top + content, len(top)
         words = sum(1 for _, _ in zip(_WORDS.finditer(content), range(LITTLE_WORDS + 1), strict=False))
-        distinct = list(dict.fromkeys(links))
+        links = links_of(((href, True) for href in hrefs), source.url)
         few = [ExtractionWarning.LITTLE_TEXT.value] if words <= LITTLE_WORDS else []
         return Extract(
             content,
@@ -165,8 +171,9 @@ class Writer:
             language=language,
             author=author,
             published_at=published_at,
-            links=distinct[:LINKS_MAX],
-            links_left_out=max(len(distinct) - LINKS_MAX, 0),
+            links=links.all,
+            links_left_out=links.left_out,
+            links_too_long=links.too_long,
             media_type=source.media_type,
             method="document",
             warnings=few,

@@ -21,7 +21,10 @@ from ml_shared.web.pinned import PinnedBackend, connection_error
 
 ACCEPT: Final = "text/html, application/xhtml+xml, text/markdown, text/plain;q=0.9, application/pdf;q=0.9, */*;q=0.5"
 _PORTS: Final = {"http": 80, "https": 443}
-_LISTS: Final = frozenset({"cache-control", "content-encoding", "content-type", "vary", "x-robots-tag"})
+_JOINED: Final = {
+    **dict.fromkeys(("cache-control", "content-encoding", "content-type", "vary"), ", "),
+    "x-robots-tag": "\n",  # a robot's name holds in its own line
+}
 # of these headers each one counts
 _CIPHERTEXT_SLACK_BYTES: Final = 65_536
 # a body is read encoded; it may be this much longer than the limit on what it decodes to
@@ -85,7 +88,13 @@ class BodyRule:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a host answered. The body is empty unless the status is one of success."""
+    """What a host answered. The body is empty unless the status is one of success.
+
+    Attributes
+    ----------
+    headers
+        By their names in lower case. Of those that are lists, all that came: by comma, or a line each of `x-robots-tag`.
+    """
 
     url: str
     status: int
@@ -218,7 +227,7 @@ def _lower_case(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     for raw_name, raw_value in headers:
         name = raw_name.decode("latin-1").lower()
         value = raw_value.decode("latin-1")
-        merged[name] = f"{merged[name]}, {value}" if name in _LISTS and name in merged else value
+        merged[name] = f"{merged[name]}{_JOINED[name]}{value}" if name in _JOINED and name in merged else value
     return merged
 
 

@@ -275,7 +275,12 @@ class Answerer:
         self._send("Fetch.failRequest", {"requestId": asked.id, "errorReason": reason})
 
     def _fulfil(self, asked: Asked, answer: Answer) -> None:
-        headers = [{"name": name, "value": value} for name, value in answer.headers.items() if name not in _KEPT_BACK]
+        headers = [
+            {"name": name, "value": line}
+            for name, value in answer.headers.items()
+            if name not in _KEPT_BACK
+            for line in value.split("\n")  # a header each, of one that came several times
+        ]
         self._send(
             "Fetch.fulfillRequest",
             {

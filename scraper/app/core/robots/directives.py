@@ -1,5 +1,6 @@
 """What pages ask of robots themselves: `X-Robots-Tag`, and `<meta name="robots">`, which the extraction finds."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -7,8 +8,10 @@ from app.core.errors import NoIndexError
 
 _NO_INDEX: Final = frozenset({"noindex", "none"})
 _NO_FOLLOW: Final = frozenset({"nofollow", "none"})
-_WITH_VALUE: Final = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
-# what stands before their colon is no robot's name
+_WITH_VALUE: Final = re.compile(r"\b(?:unavailable_after|max-[\w-]+)\s*:\s*[^,\s]*", re.IGNORECASE)
+# what stands before their colon is no robot's name, and what stands after it no rule
+_TIME: Final = re.compile(r"\d{1,2}(?::\d\d)+")
+# the rest of a date, whose colons name nobody either
 
 
 def rules_of(header: str, agent: str) -> list[str]:
@@ -17,19 +20,23 @@ def rules_of(header: str, agent: str) -> list[str]:
     Parameters
     ----------
     header
-        Of several ones all, by comma. A name before a colon holds for what follows it, until another one.
+        Of several ones all, a line each. A name before a colon holds for what follows it in its line, until another one.
     """
     rules: list[str] = []
-    named: str | None = None
-    for part in header.lower().split(","):
-        name, colon, rest = part.partition(":")
-        if colon and name.strip() in _WITH_VALUE:
-            continue
-        if colon:
-            named, part = name.strip(), rest
-        if named is None or named in ("*", "robots", agent.lower()):
-            rules += part.split()
+    for line in header.lower().splitlines():
+        named: str | None = None
+        for part in _TIME.sub("", _WITH_VALUE.sub("", line)).split(","):
+            name, colon, rest = part.partition(":")
+            if colon:
+                named, part = name.strip(), rest
+            if named is None or named in ("*", "robots", agent.lower()):
+                rules += part.split()
     return rules
+
+
+def rules_in(content: str) -> list[str]:
+    """Return what a `<meta name="robots">` asks of whom it names."""
+    return _WITH_VALUE.sub("", content.lower()).replace(",", " ").split()
 
 
 def refuse_noindex(rules: Iterable[str]) -> None:
@@ -40,8 +47,13 @@ def refuse_noindex(rules: Iterable[str]) -> None:
     NoIndexError
         If it does.
     """
-    if not _NO_INDEX.isdisjoint(rules):
+    if forbids_indexing(rules):
         raise NoIndexError("the page asks robots not to index it")
+
+
+def forbids_indexing(rules: Iterable[str]) -> bool:
+    """Return whether a page asks not to be indexed."""
+    return not _NO_INDEX.isdisjoint(rules)
 
 
 def forbids_following(rules: Iterable[str]) -> bool:

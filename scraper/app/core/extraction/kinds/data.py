@@ -1,5 +1,11 @@
-"""JSON and XML: names are headings as deep as headings go, records alike are tables, the rest are lists of "name: value"."""
+"""JSON and XML: names are headings as deep as headings go, records alike are tables, the rest are lists of "name: value".
 
+Every name that leads to a value is in the text: what a member calls itself ("title: Port") stands beside its name, and only an
+entry of a list, which has none, is called by that alone. Numbers are as they are written.
+"""
+
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -20,6 +26,11 @@ _CELL_MAX_CHARACTERS: Final = 200
 # a record that tells more is a section
 _TITLES: Final = ("title", "name", "label", "headline")
 # what a record is called by, where it calls itself something
+_TITLE_MAX_CHARACTERS: Final = 200
+_WORD: Final = re.compile(r"\w")
+_LONG_DIGITS: Final = 19
+_INEXACT: Final = re.compile(r"\d{19}|\d\.\d|\d[eE][-+\d]")
+# numbers that may have lost digits, or changed their form, when they have become numbers of a program
 
 
 def read(body: bytes, source: Source) -> Extract:
@@ -38,15 +49,35 @@ def read(body: bytes, source: Source) -> Extract:
 def _parsed(body: bytes, source: Source) -> Any:
     text = decode(body, source.charset or "utf-8", markup=False)
     try:
-        return orjson.loads(text)
+        return _loaded(text)
     except orjson.JSONDecodeError as error:
         lines = [line for line in text.splitlines() if line.strip()]
         try:
             if len(lines) > 1:
-                return [orjson.loads(line) for line in lines]  # a record a line
+                return [_loaded(line) for line in lines]  # a record a line
         except orjson.JSONDecodeError:
             pass
         raise ExtractionError(f"the page is no JSON: {error.msg} at line {error.lineno}") from error
+
+
+class _Number(str):
+    """A number as it is written."""
+
+    __slots__ = ()
+
+
+def _loaded(text: str) -> Any:
+    value = orjson.loads(text)  # by whose rules it is JSON or not
+    if not _INEXACT.search(text):
+        return value
+    try:
+        return json.loads(text, parse_int=_whole, parse_float=_Number)
+    except RecursionError:  # it counts to fewer
+        return value
+
+
+def _whole(written: str) -> Any:
+    return int(written) if len(written) < _LONG_DIGITS else _Number(written)
 
 
 def _value(element: Any, depth: int) -> Any:
@@ -59,15 +90,14 @@ def _value(element: Any, depth: int) -> Any:
     mixed = (element.text or "").strip() or any((child.tail or "").strip() for child in children)
     if mixed and children:
         return " ".join(" ".join(element.itertext()).split())
-    fields: dict[str, Any] = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
-    if not children:
-        text = " ".join((element.text or "").split())
-        return {**fields, "": text} if text else fields
     several: dict[str, list[Any]] = {}
-    for child in children:
+    for key, value in element.attrib.items():
+        several.setdefault(key.rpartition("}")[2], []).append(value)
+    for child in children:  # one may be called as an attribute is
         several.setdefault(local(child), []).append(_value(child, depth + 1))
-    fields.update({name: values[0] if len(values) == 1 else values for name, values in several.items()})
-    return fields
+    fields = {name: values[0] if len(values) == 1 else values for name, values in several.items()}
+    text = "" if children else " ".join((element.text or "").split())
+    return {**fields, "": text} if text else fields
 
 
 def _write(writer: Writer, value: Any, path: Sequence[str], level: int) -> None:
@@ -77,19 +107,27 @@ def _write(writer: Writer, value: Any, path: Sequence[str], level: int) -> None:
                 _field(writer, str(name), inner)
         for name, inner in value.items():
             if not _is_plain(inner):
-                _section(writer, inner, [*path, str(name)], level)
+                _section(writer, inner, [*path, str(name)], _member(inner, str(name), path), level)
     elif isinstance(value, list):
         _list(writer, value, path, level)
     else:
         writer.paragraph(_text(value))
 
 
-def _section(writer: Writer, value: Any, path: Sequence[str], level: int) -> None:
+def _section(writer: Writer, value: Any, path: Sequence[str], heading: str, level: int) -> None:
     if level > _HEADINGS_MAX:
         writer.item(f"{' › '.join(path[_HEADINGS_MAX:])}: {_text(value)}")
         return
-    writer.heading(level, _called(value) or path[-1])
+    writer.heading(level, heading)
     _write(writer, value, path, level + 1)
+
+
+def _member(value: Any, name: str, path: Sequence[str]) -> str:
+    """Return the heading of a member: its name, and what it calls itself if that says more."""
+    if not _WORD.search(name):  # "/", which alone is no heading
+        name = f"{next((above for above in reversed(path) if _WORD.search(above)), 'Entry')} › {name}"
+    called = _called(value)
+    return name if called is None or called.strip().casefold() == name.strip().casefold() else f"{name}: {called}"
 
 
 def _list(writer: Writer, values: Sequence[Any], path: Sequence[str], level: int) -> None:
@@ -101,7 +139,8 @@ def _list(writer: Writer, values: Sequence[Any], path: Sequence[str], level: int
         if _is_plain(value):
             writer.item(_text(value))
         else:
-            _section(writer, value, [*path, f"{path[-1] if path else 'Entry'} {index}"], level)
+            name = f"{path[-1] if path else 'Entry'} {index}"
+            _section(writer, value, [*path, name], _called(value) or name, level)
 
 
 def _columns(values: Sequence[Any]) -> list[str]:
@@ -119,7 +158,8 @@ def _columns(values: Sequence[Any]) -> list[str]:
 
 def _called(value: Any) -> str | None:
     named = (value.get(name) for name in _TITLES) if isinstance(value, Mapping) else iter(())
-    return next((text for text in map(_text, filter(_is_plain, named)) if text and len(text) <= 200), None)
+    texts = map(_text, filter(_is_plain, named))
+    return next((text for text in texts if _WORD.search(text) and len(text) <= _TITLE_MAX_CHARACTERS), None)
 
 
 def _field(writer: Writer, name: str, value: Any) -> None:
@@ -147,4 +187,8 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, list) and _is_plain(value):
         return ", ".join(map(_text, value))
-    return orjson.dumps(value).decode()
+    return orjson.dumps(value, _fragment, orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
+
+
+def _fragment(number: _Number) -> orjson.Fragment:
+    return orjson.Fragment(number.encode())

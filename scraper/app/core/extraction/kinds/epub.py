@@ -1,10 +1,13 @@
-"""EPUB: chapters in the order of its spine, each as a page of HTML without furniture."""
+"""EPUB: chapters in the order of its spine, each as a page of HTML without furniture.
+
+Of a book of which some chapters are encrypted, or missing from its archive, the others are read, with a warning.
+"""
 
 import posixpath
 from typing import Any, Final
 from urllib.parse import unquote
 
-from app.core.errors import EmptyContentError, EncryptedError, ExtractionError
+from app.core.errors import EmptyContentError, EncryptedError, ExtractionError, PageTooLargeError
 from app.core.extraction.charset import decode
 from app.core.extraction.cleaning import body_of, clean
 from app.core.extraction.conversion import to_markdown
@@ -14,6 +17,7 @@ from app.core.extraction.markup import local
 from app.core.extraction.packages import Package
 from app.core.extraction.result import Extract
 from app.core.extraction.writing import Writer
+from ml_shared.contracts.scraping import ExtractionWarning
 
 CHAPTERS_MAX: Final = 2_000
 _CHAPTERS: Final = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
@@ -33,21 +37,39 @@ def read(body: bytes, source: Source) -> Extract:
     if tree is None:
         raise ExtractionError("the book is damaged: its list of chapters is missing")
     locked = _encrypted(package)
-    chapters = _chapters(tree, posixpath.dirname(main))[:CHAPTERS_MAX]
+    chapters = _chapters(tree, posixpath.dirname(main))
+    if len(chapters) > CHAPTERS_MAX:
+        raise PageTooLargeError(f"the book has {len(chapters)} chapters; at most {CHAPTERS_MAX} are read")
     if chapters and all(name in locked for name in chapters):
         raise EncryptedError("the book is encrypted")
     writer = Writer()
+    hrefs: list[str] = []
+    left_out = 0
     for name in chapters:
         text = package.read(name) if name not in locked else None
         if text is not None:
-            writer.markdown(_chapter(text))
+            chapter, links = _chapter(text)
+            writer.markdown(chapter)
+            hrefs += links
+        else:
+            left_out += 1
     said = {local(each): (each.text or "").strip() for each in reversed(list(tree.iter()))}
-    return writer.finished(
-        source,
-        title=said.get("title") or None,
-        author=said.get("creator", "")[:500] or None,
-        language=said.get("language", "")[:35] or None,
-    )
+    try:
+        found = writer.finished(
+            source,
+            hrefs=hrefs,
+            title=said.get("title") or None,
+            author=said.get("creator", "")[:500] or None,
+            language=said.get("language", "")[:35] or None,
+        )
+    except EmptyContentError as error:
+        if locked.isdisjoint(chapters):
+            raise
+        raise EncryptedError("the book is encrypted") from error  # but for its cover
+    if left_out:
+        found.warnings.append(ExtractionWarning.INCOMPLETE.value)
+        found.kept_share = round(1 - left_out / len(chapters), 3)
+    return found
 
 
 def _chapters(tree: Any, folder: str) -> list[str]:
@@ -66,17 +88,19 @@ def _encrypted(package: Package) -> frozenset[str]:
     """Return which parts are; fonts often are, and nothing else of a book."""
     tree = package.tree("META-INF/encryption.xml")
     references = (each for each in tree.iter() if local(each) == "CipherReference") if tree is not None else ()
-    return frozenset(unquote(each.get("URI", "")) for each in references)
+    return frozenset(posixpath.normpath(unquote(each.get("URI", "")).lstrip("/")) for each in references)
 
 
-def _chapter(text: bytes) -> str:
+def _chapter(text: bytes) -> tuple[str, list[str]]:
+    """Return a chapter's text, and where it leads out of the book."""
     try:
         tree = parsed(decode(text, None, markup=True))
     except EmptyContentError:
-        return ""
+        return "", []
     content = body_of(tree)
     clean(content)
     for menu in list(content.iter("nav")):
         if menu.getparent() is not None:
             menu.drop_tree()
-    return to_markdown(content)
+    links = [each.get("href") for each in content.iterfind(".//a[@href]")]
+    return to_markdown(content), [link for link in links if "://" in link]

@@ -10,24 +10,44 @@ from app.core.extraction.packages import Package
 
 def relations(package: Package, part: str) -> list[tuple[str, str]]:
     """Return where a part leads to: each relation's kind and its target's name; of the whole for ""."""
-    return [(kind, target) for kind, _, target in _relations(package, part)]
+    return [(kind, _name(part, target)) for kind, _, target, outside in _relations(package, part) if not outside]
 
 
 def targets(package: Package, part: str) -> dict[str, str]:
     """Return the same by the relations' ids."""
-    return {identifier: target for _, identifier, target in _relations(package, part)}
+    return {name: _name(part, target) for _, name, target, outside in _relations(package, part) if not outside}
 
 
-def _relations(package: Package, part: str) -> list[tuple[str, str, str]]:
+def addresses(package: Package, part: str) -> dict[str, str]:
+    """Return where a part links to, by the relations' ids."""
+    return {
+        name: target for kind, name, target, outside in _relations(package, part) if outside and kind == "hyperlink"
+    }
+
+
+def _name(part: str, target: str) -> str:
+    target = unquote(target)
+    return (
+        target.lstrip("/")
+        if target.startswith("/")
+        else posixpath.normpath(posixpath.join(part.rpartition("/")[0], target))
+    )
+
+
+def _relations(package: Package, part: str) -> list[tuple[str, str, str, bool]]:
+    """Return each relation's kind, its id, its target, and whether that is outside of the document."""
     folder, _, name = part.rpartition("/")
     tree = package.tree(posixpath.join(folder, "_rels", f"{name}.rels"))
-    found = []
-    for relation in tree if tree is not None else ():
-        if local(relation) == "Relationship" and relation.get("TargetMode") != "External":
-            target = unquote(relation.get("Target", ""))
-            at = target.lstrip("/") if target.startswith("/") else posixpath.normpath(posixpath.join(folder, target))
-            found.append((relation.get("Type", "").rpartition("/")[2], relation.get("Id", ""), at))
-    return found
+    return [
+        (
+            relation.get("Type", "").rpartition("/")[2],
+            relation.get("Id", ""),
+            relation.get("Target", ""),
+            relation.get("TargetMode") == "External",
+        )
+        for relation in (tree if tree is not None else ())
+        if local(relation) == "Relationship"
+    ]
 
 
 def core_properties(package: Package) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def read(body: bytes, source: Source) -> Extract:
         links=links.all,
         nofollow_links=links.nofollow,
         links_left_out=links.left_out,
+        links_too_long=links.too_long,
         media_type=source.media_type,
         robots=metadata.robots_rules(tree, source.agent),
     )

@@ -14,12 +14,14 @@ from app.core.extraction.pdf.grids import tables_of, undrawn
 from app.core.extraction.pdf.lines import Item, fragments, in_order
 from app.core.extraction.pdf.running import running_lines
 from app.core.extraction.pdf.text import Composer, fold
-from app.core.extraction.pdf.words import Sheet, sheet_of
+from app.core.extraction.pdf.words import Sheet, hrefs_of, sheet_of
 from app.core.extraction.result import Extract
 from app.core.extraction.writing import Writer
 
 PAGES_MAX: Final = 1_000
 # at ten to thirty milliseconds each
+_HREFS_MAX: Final = 20_000
+# of all pages: one list of them may be that of every page
 _OUTLINE_MAX: Final = 5_000
 _OUTLINE_DEPTH: Final = 8
 
@@ -42,8 +44,9 @@ def _extract(document: Any, source: Source) -> Extract:
     if len(document) > PAGES_MAX:
         raise PageTooLargeError(f"the document has {len(document)} pages; at most {PAGES_MAX} are read")
     pages: list[tuple[Sheet, list[Item]]] = []
+    hrefs: list[str] = []
     for index in range(len(document)):
-        sheet = _sheet(document, index)
+        sheet = _sheet(document, index, hrefs)
         if sheet is not None:
             pages.append((sheet, _items(sheet)))
             sheet.words, sheet.across, sheet.down = [], [], []
@@ -61,17 +64,19 @@ def _extract(document: Any, source: Source) -> Extract:
     Composer(texts, {0: _outline(document)}, writer).write()
     return writer.finished(
         source,
+        hrefs=hrefs,
         title=_said(document, "Title"),
         author=_said(document, "Author")[:500] or None,
     )
 
 
-def _sheet(document: Any, index: int) -> Sheet | None:
+def _sheet(document: Any, index: int, hrefs: list[str]) -> Sheet | None:
     try:
         page = document[index]
     except pypdfium2.PdfiumError:
         return None  # one damaged page of many
     try:
+        hrefs += hrefs_of(page, _HREFS_MAX - len(hrefs))
         return sheet_of(page, index + 1)
     finally:
         page.close()

@@ -1,4 +1,4 @@
-"""PPTX: a slide is a section under its title; its notes come after it.
+"""PPTX: a slide is a section under its title; its notes come after it; formulas are in a line.
 
 Lost: pictures, charts, drawings of SmartArt, comments, hidden slides.
 """
@@ -6,9 +6,9 @@ Lost: pictures, charts, drawings of SmartArt, comments, hidden slides.
 from collections.abc import Iterator
 from typing import Any, Final
 
-from app.core.errors import ExtractionError
-from app.core.extraction.kinds import Source
-from app.core.extraction.kinds.office import core_properties, relations, targets
+from app.core.errors import ExtractionError, PageTooLargeError
+from app.core.extraction.kinds import Source, formulas
+from app.core.extraction.kinds.office import addresses, core_properties, relations, targets
 from app.core.extraction.markup import attribute, local
 from app.core.extraction.packages import Package
 from app.core.extraction.result import Extract
@@ -18,7 +18,7 @@ SLIDES_MAX: Final = 2_000
 _TITLES: Final = frozenset({"title", "ctrTitle"})
 _FURNITURE: Final = frozenset({"ftr", "sldNum", "dt", "hdr"})
 _DEPTH_MAX: Final = 40
-# of groups in groups
+# of groups in groups, and of formulas
 
 
 def read(body: bytes, source: Source) -> Extract:
@@ -30,16 +30,21 @@ def read(body: bytes, source: Source) -> Extract:
         raise ExtractionError("the presentation is damaged: its list of slides is missing")
     places = targets(package, main)
     writer = Writer()
+    hrefs: list[str] = []
     slides = [
         places.get(attribute_id) for each in tree.iter() if local(each) == "sldId" for attribute_id in [_id(each)]
     ]
-    for number, name in enumerate(slides[:SLIDES_MAX], start=1):
+    if len(slides) > SLIDES_MAX:
+        raise PageTooLargeError(f"the presentation has {len(slides)} slides; at most {SLIDES_MAX} are read")
+    for number, name in enumerate(slides, start=1):
         slide = package.tree(name) if name else None
         if slide is not None and slide.get("show") not in ("0", "false"):
             writer.page(number)
             _slide(writer, slide, number)
             _notes(writer, package, name or "")
-    return writer.finished(source, **core_properties(package))
+            known = addresses(package, name or "")
+            hrefs += [known.get(_id(each), "") for each in slide.iter() if local(each) == "hlinkClick"]
+    return writer.finished(source, hrefs=hrefs, **core_properties(package))
 
 
 def _id(element: Any) -> str:
@@ -147,7 +152,19 @@ def _paragraph(paragraph: Any) -> tuple[int, bool | None, str]:
             parts += [inner.text or "" for inner in element if local(inner) == "t"]
         elif name == "br":
             parts.append(" ")
+        elif name == "m":
+            parts.append(_formula(element, 0))
     return depth, bullet, "".join(parts)
+
+
+def _formula(element: Any, depth: int) -> str:
+    if depth > _DEPTH_MAX:
+        raise ExtractionError(f"the presentation's formulas are nested more than {_DEPTH_MAX} deep")
+    if formulas.is_structure(element):
+        return formulas.linear(element, lambda part: _formula(part, depth + 1))
+    if local(element) == "t":
+        return element.text or ""
+    return "".join(_formula(inner, depth + 1) for inner in element if not local(inner).endswith("Pr"))
 
 
 def _cell(cell: Any) -> str:

@@ -1,6 +1,7 @@
 """reStructuredText, by docutils: what it would load or run is left out, and what Sphinx adds is read as its text."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from docutils import nodes
@@ -107,7 +108,7 @@ def read(body: bytes, source: Source) -> Extract:
     tree = publish_doctree(text, settings_overrides=dict(_SETTINGS))
     writer = Writer()
     _blocks(writer, tree, 0)
-    return writer.finished(source)
+    return writer.finished(source, hrefs=[each.get("refuri", "") for each in tree.findall(nodes.reference)])
 
 
 def _blocks(writer: Writer, parent: Any, level: int) -> None:
@@ -185,11 +186,28 @@ def _terms(writer: Writer, node: Any, level: int) -> None:
 def _table(writer: Writer, node: Any) -> None:
     for title in node.findall(nodes.title):
         writer.paragraph(title.astext())
-    rows = []
-    for row in node.findall(nodes.row):
+    writer.table(
+        [row for part in node.findall(lambda each: isinstance(each, nodes.thead | nodes.tbody)) for row in _rows(part)]
+    )
+
+
+def _rows(part: Any) -> Iterator[list[str]]:
+    """Go through rows, each cell in its column: those under one that reaches down are empty."""
+    reaching: dict[int, int] = {}
+    for row in part.findall(nodes.row):
         cells: list[str] = []
         for entry in row.children:
-            cells.append(entry.astext())
-            cells += [""] * int(entry.get("morecols", 0))
-        rows.append(cells)
-    writer.table(rows)
+            _pass_by(reaching, cells)
+            width = int(entry.get("morecols", 0)) + 1
+            down = int(entry.get("morerows", 0))
+            if down:
+                reaching.update(dict.fromkeys(range(len(cells), len(cells) + width), down))
+            cells += [entry.astext(), *[""] * (width - 1)]
+        _pass_by(reaching, cells)
+        yield cells
+
+
+def _pass_by(reaching: dict[int, int], cells: list[str]) -> None:
+    while reaching.get(len(cells), 0):
+        reaching[len(cells)] -= 1
+        cells.append("")

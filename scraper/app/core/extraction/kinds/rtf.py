@@ -1,6 +1,7 @@
-"""RTF: paragraphs, headings by their outline level or style, tables. A reader of our own, since none tells headings.
+"""RTF: paragraphs, headings by their outline level or style, code by its style, tables.
 
-Lost: pictures, embedded objects, headers, footers, comments, colours and fonts.
+A reader of our own, since none tells headings. Lost: pictures, embedded objects, headers, footers, comments,
+colours and fonts, what is hidden or deleted.
 """
 
 import codecs
@@ -9,7 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from app.core.errors import ExtractionError
 from app.core.extraction.kinds import Source
+from app.core.extraction.kinds.styles import CodeLines, is_code_style
+from app.core.extraction.links import field_href
 from app.core.extraction.result import Extract
 from app.core.extraction.writing import Writer
 
@@ -19,7 +23,7 @@ _TOKEN: Final = re.compile(
 _SKIPPED: Final = frozenset(
     b"fonttbl colortbl pict object objdata header headerl headerr headerf footer footerl footerr footerf annotation "
     b"listtable listoverridetable revtbl rsidtbl generator themedata colorschememapping latentstyles datastore xmlnstbl "
-    b"fldinst bkmkstart bkmkend filetbl mmathPr pntext listtext nonshppict atnid atnauthor pgdsctbl shppict "
+    b"bkmkstart bkmkend filetbl mmathPr pntext listtext nonshppict atnid atnauthor pgdsctbl shppict "
     b"wgrffmtfilter userprops docvar template tc xe".split()
 )
 _CHARACTERS: Final = {
@@ -34,18 +38,20 @@ _CHARSETS: Final = {
 }  # fmt: skip
 _HEADING: Final = re.compile(r"heading (\d)", re.IGNORECASE)
 _DEPTH_MAX: Final = 1_000
-# of groups; what is deeper is skipped
+# of groups; deeper ones are passed over, as long as there is no text in them
 _INFO: Final = (b"title", b"author")
 
 
 @dataclass
 class _Group:
-    """What holds until a group ends."""
+    """What holds until a group ends; `font` is the document's own unless one was chosen."""
 
     skipped: bool = False
     optional: bool = False
     skip_after_unicode: int = 1
-    codec: str = ""
+    font: int | None = None
+    hidden: bool = False
+    deleted: bool = False
     info: bytes = b""
     destination: bytes = b""
 
@@ -68,7 +74,8 @@ def read(body: bytes, source: Source) -> Extract:
     reading = _Reading()
     reading.read(body)
     author = "".join(reading.info[b"author"]).strip()[:500]
-    return reading.writer.finished(source, title="".join(reading.info[b"title"]).strip() or None, author=author or None)
+    title = "".join(reading.info[b"title"]).strip()
+    return reading.writer.finished(source, title=title or None, author=author or None, hrefs=reading.hrefs)
 
 
 class _Reading:
@@ -77,17 +84,22 @@ class _Reading:
     def __init__(self) -> None:
         self.writer = Writer()
         self.info: dict[bytes, list[str]] = {name: [] for name in _INFO}
+        self.hrefs: list[str] = []
         self._groups = [_Group()]
+        self._field: list[str] = []
         self._too_deep = 0
         self._code_page = "cp1252"
         self._fonts: dict[int, str] = {}
-        self._font = 0
+        self._default_font = 0
+        self._listed_font = 0
         self._bytes = bytearray()
         self._to_skip = 0
         self._paragraph = _Paragraph()
         self._cells: list[str] = []
         self._rows: list[list[str]] = []
         self._levels: dict[int, int] = {}
+        self._codes: dict[int, str] = {}
+        self._code = CodeLines(self.writer)
         self._style_name: list[str] = []
         self._high = 0
 
@@ -99,7 +111,8 @@ class _Reading:
                 self._flush()
                 self._brace(brace)
             elif self._too_deep:
-                continue
+                if (text and text.strip()) or code or word == b"u":
+                    raise ExtractionError(f"the document's text is nested more than {_DEPTH_MAX} deep")
             elif code:
                 self._character(int(code, 16))
             elif word:
@@ -116,8 +129,10 @@ class _Reading:
         self._flush()
         self._end_paragraph()
         self._end_table()
+        self._code.end()
 
     def _brace(self, brace: bytes) -> None:
+        self._to_skip = 0  # what stands for a letter that was told by number ends with its group
         if brace == b"{":
             if self._too_deep or len(self._groups) >= _DEPTH_MAX:
                 self._too_deep += 1
@@ -130,6 +145,9 @@ class _Reading:
             ended = self._groups.pop()
             if ended.destination == b"style" and self._groups[-1].destination != b"style":
                 self._name_style()
+            elif ended.destination == b"field" and self._groups[-1].destination != b"field":
+                self.hrefs.append(field_href("".join(self._field)))
+                self._field = []
 
     def _character(self, byte: int) -> None:
         if self._to_skip:
@@ -139,7 +157,8 @@ class _Reading:
 
     def _flush(self) -> None:
         if self._bytes:
-            codec = self._fonts.get(self._font, "") or self._code_page
+            font = self._groups[-1].font
+            codec = self._fonts.get(self._default_font if font is None else font, "") or self._code_page
             text, self._bytes = bytes(self._bytes).decode(codec, "replace"), bytearray()
             self._write(text)
 
@@ -151,6 +170,10 @@ class _Reading:
             self.info[group.info].append(text)
         elif group.destination == b"style":
             self._style_name.append(text)
+        elif group.hidden or group.deleted:
+            pass
+        elif group.destination == b"field":
+            self._field.append(text)
         elif not group.destination:
             self._paragraph.text.append(text)
 
@@ -167,6 +190,10 @@ class _Reading:
                 group.destination = b"fonts"
             else:
                 group.skipped = True
+        elif word == b"fldinst":
+            group.destination, group.optional = b"field", False
+        elif group.destination == b"field":
+            pass  # formatting words: of a field its instruction alone is read, for a link
         elif word == b"stylesheet":
             group.destination = b"styles"
         elif word == b"info":
@@ -222,19 +249,26 @@ class _Reading:
         elif word == b"uc" and number is not None:
             self._groups[-1].skip_after_unicode = min(max(number, 0), 16)
         elif word == b"f" and number is not None:
-            self._font = number
+            self._groups[-1].font = number
+        elif word == b"deff" and number is not None:
+            self._default_font = number
         elif word == b"ansicpg" and number:
             self._code_page = _codec(f"cp{number}") or self._code_page
         elif word in _CODE_PAGES:
             self._code_page = _CODE_PAGES[word]
+        elif word == b"v":
+            self._groups[-1].hidden = number != 0
+        elif word == b"deleted":
+            self._groups[-1].deleted = number != 0
         elif word == b"plain":
-            self._font = 0
+            self._groups[-1].font = None
+            self._groups[-1].hidden = self._groups[-1].deleted = False
 
     def _font_table(self, word: bytes, number: int | None) -> None:
         if word == b"f" and number is not None:
-            self._font = number
+            self._listed_font = number
         elif word == b"fcharset" and number in _CHARSETS:
-            self._fonts[self._font] = _CHARSETS[number]
+            self._fonts[self._listed_font] = _CHARSETS[number]
 
     def _style(self, group: _Group, word: bytes, number: int | None) -> None:
         if word == b"s" and number is not None:
@@ -252,6 +286,8 @@ class _Reading:
             self._levels[self._style_number] = int(found[1])
         elif name == "title":
             self._levels[self._style_number] = 1
+        elif is_code_style(name):
+            self._codes[self._style_number] = name
 
     def _end_paragraph(self) -> None:
         paragraph = self._paragraph
@@ -262,6 +298,10 @@ class _Reading:
         self._end_table()
         self._paragraph = replace(paragraph, text=[])
         level = paragraph.level or self._levels.get(paragraph.style)
+        if not level and paragraph.style in self._codes:
+            self._code.add(text, self._codes[paragraph.style])
+            return
+        self._code.end()
         if level and level <= 9 and text.strip():
             self.writer.heading(level, text)
         elif paragraph.listed:
@@ -272,6 +312,7 @@ class _Reading:
 
     def _end_table(self) -> None:
         if self._rows:
+            self._code.end()
             rows, self._rows = self._rows, []
             self.writer.table(rows)
 

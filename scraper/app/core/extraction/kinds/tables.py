@@ -1,6 +1,7 @@
-"""CSV and its kind: one table, whose first line is its header."""
+"""CSV and its kind: one table, whose first line is its header; before it may stand what parts the cells, for Excel."""
 
 import csv
+import re
 from collections import Counter
 from typing import Final
 
@@ -11,6 +12,8 @@ from app.core.extraction.result import Extract
 from app.core.extraction.writing import Writer
 
 _SEPARATORS: Final = (",", ";", "\t", "|")
+_SAID: Final = re.compile(r'\A"?sep=([^\w"\r\n])"?[,;\t|]*(?:\r\n?|\n|\Z)', re.IGNORECASE)
+# in quotes, or with the commas of empty cells, where a program wrote it as a row
 _SAMPLE_LINES: Final = 50
 _FIELD_MAX_CHARACTERS: Final = 1_000_000
 
@@ -19,7 +22,11 @@ def read(body: bytes, source: Source) -> Extract:
     """Return a table."""
     text = decode(body, source.charset, markup=False)
     csv.field_size_limit(_FIELD_MAX_CHARACTERS)
-    separator = "\t" if source.media_type == TSV else _separator(text)
+    said = _SAID.match(text)
+    if said is not None:
+        text, separator = text[said.end() :], said[1]
+    else:
+        separator = "\t" if source.media_type == TSV else _separator(text)
     writer = Writer()
     try:
         writer.table(csv.reader(text.splitlines(keepends=True), delimiter=separator))

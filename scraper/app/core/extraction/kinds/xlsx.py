@@ -1,7 +1,8 @@
 """XLSX: a sheet is a section, its blocks of rows are tables; formulas give the value that was kept with them.
 
 Rows are read one by one and forgotten, so that a sheet of empty rows takes no memory. Lost: charts, pictures, comments,
-colours, hidden sheets; numbers are as they are kept, dates and times as ISO 8601.
+colours, hidden sheets; numbers are as they are kept, dates and times as ISO 8601, times that have passed as hours, minutes and
+seconds.
 """
 
 import re
@@ -11,7 +12,9 @@ from typing import Any, Final
 
 from app.core.errors import ExtractionError
 from app.core.extraction.kinds import Source
-from app.core.extraction.kinds.office import core_properties, relations, targets
+from app.core.extraction.kinds.cells import elapsed, plain_number, spoken
+from app.core.extraction.kinds.office import addresses, core_properties, relations, targets
+from app.core.extraction.links import formula_href
 from app.core.extraction.markup import local, xml_elements
 from app.core.extraction.packages import Package
 from app.core.extraction.result import Extract
@@ -19,14 +22,18 @@ from app.core.extraction.writing import Writer
 
 _MAIN: Final = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _COLUMNS_MAX: Final = 16_384
-_DATES: Final = frozenset({14, 15, 16, 17, 18, 19, 20, 21, 22, 45, 46, 47})
+_DATES: Final = frozenset({"14", "15", "16", "17", "18", "19", "20", "21", "22", "45", "47"})
+_ELAPSED: Final = frozenset({"46"})
 # built-in formats, whatever the country
+_COUNTED: Final = re.compile(r"\[(?:h+|m+|s+)\]", re.IGNORECASE)
 _LITERALS: Final = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?![hms]+\])[^\]]*\]', re.IGNORECASE)
-_CELL: Final = re.compile(rb"<(?:\w+:)?(?:v|t)\b[^>/]*>")
+_CELL: Final = re.compile(rb"<(?:\w+:)?(?:v|t|f)\b[^>/]*>")
+_LINK: Final = re.compile(rb"""<(?:\w+:)?hyperlink\b[^<>]*\s\w+:id=["']([!-~]+?)["']""")
 _EMPTY_ROWS: Final = re.compile(rb"<row\b[^>]*/>|<row\b[^>]*>(?:<c\b[^>]*/>)+</row>")
 # programs write a million of them, for the sake of a style
 _EPOCH: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - a sheet's times have no zone
 _EPOCH_1904: Final = datetime(1904, 1, 1)  # noqa: DTZ001
+_LEAP_DAY: Final = 60
 _SECONDS_A_DAY: Final = 86_400
 
 
@@ -40,12 +47,15 @@ def read(body: bytes, source: Source) -> Extract:
     places = targets(package, main)
     values = _Values(package, dict(relations(package, main)), tree)
     writer = Writer()
+    hrefs: list[str] = []
     for number, sheet in enumerate((each for each in tree.iter() if local(each) == "sheet"), start=1):
         name = next((str(value) for key, value in sheet.attrib.items() if key.endswith("}id")), "")
         data = package.read(places[name]) if name in places else None
         if data is not None and sheet.get("state", "visible") == "visible":
-            _sheet(writer, sheet.get("name") or f"Sheet {number}", data, values)
-    return writer.finished(source, **core_properties(package))
+            _sheet(writer, sheet.get("name") or f"Sheet {number}", data, values, hrefs)
+            known = addresses(package, places[name])
+            hrefs += [known.get(found[1].decode(), "") for found in _LINK.finditer(data)] if known else []
+    return writer.finished(source, hrefs=hrefs, **core_properties(package))
 
 
 class _Values:
@@ -54,7 +64,7 @@ class _Values:
     def __init__(self, package: Package, parts: dict[str, str], workbook: Any) -> None:
         shared = package.read(parts.get("sharedStrings", "xl/sharedStrings.xml"))
         self._shared = [_rich_text(item) for item in xml_elements(shared, f"{_MAIN}si")] if shared else []
-        self._dates = _date_styles(package.tree(parts.get("styles", "xl/styles.xml")))
+        self._dates, self._elapsed = _time_styles(package.tree(parts.get("styles", "xl/styles.xml")))
         properties = next((each for each in workbook.iter() if local(each) == "workbookPr"), None)
         is_1904 = properties is not None and properties.get("date1904") in ("1", "true")
         self._epoch = _EPOCH_1904 if is_1904 else _EPOCH
@@ -70,26 +80,26 @@ class _Values:
         if kind == "b":
             return "TRUE" if value == "1" else "FALSE"
         if kind == "d":  # where a workbook is strict
-            return _spoken(value)
+            return spoken(value)
         if kind != "n" or not value:
             return value
         style = cell.get("s", "0")
-        return self._moment(value) if style in self._dates else _number(value)
-
-    def _moment(self, value: str) -> str:
         try:
-            days = float(value)
-            moment = self._epoch + timedelta(seconds=round(days * _SECONDS_A_DAY))
+            if style in self._elapsed:
+                return elapsed(float(value) * _SECONDS_A_DAY)
+            if style in self._dates:
+                return self._moment(float(value))
         except (ValueError, OverflowError):
             return value
+        return plain_number(value)
+
+    def _moment(self, days: float) -> str:
+        if self._epoch is _EPOCH and 1 <= days < _LEAP_DAY:
+            days += 1  # before the day that 1900 did not have, and Excel has
+        moment = self._epoch + timedelta(seconds=round(days * _SECONDS_A_DAY))
         if 0 <= days < 1:
             return moment.time().isoformat()
         return moment.date().isoformat() if days.is_integer() else moment.isoformat(sep=" ")
-
-
-def _spoken(moment: str) -> str:
-    """Return a moment of ISO 8601 as those that are kept as numbers are told: without a time, if that is midnight."""
-    return moment.removesuffix("Z").removesuffix("T00:00:00").removesuffix("T00:00:00.000").replace("T", " ")
 
 
 def _rich_text(item: Any) -> str:
@@ -101,38 +111,30 @@ def _rich_text(item: Any) -> str:
     )
 
 
-def _date_styles(styles: Any) -> frozenset[str]:
-    """Return the numbers of the styles that show a date or a time."""
+def _time_styles(styles: Any) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the numbers of the styles that show a date or a time of day, and of those that show how much time passed."""
     if styles is None:
-        return frozenset()
+        return frozenset(), frozenset()
     custom = {
-        element.get("numFmtId"): _LITERALS.sub("", element.get("formatCode", ""))
+        element.get("numFmtId", ""): _LITERALS.sub("", element.get("formatCode", ""))
         for element in styles.iter(f"{_MAIN}numFmt")
     }
-    dates = {identifier for identifier, code in custom.items() if re.search(r"[ymdhs]", code, re.IGNORECASE)}
+    passed = _ELAPSED | {identifier for identifier, code in custom.items() if _COUNTED.search(code)}
+    dates = _DATES | {identifier for identifier, code in custom.items() if re.search(r"[ymdhs]", code, re.IGNORECASE)}
     cells = styles.find(f"{_MAIN}cellXfs")
-    return frozenset(
-        str(index)
-        for index, style in enumerate(cells if cells is not None else ())
-        if style.get("numFmtId") in dates or (style.get("numFmtId") or "0") in {str(number) for number in _DATES}
+    shown = [style.get("numFmtId") or "0" for style in (cells if cells is not None else ())]
+    return (
+        frozenset(str(index) for index, identifier in enumerate(shown) if identifier in dates - passed),
+        frozenset(str(index) for index, identifier in enumerate(shown) if identifier in passed),
     )
 
 
-def _number(value: str) -> str:
-    """Return a number without the digits that only binary fractions have."""
-    try:
-        number = float(value)
-    except ValueError:
-        return value
-    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else f"{number:.12g}"
-
-
-def _sheet(writer: Writer, name: str, data: bytes, values: _Values) -> None:
+def _sheet(writer: Writer, name: str, data: bytes, values: _Values, hrefs: list[str]) -> None:
     if not _CELL.search(data):
         return  # however many rows it has
     block: list[list[str]] = []
     last = 0
-    for at, row in _rows(data, values):
+    for at, row in _rows(data, values, hrefs):
         if not last:
             writer.heading(2, name)
         if block and at > last + 1:
@@ -143,8 +145,8 @@ def _sheet(writer: Writer, name: str, data: bytes, values: _Values) -> None:
     writer.table(block)
 
 
-def _rows(data: bytes, values: _Values) -> Iterator[tuple[int, list[str]]]:
-    """Go through the rows that have text."""
+def _rows(data: bytes, values: _Values, hrefs: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """Go through the rows that have text, and note where their formulas lead."""
     at = 0
     for row in xml_elements(_EMPTY_ROWS.sub(b"", data), f"{_MAIN}row"):
         number = row.get("r", "")
@@ -153,6 +155,8 @@ def _rows(data: bytes, values: _Values) -> Iterator[tuple[int, list[str]]]:
         for cell in row:
             column = _column(cell.get("r")) if cell.get("r") else len(cells)
             text = values.of(cell)
+            if href := formula_href(cell.findtext(f"{_MAIN}f")):
+                hrefs.append(href)
             if text and column < _COLUMNS_MAX:
                 cells += [""] * (column + 1 - len(cells))
                 cells[column] = text

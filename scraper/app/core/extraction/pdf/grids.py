@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from app.core.extraction.pdf.lines import Line, Table, fragments
+from app.core.extraction.pdf.lines import Line, Table, fragments, size_of
 from app.core.extraction.pdf.words import Rule, Sheet, Word
 
 _MARK: Final = re.compile(r"[^\w(]{1,2}|[(]?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.)]|o")
@@ -44,14 +44,16 @@ def tables_of(sheet: Sheet) -> tuple[list[Table], list[Word]]:
         used += grid.across
         if sum(any(row) for row in rows) and max(sum(map(bool, row)) for row in rows) >= 2:
             words = outside
-            tables.append(Table(grid.xs[0], grid.xs[-1], grid.ys[0], grid.ys[-1], rows, tuple(grid.xs)))
+            size = size_of(inside)
+            tables.append(Table(grid.xs[0], grid.xs[-1], grid.ys[0], grid.ys[-1], rows, tuple(grid.xs), size))
     for rules in _stacks([rule for rule in across if rule not in used]):
         inside, outside = _within(words, rules[0].start, rules[0].end, rules[0].at, rules[-1].at)
         found = _between(inside, [rule.at for rule in rules])
         if found is not None:
             words = outside
             columns, rows = found
-            tables.append(Table(rules[0].start, rules[0].end, rules[0].at, rules[-1].at, rows, columns))
+            size = size_of(inside)
+            tables.append(Table(rules[0].start, rules[0].end, rules[0].at, rules[-1].at, rows, columns, size))
     return tables, words
 
 
@@ -267,6 +269,6 @@ def _of_run(run: list[Line]) -> Sequence[Line | Table]:
         return run
     if sum(len(cell.split()) for cell in filled) > _ALIGNED_WORDS_MAX * len(filled):
         return run
-    return [
-        Table(min(line.x0 for line in run), max(line.x1 for line in run), run[0].top, run[-1].bottom, rows, columns)
-    ]
+    size = size_of([word for line in run for word in line.words])
+    left, right = min(line.x0 for line in run), max(line.x1 for line in run)
+    return [Table(left, right, run[0].top, run[-1].bottom, rows, columns, size)]

@@ -1,5 +1,6 @@
 """Words to lines, and lines to the order that they are read in: column by column, between what spans several."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -58,7 +59,13 @@ class Line:
 
 @dataclass(slots=True)
 class Table:
-    """A table, where it stands."""
+    """A table, where it stands.
+
+    Attributes
+    ----------
+    size
+        Of most of its letters.
+    """
 
     x0: float
     x1: float
@@ -66,9 +73,23 @@ class Table:
     bottom: float
     rows: list[list[str]] = field(default_factory=list)
     columns: tuple[float, ...] = ()
+    size: float = 0.0
+
+    @property
+    def letters(self) -> int:
+        """How many it has, blanks included."""
+        return sum(len(cell) for row in self.rows for cell in row)
 
 
 Item = Line | Table
+
+
+def size_of(words: Sequence[Word]) -> float:
+    """Return the size that most letters of some words have."""
+    counted: Counter[float] = Counter()
+    for word in words:
+        counted[word.size] += len(word.text)
+    return counted.most_common(1)[0][0] if counted else 0.0
 
 
 def fragments(words: Sequence[Word]) -> list[Line]:

@@ -1,8 +1,12 @@
-"""What stands on every page alike: running heads and feet, numbers of pages; and the head of a document's only page."""
+"""What stands on every page alike: running heads and feet, numbers of pages; and the head of a document's only page.
+
+They stand at a page's edge: what is alike under a line of the page's own text, such as its heading, is text as well.
+"""
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import takewhile
 from statistics import median
 from typing import Final
@@ -46,25 +50,79 @@ def running_lines(pages: Sequence[tuple[float, Sequence[Item]]]) -> set[int]:
     """
     places: dict[tuple[str, str], _Places] = defaultdict(list)
     numbers: list[tuple[int, Line]] = []
-    for index, (height, items) in enumerate(pages):
-        for end, line in _edges(items, height):
+    edges = [_edges(items, height) for height, items in pages]
+    for index, ends in enumerate(edges):
+        for end, line in ends:
             places[end, _without_numbers(line.text)].append((index, line.y, line))
             if _NUMBER.fullmatch(line.text):
                 numbers.append((index, line))
     usual = median([line.size for _, items in pages for line in items if isinstance(line, Line)] or [0.0])
-    enough = 2 if len(pages) <= 3 else 3
     own = [line for index, line in numbers if _is_number_of(index, line, len(pages), len(numbers))]
-    found = {id(line) for line in own}
-    if len(pages) == 1:
-        found |= {id(line) for line in _heads_beside(own, *pages[0], usual)}
+    heads = _heads_beside(own, *pages[0], usual) if len(pages) == 1 else []
+    numbered = {id(line) for line in (*own, *heads)}
+    alike = _alike(places, len(pages), _SIZE_MAX * usual)
+    return numbered | {
+        identifier
+        for (height, _), ends in zip(pages, edges, strict=True)
+        for end in ("top", "bottom")
+        for identifier in _peeled([line for other, line in ends if other == end], end, height, usual, alike, numbered)
+    }
+
+
+@dataclass(slots=True)
+class _Alike:
+    """Lines that read the same on several pages, by their `id`: as heads do, and too large for such; where heads stand."""
+
+    heads: set[int] = field(default_factory=set)
+    large: set[int] = field(default_factory=set)
+    places: dict[str, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
+    pages: int = 0
+
+    def are_usual_at(self, end: str, y: float) -> bool:
+        """Return whether half of the pages have a head there."""
+        return len({index for index, place in self.places[end] if abs(place - y) <= _PLACE}) * 2 >= self.pages
+
+
+def _alike(places: Mapping[tuple[str, str], _Places], pages: int, size_max: float) -> _Alike:
+    found = _Alike(pages=pages)
+    enough = 2 if pages <= 3 else 3
     for (end, _), there in places.items():
         for index, y, line in there:
-            if line.size > _SIZE_MAX * usual:
-                continue
-            alike = {other for other, place, _ in there if abs(place - y) <= _PLACE and other != index}
-            if len(alike) + 1 >= enough or (alike and _is_taken(places, end, y, len(pages))):
-                found.add(id(line))
+            others = {other: each.text for other, place, each in there if abs(place - y) <= _PLACE and other != index}
+            if line.size > size_max:
+                if [*others.values()].count(line.text) + 1 >= enough:
+                    found.large.add(id(line))
+            elif len(others) + 1 >= enough or (others and _is_taken(places, end, y, pages)):
+                found.heads.add(id(line))
+                found.places[end].append((index, y))
     return found
+
+
+def _peeled(
+    lines: Sequence[Line], end: str, height: float, usual: float, alike: _Alike, numbered: Container[int]
+) -> Iterator[int]:
+    """Go through the heads at a page's end, from its edge inwards as far as there may be any.
+
+    A row of other text ends them, unless other pages have a head where it stands, or it is a small one at the edge itself.
+    """
+    edge = _HEAD * height
+    for row in _rows(lines, end):
+        yield from (id(line) for line in row if id(line) in alike.heads)
+        known = any(id(line) in alike.heads or id(line) in alike.large or id(line) in numbered for line in row)
+        small = all(line.size <= _HEAD_SIZE_MAX * usual and (line.y <= edge or line.y >= height - edge) for line in row)
+        if not (known or small or alike.are_usual_at(end, row[0].y)):
+            return
+
+
+def _rows(lines: Sequence[Line], end: str) -> list[list[Line]]:
+    """Return lines by their heights, from a page's edge inwards."""
+    rows: list[list[Line]] = []
+    for line in lines if end == "top" else reversed(lines):
+        if rows and abs(line.y - rows[-1][0].y) <= _PLACE:
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return rows
 
 
 def _heads_beside(numbers: Sequence[Line], height: float, items: Sequence[Item], usual: float) -> list[Line]:

@@ -30,6 +30,8 @@ _HYPHENATED: Final = re.compile(r"(\w[\w’']*)[-\xad‐]$")
 _WORDS: Final = re.compile(r"\w+")
 _WIDE: Final = re.compile(r"[\u2e80-\u9fff\uac00-\ud7a3\uff00-\uffef]")
 _FULL_MIN: Final = 2
+_TABLES_MOST: Final = 10
+# times the letters of all lines: a document of tables
 _CODE_LINES_MIN: Final = 2
 
 
@@ -64,13 +66,15 @@ class Composer:
         self._outline = outline
         self._writer = writer
         lines = [item for _, items in pages for item in items if isinstance(item, Line)]
-        self._body = _usual(Counter(), ((_rounded(line.size), len(line.text)) for line in lines), 10.0)
+        tables = [item for _, items in pages for item in items if isinstance(item, Table)]
+        self._body = _body_size(lines, tables)
         self._distance = self._usual_distance()
         self._sizes = self._levels(lines)
         headed = [line for line in lines if self._sizes.get(_rounded(line.size), 1) > 1]
         self._headings_are_bold = sum(line.bold for line in headed) * 5 >= len(headed) * 3 > 0
         bold = sum(len(line.text) for line in lines if line.bold)
-        self._bold_tells = bold * 3 < sum(len(line.text) for line in lines)
+        letters = sum(len(line.text) for line in lines) + sum(table.letters for table in tables)
+        self._bold_tells = bold * 3 < letters
         self._mono_tells = sum(len(line.text) for line in lines if line.mono) * 2 < sum(
             len(line.text) for line in lines
         )
@@ -294,6 +298,17 @@ def fold(text: str) -> str:
 
 def _rounded(size: float) -> float:
     return round(size * 2) / 2
+
+
+def _body_size(lines: Sequence[Line], tables: Sequence[Table]) -> float:
+    """Return the size that text has: the lines' usual one, or the tables' where all lines are but titles of them."""
+    usual = _usual(Counter(), ((_rounded(line.size), len(line.text)) for line in lines), 10.0)
+    size = _usual(Counter(), ((_rounded(table.size), table.letters) for table in tables), usual)
+    prose = [line for line in lines if line.size >= _LARGER * size]
+    only_titles = _TABLES_MOST * sum(len(line.text) for line in lines) < sum(table.letters for table in tables)
+    if size < usual and only_titles and not any(_ENDS.search(line.text) for line in prose):
+        return size
+    return usual
 
 
 def _usual(counted: Counter[float], values: Iterator[tuple[float, int]], otherwise: float) -> float:

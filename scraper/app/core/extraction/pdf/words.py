@@ -16,6 +16,7 @@ import pypdfium2.raw as pdfium
 
 _WORD_MAX_CHARACTERS: Final = 2_000
 _OBJECTS_MAX: Final = 20_000
+_HREF_MAX_BYTES: Final = 8_192
 _SEGMENTS_MAX: Final = 64
 # a shape of more is a drawing
 _LINES_MAX: Final = 1_500
@@ -138,6 +139,28 @@ def sheet_of(page: Any, number: int) -> Sheet:
         [] if many else drawing.down,
         drawing.pictures,
     )
+
+
+def hrefs_of(page: Any, most: int) -> Iterator[str]:
+    """Go through where a page leads out of its document, as it is written; so many links are looked at.
+
+    Parameters
+    ----------
+    page
+        pypdfium2's.
+    """
+    document, position, link = page.pdf.raw, ctypes.c_int(0), pdfium.FPDF_LINK()
+    for _ in range(most):
+        if not pdfium.FPDFLink_Enumerate(page.raw, ctypes.byref(position), ctypes.byref(link)):
+            return
+        action = pdfium.FPDFLink_GetAction(link)
+        if not action or pdfium.FPDFAction_GetType(action) != pdfium.PDFACTION_URI:
+            continue
+        length = pdfium.FPDFAction_GetURIPath(document, action, None, 0)
+        if 1 < length <= _HREF_MAX_BYTES:
+            written = ctypes.create_string_buffer(length)
+            pdfium.FPDFAction_GetURIPath(document, action, written, length)
+            yield written.value.decode("utf-8", "replace")
 
 
 def _words(text: Any) -> Iterator[tuple[Word, int | None]]:
