@@ -26,7 +26,9 @@ class Settings(ServiceSettings):
     SCRAPING_IN_FLIGHT: int = Field(
         default=32, gt=0, description="most scraping jobs handed out; twice the worker slots, of four jobs each"
     )
-    CHUNKING_IN_FLIGHT: int = Field(default=4, gt=0, description="most chunking calls under way")
+    CHUNKING_IN_FLIGHT: int = Field(
+        default=8, gt=0, description="most chunking calls under way; twice chunking's threads"
+    )
     EMBEDDING_IN_FLIGHT: int = Field(
         default=16, gt=0, description="most embedding jobs handed out; twice the worker slots, of four jobs each"
     )

@@ -232,7 +232,7 @@ async def heard(redis_url: str) -> AsyncIterator[list[str]]:
     words: list[str] = []
     async with Redis.from_url(redis_url) as redis, redis.pubsub(ignore_subscribe_messages=False) as channel:
         await channel.subscribe(CHANNEL)
-        await channel.get_message(timeout=5)  # that it is subscribed
+        await channel.get_message(timeout=30)  # that it is subscribed
         yield words
         await redis.publish(CHANNEL, LAST_WORD)
         async for message in channel.listen():

@@ -143,15 +143,23 @@ class Driver:
         }
 
     async def _remove(
-        self, connection: Any, owner: str, corpus_name: str, urls: list[str], crawl_id: UUID | None, run: int | None
+        self,
+        connection: Any,
+        owner: str,
+        corpus_name: str,
+        urls: list[str],
+        crawl_id: UUID | None,
+        run: int | None,
+        *,
+        as_of: datetime | None = None,
     ) -> list[UUID]:
         """Removals that are done at once."""
         self.removed += urls
         rows = await connection.fetch(
-            """INSERT INTO jobs (owner, id, url, host, corpus_name, stage, status, placement, tag, ended_at, kind)
-               SELECT $1, gen_random_uuid(), url, 'h', $2, 'embedding', 'completed', 'ended', 0, now(), 'remove'
+            """INSERT INTO jobs (owner, id, url, host, corpus_name, stage, status, placement, tag, ended_at, kind, as_of)
+               SELECT $1, gen_random_uuid(), url, 'h', $2, 'embedding', 'completed', 'ended', 0, now(), 'remove', coalesce($4, now())
                FROM unnest($3::text[]) WITH ORDINALITY AS gone(url, nth) ORDER BY nth RETURNING id""",
-            *(owner, corpus_name, urls),
+            *(owner, corpus_name, urls, as_of),
         )
         return [row["id"] for row in rows]
 

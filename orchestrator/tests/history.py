@@ -87,6 +87,10 @@ class History(RuleBasedStateMachine):
             guards.add(Guard.UNCHANGED)
         if not self.before.was_started(job):
             guards.add(Guard.NEVER_STARTED)
+        if job.stage is FIRST.stage and self.before.lanes[row["host"]]["holder"] not in (None, job.job_id):
+            guards.add(Guard.LANE_TAKEN)
+        if row["committing"]:
+            guards.add(Guard.WAS_COMMITTING)
         move = move_of(self.before.state(job.job_id), event, frozenset(guards))
         following = {Where.NEXT: after(job.stage), Where.LAST: LAST}.get(move.where)
         return move.then, following.stage if following else job.stage

@@ -126,6 +126,21 @@ class JobsMachine(History):
             self.report(job, phase, "s1", None)
         self.cancelled(job.job_id, None)
 
+    @rule(pick=picks, phase=st.sampled_from(ProgressPhase), again=st.sampled_from(["s1", "s2"]))
+    def what_is_written_is_lost_and_heard_of_again(self, pick: int, phase: ProgressPhase, again: str) -> None:
+        """Its worker was away for longer than a lease, or its task is delivered again."""
+        leased = [job for job in self.attempts if self.is_open(job) and job.job_id in self.before.leases]
+        if not leased:
+            return
+        job = leased[pick % len(leased)]
+        for said in (ProgressPhase.STARTED, ProgressPhase.COMMITTING):
+            self.report(job, said, "s1", None)
+        self.tell(_EXPIRE, job.job_id)
+        self.settle()
+        self.recover(None)
+        self.cancelled(job.job_id, None)
+        self.report(job, phase, again, None)
+
     def cancelled(self, job: UUID, crash: int | None) -> None:
         """Cancel a job."""
         row = self.before.jobs[job]

@@ -17,6 +17,7 @@ from app.core.jobs import batches, cancelling
 from app.core.jobs.reading import find
 from ml_shared.contracts.jobs import CallbackStatus, JobStatus, ProgressPhase
 from ml_shared.names import Stage
+from ml_shared.testing.pace import slowness
 
 
 async def cancel(core: Core, job_id: Any, owner: str = "key:a") -> bool:
@@ -152,13 +153,13 @@ async def test_a_batch_is_cancelled_but_for_what_is_being_written(core: Core) ->
 
 async def test_ten_thousand_jobs_are_cancelled_within_seconds(core: Core) -> None:
     batch = await many(core, 10_000, hosts=2_000)
-    began = time.monotonic()
+    before, began = slowness(), time.monotonic()
     assert await cancelling.cancel_batch(core.pool, "key:a", batch) == 10_000
     seconds = time.monotonic() - began
     print(f"10,000 jobs cancelled in {seconds:.2f} s")
     assert tuple(await core.pool.fetchrow("SELECT open_jobs, last_tag FROM owners")) == (0, 0)
     assert await core.pool.fetchval("SELECT count(*) FROM lanes WHERE occupied OR holder IS NOT NULL") == 0
-    assert seconds < 20, "two, on a machine that does nothing else"
+    assert seconds < 20 * max(before, slowness()), "two, on a machine that does nothing else"
 
 
 async def test_while_many_jobs_are_cancelled_passes_go_on(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:

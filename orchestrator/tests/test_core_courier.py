@@ -45,7 +45,7 @@ class Names:
         return ["10.0.0.1"] if host == "private.test" else ["127.0.0.1"]
 
 
-def courier(core: Core, *receivers: Receiver, timeout_seconds: float = 5.0, day_seconds: float = 86_400) -> Courier:
+def courier(core: Core, *receivers: Receiver, timeout_seconds: float = 20.0, day_seconds: float = 86_400) -> Courier:
     guard = AddressGuard(
         Names(),
         private_networks=[ipaddress.ip_network("127.0.0.0/8")],
@@ -110,7 +110,7 @@ async def test_while_a_secret_is_rotated_both_verify_and_afterwards_the_new_one_
     core: Core, receiver: Receiver
 ) -> None:
     webhook_id, old = await endpoint(core, receiver.url())
-    new = (await webhooks.rotate(core.pool, OWNER, webhook_id, SEALER)).secret
+    new = (await webhooks.rotate(core.pool, OWNER, webhook_id, SEALER))[0].secret
     await announce(core)
     await sent(core, courier(core, receiver))
     for secret in (old, new):
@@ -140,8 +140,9 @@ async def test_a_receiver_that_does_not_take_it_is_named_in_the_log_and_tried_ag
     webhook_id, _ = await endpoint(core, receiver.url())
     receiver.answer = answer
     await announce(core)
-    sending = courier(core, receiver, timeout_seconds=0.5)
-    assert await sent(core, sending) == 1
+    impatient = courier(core, receiver, timeout_seconds=0.5)
+    sending = courier(core, receiver)
+    assert await sent(core, impatient if answer is hangs else sending) == 1
     [delivery] = await log(core, webhook_id)
     assert (delivery.status, delivery.error_code, delivery.response_status) == ("pending", code, status)
     assert (delivery.next_attempt_at or datetime.now(UTC)) > datetime.now(UTC)
@@ -278,6 +279,31 @@ async def test_an_endpoint_that_is_gone_is_paused_at_once(core: Core, receiver: 
     view = await webhooks.find(core.pool, OWNER, webhook_id)
     assert (view.paused, view.pause_reason) == (True, "gone")
     assert {one.status for one in await log(core, webhook_id)} == {"failed", "held"}
+
+
+async def test_what_is_under_way_to_an_endpoint_that_is_paused_meanwhile_is_held_too(
+    core: Core, receiver: Receiver
+) -> None:
+    webhook_id, _ = await endpoint(core, receiver.url())
+    asked = 0
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            while asked == 1:
+                await asyncio.sleep(0.01)
+            await answers(410)(writer)
+            return
+        while not (await webhooks.find(core.pool, OWNER, webhook_id)).paused:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # what was pending then has been held
+        await answers(500)(writer)
+
+    receiver.answer = answer
+    await announce(core, 2)
+    await sent(core, courier(core, receiver))
+    assert sorted(one.status for one in await log(core, webhook_id)) == ["failed", "held"]
 
 
 async def test_a_test_is_sent_before_all_else_once_and_to_a_paused_endpoint_too(core: Core, receiver: Receiver) -> None:

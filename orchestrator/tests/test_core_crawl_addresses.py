@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.crawls.addresses import TRACKING_PARAMETERS, hash_of, page_url
@@ -16,6 +16,8 @@ from app.core.crawls.scope import Scope, matches, site_of
 from app.core.crawls.traps import CALENDAR_MOST, FACETS_MOST, is_nested, shape_of
 from ml_shared.contracts.crawls import CrawlRequest, CrawlSource, SkipReason
 from ml_shared.web.urls import normalise_url
+
+settings.load_profile("ci")  # no time limits: a slow machine is no fault
 
 SEGMENT = st.text(st.sampled_from("abcdefgh0123456789-_.~%"), min_size=1, max_size=8).filter(
     lambda text: "%" not in text and text not in (".", "..")
@@ -164,7 +166,7 @@ def test_filters_of_one_path_are_one_pattern_and_session_ids_are_no_difference()
 
 def scope_of(**more: object) -> RunScope:
     definition = Definition.of(CrawlRequest.model_validate({"url": "http://site.test/", **more}))
-    return RunScope(definition, definition.scope())
+    return RunScope(definition, definition.scope([]))
 
 
 async def test_each_url_is_met_once_and_one_that_may_be_followed_wins() -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from conftest import Core
-from crawl_driver import OWNER, Driver, Page, Site, site_of
+from crawl_driver import OWNER, Driver, Site, site_of
 from test_core_locks import held
 from test_core_plans import scans
 
@@ -133,33 +133,22 @@ async def test_who_passes_a_run_is_alone_and_others_go_on_without_waiting(core: 
     assert (await driver.run(crawl_id, 1)).state is RunState.COMPLETED
 
 
-async def test_a_page_of_more_links_than_are_taken_counts_the_others(core: Core) -> None:
-    site = site_of({"/": []})
-    site["http://site.test/"] = Page("begin", [f"http://other.test/{number}" for number in range(5_100)])
-    driver = Driver(core, site)
-    crawl_id = await driver.submit()
-    run = await driver.run(crawl_id, 1)
-    assert run.reasons["skipped"] == {"out_of_scope": 5_000, "over_limit": 100}
-
-
-async def test_what_was_left_out_is_kept_up_to_a_bound_and_counted_beyond(
+async def test_runs_beyond_those_that_one_pass_of_all_takes_have_their_turn_in_the_next(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.core.crawls.frontier.SKIPPED_KEPT", 20)
-    monkeypatch.setattr("app.core.crawls.passing.SKIPPED_KEPT", 20)
-    links = {f"/p{number}": [f"http://other{number}.test/{page}" for page in range(10)] for number in range(4)}
-    site = site_of({"/": list(links)})
-    for path, leads in links.items():
-        site[f"http://site.test{path}"] = Page(path, leads)
-    driver = Driver(core, site)
-    crawl_id = await driver.submit()
-    run = await driver.run(crawl_id, 1)
-    assert run.reasons["skipped"] == {"out_of_scope": 40}
-    assert await core.pool.fetchval("SELECT count(*) FROM run_pages WHERE outcome = 'skipped'") == 20
-    cancelled = await driver.submit()
-    await driver.step()
-    await driver.crawling.cancel(OWNER, cancelled, 1)
-    assert await core.pool.fetchval("SELECT count(*) FROM run_pages WHERE state <> 'ended'") == 0
+    monkeypatch.setattr(passing, "RUNS_AT_ONCE", 2)
+    driver, waiting = Driver(core, site_of({"/": []})), Driver(core, Site(), max_open_jobs=0)
+    older = [await waiting.submit(f"http://{number}.test/") for number in range(4)]
+    newest = await driver.submit()
+    (job,) = await core.claim(Stage.SCRAPING)
+    await driver.scraped(job)
+    for stage in (Stage.CHUNKING, Stage.EMBEDDING):
+        await core.complete(await core.claim_one(stage))
+    for _ in range(3):
+        assert (await driver.crawling.run(OWNER, newest, 1)).outcomes.new == 0
+        await waiting.crawling.go_on()
+    assert (await driver.crawling.run(OWNER, newest, 1)).outcomes.new == 1
+    assert [(await waiting.crawling.run(OWNER, crawl_id, 1)).waiting for crawl_id in older] == [1] * 4
 
 
 @pytest.fixture

@@ -304,6 +304,28 @@ async def test_a_page_that_is_gone_twice_is_removed_and_one_that_comes_back_is_n
     assert (await driver.crawling.crawl(OWNER, crawl_id)).documents == 7
 
 
+@pytest.mark.parametrize("source", ["list", "sitemap", "page"])
+async def test_what_a_page_leads_to_stays_while_the_page_itself_fails(core: Core, source: str) -> None:
+    site = site_of({"/a": ["/a1", "/b"], "/b": [f"/b{number}" for number in range(6)], "/a1": []})
+    site |= {f"http://site.test/b{number}": Page(f"b{number}") for number in range(6)}
+    links = [{"url": f"http://site.test/{name}"} for name in "ab"]
+    site["http://site.test/all.xml"] = Page(lists={"links": links, "sitemaps": []})
+    driver = Driver(core, site)
+    begins = {
+        "list": {"url": None, "urls": [link["url"] for link in links]},
+        "sitemap": {"url": "http://site.test/all.xml"},
+        "page": {"url": "http://site.test/a"},
+    }
+    crawl_id = await driver.submit(source=source, follow_links=True, **begins[source])
+    await driver.run(crawl_id, 1)
+    site["http://site.test/a"] = gone(503)
+    for run in (2, 3, 4):
+        await driver.again(crawl_id)
+        told = await driver.outcomes(crawl_id, run)
+        assert (told["/a"], told["/a1"], told["/b0"]) == ("failed: http_status", "unchanged", "unchanged")
+    assert driver.removed == []
+
+
 @pytest.mark.parametrize(
     "ill", ["everything is gone", "nothing is linked", "everybody has to log in", "the sitemap is empty"]
 )

@@ -31,7 +31,7 @@ TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 @pytest.fixture
 async def stages(fleet: Fleet) -> AsyncIterator[StageClient]:
     async with open_stages(
-        fleet.addresses, SecretStr("own-key"), timeout_seconds=2, max_answer_bytes=1_000_000
+        fleet.addresses, SecretStr("own-key"), timeout_seconds=20, max_answer_bytes=1_000_000
     ) as opened:
         yield opened
 
@@ -177,6 +177,7 @@ async def test_chunking_is_called_with_the_page_and_its_answer_kept(
     (call,) = fleet.chunking.calls
     assert (call.path, call.body["text"], call.body["format"]) == ("/chunk", a_page("").content, "markdown")
     assert (call.body["max_tokens"], call.body["overlap_tokens"]) == (512, 64)
+    assert call.body["repeat_table_header"], "what a row means is told with each chunk of a long table"
     row = await core.row(job_id)
     assert (row["status"], row["placement"], row["chunks"]) == ("embedding", "ready", 1)
     assert row["document"]["title"] == "Title"

@@ -25,7 +25,7 @@ async def held(pool: asyncpg.Pool) -> AsyncIterator[Any]:
 async def waits_for_a_lock(pool: asyncpg.Pool) -> None:
     """Return once a transaction of this database waits for another."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not await pool.fetchval(waiting):
             await asyncio.sleep(0.01)
 
@@ -35,10 +35,23 @@ async def test_a_pass_does_not_wait_for_a_parked_job_that_a_report_has_locked(co
     job_id = await core.submit("http://one.test/")
     async with held(core.pool) as report:
         await report.execute("SELECT 1 FROM jobs WHERE id = $1 FOR UPDATE", job_id)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await core.claim(Stage.SCRAPING) == []
     (job,) = await core.claim(Stage.SCRAPING)
     assert str(job.job_id) == job_id, "its lane still counts as occupied"
+
+
+async def test_a_pass_tells_of_a_job_that_was_submitted_while_it_waited(core: Core) -> None:
+    """What a pass claims is under a lease: if nobody were told of it, it would lie there until that has run out."""
+    first = await core.submit("http://one.test/")
+    async with held(core.pool) as another_pass:
+        await another_pass.execute("SELECT pg_advisory_xact_lock(hashtext('stage'), hashtext($1))", Stage.SCRAPING)
+        waiting = asyncio.create_task(core.claim(Stage.SCRAPING))
+        await waits_for_a_lock(core.pool)
+        later = await core.submit("http://two.test/")
+        await core.pool.execute("UPDATE lanes SET next_at = '-infinity'")  # as of a host that is known for long
+    assert {str(job.job_id) for job in await waiting} == {first, later}
+    assert await core.pool.fetchval("SELECT count(*) FROM leases") == 2
 
 
 async def test_the_recovery_holds_no_lane_while_it_waits_for_an_owner(core: Core) -> None:
@@ -79,7 +92,7 @@ async def test_a_hand_out_is_noted_while_a_report_has_its_job_locked(core: Core)
     job = await core.claim_one(Stage.SCRAPING)
     async with held(core.pool) as report:
         await report.execute("SELECT 1 FROM jobs WHERE id = $1 FOR NO KEY UPDATE", job.job_id)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await core.queued(job, queue_epoch="e", lease_seconds=900, traceparent="t")
         await report.execute("UPDATE job_stages SET attempts = attempts WHERE job_id = $1", job.job_id)
     assert await core.pool.fetchval("SELECT phase FROM leases") == "queue"

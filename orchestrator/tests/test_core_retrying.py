@@ -1,10 +1,12 @@
 """Trying again: a new job or batch, once."""
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from conftest import Core
+from crawl_driver import OWNER, Driver, Page, Site, site_of
 from test_core_batches import pages, submit
 from test_core_locks import held, waits_for_a_lock
 
@@ -42,6 +44,7 @@ async def test_a_failed_or_cancelled_job_is_tried_again_as_a_new_one_and_a_repea
     assert await retry(core, failed) == again
     assert (await retry(core, cancelled)).retry_of == cancelled
     view = await find(core.pool, "key:a", UUID(again.job_id))
+    assert not view.retryable, "it has not ended"
     assert (view.url, view.retry_of, view.batch_id) == ("http://a.test/x", failed, None)
     assert await core.row(UUID(failed)) == old, "an ended job never moves"
     assert {job.url for job in await core.claim(Stage.SCRAPING)} == {"http://a.test/x", "http://b.test/"}
@@ -68,6 +71,96 @@ async def test_a_retry_counts_as_any_job_of_its_owner(core: Core) -> None:
     with pytest.raises(TooManyOpenJobsError):
         await retry(core, job_id, max_open_jobs=1)
     assert await core.pool.fetchval("SELECT count(*) FROM jobs") == 2
+
+
+BUSY = ("http_status", "the page's host answered with HTTP status 503")
+ROOT = "http://site.test/"
+
+
+async def ran(core: Core, site: Site, **asked: Any) -> dict[str, str]:
+    """Run a crawl of a site, and return the jobs of it that failed, by URL."""
+    driver = Driver(core, site)
+    await driver.run(await driver.submit(**asked), 1)
+    failed = await core.pool.fetch("SELECT url, id FROM jobs WHERE owner = $1 AND status = 'failed'", OWNER)
+    return {row["url"]: str(row["id"]) for row in failed}
+
+
+async def assert_refused(core: Core, job_id: str, why: str) -> None:
+    assert not (await find(core.pool, OWNER, UUID(job_id))).retryable
+    jobs = await core.pool.fetchval("SELECT count(*) FROM jobs")
+    with pytest.raises(NotRetryableError, match=why):
+        await retry(core, job_id, OWNER)
+    assert await core.pool.fetchval("SELECT count(*) FROM jobs") == jobs
+
+
+@pytest.mark.parametrize(
+    ("source", "lists"),
+    [("feed", [ROOT]), ("sitemap", [f"{ROOT}sitemap.xml", f"{ROOT}robots.txt"]), ("site", [f"{ROOT}robots.txt"])],
+)
+async def test_a_list_of_links_is_not_tried_again_as_if_it_were_a_page(
+    core: Core, source: str, lists: list[str]
+) -> None:
+    site = Site({url: Page(error=BUSY) for url in lists})
+    failed = await ran(core, site, source=source)
+    for url in lists:
+        await assert_refused(core, failed[url], r"POST /crawls/\S+/runs")
+
+
+async def test_a_page_of_a_dry_run_is_not_tried_again_for_that_would_index_it(core: Core) -> None:
+    site = site_of({"/": ["/a"]})
+    site[f"{ROOT}a"] = Page(error=BUSY)
+    failed = await ran(core, site, dry_run=True)
+    await assert_refused(core, failed[f"{ROOT}a"], "dry run")
+
+
+async def test_a_page_that_a_run_only_reads_for_its_links_is_not_tried_again(core: Core) -> None:
+    failed = await ran(core, Site({ROOT: Page(error=BUSY)}), include=["/docs/*"])
+    await assert_refused(core, failed[ROOT], "links")
+
+
+async def test_a_page_of_a_run_that_is_not_kept_any_more_is_not_tried_again(core: Core) -> None:
+    failed = await ran(core, Site({ROOT: Page(error=BUSY)}))
+    await core.pool.execute("DELETE FROM runs")
+    await assert_refused(core, failed[ROOT], "POST /jobs")
+
+
+async def test_an_upload_is_not_tried_again(core: Core) -> None:
+    job_id = await core.submit("http://a.test/")
+    await core.pool.execute("UPDATE jobs SET kind = 'upload'")
+    await fail_all(core)
+    await assert_refused(core, job_id, "send the document again")
+
+
+@pytest.mark.parametrize("asked", [{}, {"source": "list", "urls": [f"{ROOT}a"], "url": None, "include": ["/a"]}])
+async def test_a_page_of_a_run_is_tried_again_by_itself_and_the_next_run_knows_its_document(
+    core: Core, asked: dict[str, Any]
+) -> None:
+    site = site_of({"/": ["/a"]})
+    site[f"{ROOT}a"] = Page(error=BUSY)
+    driver = Driver(core, site)
+    crawl_id = await driver.submit(**asked)
+    before = await driver.run(crawl_id, 1)
+    failed = await core.pool.fetchval("SELECT id FROM jobs WHERE status = 'failed'")
+    assert (await find(core.pool, OWNER, failed)).retryable
+    again = await retry(core, str(failed), OWNER)
+    site[f"{ROOT}a"] = Page("a text", [f"{ROOT}b"])
+    await driver.step()
+    row = await core.row(UUID(again.job_id))
+    assert (row["status"], row["kind"], row["crawl_id"], row["run"]) == ("completed", "page", None, None)
+    assert await driver.crawling.run(OWNER, crawl_id, 1) == before, "the figures of a run stay as they were"
+    assert (await driver.crawling.crawl(OWNER, crawl_id)).documents == before.outcomes.new
+    await driver.again(crawl_id)
+    assert (await driver.outcomes(crawl_id, 2))["/a"] in ("new", "changed", "unchanged")
+
+
+async def test_a_removal_is_tried_again_as_a_removal(core: Core) -> None:
+    failed = await core.submit("http://a.test/")
+    await core.pool.execute("UPDATE jobs SET kind = 'remove', stage = 'embedding', placement = 'ready'")
+    (job,) = await core.claim(Stage.EMBEDDING)
+    await core.complete(job, status=CallbackStatus.FAILED, error_code="embedding_failed")
+    assert (await find(core.pool, "key:a", UUID(failed))).retryable
+    row = await core.row(UUID((await retry(core, failed)).job_id))
+    assert (row["kind"], row["stage"]) == ("remove", "embedding")
 
 
 async def test_retries_at_once_make_one_job(core: Core) -> None:

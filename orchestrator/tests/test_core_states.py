@@ -33,12 +33,22 @@ REPORTS = {
 IN_LAST_STAGE = {Guard.LAST_STAGE, Guard.CONTENT_MISSING}
 KNOWN = {"content_hash": "1" * 64, "bytes": 7}
 ELSEWHERE = {Where.NEXT: Stage.CHUNKING, Where.LAST: Stage.EMBEDDING, Where.FIRST: Stage.SCRAPING}
+ALONE = [frozenset[Guard](), *(frozenset([guard]) for guard in Guard)]
+# a lost attempt may have said `committing` whatever else is so, unless it never started
+LOST_WHILE_WRITING = [
+    frozenset([Guard.WAS_COMMITTING, guard])
+    for guard in Guard
+    if guard not in (Guard.WAS_COMMITTING, Guard.NEVER_STARTED)
+]
 # what these are about is one event; the others are about each job
 OF_ONE_EVENT = {Guard.UNCHANGED: Event.SUCCESS, Guard.CONTENT_MISSING: Event.DEFERRED}
 
 
-async def reached(core: Core, state: State, stage: Stage, *, started: bool = True) -> HandOut:
-    """The only job there is, in a state of a stage, as its last attempt had it. `started`: whether a lost one had begun."""
+async def reached(core: Core, state: State, stage: Stage, *, started: bool = True, committing: bool = False) -> HandOut:
+    """The only job there is, in a state of a stage, as its last attempt had it.
+
+    `started`, `committing`: whether a lost one had said so.
+    """
     await core.pool.execute("TRUNCATE jobs, job_stages, leases, lanes, owners, owner_turns, stages CASCADE")
     async with core.pool.acquire() as connection:
         await claims.ensure_stages(connection, list(Stage))
@@ -58,6 +68,8 @@ async def reached(core: Core, state: State, stage: Stage, *, started: bool = Tru
         case State.COMMITTING:
             assert await core.started(job, ProgressPhase.COMMITTING)
         case State.LOST:
+            if committing:
+                assert await core.started(job, ProgressPhase.COMMITTING)
             await core.expire_leases()
             await core.recover()
         case State.COMPLETED | State.FAILED:
@@ -76,6 +88,8 @@ async def reached(core: Core, state: State, stage: Stage, *, started: bool = Tru
 async def happens(core: Core, event: Event, job: HandOut, guards: frozenset[Guard] = frozenset()) -> None:
     if Guard.UNCHANGED in guards:
         await core.pool.execute("UPDATE jobs SET known = $1 WHERE placement <> 'ended'", KNOWN)
+    if Guard.LANE_TAKEN in guards:
+        await core.pool.execute("UPDATE lanes SET holder = $1", UUID(int=7))
     if event in PHASES:
         await core.started(job, PHASES[event])
     elif event in REPORTS:
@@ -114,12 +128,14 @@ async def standing(core: Core, job_id: UUID) -> tuple[State, Stage]:
 async def test_every_event_does_in_this_state_what_the_table_says(core: Core, state: State) -> None:
     wrong = []
     for event in Event:
-        for guards in (frozenset[Guard](), *(frozenset([guard]) for guard in Guard)):
+        for guards in (*ALONE, *(LOST_WHILE_WRITING if state is State.LOST else ())):
             if any(OF_ONE_EVENT.get(guard, event) is not event for guard in guards):
                 continue
+            if Guard.LANE_TAKEN in guards and (state is not State.LOST or event not in PHASES):
+                continue
             stage = Stage.EMBEDDING if guards & IN_LAST_STAGE else Stage.SCRAPING
-            never = Guard.NEVER_STARTED in guards and state is State.LOST
-            job = await reached(core, state, stage, started=not never)
+            never, wrote = (guard in guards for guard in (Guard.NEVER_STARTED, Guard.WAS_COMMITTING))
+            job = await reached(core, state, stage, started=state is not State.LOST or not never, committing=wrote)
             move = move_of(state, event, guards)
             attempts = await core.pool.fetchval(
                 "SELECT coalesce(max(attempts), 0) FROM job_stages WHERE stage = $1", stage
@@ -146,6 +162,42 @@ async def test_a_report_of_another_attempt_changes_nothing_in_any_state(core: Co
         before = await core.row(job.job_id)
         await happens(core, event, replace(job, attempt_id=UUID(int=7)))
         assert await core.row(job.job_id) == before, event
+
+
+async def test_what_was_being_written_when_its_worker_was_lost_can_be_cancelled_once_it_is_handed_out_again(
+    core: Core,
+) -> None:
+    job = await reached(core, State.LOST, Stage.EMBEDDING, committing=True)
+    with pytest.raises(CommittingError, match="handed out again"):
+        await cancelling.cancel(core.pool, job.owner, job.job_id)
+    await core.time_has_come()
+    await core.claim_one(Stage.EMBEDDING)
+    assert await cancelling.cancel(core.pool, job.owner, job.job_id)
+
+
+async def test_a_lost_attempt_that_goes_on_holds_its_hosts_lane_again_and_none_goes_on_beside_another(
+    core: Core,
+) -> None:
+    for phase in (ProgressPhase.STARTED, ProgressPhase.RUNNING):
+        lost = await reached(core, State.LOST, Stage.SCRAPING)
+        await core.submit("http://site.test/another")
+        assert await core.started(lost, phase)
+        await core.time_has_come()
+        assert await core.claim(Stage.SCRAPING) == [], "one page of a host at a time"
+        await core.complete(lost)
+        await core.time_has_come()
+        other = await core.claim_one(Stage.SCRAPING)
+        await core.expire_leases()
+        await core.recover()
+        await core.submit("http://site.test/third")
+        await core.pool.execute("UPDATE jobs SET tag = 1000 WHERE id = $1", other.job_id)
+        await core.time_has_come()
+        third = await core.claim_one(Stage.SCRAPING)
+        assert third.job_id != other.job_id
+        assert not await core.started(other, phase), "its lane is another's by now"
+        await core.complete(third)
+        await core.time_has_come()
+        assert (await core.claim_one(Stage.SCRAPING)).job_id == other.job_id
 
 
 def test_no_move_is_there_twice_and_one_with_a_guard_goes_first() -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 from conftest import Core
+from test_core_locks import held, waits_for_a_lock
 
 from app.core.errors import (
     IdempotencyInProgressError,
@@ -74,6 +75,20 @@ async def test_a_repeated_idempotency_key_gets_the_same_job(core: Core) -> None:
     assert await core.submit("http://site.test/", idempotency_key="k", owner="key:b") != first
     assert await core.pool.fetchval("SELECT count(*) FROM jobs WHERE owner = 'key:a'") == 1
     assert await core.pool.fetchval("SELECT open_jobs FROM owners WHERE owner = 'key:a'") == 1
+
+
+async def test_a_request_with_a_key_waits_for_what_others_have_locked_as_one_without_does(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await core.submit("http://site.test/")
+    monkeypatch.setattr("app.core.jobs.idempotency.WAIT", "1ms")
+    async with held(core.pool) as other:
+        await other.execute("SELECT 1 FROM owners FOR UPDATE")
+        waiting = asyncio.create_task(core.submit("http://site.test/", idempotency_key="k"))
+        await waits_for_a_lock(core.pool)
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+    assert await waiting
 
 
 async def test_an_idempotency_key_with_another_body_is_refused(core: Core) -> None:

@@ -19,13 +19,13 @@ from app.core.dispatch.watching import Watch
 from ml_shared.names import Stage
 
 NEVER = 3_600.0
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 20.0
 
 
 @pytest.fixture
 async def stages(fleet: Fleet) -> AsyncIterator[StageClient]:
     async with open_stages(
-        fleet.addresses, SecretStr("own-key"), timeout_seconds=5, max_answer_bytes=1_000_000
+        fleet.addresses, SecretStr("own-key"), timeout_seconds=20, max_answer_bytes=1_000_000
     ) as opened:
         yield opened
 
@@ -100,11 +100,15 @@ async def test_many_words_while_a_pass_claims_are_one_more_pass(
         async def all_claim() -> bool:
             return len(passes) == len(Stage)
 
+        async def another() -> bool:
+            return passes.count(Stage.EMBEDDING) == 2
+
         await until(all_claim)
         for _ in range(50):
             watch.ask(Stage.EMBEDDING)
         may_go_on.set()
-        await asyncio.sleep(0.1)
+        await until(another)
+        await asyncio.sleep(0.1)  # a third would have come by now
     assert passes.count(Stage.EMBEDDING) == 2
     assert passes.count(Stage.CHUNKING) == 1
 
@@ -125,17 +129,18 @@ async def test_what_a_hand_out_made_possible_is_done_at_once(core: Core, dispatc
 
 
 async def test_a_slow_hand_out_keeps_no_other_waiting(core: Core, dispatcher: Dispatcher, fleet: Fleet) -> None:
-    held, hand_out = asyncio.Event(), dispatcher.hand_out
+    begun, held, hand_out = asyncio.Event(), asyncio.Event(), dispatcher.hand_out
 
     async def slow(jobs: Sequence[HandOut]) -> frozenset[Stage]:
         if jobs[0].host == "slow.test":
+            begun.set()
             await held.wait()
         return await hand_out(jobs)
 
     dispatcher.hand_out = slow  # type: ignore[method-assign, assignment]
     await core.submit("http://slow.test/")
     async with standing(core, dispatcher) as watch:
-        await asyncio.sleep(0.05)
+        await begun.wait()  # else one pass might claim both, and hand them out together
         await core.submit("http://fast.test/")
         watch.ask(Stage.SCRAPING)
         await until(called(fleet, 1))

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+
 from ml_shared.testing.servers import PostgresServer
 
 ORCHESTRATOR = Path(__file__).parents[1]
@@ -31,5 +33,23 @@ def test_both_databases_are_brought_to_this_codes_schema_and_a_second_run_change
             assert [line["event"] for line in lines] == ["migrations_applied"] * 2
             assert [line["database"] for line in lines] == [jobs, content]
             assert [bool(line["applied"]) for line in lines] == [changed, changed]
+    finally:
+        postgres_server.drop_database(content)
+
+
+async def test_a_database_that_a_new_postgres_ran_all_files_on_is_brought_to_this_codes_schema(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    """As PostgreSQL's container does when it first starts: nothing is noted of it, so each file is applied once more."""
+    connection = await asyncpg.connect(postgres_database)
+    try:
+        for path in sorted((ORCHESTRATOR / "migrations").glob("*.sql")):
+            await connection.execute(path.read_text())
+    finally:
+        await connection.close()
+    content = f"{postgres_database.rpartition('/')[2].partition('?')[0]}_content"
+    try:
+        status, lines = run(postgres_database, postgres_server.dsn(content))
+        assert (status, [line["event"] for line in lines]) == (0, ["migrations_applied"] * 2), lines
     finally:
         postgres_server.drop_database(content)

@@ -68,6 +68,35 @@ async def test_a_crawl_is_submitted_followed_changed_and_deleted_by_its_owner_al
     assert (await ask(api, "GET", "/crawls")).json()["items"] == []
 
 
+async def test_what_pages_are_made_with_and_the_urls_of_a_list_are_seen_and_changed(api: httpx.AsyncClient) -> None:
+    cut = {"max_tokens": 256, "overlap_tokens": 32, "strategy": "sentence"}
+    urls = ["http://site.test/a", "http://site.test/b"]
+    asked = {"chunking": cut, "metadata": {"team": "docs"}, "render": "auto"}
+    path = f"/crawls/{await begun(api, source='list', url=None, urls=urls, **asked)}"
+    crawl = (await ask(api, "GET", path)).json()
+    assert {name: crawl[name] for name in asked} == asked
+    assert (crawl["urls"], crawl["listed"]) == (2, urls)
+    wanted = {"chunking": {"max_tokens": 128}, "metadata": {}, "render": "never", "urls": urls[:1]}
+    changed = (await ask(api, "PATCH", path, wanted)).json()
+    assert changed["chunking"] == {"max_tokens": 128, "overlap_tokens": 64, "strategy": "markdown"}
+    assert (changed["metadata"], changed["render"], changed["listed"]) == ({}, "never", urls[:1])
+    for body, code in (
+        ({"urls": []}, "invalid_request"),
+        ({"urls": ["http://a.test/"] * 10_001}, "invalid_request"),
+        ({"urls": ["ftp://a.test/"]}, "blocked_scheme"),
+        ({"chunking": {"max_tokens": 100, "overlap_tokens": 64}}, "invalid_request"),
+        ({"render": "sometimes"}, "invalid_request"),
+        ({"chunking": {"colour": "blue"}}, "invalid_request"),
+    ):
+        answer = await ask(api, "PATCH", path, body)
+        assert (answer.status_code, answer.json()["code"]) == (422, code), answer.text
+    assert (await ask(api, "GET", path)).json() == changed
+    of_site = await begun(api)
+    answer = await ask(api, "PATCH", f"/crawls/{of_site}", {"urls": urls})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert "has no `urls`" in answer.text
+
+
 async def test_a_repeated_crawl_is_answered_alike(api: httpx.AsyncClient) -> None:
     first = await ask(api, "POST", "/crawls", SITE, **{"Idempotency-Key": "once"})
     again = await ask(api, "POST", "/crawls", SITE, **{"Idempotency-Key": "once"})

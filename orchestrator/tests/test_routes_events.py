@@ -88,7 +88,7 @@ def test_a_batchs_counts_come_as_they_change_until_it_has_ended(client: httpx.Cl
 def test_a_quiet_stream_has_a_heartbeat_and_ends_after_its_time(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(streaming, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(streaming, "LASTS_SECONDS", 1.0)
     job_id = client.post("/jobs", json=JOB).json()["job_id"]
     told = list(events(client.get(f"/jobs/{job_id}/events", headers={"Last-Event-ID": "1"})))
@@ -112,6 +112,20 @@ def test_an_id_that_is_none_of_ours_is_refused(client: httpx.Client, value: str)
     job_id = client.post("/jobs", json=JOB).json()["job_id"]
     answer = client.get(f"/jobs/{job_id}/events", headers={"Last-Event-ID": value.encode()})  # type: ignore[dict-item]
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_last_event_id")
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_an_id_that_was_not_given_yet_misses_nothing(client: httpx.Client, ended: bool) -> None:
+    """As after a database was restored: a client has seen more than there is."""
+    batch = client.post("/jobs/batch", json={"urls": ["http://a.test/"]}).json()
+    (job_id,) = [job["job_id"] for job in batch["jobs"]]
+    if ended:
+        client.post(f"/jobs/{job_id}/cancel")
+    for path, first in ((f"/jobs/{job_id}", "submitted"), (f"/batches/{batch['batch_id']}", None)):
+        with client.stream("GET", f"{path}/events", headers={"Last-Event-ID": "999"}) as answer:
+            assert answer.status_code == 200
+            told = next(event for event in events(answer) if "id" in event)
+            assert told["event"] == first or (first is None and told["event"] == ("ended" if ended else "progress"))
 
 
 def test_one_may_have_so_many_streams_and_a_closed_one_gives_its_place_back(client: httpx.Client) -> None:

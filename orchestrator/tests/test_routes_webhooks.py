@@ -69,6 +69,32 @@ async def test_a_repeat_makes_no_second_webhook_and_does_not_show_the_secret_aga
     assert (await api.post("/webhooks", json=WEBHOOK, headers=keyed)).json()["code"] == "webhook_not_found"
 
 
+async def test_a_repeated_rotation_makes_no_third_secret_and_does_not_show_the_second_again(
+    api: httpx.AsyncClient, configured: Any
+) -> None:
+    webhook_id = (await made(api))["webhook_id"]
+    path, keyed = f"/webhooks/{webhook_id}/rotate", USER | {"Idempotency-Key": "once"}
+    kept = await asyncpg.connect(configured.DATABASE_URL)
+    answers = await asyncio.gather(*(api.post(path, headers=keyed) for _ in range(4)))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    (first,) = [answer.json() for answer in answers if "secret" in answer.json()]
+    secret = first.pop("secret")
+    assert [answer.json() for answer in answers if "secret" not in answer.json()] == [first] * 3
+    (row,) = await kept.fetch("SELECT sealed, previous_sealed FROM webhooks")
+    assert secret not in str(await kept.fetch("SELECT * FROM idempotency_keys"))
+    assert (await api.post(path, headers=keyed)).json() == first
+    assert await kept.fetch("SELECT sealed, previous_sealed FROM webhooks") == [row]
+    other = await api.post(path, headers=keyed | {"Idempotency-Key": "another"})
+    assert other.json()["secret"] not in ("", secret)
+    await kept.close()
+    second = (await made(api))["webhook_id"]
+    assert "secret" in (await api.post(f"/webhooks/{second}/rotate", headers=keyed)).json(), "a key is one webhook's"
+    missing = await api.post(f"/webhooks/{NOBODY}/rotate", headers=keyed)
+    assert (missing.status_code, missing.json()["code"]) == (404, "webhook_not_found")
+    await api.delete(f"/webhooks/{webhook_id}", headers=USER)
+    assert (await api.post(path, headers=keyed)).json()["code"] == "webhook_not_found"
+
+
 async def test_another_owners_webhook_is_none(api: httpx.AsyncClient) -> None:
     path = f"/webhooks/{(await made(api))['webhook_id']}"
     other = {"X-API-Key": BOB}

@@ -55,9 +55,14 @@ CRAWL = {
     "schedule": {"every": None, "cron": "0 3 * * 1", "timezone": "Europe/Dublin"},
     "dry_run": False,
 }
+LIST = {**CRAWL, "source": "list", "url": None, "urls": ["http://site.test/"]}
 PATCH = {
-    name: CRAWL[name]
-    for name in ("include", "exclude", "subdomains", "max_pages", "max_depth", "keep_query", "on_gone", "schedule")
+    **{
+        name: CRAWL[name]
+        for name in ("include", "exclude", "subdomains", "max_pages", "max_depth", "keep_query", "on_gone", "schedule")
+    },
+    **{name: CRAWL[name] for name in ("metadata", "chunking", "render")},
+    "urls": ["http://site.test/"],
 }
 DOCUMENT = {
     **{name: value for name, value in JOB.items() if name != "render"},
@@ -125,7 +130,7 @@ def test_no_value_anywhere_is_a_fault_of_ours(configured: Any, monkeypatch: pyte
             "batch_id": client.post("/jobs/batch", json=BATCH).json()["batch_id"],
             "webhook_id": (webhook := client.post("/webhooks", json=WEBHOOK).json()["webhook_id"]),
             "delivery_id": client.post(f"/webhooks/{webhook}/test").json()["delivery_id"],
-            "crawl_id": client.post("/crawls", json=CRAWL).json()["crawl_id"],
+            "crawl_id": client.post("/crawls", json=LIST).json()["crawl_id"],
             "run": "1",
         }
         with ValuesWalk(app, server.url, ALICE, [SCRAPER, EMBEDDING], bodies=bodies, known=known) as walk:

@@ -109,6 +109,10 @@ WebhookIdempotencyHeader = Annotated[
     IdempotencyKey | None,
     Header(alias="Idempotency-Key", description="a repeat within 24 h gets the same webhook, without its secret"),
 ]
+RotationIdempotencyHeader = Annotated[
+    IdempotencyKey | None,
+    Header(alias="Idempotency-Key", description="a repeat within 24 h makes no other secret, and shows none"),
+]
 WebhookId = Annotated[Identifier, Path(description="what `POST /webhooks` answered")]
 DeliveryId = Annotated[Identifier, Path(description="of the webhook's log of deliveries")]
 DeliveryStatusFilter = Annotated[DeliveryStatus | None, Query(description="deliveries in this state")]
@@ -155,6 +159,7 @@ __all__ = [
     "PageUrlPrefixFilter",
     "PreferHeader",
     "ReasonFilter",
+    "RotationIdempotencyHeader",
     "RunLimit",
     "RunNumber",
     "StatsHours",

@@ -105,7 +105,7 @@ class Crawling:
     async def delete(self, owner: str, crawl_id: str, *, documents: OnGone) -> CrawlDeleted:
         """Delete a crawl. See `app.core.crawls.crawls.delete`."""
         with work_span(DELETE_SPAN, attributes={attributes.OPERATION: Operation.WRITE.value}):
-            await crawls.delete(self._pool, owner, _id(crawl_id), documents=documents)
+            metrics.count_cancelled(await crawls.delete(self._pool, owner, _id(crawl_id), documents=documents))
         return CrawlDeleted(crawl_id=str(_id(crawl_id)), documents=documents.value)
 
     async def run_now(

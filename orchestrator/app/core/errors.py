@@ -30,12 +30,15 @@ class BatchNotFoundError(NotFoundError):
 
 
 class CommittingError(ConflictError):
-    """The job's result is just being written: it can't be cancelled until that has ended."""
+    """The job's result is being written, or was when its worker was lost: it can't be cancelled until that has ended."""
 
     code = "committing"
 
     def __init__(self) -> None:
-        super().__init__("the page is just being written to its corpus; the job ends in a moment")
+        super().__init__(
+            "a worker has begun to write the page to its corpus: the job ends in a moment, or, if that worker is lost, can be "
+            "cancelled once it is handed out again"
+        )
 
 
 class AlreadyEndedError(ConflictError):

@@ -101,7 +101,9 @@ CRAWL_RUNS_DUE: Final = Counter(
 CRAWL_RUNS_HELD: Final = Counter(
     "ml_crawl_runs_held", "Runs that would have removed more than a third of their crawl's documents, and removed none."
 )
-CRAWL_PAGES: Final = Counter("ml_crawl_pages", "Pages of runs, by what became of them.", ["outcome"])
+CRAWL_PAGES: Final = Counter(
+    "ml_crawl_pages", "Pages of runs, by what became of them; skipped ones when their run ends.", ["outcome"]
+)
 
 _STAGES: Final = [definition.stage.value for definition in PIPELINE]
 start_at_zero(
@@ -115,10 +117,9 @@ start_at_zero(OUTCOMES, [outcome.value for outcome in PageOutcome])
 start_at_zero(JOBS_FAILED, _STAGES, [OTHER])  # with each code they would be a hundred, most of them never used
 start_at_zero(STAGE_SECONDS, _STAGES, [status.value for status in CallbackStatus])
 start_at_zero(STAGE_ATTEMPTS, _STAGES)
+start_at_zero(EVENT_STREAMS, ["jobs", "batches", "runs"])
 start_at_zero(STREAMS_CUT, ["jobs", "batches", "runs"])
 start_at_zero(WEBHOOK_DELIVERIES, [DELIVERED, *ERROR_CODES])
-
-
 start_at_zero(CRAWL_RUNS_ENDED, [state.value for state in RunState if state is not RunState.RUNNING])
 start_at_zero(CRAWL_RUNS_DUE, ["begun", "missed"])
 start_at_zero(CRAWL_PAGES, [outcome.value for outcome in RunOutcome])

@@ -94,9 +94,10 @@ class Notifying:
             await deliveries.hold(self._pool, owner, known)
         return view
 
-    async def rotate(self, owner: str, webhook_id: str) -> WebhookRotated:
+    async def rotate(self, owner: str, webhook_id: str, *, idempotency_key: str | None) -> tuple[WebhookRotated, bool]:
         """Give a webhook a new secret. See `app.core.notices.webhooks.rotate`."""
-        return await webhooks.rotate(self._pool, owner, self._known(webhook_id), self._sealer)
+        known = self._known(webhook_id)
+        return await webhooks.rotate(self._pool, owner, known, self._sealer, idempotency_key=idempotency_key)
 
     async def delete(self, owner: str, webhook_id: str) -> None:
         """Delete a webhook. See `app.core.notices.webhooks.delete`."""

@@ -89,7 +89,11 @@ async def get_crawl(crawl_id: CrawlId, request: Request, ctx: CallerContext = De
     "/crawls/{crawl_id}",
     response_model=CrawlView,
     summary="Change what a crawl keeps, or when it is run",
-    description="It counts from the next run on. What is left out stays as it is; `schedule: null` takes it away.",
+    description="It counts from the next run on: one that is under way goes on as it began. What is left out stays as it is; "
+    "`schedule: null` takes it away. `urls`, `metadata`, `chunking` and `schedule` are given whole. Of a schedule `every` counts "
+    "from this change, unless it is the one that the crawl has. With other `chunking` the next run fetches every page and cuts it "
+    "anew; other `metadata` goes to pages that have not changed, too, and nothing is embedded for it. With `subdomains`, "
+    "`keep_query` or other bounds that let more in, it may fetch every page once as well, to see where else it leads.",
 )
 async def change_crawl(
     crawl_id: CrawlId, payload: CrawlPatch, request: Request, ctx: CallerContext = Depends(users_and())

@@ -20,8 +20,9 @@ router = APIRouter(route_class=GuardedRoute, tags=["jobs"])
     "/jobs/{job_id}/cancel",
     response_model=JobAccepted,
     summary="Cancel a job",
-    description="At once, and a repeat changes nothing. `409 committing` while its page is just being written to the "
-    "corpus, `409 already_ended` once it has completed or failed.",
+    description="At once, and a repeat changes nothing. `409 committing` while its page is being written to the corpus, "
+    "or, if it was when its worker was lost, until it is handed out again; `409 already_ended` once it has completed or "
+    "failed.",
 )
 async def cancel_job(job_id: JobId, request: Request, ctx: CallerContext = Depends(users_and())) -> JobAccepted:
     await enforcer.check(ctx)
@@ -39,7 +40,9 @@ async def cancel_job(job_id: JobId, request: Request, ctx: CallerContext = Depen
     status_code=202,
     response_model=JobRetried,
     summary="Try a failed or cancelled job again, as a new one",
-    description="A repeat gets the same answer.",
+    description="A repeat gets the same answer. `409 not_retryable` of an upload, which is not kept, and of what only a run of its "
+    "crawl can do: reading a list of links, a page of a dry run. A page of another run is tried again by itself, and the "
+    "run's figures stay as they were.",
 )
 async def retry_job(job_id: JobId, request: Request, ctx: CallerContext = Depends(users_and())) -> JobRetried:
     await enforcer.check(ctx)

@@ -32,7 +32,8 @@ router = APIRouter(route_class=GuardedRoute, tags=["crawls"])
     status_code=202,
     response_model=RunAccepted,
     summary="Run a crawl now",
-    description="`409 run_in_progress` while one is under way. With `force` every page is fetched and indexed anew.",
+    description="`409 run_in_progress` while one is under way, or removes what was confirmed. With `force` every page is fetched "
+    "and indexed anew.",
 )
 async def run_crawl(
     crawl_id: CrawlId,
@@ -116,7 +117,8 @@ async def list_pages(
     "/crawls/{crawl_id}/runs/{run}/cancel",
     response_model=RunView,
     summary="Cancel a run",
-    description="At once; what is just being written to the corpus is finished. A repeat changes nothing.",
+    description="At once; what is just being written to the corpus is finished. Of a run that has ended, what was confirmed and is "
+    "not removed yet stays. A repeat changes nothing.",
 )
 async def cancel_run(
     crawl_id: CrawlId, run: RunNumber, request: Request, ctx: CallerContext = Depends(users_and())
@@ -135,7 +137,7 @@ async def cancel_run(
     response_model=RunView,
     summary="Let a run remove the documents that it held back",
     description="A run that would remove more than a third of a crawl's documents removes none, and says `held`. "
-    "`409 not_held` where nothing is held back, or a later run knows better.",
+    "`409 not_held` where nothing is held back, or a later run knows better; `409 run_in_progress` while one is under way.",
 )
 async def confirm_run(
     crawl_id: CrawlId, run: RunNumber, request: Request, ctx: CallerContext = Depends(users_and())

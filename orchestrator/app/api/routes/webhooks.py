@@ -3,7 +3,13 @@
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from app.api.schemas import DeliveryId, DeliveryStatusFilter, WebhookId, WebhookIdempotencyHeader
+from app.api.schemas import (
+    DeliveryId,
+    DeliveryStatusFilter,
+    RotationIdempotencyHeader,
+    WebhookId,
+    WebhookIdempotencyHeader,
+)
 from app.core.notifying import Notifying
 from ml_shared.audit.logger import AuditEvent, emit
 from ml_shared.auth.context import CallerContext
@@ -109,14 +115,22 @@ async def delete_webhook(webhook_id: WebhookId, request: Request, ctx: CallerCon
 @router.post(
     "/webhooks/{webhook_id}/rotate",
     response_model=WebhookRotated,
+    response_model_exclude_defaults=True,
     summary="Give a webhook a new secret",
-    description="For a day the one before signs as well: the signature header then carries both.",
+    description="For a day the one before signs as well: the signature header then carries both. A repeat with the same "
+    "`Idempotency-Key` makes no third one, and its answer has no `secret`.",
 )
 async def rotate_secret(
-    webhook_id: WebhookId, request: Request, ctx: CallerContext = Depends(users_and())
+    webhook_id: WebhookId,
+    request: Request,
+    idempotency_key: RotationIdempotencyHeader = None,
+    ctx: CallerContext = Depends(users_and()),
 ) -> WebhookRotated:
     await enforcer.check(ctx)
-    rotated = await _notifying(request).rotate(ctx.owner, webhook_id)
+    rotated, new = await _notifying(request).rotate(ctx.owner, webhook_id, idempotency_key=idempotency_key)
+    if not new:
+        emit(AuditEvent.WEBHOOK_READ, ctx, webhook_id=rotated.webhook_id)
+        return rotated
     emit(AuditEvent.WEBHOOK_ROTATED, ctx, webhook_id=rotated.webhook_id)
     return rotated
 

@@ -1,6 +1,7 @@
 """Crawls: taken in, shown to their owner, changed, paused, deleted."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -9,13 +10,17 @@ import asyncpg
 
 from app.core.crawls import scheduling
 from app.core.crawls.definition import Definition, stored
-from app.core.crawls.runs import begin
+from app.core.crawls.runs import ASKED, begin, seeds_of
+from app.core.dispatch.pipeline import FIRST
 from app.core.errors import CrawlNotFoundError, TooManyCrawlsError
 from app.core.jobs.idempotency import claim_key
+from ml_shared.contracts.chunking import ChunkingOptions
 from ml_shared.contracts.crawls import (
+    LISTED_SHOWN,
     CrawlPage,
     CrawlPatch,
     CrawlRequest,
+    CrawlSource,
     CrawlView,
     MissedRun,
     RunAccepted,
@@ -45,15 +50,26 @@ FROM crawls LEFT JOIN runs last ON last.crawl_id = crawls.id AND last.run = craw
 WHERE crawls.owner = $1 AND crawls.deleting IS NULL
 """
 _LOCK: Final = "SELECT * FROM crawls WHERE owner = $1 AND id = $2 AND deleting IS NULL FOR UPDATE"
-_CHANGE: Final = "UPDATE crawls SET definition = $3, schedule = $4, next_run_at = $5 WHERE owner = $1 AND id = $2"
+_CHANGE: Final = """
+UPDATE crawls SET definition = $3, schedule = $4, schedule_begun_at = $5, next_run_at = $6, metadata = $7, chunking = $8, urls = $9,
+    links_from = CASE WHEN $10 THEN last_run + 1 ELSE links_from END
+WHERE owner = $1 AND id = $2
+"""
+_OF_THE_ROW: Final = frozenset({"schedule", "urls", "metadata", "chunking"})
+# columns of their own, and no part of a definition
+# URLs that a run left out and kept no row of: a hash of them leads nowhere
+_FORGOTTEN: Final = "SELECT DISTINCT what FROM run_tallies WHERE crawl_id = $1 AND what LIKE 'skipped:%' AND count > 0"
 _PAUSE: Final = "UPDATE crawls SET paused = $3, next_run_at = $4 WHERE owner = $1 AND id = $2"
 _DELETE: Final = (
     "UPDATE crawls SET deleting = $3, next_run_at = NULL WHERE owner = $1 AND id = $2 AND deleting IS NULL RETURNING id"
 )
-_CANCEL: Final = """
-UPDATE runs SET cancel_asked_at = coalesce(cancel_asked_at, now()), held = NULL
-WHERE crawl_id = $1 AND (state = 'running' OR held IS NOT NULL)
-"""
+_CANCEL: Final = f"""
+UPDATE runs SET cancel_asked_at = {ASKED}, held = NULL
+WHERE crawl_id = $1 AND (state = 'running' OR removing OR held IS NOT NULL) RETURNING run
+"""  # noqa: S608
+_CANCEL_JOBS: Final = "SELECT cancel_run_jobs($1, $2, $3, $4)"
+# the clock's time: the last jobs that a pass made may be younger than this transaction
+_DELETED_NOW: Final = "UPDATE crawls SET deleting_at = clock_timestamp() WHERE owner = $1 AND id = $2"
 
 
 async def submit(
@@ -163,7 +179,7 @@ async def find(pool: asyncpg.Pool, owner: str, crawl_id: UUID) -> CrawlView:
     row = await pool.fetchrow(f"{_SEEN} AND crawls.id = $2", owner, crawl_id)
     if row is None:
         raise CrawlNotFoundError
-    return _view(row)
+    return _view(row, row["urls"][:LISTED_SHOWN])
 
 
 async def find_page(pool: asyncpg.Pool, owner: str, *, limit: int, cursor: str | None) -> CrawlPage:
@@ -188,27 +204,45 @@ async def find_page(pool: asyncpg.Pool, owner: str, *, limit: int, cursor: str |
 async def change(pool: asyncpg.Pool, owner: str, crawl_id: UUID, patch: CrawlPatch) -> CrawlView:
     """Change what a crawl asks for, from its next run on.
 
+    If more belongs to it then, its next run reads each page once as if nothing were known of it: where they lead is remembered
+    only as far as it belonged to the crawl.
+
     Raises
     ------
     CrawlNotFoundError
         If there is none, or it is another owner's.
     InvalidError, InvalidScheduleError
-        If a dry run was to get a schedule, or one that never comes.
+        If a dry run was to get a schedule, or one that never comes; if what is no list was to get URLs, or a list such from which
+        nothing can be fetched.
     """
     async with pool.acquire() as connection, connection.transaction():
         crawl = await _locked(connection, owner, crawl_id)
-        definition, schedule, due = stored(crawl), crawl["schedule"], crawl["next_run_at"]
-        if "schedule" in patch.model_fields_set:
+        definition = stored(crawl)
+        schedule, begun, due = crawl["schedule"], crawl["schedule_begun_at"], crawl["next_run_at"]
+        # the one that it has is no new one: who sends all that a crawl has does not put its runs off
+        if "schedule" in patch.model_fields_set and _stored(patch.schedule) != schedule:
             if definition.dry_run and patch.schedule is not None:
                 raise InvalidError("a dry run has no schedule: it keeps nothing in a corpus", code="invalid_schedule")
-            now = datetime.now(UTC)
-            due = None if patch.schedule is None else scheduling.next_run_at(patch.schedule, crawl_id, now, now)
-            schedule = _stored(patch.schedule)
-        given = patch.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"schedule"})
+            schedule, begun = _stored(patch.schedule), datetime.now(UTC)
+            due = None if patch.schedule is None else scheduling.next_run_at(patch.schedule, crawl_id, begun, begun)
+        given = patch.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude=set(_OF_THE_ROW))
         changed = Definition.model_validate({**definition.model_dump(mode="json"), **given})
-        paused = crawl["paused"]
+        if patch.urls is not None:
+            if definition.source is not CrawlSource.LIST:
+                raise InvalidError(f"a `{definition.source}` has no `urls`", code="invalid_request")
+            seeds_of(changed, patch.urls)
+        due = None if crawl["paused"] else due
+        forgotten = {row["what"].partition(":")[2] for row in await connection.fetch(_FORGOTTEN, crawl_id)}
+        widened = changed.leads_further(
+            definition, crawl["urls"] if patch.urls is None else patch.urls, crawl["urls"], forgotten
+        )
         await connection.execute(
-            _CHANGE, owner, crawl_id, changed.model_dump(mode="json"), schedule, None if paused else due
+            _CHANGE,
+            *(owner, crawl_id, changed.model_dump(mode="json"), schedule, begun, due),
+            crawl["metadata"] if patch.metadata is None else patch.metadata,
+            crawl["chunking"] if patch.chunking is None else patch.chunking.model_dump(mode="json"),
+            crawl["urls"] if patch.urls is None else patch.urls,
+            widened,
         )
     return await find(pool, owner, crawl_id)
 
@@ -223,15 +257,23 @@ async def pause(pool: asyncpg.Pool, owner: str, crawl_id: UUID, *, paused: bool)
     """
     async with pool.acquire() as connection, connection.transaction():
         crawl = await _locked(connection, owner, crawl_id)
-        now, due = datetime.now(UTC), None
-        if not paused and crawl["schedule"] is not None:
-            due = crawl["next_run_at"] or scheduling.next_run_at(_schedule(crawl), crawl_id, crawl["submitted_at"], now)
+        due = None
+        if not paused:
+            due = crawl["next_run_at"] or scheduling.next_of(crawl, datetime.now(UTC))
         await connection.execute(_PAUSE, owner, crawl_id, paused, due)
     return await find(pool, owner, crawl_id)
 
 
-async def delete(pool: asyncpg.Pool, owner: str, crawl_id: UUID, *, documents: str) -> None:
+async def delete(pool: asyncpg.Pool, owner: str, crawl_id: UUID, *, documents: str) -> int:
     """Delete a crawl: it is gone from lists at once; its runs are cancelled, and what it left goes bit by bit.
+
+    Documents go as they stand now: what the same crawl, made anew, brings back meanwhile stays. So its jobs are cancelled first;
+    one that can't be was handed out before.
+
+    Returns
+    -------
+    int
+        How many jobs were cancelled.
 
     Raises
     ------
@@ -241,7 +283,11 @@ async def delete(pool: asyncpg.Pool, owner: str, crawl_id: UUID, *, documents: s
     async with pool.acquire() as connection, connection.transaction():
         if await connection.fetchval(_DELETE, owner, crawl_id, documents) is None:
             raise CrawlNotFoundError
-        await connection.execute(_CANCEL, crawl_id)
+        cancelled = 0
+        for cancelling in await connection.fetch(_CANCEL, crawl_id):
+            cancelled += await connection.fetchval(_CANCEL_JOBS, owner, crawl_id, cancelling["run"], FIRST.stage)
+        await connection.execute(_DELETED_NOW, owner, crawl_id)
+    return cancelled
 
 
 async def _locked(connection: Any, owner: str, crawl_id: UUID) -> Any:
@@ -259,16 +305,19 @@ def _schedule(crawl: Any) -> Schedule:
     return Schedule.model_validate(crawl["schedule"])
 
 
-def _view(row: Any) -> CrawlView:
+def _view(row: Any, listed: Sequence[str] = ()) -> CrawlView:
     definition = stored(row)
     missed = None
     if row["missed_at"] is not None:
         missed = MissedRun(at=row["missed_at"], reason=row["missed_reason"])
     return CrawlView(
-        **definition.model_dump(exclude={"render"}),
+        **definition.model_dump(),
         crawl_id=str(row["id"]),
         corpus_name=row["corpus_name"],
         urls=len(row["urls"]),
+        listed=list(listed),
+        metadata=row["metadata"],
+        chunking=ChunkingOptions.model_validate(row["chunking"]),
         schedule=None if row["schedule"] is None else _schedule(row),
         paused=row["paused"],
         next_run_at=row["next_run_at"],

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from app.core.crawls.definition import Definition
+from app.core.crawls.definition import RunDefinition
 from app.core.crawls.frontier import RunScope, all_met, meet
 from app.core.crawls.taking import remembered
 from app.core.jobs.ids import new_ids
@@ -22,7 +22,7 @@ LOOK_AHEAD: Final = 4
 HOST_SHARE: Final = 50
 # of a window that one host's pages take, while there are others: it is asked one at a time
 STALE_MOST: Final = 200
-# pages in a row that gave nothing new, after which a run stops
+# pages in a row that links led to and that gave nothing new, after which a run follows no more of them
 
 _STANDING: Final = """
 SELECT host, pattern, count(*) AS open FROM run_pages WHERE crawl_id = $1 AND run = $2 AND state = 'open' GROUP BY 1, 2
@@ -32,10 +32,11 @@ _ROOM_OF_OWNER: Final = "SELECT open_jobs FROM owners WHERE owner = $1"
 _NEXT: Final = """
 SELECT page.url_hash, page.url, page.host, page.kind, page.depth, page.pattern, page.pattern_most, page.patience,
     CASE WHEN known.missed = 0 THEN page.lastmod END AS lastmod,
-    $4 AND NOT EXISTS (SELECT 1 FROM crawl_links WHERE crawl_id = page.crawl_id AND url_hash = page.url_hash) AS unread
+    $4 AND NOT EXISTS (SELECT 1 FROM crawl_links WHERE crawl_id = page.crawl_id AND url_hash = page.url_hash AND run >= $6) AS unread
 FROM run_pages page
 LEFT JOIN crawl_documents known ON known.crawl_id = page.crawl_id AND known.url_hash = page.url_hash
 WHERE page.crawl_id = $1 AND page.run = $2 AND page.state = 'waiting'
+  AND (NOT $5 OR page.kind = 'links' OR page.pattern = pattern_of_listed(page.url_hash))
 ORDER BY page.depth, page.url_hash LIMIT $3 FOR UPDATE OF page SKIP LOCKED
 """
 _NOTHING_NEW: Final = "count(*) = {most} AND bool_and(outcome = 'skipped' AND reason IN ('duplicate_content', 'canonical_elsewhere', 'trap'))"
@@ -51,10 +52,19 @@ SELECT asked.pattern,
 FROM unnest($3::bigint[], $4::integer[], $5::integer[]) AS asked(pattern, most, patience)
 """  # noqa: S608
 _STALE: Final = f"""
-SELECT {_NOTHING_NEW.format(most="$3")} FROM (
-    SELECT outcome, reason FROM run_pages WHERE crawl_id = $1 AND run = $2 AND nth IS NOT NULL AND state = 'ended'
+SELECT {_NOTHING_NEW.format(most="$3")} AND bool_and(pattern <> pattern_of_listed(url_hash)) FROM (
+    SELECT outcome, reason, pattern, url_hash FROM run_pages
+    WHERE crawl_id = $1 AND run = $2 AND nth IS NOT NULL AND state = 'ended'
     ORDER BY nth DESC LIMIT $3) lately
 """  # noqa: S608
+# What somebody listed has an end, and so have lists: these are asked for still, and what they say is nothing against links.
+_HAS_LISTED: Final = """
+SELECT EXISTS (SELECT 1 FROM run_pages WHERE crawl_id = $1 AND run = $2 AND state = 'open'
+        AND (kind = 'links' OR pattern = pattern_of_listed(url_hash)))
+    OR EXISTS (SELECT 1 FROM run_pages WHERE crawl_id = $1 AND run = $2 AND state = 'waiting'
+        AND (kind = 'links' OR pattern = pattern_of_listed(url_hash)))
+"""
+_LISTED: Final = "SELECT urls FROM crawls WHERE owner = $1 AND id = $2"
 _OPEN: Final = """
 UPDATE run_pages SET state = 'open', job_id = given.job_id, nth = given.nth
 FROM unnest($3::bytea[], $4::uuid[], $5::integer[]) AS given(url_hash, job_id, nth)
@@ -105,7 +115,8 @@ class Filled:
     exhausted
         Whether there was room, and nothing to be asked for.
     stale
-        Whether the last pages gave nothing new, so that there is no point in asking for more.
+        Whether the last pages gave nothing new, so that there is no point in asking for more: all that is left is what links
+        led to.
     """
 
     jobs: int = 0
@@ -115,7 +126,7 @@ class Filled:
     stale: bool = False
 
 
-async def fill(connection: Any, run: Any, crawl: Any, definition: Definition, window: Window) -> Filled:
+async def fill(connection: Any, run: Any, crawl: Any, definition: RunDefinition, window: Window) -> Filled:
     """Make jobs of pages of a run's frontier, as many as its window has room for.
 
     Parameters
@@ -129,10 +140,13 @@ async def fill(connection: Any, run: Any, crawl: Any, definition: Definition, wi
     room = min(room, window.max_open_jobs - (await connection.fetchval(_ROOM_OF_OWNER, run["owner"]) or 0))
     if room <= 0:
         return Filled()
-    if await connection.fetchval(_STALE, *key, STALE_MOST):
+    listed_only = bool(await connection.fetchval(_STALE, *key, STALE_MOST))
+    if listed_only and not await connection.fetchval(_HAS_LISTED, *key):
         return Filled(stale=True)
     asked = await connection.fetchval(_ASKED, *key)
-    found = await connection.fetch(_NEXT, *key, room * LOOK_AHEAD, definition.follow_links)
+    # a run that began before its crawl was widened has the links of its own scope
+    links_from = crawl["links_from"] if crawl["links_from"] <= run["run"] else 0
+    found = await connection.fetch(_NEXT, *key, room * LOOK_AHEAD, definition.follow_links, listed_only, links_from)
     unchanged = await _unmodified(connection, run, crawl, definition, found, window)
     choice = _Choice(standing, room, definition.max_pages - asked, unchanged)
     await _judge(connection, key, found, choice)
@@ -165,23 +179,25 @@ class _Choice:
         """Return those that are to be asked for; `traps` has those that never are."""
         chosen: list[Any] = []
         later: list[Any] = []
-        for page in found:
-            if page["kind"] == "page" and self._is_trap(page):
-                self.traps.append(page)
-            elif page["kind"] == "page" and self._left <= 0:
-                continue
-            elif page["kind"] == "page" and self._patterns[page["pattern"]] >= page["patience"] // 2:
-                continue  # what these give says whether there are to be more
-            elif self._hosts[page["host"]] >= HOST_SHARE:
-                later.append(page)
-            elif len(chosen) < self._room:
-                self._take(page)
-                chosen.append(page)
-        for page in later:
-            if len(chosen) < self._room and (page["kind"] == "links" or self._left > 0):
-                self._take(page)
-                chosen.append(page)
+        for pages in (found, later):
+            for page in pages:
+                if not self._may_be_asked_for(page):
+                    continue
+                if pages is not later and self._hosts[page["host"]] >= HOST_SHARE:
+                    later.append(page)
+                elif len(chosen) < self._room:
+                    self._take(page)
+                    chosen.append(page)
         return chosen
+
+    def _may_be_asked_for(self, page: Any) -> bool:
+        if page["kind"] != "page":
+            return True
+        if self._is_trap(page):
+            self.traps.append(page)
+            return False
+        # what those of its pattern give that are under way says whether there are to be more
+        return self._left > 0 and self._patterns[page["pattern"]] < page["patience"] // 2
 
     def _take(self, page: Any) -> None:
         self._hosts[page["host"]] += 1
@@ -196,14 +212,19 @@ class _Choice:
 
 
 async def _unmodified(
-    connection: Any, run: Any, crawl: Any, definition: Definition, found: Sequence[Any], window: Window
+    connection: Any, run: Any, crawl: Any, definition: RunDefinition, found: Sequence[Any], window: Window
 ) -> set[str]:
     """Return which pages need not be asked for, because of what their sitemap says of them."""
     lastmods = {page["url"]: page["lastmod"] for page in found if page["lastmod"] is not None and not page["unread"]}
     if not lastmods or run["force"] or definition.dry_run:
         return set()
     return await unmodified(
-        connection, run["owner"], crawl["corpus_name"], lastmods, crawl["chunking"], trust=window.lastmod_trust
+        connection,
+        run["owner"],
+        crawl["corpus_name"],
+        lastmods,
+        _asked(crawl, definition).chunking,
+        trust=window.lastmod_trust,
     )
 
 
@@ -222,13 +243,20 @@ async def _judge(connection: Any, key: tuple[UUID, int], found: Sequence[Any], c
             choice.stale.add(row["pattern"])
 
 
+def _asked(crawl: Any, definition: RunDefinition, *, force: bool = False) -> Asked:
+    """Return what is asked of each page of a run."""
+    metadata = crawl["metadata"] if definition.metadata is None else definition.metadata
+    chunking = crawl["chunking"] if definition.chunking is None else definition.chunking
+    return Asked(crawl["corpus_name"], metadata, chunking, definition.render, force)
+
+
 async def _open(
-    connection: Any, run: Any, crawl: Any, definition: Definition, pages: Sequence[Any], asked: int
+    connection: Any, run: Any, crawl: Any, definition: RunDefinition, pages: Sequence[Any], asked: int
 ) -> None:
     """Make jobs of pages.
 
-    What is known of a page may be of another crawl, or of a job: this one does not know where such a page leads, and asks
-    for it as if nothing were known of it.
+    What is known of a page may be of another crawl, or of a job, or of this one while less belonged to it: where such a page leads
+    now it does not know, and asks for it as if nothing were known of it.
     """
     if not pages:
         return
@@ -243,7 +271,7 @@ async def _open(
         read = sum(not page["unread"] for page in pages)
         for part, force in ((made[:read], run["force"]), (made[read:], True)):
             if part:
-                options = Asked(crawl["corpus_name"], crawl["metadata"], crawl["chunking"], definition.render, force)
+                options = _asked(crawl, definition, force=force)
                 # the room was counted without locking the owner: who took some of it since had it first, and no harm
                 await insert_jobs(connection, run["owner"], part, options, max_open_jobs=2**31 - 1, of_run=of_run)
         numbers = []
@@ -254,7 +282,7 @@ async def _open(
         await connection.execute(_OPEN, run["crawl_id"], run["run"], hashes, [job_id for job_id, _ in jobs], numbers)
 
 
-async def _touch(connection: Any, run: Any, crawl: Any, definition: Definition, pages: Sequence[Any]) -> int:
+async def _touch(connection: Any, run: Any, crawl: Any, definition: RunDefinition, pages: Sequence[Any]) -> int:
     """Touch the documents of pages of which their sitemap says that they are as they were; return how many.
 
     Nothing is fetched. But whether a document is there still, and made as it would be now, the last stage alone knows.
@@ -263,7 +291,7 @@ async def _touch(connection: Any, run: Any, crawl: Any, definition: Definition, 
         return 0
     key = (run["crawl_id"], run["run"])
     jobs = dict(zip(new_ids(len(pages)), pages, strict=True))
-    asked = Asked(crawl["corpus_name"], crawl["metadata"], crawl["chunking"], definition.render)
+    asked = _asked(crawl, definition)
     async with open_roots([(job_id, page["url"]) for job_id, page in jobs.items()], asked.corpus_name) as traceparents:
         made = [
             NewJob(job_id, page["url"], page["host"], traceparent)
@@ -272,17 +300,17 @@ async def _touch(connection: Any, run: Any, crawl: Any, definition: Definition, 
         taken = await insert_touches(connection, run["owner"], made, asked, OfRun(*key))
     touched = {job_id: page for job_id, page in jobs.items() if job_id in taken}
     await connection.execute(_TOUCH, *key, [page["url_hash"] for page in touched.values()], list(touched))
-    await follow_remembered(connection, key, definition, list(touched.values()))
+    await follow_remembered(connection, run, definition, list(touched.values()))
     return len(touched)
 
 
-async def follow_remembered(
-    connection: Any, key: tuple[UUID, int], definition: Definition, pages: Sequence[Any]
-) -> None:
+async def follow_remembered(connection: Any, run: Any, definition: RunDefinition, pages: Sequence[Any]) -> None:
     """Meet what pages led to when they were sent last: they were not sent now, and may lead there still."""
-    if not definition.follow_links:
+    if not pages or not definition.follow_links:
         return
-    scope = RunScope(definition, definition.scope())
+    key = (run["crawl_id"], run["run"])
+    urls = await connection.fetchval(_LISTED, run["owner"], run["crawl_id"]) if definition.needs_urls else []
+    scope = RunScope(definition, definition.scope(urls or []))
     for page in pages:
         links = await remembered(connection, key[0], page["url_hash"])
         met = await all_met(scope, links, depth=page["depth"] + 1)

@@ -10,7 +10,7 @@ from uuid import UUID
 from app.core.crawls.addresses import hash_of, page_url
 from app.core.crawls.definition import Definition
 from app.core.crawls.scope import Scope
-from app.core.crawls.traps import Shape, is_nested, shape_of
+from app.core.crawls.traps import Shape, is_nested, listed, shape_of
 from ml_shared.contracts.crawls import SkipReason
 from ml_shared.web.urls import InvalidUrlError, host_of
 
@@ -68,10 +68,15 @@ class RunScope:
     definition: Definition
     scope: Scope
 
-    def met(self, link: Link, *, depth: int) -> Met | None:
+    def met(self, link: Link, *, depth: int, is_listed: bool = False) -> Met | None:
         """Return what becomes of a link to a page, or `None` if it is none that could be fetched by anyone.
 
         What is said first is what is decided by the URL alone, so that it is the same wherever it is met.
+
+        Parameters
+        ----------
+        is_listed
+            Whether a sitemap or a feed names it, or a page that is listed does so as its right name: that is no trap.
         """
         definition = self.definition
         try:
@@ -79,13 +84,15 @@ class RunScope:
         except InvalidUrlError:
             return None
         reason = self.scope.refusal(url)
-        if reason is None and is_nested(url):
+        if reason is None and not is_listed and is_nested(url):
             reason = SkipReason.TRAP
         if reason is None and link.nofollow:
             reason = SkipReason.NOFOLLOW
         if reason is None and depth > definition.max_depth:
             reason = SkipReason.TOO_DEEP
-        return Met(url, hash_of(url), host_of(url), shape_of(url), reason=reason, lastmod=link.lastmod)
+        url_hash = hash_of(url)
+        shape = listed(url_hash) if is_listed else shape_of(url)
+        return Met(url, url_hash, host_of(url), shape, reason=reason, lastmod=link.lastmod)
 
     def seed(self, url: str) -> Met | None:
         """Return a page that a run begins with, whatever its path; `None` if nothing can be fetched from it."""
@@ -93,16 +100,17 @@ class RunScope:
             normal = page_url(url, keep_query=self.definition.keep_query)
         except InvalidUrlError:
             return None
-        return Met(normal, hash_of(normal), host_of(normal), shape_of(normal))
+        url_hash = hash_of(normal)
+        return Met(normal, url_hash, host_of(normal), listed(url_hash))
 
 
-async def all_met(scope: RunScope, links: Iterable[Link], *, depth: int) -> list[Met]:
+async def all_met(scope: RunScope, links: Iterable[Link], *, depth: int, are_listed: bool = False) -> list[Met]:
     """Return what becomes of links, each URL once; the first of them decides, unless a later one may be followed."""
     found: dict[bytes, Met] = {}
     for number, link in enumerate(links):
         if number % AT_ONCE == AT_ONCE - 1:
             await asyncio.sleep(0)
-        met = scope.met(link, depth=depth)
+        met = scope.met(link, depth=depth, is_listed=are_listed)
         if met is None:
             continue
         known = found.get(met.url_hash)

@@ -1,8 +1,8 @@
 """Pages that are gone: which documents of a crawl are to be removed, and the guard against removing a site that is ill.
 
-A page that was not found, or that nothing led to any more, in two runs in a row is gone. A run that would remove more than
-a third of a crawl's documents removes none, until somebody confirms: a site that is down, that shows everybody a page to
-log in, or whose sitemap is empty looks like one that has gone.
+A page that was not found, or that nothing led to any more, in two runs in a row is gone. A feed names what is new alone: of what it
+led to, only that is gone which was not found. A run that would remove more than a third of a crawl's documents removes none, until
+somebody confirms: a site that is down, that shows everybody a page to log in, or whose sitemap is empty looks like one that has gone.
 """
 
 from collections.abc import Callable, Coroutine

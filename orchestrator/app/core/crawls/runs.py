@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.core.crawls.definition import Definition, stored
+from app.core.crawls.definition import Definition, RunDefinition
 from app.core.crawls.frontier import Met, RunScope, meet, to_read
 from app.core.crawls.gone import HELD
 from app.core.dispatch.pipeline import FIRST
@@ -34,7 +34,7 @@ SEEDS_AT_ONCE: Final = 5_000
 _CURSORS: Final[Cursors[int]] = Cursors("runs", Count)
 _OWNERS_TURN: Final = "SELECT pg_advisory_xact_lock(hashtext('runs'), hashtext($1))"
 _OPEN_RUNS: Final = "SELECT count(*) FROM runs WHERE owner = $1 AND state = 'running'"
-_RUNNING: Final = "SELECT run FROM runs WHERE crawl_id = $1 AND (state = 'running' OR removing) LIMIT 1"
+_RUNNING: Final = "SELECT run, state FROM runs WHERE crawl_id = $1 AND (state = 'running' OR removing) LIMIT 1"
 _BEGIN: Final = """
 WITH numbered AS (UPDATE crawls SET last_run = last_run + 1 WHERE owner = $1 AND id = $2 RETURNING last_run)
 INSERT INTO runs (owner, crawl_id, run, trigger, force, definition, traceparent)
@@ -65,14 +65,21 @@ SELECT run, outcome, reason, count(*) AS pages FROM run_pages
 WHERE crawl_id = $1 AND run = ANY($2) AND outcome IS NOT NULL AND kind = 'page' GROUP BY 1, 2, 3
 """
 _IS_MINE: Final = "SELECT 1 FROM crawls WHERE owner = $1 AND id = $2 AND deleting IS NULL"
-_ASK_CANCEL: Final = """
-UPDATE runs SET cancel_asked_at = coalesce(cancel_asked_at, now()) WHERE owner = $1 AND crawl_id = $2 AND run = $3
-RETURNING state
-"""
+_IS_THERE: Final = "SELECT 1 FROM runs WHERE owner = $1 AND crawl_id = $2 AND run = $3"
+# A run that has ended and removes what was confirmed is stopped likewise: as asked for after that.
+ASKED: Final = "CASE WHEN cancel_asked_at >= coalesce(confirmed_at, '-infinity') THEN cancel_asked_at ELSE now() END"
+_ASK_CANCEL: Final = f"""
+UPDATE runs SET cancel_asked_at = {ASKED} WHERE owner = $1 AND crawl_id = $2 AND run = $3 AND (state = 'running' OR removing)
+RETURNING run
+"""  # noqa: S608
 _CANCEL_JOBS: Final = "SELECT cancel_run_jobs($1, $2, $3, $4)"
+# as whoever begins a run does: none begins before this is decided
+_LOCK_CRAWL: Final = "SELECT 1 FROM crawls WHERE owner = $1 AND id = $2 AND deleting IS NULL FOR UPDATE"
+_HELD: Final = "SELECT held FROM runs WHERE owner = $1 AND crawl_id = $2 AND run = $3 FOR UPDATE"
+_UNDER_WAY: Final = "SELECT run FROM runs WHERE crawl_id = $1 AND state = 'running'"
 _CONFIRM: Final = """
-UPDATE runs SET held = NULL, removing = true, confirmed_at = now()
-WHERE owner = $1 AND crawl_id = $2 AND run = $3 AND held IS NOT NULL RETURNING run
+UPDATE runs SET held = NULL, removing = true, confirmed_at = now(), removing_at = now()
+WHERE owner = $1 AND crawl_id = $2 AND run = $3
 """
 
 
@@ -96,15 +103,20 @@ async def begin(
         If the owner has as many under way as one may have.
     """
     await connection.execute(_OWNERS_TURN, owner)
-    running = await connection.fetchval(_RUNNING, crawl["id"])
+    running = await connection.fetchrow(_RUNNING, crawl["id"])
     if running is not None:
-        raise RunInProgressError(f"run {running} has not ended; POST …/runs/{running}/cancel cancels it")
+        number = running["run"]
+        if running["state"] == RunState.RUNNING:
+            raise RunInProgressError(f"run {number} has not ended; POST …/runs/{number}/cancel cancels it")
+        raise RunInProgressError(
+            f"run {number} is removing the documents that were confirmed; POST …/runs/{number}/cancel stops that"
+        )
     if await connection.fetchval(_OPEN_RUNS, owner) >= max_open_runs:
         raise TooManyOpenRunsError(
             f"you may have {max_open_runs} runs under way; begin this one when another has ended",
             retry_after_seconds=RETRY_AFTER_SECONDS,
         )
-    definition = stored(crawl)
+    definition = RunDefinition.begun(crawl)
     run: int = await connection.fetchval(
         _BEGIN, owner, crawl["id"], trigger, force, definition.model_dump(mode="json"), traceparent
     )
@@ -185,7 +197,8 @@ async def find_page(pool: asyncpg.Pool, owner: str, crawl_id: UUID, *, limit: in
 async def cancel(pool: asyncpg.Pool, owner: str, crawl_id: UUID, run: int) -> int:
     """Cancel a run: that it is to be is written first, then its jobs are; return how many of them.
 
-    What is just being written to the corpus is finished. A pass leaves out the rest of the frontier.
+    What is just being written to the corpus, or removed from it, is finished. A pass leaves out the rest of the frontier, and
+    lets what was confirmed and is not removed yet stay. Of a run that has nothing under way nothing changes.
 
     Raises
     ------
@@ -193,10 +206,9 @@ async def cancel(pool: asyncpg.Pool, owner: str, crawl_id: UUID, run: int) -> in
         If there is none, or it is another owner's.
     """
     await check_mine(pool, owner, crawl_id)
-    state = await pool.fetchval(_ASK_CANCEL, owner, crawl_id, run)
-    if state is None:
-        raise RunNotFoundError
-    if state != RunState.RUNNING:
+    if await pool.fetchval(_ASK_CANCEL, owner, crawl_id, run) is None:
+        if await pool.fetchval(_IS_THERE, owner, crawl_id, run) is None:
+            raise RunNotFoundError
         return 0
     cancelled: int = await pool.fetchval(_CANCEL_JOBS, owner, crawl_id, run, FIRST.stage)
     return cancelled
@@ -211,10 +223,24 @@ async def confirm(pool: asyncpg.Pool, owner: str, crawl_id: UUID, run: int) -> N
         If there is none, or it is another owner's.
     NotHeldError
         If it holds nothing back, or a later run knows better.
+    RunInProgressError
+        If a later run is just finding out: what it has indexed already, and not told yet, would be removed.
     """
-    await find(pool, owner, crawl_id, run)
-    if await pool.fetchval(_CONFIRM, owner, crawl_id, run) is None:
-        raise NotHeldError("this run holds nothing back, or a later one knows better; GET it, and see `held`")
+    async with pool.acquire() as connection, connection.transaction():
+        if await connection.fetchval(_LOCK_CRAWL, owner, crawl_id) is None:
+            raise CrawlNotFoundError
+        row = await connection.fetchrow(_HELD, owner, crawl_id, run)
+        if row is None:
+            raise RunNotFoundError
+        if row["held"] is None:
+            raise NotHeldError("this run holds nothing back, or a later one knows better; GET it, and see `held`")
+        later = await connection.fetchval(_UNDER_WAY, crawl_id)
+        if later is not None:
+            raise RunInProgressError(
+                f"run {later} is under way and will know better what is gone; confirm when it has ended and run {run} is still "
+                f"`held`, or cancel it with POST …/runs/{later}/cancel first"
+            )
+        await connection.execute(_CONFIRM, owner, crawl_id, run)
 
 
 async def check_mine(pool: asyncpg.Pool, owner: str, crawl_id: UUID) -> None:

@@ -4,8 +4,9 @@ What is a little is the crawl's own: by its id, so that a thousand crawls of thr
 """
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -44,7 +45,7 @@ def next_run_at(schedule: Schedule, crawl_id: UUID, begun: datetime, now: dateti
     Parameters
     ----------
     begun
-        What `every` counts from, so that a run that began late moves none after it.
+        What `every` counts from, so that a run that began late moves none after it. The first time is one whole interval later.
 
     Raises
     ------
@@ -54,13 +55,33 @@ def next_run_at(schedule: Schedule, crawl_id: UUID, begun: datetime, now: dateti
     interval = interval_of(schedule)
     if interval is not None:
         jitter = _jitter(crawl_id, interval)
-        passed = (now - jitter - begun) // interval
+        # before the first time's jitter is over none has passed: what is run at the beginning is not run again at once
+        passed = max((now - jitter - begun) // interval, 0)
         return begun + (passed + 1) * interval + jitter
     times = _cron(schedule, now - JITTER_MOST)
     first = next(times)
     jitter = _jitter(crawl_id, next(times) - first)
     times = _cron(schedule, now - jitter)
     return next(times) + jitter
+
+
+def next_of(crawl: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Return when the crawl of a row is due next, or `None` if it has no schedule.
+
+    Raises
+    ------
+    InvalidScheduleError
+        As `next_run_at` does.
+    """
+    if crawl["schedule"] is None:
+        return None
+    return next_run_at(Schedule.model_validate(crawl["schedule"]), crawl["id"], begun_of(crawl), now)
+
+
+def begun_of(crawl: Mapping[str, Any]) -> datetime:
+    """Return what the `every` of a crawl's row counts from: when it got its schedule, which is with itself or later."""
+    begun: datetime = crawl["schedule_begun_at"] or crawl["submitted_at"]
+    return begun
 
 
 def check(schedule: Schedule, now: datetime) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from ml_shared.contracts.crawls import RunOutcome
+from ml_shared.contracts.crawls import RunOutcome, SkipReason
 
 DETAIL_MOST: Final = 500
 # characters of what went wrong; the job has all of it
@@ -67,10 +67,36 @@ _WARN: Final = """
 INSERT INTO run_warnings (crawl_id, run, code, url_hash, url, message)
 SELECT $1, $2, code, url_hash, url, message
 FROM unnest($3::text[], $4::bytea[], $5::text[], $6::text[]) AS told(code, url_hash, url, message)
-WHERE (SELECT count(*) FROM run_warnings WHERE crawl_id = $1 AND run = $2) < $7
+WHERE (SELECT count(*) FROM run_warnings WHERE crawl_id = $1 AND run = $2 AND ($8::text[] IS NULL OR code = ANY($8))) < $7
 ON CONFLICT DO NOTHING
 """
 WARNINGS_MOST: Final = 100
+SITEMAP_GONE: Final = "sitemap_gone"
+SITEMAP_UNTIDY: Final = "sitemap_untidy"
+NOTES: Final = (SITEMAP_GONE, SITEMAP_UNTIDY)
+# what a run says that has met everything all the same
+GONE_MESSAGE: Final = "it was read in a run before, and is not there any more: what it alone named is not met"
+_NO_LIST: Final = frozenset({"not_a_list", SkipReason.ROBOTS_DISALLOWED, SkipReason.NOINDEX, SkipReason.UNSUPPORTED})
+# reasons of a guess that was wrong; so is a 401 or 403, which is how stores of files answer for a name that they do not have
+_BAD_LISTS: Final = """
+SELECT url, url_hash, reason, detail, coalesce(reason = 'http_status' AND detail ~ '\\m(401|403)\\M', false) AS refused,
+    optional AND NOT EXISTS (
+        SELECT 1 FROM run_tallies WHERE crawl_id = $1 AND run = $2 AND what = 'named:' || encode(page.url_hash, 'hex')) AS guessed,
+    EXISTS (
+        SELECT 1 FROM run_pages earlier
+        WHERE earlier.crawl_id = $1 AND earlier.url_hash = page.url_hash AND earlier.run < $2
+          AND (earlier.outcome = 'new' OR NOT earlier.optional)) AS known
+FROM run_pages page
+WHERE crawl_id = $1 AND run = $2 AND kind = 'links' AND outcome IN ('failed', 'skipped') AND reason IS DISTINCT FROM 'trap'
+ORDER BY url_hash
+"""
+# a run that was stopped is not whole anyhow
+_MISSED_GUESSES: Final = """
+UPDATE run_pages SET outcome = 'skipped' WHERE crawl_id = $1 AND run = $2 AND url_hash = ANY($3)
+"""
+# no failure: the run's state comes from rows
+_LOST_LISTS: Final = "UPDATE run_pages SET optional = false WHERE crawl_id = $1 AND run = $2 AND url_hash = ANY($3)"
+# so that the next runs know, however long it lasts and however few runs are kept
 IN_CORPUS: Final = frozenset({RunOutcome.NEW, RunOutcome.CHANGED, RunOutcome.UNCHANGED})
 
 
@@ -98,20 +124,53 @@ async def settle(connection: Any, owner: str, crawl_id: UUID, run: int, *, dry_r
     removed = [page["url_hash"] for page in pages if page["outcome"] == RunOutcome.REMOVED]
     if removed:
         await connection.execute(_FORGET, crawl_id, removed)
-    unread = [
-        Warned(page["reason"], page["detail"] or "could not be read", page["url"], page["url_hash"])
-        for page in ended
-        if page["kind"] == "links"
-        and page["outcome"] == RunOutcome.FAILED
-        and not (page["optional"] and page["reason"] in ("gone", "http_status"))
-    ]
-    await warn(connection, crawl_id, run, unread)
+    # what a run only guessed at something may name still: of that it is told when the run ends
+    failed = [page for page in ended if page["kind"] == "links" and page["outcome"] == RunOutcome.FAILED]
+    await warn(connection, crawl_id, run, [_unread(page) for page in failed if not page["optional"]])
     return pages
 
 
+async def tell_of_lists(connection: Any, crawl_id: UUID, run: int) -> None:
+    """Warn of the lists that a run could not read: it has not met everything then.
+
+    A list that the run guessed at and that is not there is no such thing, unless something names it. One that was read in a run
+    before and is gone now is as a page that is gone: what it alone named is not met any more, and a note says why.
+
+    Parameters
+    ----------
+    connection
+        In the transaction of the pass that ends the run: nothing is open.
+    """
+    warned: list[Warned] = []
+    missed: list[bytes] = []
+    lost: list[bytes] = []
+    for found in await connection.fetch(_BAD_LISTS, crawl_id, run):
+        is_gone = found["reason"] == "gone"
+        is_no_list = is_gone or (not found["known"] and (found["refused"] or found["reason"] in _NO_LIST))
+        if not (found["guessed"] and is_no_list):
+            warned.append(_unread(found))
+        else:
+            missed.append(found["url_hash"])
+            if found["known"]:
+                warned.append(Warned(SITEMAP_GONE, GONE_MESSAGE, found["url"], found["url_hash"]))
+        if found["known"] and not is_gone:
+            lost.append(found["url_hash"])
+    if missed:
+        await connection.execute(_MISSED_GUESSES, crawl_id, run, missed)
+    if lost:
+        await connection.execute(_LOST_LISTS, crawl_id, run, lost)
+    await warn(connection, crawl_id, run, warned)
+
+
+def _unread(found: Any) -> Warned:
+    return Warned(found["reason"] or "unread", found["detail"] or "could not be read", found["url"], found["url_hash"])
+
+
 async def warn(connection: Any, crawl_id: UUID, run: int, warnings: list[Warned]) -> None:
-    """Keep warnings of a run, a bounded number of them."""
-    if not warnings:
-        return
-    columns = [[getattr(one, name) for one in warnings] for name in ("code", "url_hash", "url", "message")]
-    await connection.execute(_WARN, crawl_id, run, *columns, WARNINGS_MOST)
+    """Keep warnings of a run, a bounded number of them; notes leave room for those that say that it is not whole."""
+    notes = [one for one in warnings if one.code in NOTES]
+    others = [one for one in warnings if one.code not in NOTES]
+    for kept, most, counted in ((others, WARNINGS_MOST, None), (notes, WARNINGS_MOST // 2, list(NOTES))):
+        if kept:
+            columns = [[getattr(one, name) for one in kept] for name in ("code", "url_hash", "url", "message")]
+            await connection.execute(_WARN, crawl_id, run, *columns, most, counted)

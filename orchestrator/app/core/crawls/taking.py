@@ -13,13 +13,14 @@ import asyncpg
 from pydantic import ValidationError
 
 from app.core.crawls.addresses import HASH_BYTES, hash_of, page_url
-from app.core.crawls.definition import Definition, stored
+from app.core.crawls.definition import Definition, begun_with
 from app.core.crawls.frontier import LINKS_MOST, SITEMAPS_DEEP, Link, Met, RunScope, all_met, meet, to_read
-from app.core.crawls.settling import Warned, warn
+from app.core.crawls.settling import SITEMAP_UNTIDY, Warned, warn
+from app.core.crawls.traps import listed
 from ml_shared.contracts.crawls import CrawlSource, SkipReason
 from ml_shared.contracts.links import LISTED_MAX, LinkList
 from ml_shared.contracts.scraping import ScrapeResult
-from ml_shared.web.urls import InvalidUrlError
+from ml_shared.web.urls import InvalidUrlError, is_too_long
 
 SITEMAPS_MOST: Final = 1_000
 # of a run
@@ -28,8 +29,8 @@ WARNING_MOST: Final = 300
 # characters of one
 
 _OF_JOB: Final = """
-SELECT jobs.crawl_id, jobs.run, jobs.kind, jobs.url AS job_url, page.url_hash, page.depth, page.url, runs.definition,
-    CASE WHEN runs.definition->>'source' = 'list' THEN crawls.urls ELSE '{}' END AS urls, page.kind AS page_kind
+SELECT jobs.crawl_id, jobs.run, jobs.kind, jobs.url AS job_url, page.url_hash, page.depth, page.url, page.pattern, runs.definition,
+    CASE WHEN runs.definition->>'source' = 'list' AND runs.definition->>'sites' IS NULL THEN crawls.urls ELSE '{}' END AS urls, page.kind AS page_kind
 FROM jobs
 LEFT JOIN run_pages page ON page.crawl_id = jobs.crawl_id AND page.run = jobs.run AND page.job_id = jobs.id
     AND page.state = 'open'
@@ -49,6 +50,13 @@ ON CONFLICT (crawl_id, url_hash) DO UPDATE SET
     run = excluded.run, links = excluded.links, unfollowed = excluded.unfollowed
 """
 _SITEMAPS: Final = "SELECT count(*) FROM run_pages WHERE crawl_id = $1 AND run = $2 AND kind = 'links'"
+# A list that a run guessed at may be under way, or be over: its row is the passes'. That something names it stands beside it.
+_NAMED: Final = """
+INSERT INTO run_tallies (crawl_id, run, what, count)
+SELECT $1, $2, 'named:' || encode(url_hash, 'hex'), 1 FROM run_pages
+WHERE crawl_id = $1 AND run = $2 AND url_hash = ANY($3) AND optional ORDER BY url_hash
+ON CONFLICT DO NOTHING
+"""
 _COUNT: Final = """
 INSERT INTO run_tallies AS t (crawl_id, run, what, count) VALUES ($1, $2, $3, $4)
 ON CONFLICT (crawl_id, run, what) DO UPDATE SET count = t.count + excluded.count
@@ -65,10 +73,18 @@ class CrawledPage:
         Whether it goes on to be cut and embedded, if nothing else is found to keep it.
     reason, detail
         Why it does not, if that is known already.
+    is_listed
+        Whether somebody named it, and not links alone.
     elsewhere
         The URL that is the document in its place, if it says so and that belongs to the crawl.
+    named
+        That URL as the run meets it.
     links
         What it leads to.
+    beyond
+        How many more links it has than are taken of a page.
+    too_long
+        How many have more characters than a URL may have: nothing that a run could ask for, so one without them is whole.
     remember
         Whether these links are to be known when it is not sent the next time.
     """
@@ -79,14 +95,17 @@ class CrawledPage:
     depth: int
     definition: Definition
     kind: str
+    is_listed: bool = False
     index: bool = False
     reason: SkipReason | None = None
     detail: str | None = None
     elsewhere: str | None = None
+    named: Met | None = None
     content_hash: str | None = None
     not_modified: bool = False
     links: tuple[Met, ...] = ()
     beyond: int = 0
+    too_long: int = 0
     remember: bool = False
     warnings: tuple[Warned, ...] = ()
 
@@ -105,9 +124,12 @@ async def read_page(
     if row is None or row["url_hash"] is None:
         return None
     body = await read_body()
-    definition = stored(row)
+    definition = begun_with(row)
     scope = RunScope(definition, definition.scope(row["urls"]))
-    found = CrawledPage(row["crawl_id"], row["run"], row["url_hash"], row["depth"], definition, row["page_kind"])
+    found = CrawledPage(
+        *(row["crawl_id"], row["run"], row["url_hash"], row["depth"], definition, row["page_kind"]),
+        is_listed=row["pattern"] == listed(row["url_hash"]).pattern,
+    )
     try:
         if found.kind == "links":
             return await _listed(found, scope, LinkList.model_validate_json(body or b""))
@@ -119,8 +141,11 @@ async def read_page(
             return _with(found, index=not definition.dry_run)
         return await _page(found, scope, row["url"], ScrapeResult.model_validate_json(body))
     except ValidationError:
+        if found.kind == "links":
+            lost = Warned("sitemap_incomplete", "what was read of it was not kept", row["url"], found.url_hash)
+            return _with(found, warnings=(lost,))
         # the next stage finds it spoilt, and says so
-        return _with(found, index=found.kind == "page" and not definition.dry_run)
+        return _with(found, index=not definition.dry_run)
 
 
 def _with(page: CrawledPage, **more: Any) -> CrawledPage:
@@ -141,6 +166,7 @@ async def _page(found: CrawledPage, scope: RunScope, url: str, page: ScrapeResul
     if definition.source is CrawlSource.LIST:
         elsewhere = None  # its pages, and no others
     links: list[Met] = []
+    beyond, too_long = 0, 0
     if reason is None:
         reason = scope.scope.refusal(url)  # where a run begins is read for its links, whatever is asked for
         elsewhere = None if reason is not None else elsewhere
@@ -148,16 +174,19 @@ async def _page(found: CrawledPage, scope: RunScope, url: str, page: ScrapeResul
         refused = set(page.nofollow_links)
         given = [Link(link, nofollow=page.nofollow or link in refused) for link in page.links[:LINKS_MOST]]
         links = await all_met(scope, given, depth=found.depth + 1)
-    beyond = max(len(page.links) - LINKS_MOST, 0) + page.links_left_out if definition.follow_links else 0
+        too_long = sum(is_too_long(link.url) for link in given) + page.links_too_long
+        beyond = len(page.links) - len(given) + page.links_left_out
     return _with(
         found,
         index=not definition.dry_run,
         reason=reason,
         detail=detail,
         elsewhere=elsewhere,
+        named=None if elsewhere is None else scope.met(Link(elsewhere), depth=found.depth, is_listed=found.is_listed),
         content_hash=page.content_hash,
         links=tuple(links),
         beyond=beyond,
+        too_long=too_long,
         remember=not definition.dry_run,
     )
 
@@ -169,17 +198,20 @@ def _form(url: str | None, definition: Definition) -> str | None:
         return None
 
 
-async def _listed(found: CrawledPage, scope: RunScope, listed: LinkList) -> CrawledPage:
+async def _listed(found: CrawledPage, scope: RunScope, told: LinkList) -> CrawledPage:
     """Return what a sitemap, a feed or a robots.txt leads to."""
-    pages = await all_met(scope, [Link(link.url, link.lastmod) for link in listed.links[:LISTED_MAX]], depth=0)
-    further = [met for met in map(to_read, listed.sitemaps[:SITEMAPS_MOST]) if met is not None]
+    links = [Link(link.url, link.lastmod) for link in told.links[:LISTED_MAX]]
+    pages = await all_met(scope, links, depth=0, are_listed=True)
+    further = [met for met in map(to_read, told.sitemaps[:SITEMAPS_MOST]) if met is not None]
     deep = found.depth >= SITEMAPS_DEEP
-    told = [("sitemap_incomplete", text[:WARNING_MOST]) for text in listed.warnings[:1]]
-    if listed.truncated:
-        told.append(("sitemap_truncated", "it names more than is read of one list"))
+    warned = [("sitemap_incomplete", text[:WARNING_MOST]) for text in told.warnings[:1]]
+    if told.notes:
+        warned.append((SITEMAP_UNTIDY, "; ".join(told.notes)[:WARNING_MOST]))
+    if told.truncated:
+        warned.append(("sitemap_truncated", "it names more than is read of one list"))
     if deep and further:
-        told.append(("sitemap_too_deep", f"lists of lists are read {SITEMAPS_DEEP} deep"))
-    warnings = tuple(Warned(code, message, listed.url, found.url_hash) for code, message in told)
+        warned.append(("sitemap_too_deep", f"lists of lists are read {SITEMAPS_DEEP} deep"))
+    warnings = tuple(Warned(code, message, told.url, found.url_hash) for code, message in warned)
     return _with(found, links=(*pages, *([] if deep else further)), warnings=warnings)
 
 
@@ -208,12 +240,10 @@ async def take_links(connection: Any, page: CrawledPage) -> None:
         part = pages[at : at + LISTED_AT_ONCE]
         depth = page.depth + 1 if page.kind == "page" else 0
         await meet(connection, page.crawl_id, page.run, page.definition, part, found_on=page.url_hash, depth=depth)
-    if page.elsewhere is not None and page.kind == "page":
-        named = RunScope(page.definition, page.definition.scope()).met(Link(page.elsewhere), depth=page.depth)
-        if named is not None and named.reason is None:
-            await meet(
-                connection, page.crawl_id, page.run, page.definition, [named], found_on=page.url_hash, depth=page.depth
-            )
+    if page.named is not None and page.named.reason is None:
+        await meet(
+            connection, page.crawl_id, page.run, page.definition, [page.named], found_on=page.url_hash, depth=page.depth
+        )
     sitemaps = [met for met in page.links if met.kind == "links"]
     if sitemaps:
         room = SITEMAPS_MOST - await connection.fetchval(_SITEMAPS, page.crawl_id, page.run)
@@ -229,8 +259,10 @@ async def take_links(connection: Any, page: CrawledPage) -> None:
             found_on=page.url_hash,
             depth=page.depth + 1,
         )
-    if page.beyond:
-        await connection.execute(_COUNT, page.crawl_id, page.run, f"skipped:{SkipReason.OVER_LIMIT}", page.beyond)
+        await connection.execute(_NAMED, page.crawl_id, page.run, [met.url_hash for met in sitemaps])
+    for reason, links in ((SkipReason.OVER_LIMIT, page.beyond), (SkipReason.UNSUPPORTED, page.too_long)):
+        if links:
+            await connection.execute(_COUNT, page.crawl_id, page.run, f"skipped:{reason}", links)
     if page.remember:
         within = [met for met in pages if met.reason is not SkipReason.OUT_OF_SCOPE]
         followed = b"".join(met.url_hash for met in within if met.reason is not SkipReason.NOFOLLOW)

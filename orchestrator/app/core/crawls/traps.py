@@ -1,8 +1,9 @@
 """Sites without an end: calendars, session ids, facets, links that nest. What a URL alone tells of them.
 
 A path pattern is a URL with what varies taken out: numbers, dates, long ids, the values of its query. A run opens so many
-pages of a suspicious pattern and no more, and none of any pattern whose last pages gave nothing new
-(`app.core.crawls.passing`).
+pages of a suspicious pattern and no more, none of any pattern whose last pages gave nothing new, and none at all after 200 pages
+in a row that gave nothing new (`app.core.crawls.filling`). That is for what links lead to. What somebody listed, the crawl's
+owner or the site in a sitemap or a feed, has an end: it is of no pattern, and is asked for whatever other pages gave.
 """
 
 import hashlib
@@ -92,6 +93,14 @@ def shape_of(url: str) -> Shape:
     if names or any(_OPAQUE.fullmatch(segment) for segment in segments):
         return Shape(pattern, None, SHORT_PATIENCE)
     return Shape(pattern, None, PATIENCE)
+
+
+def listed(url_hash: bytes) -> Shape:
+    """Return what a page that somebody listed looks like, whatever its URL: of a pattern that no other page has.
+
+    By its hash, as the database finds it when a page that a link led to turns out to be listed (`pattern_of_listed`).
+    """
+    return Shape(int.from_bytes(url_hash[:8], "big", signed=True), None, PATIENCE)
 
 
 def _of_calendar(segments: list[str], names: list[str]) -> bool:

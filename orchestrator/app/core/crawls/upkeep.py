@@ -10,7 +10,7 @@ from app.core.crawls import scheduling
 from app.core.crawls.gone import AT_ONCE, RemoveDocuments
 from app.core.crawls.runs import begin
 from app.core.errors import InvalidScheduleError, RunInProgressError, TooManyOpenRunsError
-from ml_shared.contracts.crawls import RunTrigger, Schedule
+from ml_shared.contracts.crawls import RunTrigger
 
 RUNS_KEPT: Final = 50
 # of a crawl
@@ -37,7 +37,7 @@ SELECT owner, id FROM crawls WHERE deleting IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM runs WHERE crawl_id = crawls.id AND (state = 'running' OR removing)) LIMIT $1
 """
 _LOCK_DELETING: Final = """
-SELECT owner, id, corpus_name, deleting FROM crawls WHERE owner = $1 AND id = $2 AND deleting IS NOT NULL FOR UPDATE SKIP LOCKED
+SELECT owner, id, corpus_name, deleting, deleting_at FROM crawls WHERE owner = $1 AND id = $2 AND deleting IS NOT NULL FOR UPDATE SKIP LOCKED
 """
 _DOCUMENTS: Final = """
 SELECT url_hash, url, EXISTS (
@@ -92,9 +92,8 @@ async def _begin(connection: Any, crawl: Any, max_open_runs: int) -> str | None:
 
 
 def _next(crawl: Any) -> datetime | None:
-    schedule = Schedule.model_validate(crawl["schedule"])
     try:
-        return scheduling.next_run_at(schedule, crawl["id"], crawl["submitted_at"], datetime.now(UTC))
+        return scheduling.next_of(crawl, datetime.now(UTC))
     except InvalidScheduleError:
         return None  # it was the last time that there is, or a zone that is known no more
 
@@ -124,7 +123,10 @@ async def delete_some(pool: asyncpg.Pool, remove_documents: RemoveDocuments, *, 
 async def _remove(connection: Any, crawl: Any, documents: list[Any], remove_documents: RemoveDocuments) -> int:
     urls = [row["url"] for row in documents if not row["kept"]]
     if urls:
-        await remove_documents(connection, crawl["owner"], crawl["corpus_name"], urls, crawl["id"], None)
+        # as they stood when the crawl was deleted: another one of the same site may bring them back meanwhile
+        await remove_documents(
+            connection, crawl["owner"], crawl["corpus_name"], urls, crawl["id"], None, as_of=crawl["deleting_at"]
+        )
     await connection.execute(_FORGET, crawl["id"], [row["url_hash"] for row in documents])
     return len(urls)
 

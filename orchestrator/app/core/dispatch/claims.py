@@ -21,12 +21,7 @@ MATURE_BATCH = 500
 LANE_BATCH = 500
 # how many hosts' lanes one pass opens at most
 
-_CLAIM = """
-SELECT claimed.*, more.render, more.upload, EXISTS (
-    SELECT FROM job_stages AS s WHERE s.owner = claimed.owner AND s.job_id = claimed.id AND s.stage = $1) AS again
-FROM claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS claimed CROSS JOIN LATERAL (
-    SELECT render, upload FROM jobs WHERE jobs.owner = claimed.owner AND jobs.id = claimed.id OFFSET 0) more
-"""
+_CLAIM = "SELECT * FROM hand_out_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 # The first span of a hand-out is noted once it is under way: a later attempt's links to it.
 _QUEUED = """
 WITH handed AS (

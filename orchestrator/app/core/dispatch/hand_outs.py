@@ -145,6 +145,7 @@ def chunk_request(job: HandOut, page: Page) -> ChunkRequest:
         text=scraped.content,
         format=TextFormat.TEXT if plain else TextFormat.MARKDOWN,
         pages=scraped.pages,
+        repeat_table_header=True,
         job_id=str(job.job_id),
         **job.chunking,
     )

@@ -1,7 +1,8 @@
 """Cancelling: at once in PostgreSQL, whatever a job is at. A worker that has it hears so at its next sign of life.
 
 One thing can't be cancelled: what an embedding worker is just writing. It said `committing`, and that conditional update and
-the one here are after the same row: either loses.
+the one here are after the same row: either loses. If that worker is lost, it may have written all the same, or write still: not
+until the job is handed out again is it certain that nothing of this attempt counts.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ async def cancel(pool: asyncpg.Pool, owner: str, job_id: UUID) -> bool:
     JobNotFoundError
         If there is none, or it is another owner's.
     CommittingError
-        If its result is just being written.
+        If its result is being written, or was when its worker was lost.
     AlreadyEndedError
         If it has completed or failed.
     """

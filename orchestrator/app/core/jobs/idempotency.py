@@ -42,6 +42,7 @@ async def claim_key(
     try:
         async with connection.transaction():  # a savepoint: a time-out must not spoil the rest
             first = await connection.fetchval(_CLAIM, owner, route, key, body_hash, answer.model_dump(mode="json"))
+            await connection.execute("SET LOCAL lock_timeout TO DEFAULT")  # what follows waits as it does without a key
     except asyncpg.LockNotAvailableError as error:
         raise IdempotencyInProgressError(
             "the first request with this Idempotency-Key is still under way; repeat it later"

@@ -9,6 +9,7 @@ import asyncpg
 from app.core.dispatch.pipeline import PIPELINE
 from app.core.errors import JobNotFoundError
 from app.core.jobs.filters import JobFilter, conditions
+from app.core.jobs.refusals import DEFINITION, refusal_of
 from ml_shared.contracts.cursors import Cursors
 from ml_shared.contracts.jobs import (
     ENDED,
@@ -25,8 +26,8 @@ from ml_shared.contracts.values import Timestamp
 from ml_shared.names import Stage
 
 # Further back than 1,000 the place in the queue is "about a thousand": counting all of a long queue is not worth it.
-_COLUMNS = """
-jobs.*, leases.phase, leases.expires_at < now() AS lease_over,
+_COLUMNS = f"""
+jobs.*, {DEFINITION}, leases.phase, leases.expires_at < now() AS lease_over,
 (SELECT paused_until > now() FROM stages WHERE stages.stage = jobs.stage) AS stage_paused,
 (SELECT holder IS NOT NULL OR next_at > now() FROM lanes WHERE lanes.host = jobs.host) AS host_busy,
 CASE WHEN jobs.placement = 'ready' THEN
@@ -34,8 +35,8 @@ CASE WHEN jobs.placement = 'ready' THEN
         AND earlier.placement = 'ready' AND earlier.turn < jobs.turn LIMIT 1000) few) END AS position,
 ARRAY(SELECT ROW(stage, attempts, started_at, ended_at) FROM job_stages
       WHERE job_stages.owner = jobs.owner AND job_stages.job_id = jobs.id) AS stages
-FROM {} AS jobs LEFT JOIN leases ON leases.owner = jobs.owner AND leases.job_id = jobs.id
-"""
+FROM {{}} AS jobs LEFT JOIN leases ON leases.owner = jobs.owner AND leases.job_id = jobs.id
+"""  # noqa: S608
 _CURSORS: Cursors[tuple[datetime, UUID]] = Cursors("jobs", tuple[Timestamp, UUID])
 _ORDER = {definition.stage: position for position, definition in enumerate(PIPELINE)}
 
@@ -130,6 +131,7 @@ def _view(row: Any) -> JobView:
         ),
         extraction=row["extraction"],
         error=failure,
+        retryable=refusal_of(row) is None,
         metadata=row["metadata"],
         trace_id=row["traceparent"].split("-")[1] if row["traceparent"] else None,
         batch_id=str(row["batch_id"]) if row["batch_id"] else None,

@@ -1,6 +1,7 @@
 """Removing documents whose page is gone: leased, fenced work of the last stage, which is where such a job begins."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,15 +13,23 @@ from app.core.jobs.roots import open_roots
 from app.core.metrics import JOBS_SUBMITTED
 from ml_shared.web.urls import host_of, normalise_url
 
-_INSERT = "SELECT insert_removals($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+_INSERT = "SELECT insert_removals($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 
 
 async def remove_documents(
-    connection: Any, owner: str, corpus_name: str, urls: Sequence[str], crawl_id: UUID | None, run: int | None
+    connection: Any,
+    owner: str,
+    corpus_name: str,
+    urls: Sequence[str],
+    crawl_id: UUID | None,
+    run: int | None,
+    *,
+    as_of: datetime | None = None,
 ) -> list[UUID]:
     """Take in a job for each document of these URLs that is to go from a corpus, part of the caller's transaction.
 
-    A document that is looked at from now on stays, and so does one that was since: what is removed is what stood there before.
+    A document that is looked at later than `as_of` stays, and so does one that was since: what is removed is what stood there
+    then.
     Jobs like these are taken in however many unfinished ones their owner has, and count among them.
 
     Parameters
@@ -29,6 +38,8 @@ async def remove_documents(
         As many as the caller wants in one statement: some hundreds. Of one document one is taken.
     crawl_id, run
         The crawl's run that found the pages gone, if one did.
+    as_of
+        When it was decided that they go, if that was not now: what was submitted since can still bring them back.
 
     Returns
     -------
@@ -47,14 +58,21 @@ async def remove_documents(
             NewJob(job_id, url, host_of(url), traceparent)
             for job_id, url, traceparent in zip(ids, documents, traceparents, strict=True)
         ]
-        await insert_removals(connection, owner, corpus_name, jobs, crawl_id=crawl_id, run=run)
+        await insert_removals(connection, owner, corpus_name, jobs, crawl_id=crawl_id, run=run, as_of=as_of)
     return ids
 
 
 async def insert_removals(
-    connection: Any, owner: str, corpus_name: str, jobs: Sequence[NewJob], *, crawl_id: UUID | None, run: int | None
+    connection: Any,
+    owner: str,
+    corpus_name: str,
+    jobs: Sequence[NewJob],
+    *,
+    crawl_id: UUID | None,
+    run: int | None,
+    as_of: datetime | None,
 ) -> None:
-    """Insert jobs that remove the documents of their URLs, ready in the last stage."""
+    """Insert jobs that remove the documents of their URLs as they stood then, ready in the last stage."""
     await connection.execute(
         _INSERT,
         *(owner, corpus_name, LAST.stage, waiting_status(LAST), crawl_id, run),
@@ -63,5 +81,6 @@ async def insert_removals(
         [job.document_url or job.url for job in jobs],
         [job.host for job in jobs],
         [job.traceparent for job in jobs],
+        as_of,
     )
     JOBS_SUBMITTED.inc(len(jobs))

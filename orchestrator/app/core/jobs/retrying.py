@@ -12,17 +12,16 @@ from app.core.errors import BatchNotFoundError, JobNotFoundError, NotRetryableEr
 from app.core.jobs.batches import insert_traced
 from app.core.jobs.ids import new_id, new_ids
 from app.core.jobs.inserting import Asked, NewBatch, NewJob, insert_jobs
+from app.core.jobs.refusals import DEFINITION, refusal_of
 from app.core.jobs.removing import insert_removals
 from ml_shared.contracts.batches import BatchJob, BatchRetried
 from ml_shared.contracts.jobs import JobKind, JobRetried, JobStatus
 from ml_shared.contracts.scraping import Render
 
-RETRYABLE: Final = (JobStatus.FAILED, JobStatus.CANCELLED)
-
-_LOCK_JOB = """
-SELECT id, url, document_url, host, status, kind, corpus_name, crawl_id, run, metadata, chunking, render, afresh FROM jobs
-WHERE owner = $1 AND id = $2 FOR NO KEY UPDATE
-"""
+_LOCK_JOB: Final = f"""
+SELECT id, url, document_url, host, status, kind, corpus_name, crawl_id, run, metadata, chunking, render, afresh, as_of, {DEFINITION}
+FROM jobs WHERE owner = $1 AND id = $2 FOR NO KEY UPDATE
+"""  # noqa: S608
 _RETRY_OF_JOB = "SELECT id FROM jobs WHERE owner = $1 AND retry_of = $2"
 _LOCK_FAILED = """
 SELECT 1 FROM jobs WHERE owner = $1 AND batch_id = $2 AND status = 'failed' ORDER BY id FOR NO KEY UPDATE
@@ -56,7 +55,7 @@ async def retry(
     JobNotFoundError
         If there is none, or it is another owner's.
     NotRetryableError
-        If it has not ended, or has completed.
+        If it has not ended, or has completed, or means something to its run or from its upload only.
     TooManyOpenJobsError
         If the owner has `max_open_jobs` unfinished ones already.
     """
@@ -67,14 +66,19 @@ async def retry(
         known = await connection.fetchval(_RETRY_OF_JOB, owner, job_id)
         if known is not None:
             return _retried(known, job_id), False
-        if old["status"] not in RETRYABLE:
-            raise NotRetryableError(f"the job is {old['status']}; what failed or was cancelled can be tried again")
-        if old["kind"] == JobKind.UPLOAD:
-            raise NotRetryableError("what was uploaded is not kept after its job has ended; send the document again")
+        if (refusal := refusal_of(old)) is not None:
+            raise NotRetryableError(refusal)
         new = NewJob(new_id(), old["url"], old["host"], traceparent, job_id, old["document_url"])
         if old["kind"] == JobKind.REMOVE:
+            # as of then: the page may have come back since
             await insert_removals(
-                connection, owner, old["corpus_name"], [new], crawl_id=old["crawl_id"], run=old["run"]
+                connection,
+                owner,
+                old["corpus_name"],
+                [new],
+                crawl_id=old["crawl_id"],
+                run=old["run"],
+                as_of=old["as_of"],
             )
         else:
             await insert_jobs(connection, owner, [new], _asked(old), max_open_jobs=max_open_jobs)

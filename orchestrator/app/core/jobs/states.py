@@ -57,6 +57,8 @@ class Guard(StrEnum):
     NO_ATTEMPT_LEFT = "it has had all its attempts"
     NEVER_STARTED = "nobody has started it in this stage"
     UNCHANGED = "its page is as it was known"
+    WAS_COMMITTING = "its last attempt had said `committing`"
+    LANE_TAKEN = "its host's lane is another job's by now"
     CONTENT_MISSING = "what it was to work on is gone: `content_missing`"
 
 
@@ -148,13 +150,38 @@ MOVES: Final = (
     ),
     Move(State.COMMITTING, Event.CANCEL, State.COMMITTING, "refused: `409 committing`"),
     Move(State.LOST, Event.CLAIMED, State.HANDED_OUT, "a new attempt: reports of the one before are stale"),
+    *(
+        Move(State.LOST, report, State.LOST, "the worker is told to abandon", Guard.LANE_TAKEN)
+        for report in (Event.STARTED, Event.RUNNING, Event.COMMITTING)
+    ),
     Move(State.LOST, Event.STARTED, State.FAILED, _GIVE_UP, Guard.NO_ATTEMPT_LEFT),
+    Move(
+        State.LOST,
+        Event.STARTED,
+        State.COMMITTING,
+        "delivered again: one more attempt counts; what was begun can't be cancelled",
+        Guard.WAS_COMMITTING,
+    ),
     Move(State.LOST, Event.STARTED, State.RUNNING, "delivered again: one more attempt counts"),
     Move(State.LOST, Event.RUNNING, State.LOST, "the worker is told to abandon", Guard.NEVER_STARTED),
     Move(State.LOST, Event.COMMITTING, State.LOST, "the worker is told to abandon", Guard.NEVER_STARTED),
+    Move(
+        State.LOST,
+        Event.RUNNING,
+        State.COMMITTING,
+        "the lease is taken up again, until the stage's deadline",
+        Guard.WAS_COMMITTING,
+    ),
     Move(State.LOST, Event.RUNNING, State.RUNNING, "the lease is taken up again, until the stage's deadline"),
     Move(State.LOST, Event.COMMITTING, State.COMMITTING, "the lease is taken up again; can't be cancelled any more"),
     *_reported(State.LOST),
+    Move(
+        State.LOST,
+        Event.CANCEL,
+        State.LOST,
+        "refused: `409 committing`, until it is handed out again",
+        Guard.WAS_COMMITTING,
+    ),
     Move(State.LOST, Event.CANCEL, State.CANCELLED, "ends"),
 )
 

@@ -79,7 +79,7 @@ UPDATE job_stages SET first_deferred_at = coalesce(first_deferred_at, now()), at
 WHERE owner = $1 AND job_id = $2 AND stage = $3
 RETURNING extract(epoch FROM now() - first_deferred_at)::float8 AS deferred_seconds, attempts
 """
-_PROGRESS = "SELECT verdict, ended_seconds FROM report_progress($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+_PROGRESS = "SELECT verdict, ended_seconds FROM report_progress($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 _SUCCESS = """
 SELECT attempts, run_seconds, ended_seconds, next_stage, saved_bytes
 FROM take_success($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
@@ -368,7 +368,7 @@ async def progress(
         _PROGRESS,
         *(job_id, definition.stage, definition.status, attempt_of(report.attempt_id), report.phase, report.start_id),
         *(limits.run_lease_seconds, limits.stage_deadline_seconds, limits.max_attempts),
-        *(STAGE_TIMEOUT, _lost_message(limits), None),
+        *(STAGE_TIMEOUT, _lost_message(limits), None, definition.by_host),
     )
     if told["verdict"] == _ACCEPTED:
         return ProgressAnswer(lease_seconds=limits.run_lease_seconds), Transition(CallbackAnswer())

@@ -96,6 +96,8 @@ class Followers:
 
 async def _opened(streams: Streams, subject: Subject, seen: int) -> Stream | None:
     standing = await streams.source.standing(subject)
+    if seen > standing.number:
+        seen = 0  # it is of another subject, or of before a database was restored: all of it again
     return None if standing.ended and standing.number <= seen else streams.open(subject, seen=seen)
 
 

@@ -21,6 +21,8 @@ from ml_shared.contracts.webhooks import (
 from ml_shared.web.urls import host_of, normalise_url
 
 ROUTE: Final = "webhooks"
+ROTATE_ROUTE: Final = "webhooks/rotate"
+# of the one webhook whose id follows
 PREVIOUS_HOURS: Final = 24.0
 # that the secret before signs as well: as long as one may take to change it at the receiver's
 FORGET_BATCH: Final = 1_000
@@ -59,6 +61,10 @@ class _Made(BaseModel):
     """What is kept of a request with an `Idempotency-Key`."""
 
     webhook_id: UUID
+
+
+class _NoBody(BaseModel):
+    """What `rotate` is asked with."""
 
 
 async def create(
@@ -141,19 +147,41 @@ async def change(pool: asyncpg.Pool, owner: str, webhook_id: UUID, wanted: Webho
     return _view(row)
 
 
-async def rotate(pool: asyncpg.Pool, owner: str, webhook_id: UUID, sealer: Sealer) -> WebhookRotated:
+async def rotate(
+    pool: asyncpg.Pool, owner: str, webhook_id: UUID, sealer: Sealer, *, idempotency_key: str | None = None
+) -> tuple[WebhookRotated, bool]:
     """Give a webhook a new secret. The one before signs as well for a day; one before that does no more.
+
+    A repeat of a request changes nothing, since a second change would silence the secret that the receiver has; nor does it
+    show the new secret, as in `create`.
+
+    Returns
+    -------
+    WebhookRotated, bool
+        The answer, and whether there is a new secret.
 
     Raises
     ------
     WebhookNotFoundError
         If there is none, or it is another owner's.
+    IdempotencyInProgressError
+        As `app.core.jobs.submission.submit` does.
     """
-    secret = make_secret()
-    until = await pool.fetchval(_ROTATE, owner, webhook_id, sealer.seal(owner, webhook_id, secret), int(PREVIOUS_HOURS))
-    if until is None:
-        raise WebhookNotFoundError
-    return WebhookRotated(webhook_id=str(webhook_id), secret=secret, previous_secret_until=until)
+    secret, made = make_secret(), _Made(webhook_id=webhook_id)
+    async with pool.acquire() as connection, connection.transaction():
+        if idempotency_key is not None:
+            route = f"{ROTATE_ROUTE}/{webhook_id}"
+            if await claim_key(connection, owner, route, idempotency_key, _NoBody(), made) is not None:
+                row = await connection.fetchrow(_FIND, owner, webhook_id)
+                if row is None:
+                    raise WebhookNotFoundError
+                until = row["previous_until"]
+                return WebhookRotated(webhook_id=str(webhook_id), previous_secret_until=until), False
+        sealed = sealer.seal(owner, webhook_id, secret)
+        until = await connection.fetchval(_ROTATE, owner, webhook_id, sealed, int(PREVIOUS_HOURS))
+        if until is None:
+            raise WebhookNotFoundError  # within: what was refused leaves no key
+    return WebhookRotated(webhook_id=str(webhook_id), secret=secret, previous_secret_until=until), True
 
 
 async def delete(pool: asyncpg.Pool, owner: str, webhook_id: UUID) -> None:
