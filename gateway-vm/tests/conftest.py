@@ -101,7 +101,7 @@ class Gateway:
 
     def log_line(self, request_id: str) -> dict[str, Any]:
         """nginx writes the line after the answer, so it may be a moment away."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             for line in reversed(self.server.access_log.read_text().splitlines()):
                 if (found := json.loads(line))["request_id"] == request_id:
@@ -135,7 +135,7 @@ def start_gateway(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> Start
                 server = ThreadedServer(upstreams[name])
                 addresses[name] = f"127.0.0.1:{server.port}"
                 if name in dead:
-                    server._socket.close()
+                    stack.callback(server._socket.close)  # until then it is nobody else's, and nothing listens
                 else:
                     stack.enter_context(server)
                     stack.callback(upstreams[name].release)

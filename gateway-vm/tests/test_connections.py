@@ -51,16 +51,15 @@ def _still_open(flood: "subprocess.Popen[str]") -> int:
     return told(flood)
 
 
-def test_half_sent_requests_leave_others_their_answers(start_gateway: StartGateway) -> None:
+def test_half_sent_requests_leave_others_their_answers(start_gateway: StartGateway, tmp_path: Path) -> None:
     """A fifteenth of the connections that a worker has, and all that the kernel lets one address open."""
-    with start_gateway(GATEWAY_WORKER_CONNECTIONS="1024", **UNLIMITED) as gateway:
+    long = _folder(tmp_path, client_header_timeout="100s")
+    with start_gateway(folder=long, GATEWAY_WORKER_CONNECTIONS="1024", **UNLIMITED) as gateway:
         with _half_sent(gateway, AT_ONCE) as flood:
             assert told(flood) == AT_ONCE
             for _ in range(20):
-                with httpx.Client(timeout=5) as other:
-                    began = time.monotonic()
+                with httpx.Client(timeout=10) as other:  # a tenth of what it would wait for the flood to be ended
                     assert other.get(f"{gateway.server.url}/api/scraper/x").status_code == 200
-                    assert time.monotonic() - began < 1
             assert _still_open(flood) == AT_ONCE
         assert "not enough" not in gateway.server.error_log.read_text()
 
@@ -69,12 +68,14 @@ def test_a_half_sent_request_is_ended_when_its_time_is_over_and_a_slow_one_is_an
     start_gateway: StartGateway, tmp_path: Path
 ) -> None:
     with (
-        start_gateway(folder=_folder(tmp_path, client_header_timeout="2s"), **UNLIMITED) as gateway,
-        socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as slow,
-        socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as endless,
+        ExitStack() as stack,
+        start_gateway(folder=_folder(tmp_path, client_header_timeout="3s"), **UNLIMITED) as gateway,
         _half_sent(gateway, 300) as flood,
     ):
         assert told(flood) == 300
+        # only now: nginx counts from a connection on
+        slow = stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=10))
+        endless = stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=10))
         began = time.monotonic()
         endless.sendall(b"GET / HTTP/1.1\r\n")
         for piece in (b"GET /api/scr", b"aper/x HTTP/1.1\r\n", b"Host: x\r\n", b"\r\n"):
@@ -83,9 +84,8 @@ def test_a_half_sent_request_is_ended_when_its_time_is_over_and_a_slow_one_is_an
         assert slow.recv(4096).startswith(b"HTTP/1.1 200 ")
         # a drop now and then doesn't gain any time
         while _takes_more(endless):
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 15
             time.sleep(0.1)
-        assert time.monotonic() - began < 5
         time.sleep(1)
         assert _still_open(flood) == 0
 
@@ -185,7 +185,7 @@ def test_a_compressed_body_is_handed_on_as_it_came(gateway: Gateway) -> None:
 def test_a_body_that_stands_still_is_ended(start_gateway: StartGateway, tmp_path: Path) -> None:
     with (
         start_gateway(folder=_folder(tmp_path, client_body_timeout="1s"), **UNLIMITED) as gateway,
-        socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client,
+        socket.create_connection(("127.0.0.1", gateway.port), timeout=40) as client,
     ):
         client.sendall(b"POST /api/scraper/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{}")
         began = time.monotonic()
@@ -194,5 +194,5 @@ def test_a_body_that_stands_still_is_ended(start_gateway: StartGateway, tmp_path
         except ConnectionResetError:
             said = b""
         assert said == b""
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20, "not nginx' thirty seconds"
         assert not gateway.upstreams["scraper"].received

@@ -16,7 +16,7 @@ ADDRESSES = 2_000
 # five requests each: no address reaches its rate or burst
 BLOCK = REQUESTS // RELOADS
 AT_ONCE = 16
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 
 
 def _say(gateway: Gateway, generation: int) -> None:

@@ -85,7 +85,7 @@ class Client(_Platform[Blocking]):
     key
         Your API key; `CLOUDCIX_ML_KEY` unless given.
     patience_seconds
-        How long one call may go on being tried again.
+        How long one call may go on being tried again; its first attempt has its request's own time.
     http
         An httpx client of your own, which you close; for proxies, certificates and the like.
     """
@@ -103,7 +103,9 @@ class Client(_Platform[Blocking]):
         import httpx
 
         from cloudcix_ml.transports.blocking import BlockingTransport
+        from cloudcix_ml.transports.reading import check_address
 
+        check_address(session.url)
         self._own = http is None
         # no proxy and no netrc of the machine: the key goes to the gateway and nowhere else
         self._http = http or httpx.Client(**_options())
@@ -138,7 +140,9 @@ class AsyncClient(_Platform[Awaiting]):
         import httpx
 
         from cloudcix_ml.transports.awaiting import AwaitingTransport
+        from cloudcix_ml.transports.reading import check_address
 
+        check_address(session.url)
         self._own = http is None
         self._http = http or httpx.AsyncClient(**_options())
         super().__init__(session, AwaitingTransport(session, self._http))

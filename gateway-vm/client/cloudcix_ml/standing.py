@@ -1,5 +1,6 @@
 """How a job, a batch or a run is getting on, in a line of words."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,6 +14,14 @@ REASONS: Final = {
     "upstream": "waits for something that does not answer",
     "lease": "waits until a worker is given up",
 }
+RUN_FORM: Final = re.compile("(.+)/([0-9]{1,18})", re.DOTALL)
+# what are digits to Python are not all numbers to it
+
+
+def run_named(text: str) -> tuple[str, int] | None:
+    """Return the crawl and the number of a run that is called CRAWL/NUMBER; None if it is called otherwise."""
+    found = RUN_FORM.fullmatch(text)
+    return (found[1], int(found[2])) if found else None
 
 
 def went_well(ended: Job | Batch | Run) -> bool:
@@ -44,7 +53,10 @@ def _job(job: Job) -> str:
     if job.error:
         return f"{job.status}: {job.url}: {job.error.code}: {job.error.message} ({job.job_id})"
     if job.ended:
-        done = f", {job.counts.chunks} chunks, {job.counts.tokens} tokens" if job.counts.chunks is not None else ""
+        counts = job.counts
+        done = (
+            f", {_some(counts.chunks, 'chunk')}, {_some(counts.tokens, 'token')}" if counts.chunks is not None else ""
+        )
         return f"{job.status}: {job.url}{done} ({job.job_id})"
     waits = ""
     if job.waiting:
@@ -53,6 +65,10 @@ def _job(job: Job) -> str:
         since = max((datetime.now(UTC) - job.waiting.since).total_seconds(), 0.0)
         waits = f"; {reason}{place} for {since:.0f} s" if reason else ""
     return f"{job.status}: {job.url}{waits}"
+
+
+def _some(number: int | None, what: str) -> str:
+    return f"{number or 0} {what}" if number == 1 else f"{number or 0} {what}s"
 
 
 def _counts(counts: dict[str, Any]) -> str:

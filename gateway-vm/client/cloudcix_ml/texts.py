@@ -1,7 +1,9 @@
-"""Text of others, made fit to be shown: what a page says must not move a cursor, change a colour, or turn a line around."""
+"""Text of others, made fit to be sent, and to be shown: a page must not move a cursor, change a colour, or turn a line around."""
 
 import unicodedata
 from typing import Final
+
+from cloudcix_ml.errors import ConfigurationError
 
 KEPT: Final = frozenset({"\n", "\t", "\u200c", "\u200d"})
 # the last two join letters of some scripts, and do nothing else
@@ -9,6 +11,7 @@ LINES: Final = {"\u2028": "\n", "\u2029": "\n"}
 DROPPED: Final = frozenset({"Cc", "Cf", "Cs"})
 # controls, escape among them; formats, those that turn text around among them; halves of pairs
 ELLIPSIS: Final = "…"
+MOST_QUOTED: Final = 80
 
 
 def plain(text: str) -> str:
@@ -19,6 +22,20 @@ def plain(text: str) -> str:
         for letter in lines
         if letter in KEPT or letter in LINES or unicodedata.category(letter) not in DROPPED
     )
+
+
+def encoded(text: str) -> bytes:
+    """Return a text as it is sent.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is none: a terminal, a file system or a program gave bytes that are not UTF-8.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{text[:MOST_QUOTED]!a} is no text: what it was made of is not UTF-8") from None
 
 
 def one_line(text: str, most: int | None = None) -> str:

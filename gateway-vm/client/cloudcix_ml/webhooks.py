@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -19,6 +20,8 @@ from cloudcix_ml.errors import ConfigurationError, SignatureError
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what every secret begins with
 TOLERANCE_SECONDS: Final = 300.0
 MOST_SIGNATURES: Final = 10
+TIMESTAMP_FORM: Final = re.compile("[0-9]{1,15}")
+# what int takes besides, and what no clock tells, is none of the platform's
 
 
 def verify(
@@ -54,17 +57,21 @@ def verify(
         raise SignatureError(
             "no webhook: the headers webhook-id, webhook-timestamp and webhook-signature belong to one"
         )
-    try:
-        sent_at = int(timestamp)
-    except ValueError:
-        raise SignatureError("webhook-timestamp is no number of seconds") from None
+    if not TIMESTAMP_FORM.fullmatch(timestamp):
+        raise SignatureError("webhook-timestamp is no number of seconds")
+    sent_at = int(timestamp)
     if abs(time.time() - sent_at) > tolerance_seconds:
         raise SignatureError(
             f"sent at another time than now, by more than {tolerance_seconds:g} s: a replay, or a clock"
         )
-    raw = body.encode() if isinstance(body, str) else body
-    signed = f"{message_id}.{sent_at}.".encode() + raw
-    secrets = [secret] if isinstance(secret, str) else list(secret)
+    try:
+        raw = body.encode() if isinstance(body, str) else body
+        signed = f"{message_id}.{sent_at}.".encode() + raw
+    except UnicodeEncodeError:  # of what a server could not decode halves of pairs are left
+        raise SignatureError("an id or a body that is no text is none of the platform's") from None
+    secrets = [secret] if isinstance(secret, str) else list(secret or ())
+    if not secrets:
+        raise ConfigurationError("with which secret? It begins with whsec_")
     expected = [hmac.new(_key_of(one), signed, hashlib.sha256).digest() for one in secrets]
     given = [_signature(one) for one in signatures.split()[:MOST_SIGNATURES]]
     # all with all, whichever fits: how long it takes tells nothing
@@ -73,7 +80,7 @@ def verify(
         raise SignatureError("not signed with this secret")
     try:
         event = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise SignatureError("signed, but no JSON") from None
     if not isinstance(event, dict):
         raise SignatureError("signed, but no event")

@@ -63,6 +63,7 @@ def job_of(job_id: str, url: str, status: str = "queued", **more: Any) -> dict[s
         "stages": [],
         "counts": {"bytes": None, "chunks": None, "tokens": None},
         "error": None,
+        "retryable": False,
         "extraction": None,
         "metadata": {},
         "batch_id": None,

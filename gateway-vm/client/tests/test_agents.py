@@ -14,14 +14,16 @@ import httpx
 import httpx2
 import pytest
 from cloudcix_ml import AsyncClient
+from cloudcix_ml.agents import tools
 from cloudcix_ml.agents.fencing import Fence
 from cloudcix_ml.agents.results import Corpora, DocumentPart, Found, JobState
 from cloudcix_ml.agents.tools import MOST_IN_ALL, MOST_OF_A_PASSAGE, server_of
 from cloudcix_ml.cli import settings
 from cloudcix_ml.errors import ConfigurationError
-from fake_gateway import KEY, FakeGateway, Planned, hit_of, job_of
+from fake_gateway import KEY, FakeGateway, Planned, Received, hit_of, job_of
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from starlette.responses import JSONResponse, Response
 
 PAGE = "https://example.com/"
 SECONDS = 30.0
@@ -127,8 +129,6 @@ async def test_over_stdio_an_agent_reads_and_can_change_nothing(gateway: FakeGat
 
 
 def _document(got: Any) -> Any:
-    from starlette.responses import JSONResponse
-
     at = "2026-11-28T12:00:00Z"
     none = dict.fromkeys(("language", "fetched_at", "job_id", "author", "canonical_url", "content_type", "final_url"))
     facts = {"url": PAGE, "title": "T", "metadata": {}, "chunks": 1, "tokens": 1, "model": "m", "published_at": None}
@@ -181,6 +181,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("index_page", {"url": "file:///etc/passwd", "corpus_name": "c"}),
     ("index_page", {"url": PAGE, "corpus_name": "c", "wait_seconds": 1e9}),
     ("crawl_site", {"url": PAGE, "corpus_name": "c", "max_pages": 10**9}),
+    ("search", {"query": "x", "corpus": "a"}),
+    ("list_corpora", {"corpus_name": "a"}),
     ("no_such_tool", {}),
 ]
 
@@ -192,6 +194,17 @@ async def test_a_call_that_is_wrong_is_told_so_and_asks_nothing(gateway: FakeGat
     assert gateway.received == []
 
 
+async def test_what_a_model_reads_of_a_tool_is_clean_and_its_schema_admits_what_it_takes(gateway: FakeGateway) -> None:
+    async with AsyncClient(gateway.url, KEY) as platform, Client(server_of(platform, write=True)) as client:
+        tools = (await client.list_tools()).tools
+    assert {tool.name for tool in tools} == READING | CHANGING
+    for tool in tools:
+        assert tool.input_schema["additionalProperties"] is False
+        lines = (tool.description or "").splitlines()
+        assert lines
+        assert lines == [line.strip() for line in lines]
+
+
 async def test_what_the_platform_refuses_is_told_without_the_key(gateway: FakeGateway) -> None:
     gateway.planned.append(Planned(401, "invalid_api_key"))
     async with AsyncClient(gateway.url, KEY) as platform, Client(server_of(platform, write=False)) as client:
@@ -201,7 +214,7 @@ async def test_what_the_platform_refuses_is_told_without_the_key(gateway: FakeGa
 
 
 async def test_what_a_page_says_stands_between_marks_that_it_can_not_forge(gateway: FakeGateway) -> None:
-    gateway.hits = [hit_of(text=INJECTION, title=INJECTION, heading_path=[INJECTION, "x"])] * 2
+    gateway.hits = [hit_of(text=INJECTION, title=INJECTION, heading_path=[INJECTION, "x"], table_header=INJECTION)] * 2
     async with AsyncClient(gateway.url, KEY) as platform, Client(server_of(platform, write=False)) as client:
         answers = [await client.call_tool("search", {"query": "x", "corpora": ["c"]}) for _ in range(2)]
     marks = {re.findall(r"<foreign-([0-9a-f]{16})>", one.structured_content["notice"])[0] for one in answers}
@@ -225,6 +238,104 @@ def _strings(value: Any) -> Iterator[str]:
         case list():
             for one in value:
                 yield from _strings(one)
+
+
+async def test_a_passage_that_goes_on_with_a_table_says_its_columns(gateway: FakeGateway) -> None:
+    header = "| part | stock in Rotterdam |\n| --- | --- |"
+    gateway.hits = [hit_of(text="| gudgeon pin | 40 |", table_header=header), hit_of()]
+    async with AsyncClient(gateway.url, KEY) as platform, Client(server_of(platform, write=False)) as client:
+        answer = await client.call_tool("search", {"query": "x", "corpora": ["c"]})
+    first, second = Found.model_validate(answer.structured_content).passages
+    assert header in (first.table_header or "")
+    assert second.table_header is None
+    assert texts(answer).index("stock in Rotterdam") < texts(answer).index("gudgeon pin")
+
+
+def many_corpora(gateway: FakeGateway, number: int, **scores: float) -> list[list[str]]:
+    """Have so many corpora with a passage each, and tell which ones each search is in; no score, no passage."""
+    names, searched = [f"c{at:03}" for at in range(number)], list[list[str]]()
+    for name in names:
+        gateway.corpus(name)
+
+    def search(got: Received) -> Response:
+        asked = got.json
+        searched.append(asked["corpora"])
+        assert len(asked["corpora"]) <= 20
+        there = {name: scores.get(name, scores.get("others", 0.0)) for name in asked["corpora"]}
+        best = sorted((name for name in there if there[name]), key=lambda name: -there[name])[: asked["top_k"]]
+        # as the platform's own scores are: what is best in a search has all of it, whatever others have
+        hits = [hit_of(corpus_name=name, score=there[name] / there[best[0]]) for name in best]
+        cut = [{"code": "query_cut", "message": "it is long"}]
+        return JSONResponse({"results": hits, "mode": "hybrid", "model": "t", "took_ms": 1.0, "warnings": cut})
+
+    gateway.others["POST", "/api/embedding/search"] = search
+    return searched
+
+
+async def found_of(gateway: FakeGateway, **arguments: Any) -> Found:
+    async with AsyncClient(gateway.url, KEY) as platform, Client(server_of(platform, write=False)) as client:
+        answer = await client.call_tool("search", {"query": "x", **arguments})
+    found = Found.model_validate(answer.structured_content)
+    assert all(warning in texts(answer) for warning in found.warnings)
+    return found
+
+
+async def test_what_only_the_last_of_many_corpora_has_is_found_where_none_is_named(gateway: FakeGateway) -> None:
+    searched = many_corpora(gateway, 21, c020=0.5)
+    found = await found_of(gateway)
+    assert [one.corpus_name for one in found.passages] == ["c020"]
+    assert found.warnings == ["query_cut: it is long"]
+    assert sorted(map(len, searched[:-1])) == [1, 20]
+    assert searched[-1] == ["c020"]
+
+
+async def test_passages_of_many_corpora_stand_in_the_order_of_one_search(gateway: FakeGateway) -> None:
+    searched = many_corpora(gateway, 100, c005=0.2, c035=0.9, c099=0.3, others=0.1)
+    found = await found_of(gateway, top_k=3)
+    assert [one.corpus_name for one in found.passages] == ["c035", "c099", "c005"]
+    assert [len(one) for one in searched] == [20] * 5 + [20, 20, 10] + [20, 10] + [20]
+    assert found.warnings == ["query_cut: it is long"]
+
+
+async def test_where_nothing_is_in_any_of_many_corpora_nothing_is_found(gateway: FakeGateway) -> None:
+    searched = many_corpora(gateway, 41)
+    found = await found_of(gateway)
+    assert (found.passages, found.warnings, len(searched)) == ([], ["query_cut: it is long"], 3)
+
+
+async def test_corpora_that_were_left_on_the_way_are_counted(gateway: FakeGateway) -> None:
+    many_corpora(gateway, 21, others=0.1)
+    found = await found_of(gateway, top_k=20)
+    assert len(found.passages) == 11
+    assert [warning.partition(":")[0] for warning in found.warnings] == ["query_cut", "corpora_left"]
+    assert "10 corpora" in found.warnings[1]
+
+
+async def test_corpora_that_were_not_looked_at_are_counted_and_can_be_named(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = many_corpora(gateway, 121, c120=0.5)
+    found = await found_of(gateway)
+    assert found.passages == []
+    assert len(found.warnings) == 2
+    assert "21 corpora were not looked at, beyond c099 by name; list_corpora with offset 100" in found.warnings[1]
+    async with AsyncClient(gateway.url, KEY) as platform, Client(server_of(platform, write=False)) as client:
+        first = await client.call_tool("list_corpora", {})
+        rest = await client.call_tool("list_corpora", {"offset": 100})
+    assert "list_corpora with offset 100" in texts(first)
+    before, after = (Corpora.model_validate(one.structured_content) for one in (first, rest))
+    assert (len(before.corpora), before.more, before.next_offset) == (100, True, 100)
+    assert (len(after.corpora), after.more, after.next_offset) == (21, False, None)
+    monkeypatch.setattr(tools, "FURTHEST", 50)
+    async with AsyncClient(gateway.url, KEY) as platform, Client(server_of(platform, write=False)) as client:
+        last = await client.call_tool("list_corpora", {})
+    told = Corpora.model_validate(last.structured_content)
+    assert (told.more, told.next_offset) == (True, None)
+    assert "offset" not in texts(last)
+    searched.clear()
+    named = await found_of(gateway, corpora=[one.name for one in after.corpora])
+    assert [one.corpus_name for one in named.passages] == ["c120"]
+    assert len(named.warnings) == 1
 
 
 def test_a_text_that_guessed_the_mark_does_not_have_it() -> None:

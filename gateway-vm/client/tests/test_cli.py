@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,11 @@ import pytest
 from cloudcix_ml.cli import settings
 from cloudcix_ml.cli.app import app, run
 from cloudcix_ml.cli.exits import Exit
-from fake_gateway import KEY, FakeGateway, Planned, hit_of, job_of
+from cloudcix_ml.cli.search import best_of
+from cloudcix_ml.cli.values import countdown
+from fake_gateway import KEY, NOW, FakeGateway, Planned, hit_of, job_of
+from rich.text import Text
+from starlette.responses import JSONResponse
 from typer.testing import CliRunner, Result
 
 PAGE = "https://example.com/"
@@ -39,6 +45,10 @@ def cli(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> Cli:
     return run
 
 
+def problem(status: int, code: str) -> JSONResponse:
+    return JSONResponse({"status": status, "code": code, "detail": "that is how it is"}, status)
+
+
 def test_login_keeps_address_and_key_for_oneself_alone(gateway: FakeGateway, home: Path) -> None:
     done = CliRunner().invoke(app, ["login", "--url", gateway.url], input=f"{KEY}\n")
     assert done.exit_code == Exit.GOOD, done.output
@@ -56,6 +66,33 @@ def test_a_key_that_the_platform_does_not_know_is_not_kept(gateway: FakeGateway,
     done = CliRunner().invoke(app, ["login", "--url", gateway.url], input="another-key\n")
     assert (done.exit_code, "another-key" in done.output) == (Exit.DENIED, False)
     assert not (home / "cloudcix-ml").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "mode"), [(b"{bad", 0o600), (b"[]", 0o600), (b"[" * 30_000, 0o600), (b"\xff", 0o600), (b"{}", 0o644)]
+)
+def test_login_replaces_a_file_that_nothing_else_takes(
+    gateway: FakeGateway, home: Path, content: bytes, mode: int
+) -> None:
+    file = home / "cloudcix-ml" / "config.json"
+    file.parent.mkdir()
+    file.write_bytes(content)
+    file.chmod(mode)
+    assert CliRunner().invoke(app, ["corpora"]).exit_code == Exit.CONFIGURATION
+    done = CliRunner().invoke(app, ["login", "--url", gateway.url], input=f"{KEY}\n")
+    assert done.exit_code == Exit.GOOD, done.output
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert CliRunner().invoke(app, ["corpora"]).exit_code == Exit.GOOD
+
+
+def test_login_knows_the_address_of_the_environment_whatever_the_file_is(
+    gateway: FakeGateway, home: Path, monkeypatch
+) -> None:
+    (home / "cloudcix-ml").mkdir()
+    (home / "cloudcix-ml" / "config.json").write_bytes(b"{bad")
+    monkeypatch.setenv("CLOUDCIX_ML_URL", gateway.url)
+    assert CliRunner().invoke(app, ["login"], input=f"{KEY}\n").exit_code == Exit.GOOD
+    assert settings.load().url == gateway.url
 
 
 def test_no_option_takes_a_key() -> None:
@@ -79,11 +116,37 @@ def test_a_page_is_indexed_and_what_it_waits_for_is_told(cli: Cli) -> None:
     assert done.exit_code == Exit.GOOD
     assert "completed: https://example.com/" in done.stdout
     assert "waits for its turn, about 3 before it" in done.stderr
+    assert "completed:" not in done.stderr  # said once, as the result
+
+
+def test_pages_and_files_are_cut_as_is_said(cli: Cli, gateway: FakeGateway, tmp_path) -> None:
+    gateway.others["POST", "/api/orchestrator/documents"] = lambda got: JSONResponse(
+        {"job_id": gateway._new("upload:x"), "status": "queued"}, 202
+    )
+    file = tmp_path / "a.md"
+    file.write_bytes(b"# Hello")
+    said = ("--max-tokens", "128", "--overlap-tokens", "16", "--strategy", "fixed", "--no-wait")
+    assert cli("index", PAGE, str(file), *said).exit_code == Exit.GOOD
+    page, upload = (one for one in gateway.received if one.method == "POST")
+    whole = {"max_tokens": 128, "overlap_tokens": 16, "strategy": "fixed"}
+    assert page.json["chunking"] == whole
+    assert json.dumps(whole, separators=(",", ":")).encode() in upload.body
+    assert cli("index", PAGE, "--strategy", "by-eye").exit_code == Exit.USAGE
+
+
+TYPED = [
+    *(("1", 1), ("1.50", 1.5), ("true", True), ("null", None), ("x=y", "x=y"), ("", ""), ("two words", "two words")),
+    *(('"2026"', "2026"), ('["a", 1]', ["a", 1]), ('{"a": true}', {"a": True}), ('"half', '"half')),
+    *(("NaN", "NaN"), ("-Infinity", "-Infinity"), ("1e999", "1e999")),
+]
 
 
 def test_metadata_is_typed_as_json_is_and_text_otherwise(cli: Cli, gateway: FakeGateway) -> None:
-    cli("index", PAGE, "-m", "a=1", "-m", "b=true", "-m", "c=x=y", "-m", 'd="q"', "-m", "e=[1]", "--no-wait")
-    assert gateway.received[0].json["metadata"] == {"a": 1, "b": True, "c": "x=y", "d": '"q"', "e": "[1]"}
+    options = [word for at, (typed, _) in enumerate(TYPED) for word in ("-m", f"k{at}={typed}")]
+    cli("index", PAGE, *options, "--no-wait")
+    assert gateway.received[0].json["metadata"] == {f"k{at}": value for at, (_, value) in enumerate(TYPED)}
+    cli("search", "x", "-f", 'year="2026"', "-f", 'tags=["a"]')
+    assert gateway.received[-1].json["filters"]["metadata"] == {"year": "2026", "tags": ["a"]}
 
 
 def test_several_pages_are_one_batch(cli: Cli, gateway: FakeGateway) -> None:
@@ -107,14 +170,19 @@ def test_waiting_ends_in_time_and_says_that_it_goes_on(cli: Cli, gateway: FakeGa
     assert (done.exit_code, "it goes on" in done.stderr) == (Exit.TIMED_OUT, True)
 
 
+def test_a_time_limit_is_one_for_all_that_is_waited_for() -> None:
+    now = iter([100.0, 101.0, 104.0, 106.0])
+    left = countdown(5.0, lambda: next(now))
+    assert [left(), left(), left()] == [4.0, 1.0, 0.0]
+    assert countdown(None)() is None
+
+
 def test_without_waiting_the_id_is_the_result(cli: Cli, gateway: FakeGateway) -> None:
     done = cli("index", PAGE, "--no-wait", "--quiet")
     assert (done.stdout.strip(), done.stderr) == (next(iter(gateway.jobs)), "")
 
 
 def test_a_file_and_a_text_on_standard_input_are_sent_as_they_are(cli: Cli, gateway: FakeGateway, tmp_path) -> None:
-    from starlette.responses import JSONResponse
-
     gateway.others["POST", "/api/orchestrator/documents"] = lambda got: JSONResponse(
         {"job_id": gateway._new("upload:x"), "status": "queued"}, 202
     )
@@ -135,6 +203,52 @@ def test_a_file_that_is_not_there_says_what_a_page_looks_like(cli: Cli, gateway:
     assert done.exit_code == Exit.CONFIGURATION
     assert "begins with http:// or https://" in done.output
     assert gateway.received == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((PAGE, "missing.pdf"), "missing.pdf can't be read"),
+        ((PAGE, "https://example.org/", "-", "."), ". can't be read"),
+        ((PAGE, "-", "--name", ""), "needs a --name"),
+        ((PAGE, "-"), "standard input has more than 3 bytes"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_nothing_is_submitted_while_a_later_file_can_not_be(
+    cli: Cli, gateway: FakeGateway, monkeypatch, words: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr("cloudcix_ml.cli.indexing.MOST_BYTES", 3)
+    done = cli("index", *words, given=b"text" if "3 bytes" in said else b"t")
+    assert (done.exit_code, said in done.stderr) == (Exit.CONFIGURATION, True), done.output
+    assert gateway.received == []
+
+
+@pytest.mark.parametrize("option", ["--quiet", "--json", "--no-wait"])
+def test_what_was_accepted_is_named_where_what_comes_after_it_is_refused(
+    cli: Cli, gateway: FakeGateway, tmp_path, option: str
+) -> None:
+    gateway.others["POST", "/api/orchestrator/documents"] = lambda _: problem(413, "too_large")
+    file = tmp_path / "large.pdf"
+    file.write_bytes(b"%PDF")
+    done = cli("index", PAGE, "https://example.org/", str(file), option)
+    assert (done.exit_code, len(gateway.jobs), done.stdout) == (Exit.FAILED, 2, "")
+    assert done.stderr.startswith("error: too_large")
+    for job_id in gateway.jobs:
+        assert f"cloudcix-ml watch {job_id}" in done.stderr
+
+
+def test_what_goes_on_is_named_where_following_it_fails_and_not_what_has_ended(cli: Cli, gateway: FakeGateway) -> None:
+    gateway.others["GET", "/api/orchestrator/batches/b1"] = lambda _: problem(403, "insufficient_scope")
+    done = cli("index", PAGE, "https://example.org/", "--quiet")
+    assert (done.exit_code, "come back to it: cloudcix-ml watch b1" in done.stderr) == (Exit.DENIED, True)
+    ended = gateway._batch("b1") | {"progress": 1.0, "ended_at": NOW}
+    ended["counts"] |= {"completed": 1, "failed": 1}
+    gateway.others["GET", "/api/orchestrator/batches/b1"] = lambda _: JSONResponse(ended)
+    gateway.others["GET", "/api/orchestrator/jobs"] = lambda _: problem(403, "insufficient_scope")
+    done = cli("index", PAGE, "https://example.org/")
+    assert (done.exit_code, "come back" in done.stderr) == (Exit.DENIED, False), done.output
+    assert "come back" not in cli("watch", "nothing").stderr
 
 
 def test_watching_finds_out_what_an_id_is_of(cli: Cli, gateway: FakeGateway) -> None:
@@ -202,6 +316,50 @@ def test_a_search_marks_words_and_obeys_nothing_that_a_page_says(cli: Cli, gatew
     exact = json.loads(cli("search", "What?", "--json").stdout)
     assert exact["results"][0]["title"] == EVIL
     assert all(ord(letter) < 127 for letter in cli("search", "What?", "--json").stdout)
+
+
+def test_a_search_is_in_all_of_the_corpora_that_it_names_or_is_refused(cli: Cli, gateway: FakeGateway) -> None:
+    named = [word for at in range(21) for word in ("-c", f"c{at}")]
+    assert cli("search", "What?", *named[:-2]).exit_code == Exit.GOOD
+    assert gateway.received[-1].json["corpora"] == [f"c{at}" for at in range(20)]
+    refused = cli("search", "What?", *named)
+    assert (refused.exit_code, refused.stdout) == (Exit.USAGE, "")
+    cli("search", "What?")
+    assert gateway.received[-1].json["corpus_name"] == "default"
+    assert "default unless said" in " ".join(cli("search", "--help").output.split())
+
+
+HEADER = "| part | stock in Rotterdam |\n| --- | --- |"
+
+
+def test_a_passage_of_a_table_says_its_columns_and_shows_the_lines_that_have_the_words(
+    cli: Cli, gateway: FakeGateway
+) -> None:
+    rows = [f"| pin {number} | {number} |" for number in range(60)]
+    rows[40] = "| gudgeon pin | 40 |"
+    text = "\n".join(rows)
+    places = [[at, at + 3] for at in range(len(text)) if text.startswith("pin", at)]
+    at = text.index("gudgeon")
+    gateway.hits = [hit_of(text=text, highlights=sorted([*places, [at, at + 7]]), table_header=HEADER)]
+    lines = [line.strip() for line in cli("search", "a gudgeon pin").stdout.splitlines()]
+    assert lines[2:4] == HEADER.splitlines()
+    assert lines[4].endswith("lines before (--whole)")
+    assert rows[40] in lines[5:-1]
+    assert len(lines[5:-1]) == 12
+    assert lines[-1].endswith("more lines (--whole)")
+    before, after = (int(line.split()[1]) for line in (lines[4], lines[-1]))
+    assert before + 12 + after == len(rows)
+    whole = [line.strip() for line in cli("search", "a gudgeon pin", "--whole").stdout.splitlines()]
+    assert whole[2:] == [*HEADER.splitlines(), *rows]
+
+
+@pytest.mark.parametrize(("marked_lines", "first"), [([], 0), ([0, 29], 0), ([20], 15), ([29], 20)])
+def test_what_is_shown_of_a_passage_begins_where_its_words_are(marked_lines: list[int], first: int) -> None:
+    lines = [Text(f"line {number}") for number in range(30)]
+    for number in marked_lines:
+        lines[number].stylize("bold", 0, 4)
+    assert best_of(lines, 10) == first
+    assert best_of(lines[:5], 10) == 0
 
 
 def test_a_corpus_is_deleted_only_when_somebody_says_so(cli: Cli, gateway: FakeGateway) -> None:
@@ -280,11 +438,31 @@ def test_completion_offers_values(monkeypatch, capsys) -> None:
     assert set(capsys.readouterr().out.split()) == {"vector", "text", "hybrid"}
 
 
-def test_a_reader_that_has_enough_ends_it_quietly(cli: Cli, monkeypatch) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise BrokenPipeError
+COMMAND = [sys.executable, "-m", "cloudcix_ml.cli"]
 
-    monkeypatch.setattr("cloudcix_ml.cli.output.Output.table", broken)
-    done = CliRunner().invoke(app, ["corpora"])
-    assert (done.exit_code, done.stderr) == (Exit.GOOD, "")
-    assert os.environ["CLOUDCIX_ML_KEY"] == KEY
+
+@pytest.mark.parametrize("words", [("corpora",), ("search", "x"), ("corpora", "--json")], ids=lambda words: words[-1])
+def test_a_reader_that_has_enough_ends_it_quietly(cli: Cli, gateway: FakeGateway, words: tuple[str, ...]) -> None:
+    gateway.corpus("a")
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run([*COMMAND, *words, "-q"], stdout=writer, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (Exit.GOOD, b"")
+
+
+@pytest.mark.parametrize(("name", "status"), [("a", Exit.GOOD), ("b", Exit.NOT_FOUND)])
+def test_where_nobody_reads_what_is_said_beside_it_the_result_and_the_status_are_the_same(
+    cli: Cli, gateway: FakeGateway, name: str, status: Exit
+) -> None:
+    gateway.corpus("a")
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = ["documents", "text", "d", "-c", "x"] if name == "b" else ["search", "x"]
+    try:
+        done = subprocess.run([*COMMAND, *words], stdout=subprocess.PIPE, stderr=writer, check=False)
+    finally:
+        os.close(writer)
+    assert (done.returncode, bool(done.stdout)) == (status, status == Exit.GOOD)

@@ -74,6 +74,7 @@ def test_a_crawl_is_asked_for_with_all_of_its_fields(cli: Cli, gateway: FakeGate
     )
     words += (
         " --max-pages 5 --max-depth 2 --keep-query --on-gone keep --timezone Europe/Dublin --render auto -m team=docs"
+        " --max-tokens 256 --strategy sentence"
     )
     made = cli(*words.split(), "--cron", "0 3 * * 1", "--force", "--no-wait")
     assert (made.exit_code, made.stdout) == (Exit.GOOD, "c/1\n"), made.output
@@ -92,6 +93,7 @@ def test_a_crawl_is_asked_for_with_all_of_its_fields(cli: Cli, gateway: FakeGate
         "schedule": {"cron": "0 3 * * 1", "timezone": "Europe/Dublin"},
         "render": "auto",
         "metadata": {"team": "docs"},
+        "chunking": {"max_tokens": 256, "strategy": "sentence"},
         "force": True,
     }
     assert cli("crawl", SITE, SITE + "b", "--no-wait").exit_code == Exit.GOOD
@@ -103,6 +105,7 @@ def test_a_crawl_is_asked_for_with_all_of_its_fields(cli: Cli, gateway: FakeGate
     [
         (("crawl", SITE, SITE, "--source", "feed"), "a feed has one URL"),
         (("crawl", SITE, "--every", "24h", "--cron", "0 3 * * 1"), "give one"),
+        (("crawl", SITE, "--every", "3parsecs"), "one looks like 30m, 24h, 7d or 2w"),
         (("crawl", SITE, "--timezone", "UTC"), "--timezone is that of --cron"),
         (("crawls", "change", "c"), "nothing to change"),
         (("crawls", "change", "c", "--no-schedule", "--every", "1d"), "leave --every"),
@@ -130,6 +133,26 @@ def test_a_crawl_is_shown_and_changed_and_what_is_not_said_stays(cli: Cli, gatew
     assert gateway.received[-1].json == {"include": [], "exclude": ["/z"], "schedule": None}
 
 
+def test_what_pages_of_a_crawl_are_made_with_and_which_a_list_has_is_shown_and_changed(
+    cli: Cli, gateway: FakeGateway
+) -> None:
+    listed = [f"{SITE}{number}" for number in range(100)]
+    crawl = {"crawl_id": "c", "corpus_name": "x", "source": "list", "max_pages": 9, "max_depth": 9, "submitted_at": NOW}
+    crawl |= {"urls": 140, "listed": listed, "metadata": {"team": "docs"}, "render": "auto"}
+    crawl |= {"chunking": {"max_tokens": 256, "overlap_tokens": 32, "strategy": "sentence"}}
+    for method in ("GET", "PATCH"):
+        answered(gateway, method, f"{CRAWLS}/c", crawl)
+    shown = cli("crawls", "show", "c").stdout
+    for told in ("a list of 140 pages", f"{SITE}0 ", f"{SITE}9 …", '{"team": "docs"}', "sentence: 256 tokens", "auto"):
+        assert told in shown, shown
+    words = ("--url", SITE, "--url", f"{SITE}b", "-m", "team=web", "--render", "never")
+    assert cli("crawls", "change", "c", *words).exit_code == Exit.GOOD
+    assert gateway.received[-1].json == {"urls": [SITE, f"{SITE}b"], "metadata": {"team": "web"}, "render": "never"}
+    assert cli("crawls", "change", "c", "--overlap-tokens", "0").exit_code == Exit.GOOD
+    whole = {"max_tokens": 256, "overlap_tokens": 0, "strategy": "sentence"}
+    assert gateway.received[-1].json == {"chunking": whole}, "what is not said of it stays"
+
+
 def test_a_run_is_shown_listed_and_cancelled(cli: Cli, gateway: FakeGateway) -> None:
     run = run_of(reasons={"failed": {"gone": 1}}, pages_per_minute=30.2)
     answered(gateway, "GET", f"{CRAWLS}/c/runs/1", run)
@@ -139,7 +162,11 @@ def test_a_run_is_shown_listed_and_cancelled(cli: Cli, gateway: FakeGateway) -> 
     assert ["failed", "gone", "1"] in lines
     assert ["pages", "a", "minute", "30"] in lines
     assert cli("runs", "list", "c").stdout == cli("crawls", "runs", "c").stdout
-    assert cli("runs", "cancel", "c/1").stdout == "cancelled: run c/1\n"
+    for words in (("runs", "cancel", "c/1"), ("cancel", "c/1")):
+        answered(gateway, "POST", f"{CRAWLS}/c/runs/1/cancel", run_of("cancelled"))
+        assert cli(*words).stdout == "cancelled: run c/1\n"
+        answered(gateway, "POST", f"{CRAWLS}/c/runs/1/cancel", run_of("completed"))
+        assert cli(*words).stdout.startswith("nothing to cancel: run c/1: completed (")
     assert cli("runs", "show", "c").exit_code == Exit.CONFIGURATION
 
 
@@ -148,13 +175,26 @@ def test_a_run_that_holds_back_removals_says_so_and_is_confirmed_when_somebody_d
 ) -> None:
     held = run_of("completed", held="mass_deletion", held_documents=400)
     answered(gateway, "GET", f"{CRAWLS}/c/runs/1", held)
-    answered(gateway, "POST", f"{CRAWLS}/c/runs/1/confirm", run_of("completed"))
+    answered(gateway, "POST", f"{CRAWLS}/c/runs/1/confirm", run_of("completed_with_errors"))
     watched = cli("watch", "c/1")
     assert (watched.exit_code, "400 removals are held until you confirm" in watched.stdout) == (Exit.FAILED, True)
     assert cli("crawls", "confirm", "c/1").exit_code == Exit.CONFIGURATION
     assert gateway.times("POST", f"{CRAWLS}/c/runs/1/confirm") == 0
-    assert cli("crawls", "confirm", "c/1", "--yes").exit_code == Exit.GOOD
+    for words in (("crawls", "confirm"), ("runs", "confirm")):
+        done = cli(*words, "c/1", "--yes")
+        assert (done.exit_code, done.stdout) == (Exit.GOOD, "The removal of 400 documents is under way.\n")
+    told = cli("runs", "confirm", "c/1", "--yes", "--json")
+    assert (told.exit_code, json.loads(told.stdout)["state"]) == (Exit.GOOD, "completed_with_errors")
     assert cli("crawls", "confirm", "c").exit_code == Exit.CONFIGURATION
+
+
+def test_a_confirmation_that_is_refused_says_why(cli: Cli, gateway: FakeGateway) -> None:
+    answered(gateway, "GET", f"{CRAWLS}/c/runs/1", run_of("completed", held="mass_deletion", held_documents=400))
+    problem = {"status": 409, "code": "run_in_progress", "detail": "run 2 is under way"}
+    answered(gateway, "POST", f"{CRAWLS}/c/runs/1/confirm", problem, status=409)
+    done = cli("runs", "confirm", "c/1", "--yes")
+    assert (done.exit_code, done.stdout) == (Exit.FAILED, "")
+    assert "run 2 is under way" in done.stderr
 
 
 def test_what_became_of_each_page_is_listed(cli: Cli, gateway: FakeGateway) -> None:

@@ -10,14 +10,19 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fcntl import ioctl
 from pathlib import Path
+from threading import Event
 
 import pytest
-from fake_gateway import KEY, FakeGateway, job_of
+from cloudcix_ml.cli.exits import Exit
+from fake_gateway import KEY, FakeGateway, Received, job_of
+from starlette.responses import Response
 
 PAGE = "https://example.com/"
 SECONDS = 30.0
+PATIENCE_SECONDS = 5.0
 CONTROL_C = b"\x03"
 
 
@@ -60,6 +65,14 @@ class Terminal:
     def type(self, keys: bytes) -> None:
         os.write(self._ours, keys)
 
+    def interrupt(self) -> None:
+        """Press Ctrl-C as people do, again where nothing happens: Python sleeps over one that comes just before it reads."""
+        end = time.monotonic() + SECONDS
+        while self._process.poll() is None and time.monotonic() < end:
+            self.type(CONTROL_C)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(PATIENCE_SECONDS)
+
     def end(self) -> tuple[int, str]:
         """Read to the end, and return the exit status and what was said."""
         said = self.until(lambda _: False)
@@ -74,6 +87,8 @@ class Terminal:
 
 def _own_terminal() -> None:
     ioctl(0, termios.TIOCSCTTY, 0)
+    # a shell has what it runs in the background ignore it, and all that this starts
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 Start = Callable[..., Terminal]
@@ -121,6 +136,28 @@ def test_control_c_leaves_the_job_and_says_how_to_come_back(terminal: Start, gat
     assert not any(one.path.endswith("/cancel") for one in gateway.received)
 
 
+def test_control_c_between_two_submissions_names_what_was_accepted(
+    terminal: Start, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.md"
+    file.write_text("# Hello")
+    left, came = Event(), Event()
+
+    def never_answered(_: Received) -> Response:
+        came.set()
+        left.wait(SECONDS)
+        return Response(status_code=500)
+
+    gateway.others["POST", "/api/orchestrator/documents"] = never_answered
+    seen = terminal("index", PAGE, str(file))
+    assert came.wait(SECONDS)
+    seen.type(CONTROL_C)
+    status, said = seen.end()
+    left.set()
+    assert status == Exit.INTERRUPTED
+    assert f"cloudcix-ml watch {next(iter(gateway.jobs))}" in said.replace("\r\n", "")
+
+
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_a_table_fits_its_terminal_and_has_colours_there(terminal: Start, gateway: FakeGateway, columns: int) -> None:
     gateway.jobs = {"j": job_of("j", PAGE + "x" * 300, "completed")}
@@ -155,10 +192,35 @@ def _without_colours(line: str) -> str:
     return line
 
 
-def test_before_something_is_gone_it_is_asked(terminal: Start, gateway: FakeGateway) -> None:
+@pytest.mark.parametrize("words", [("login",), ("corpora", "delete", "a")])
+def test_control_c_where_something_is_asked_is_an_interruption(
+    terminal: Start, gateway: FakeGateway, words: tuple[str, ...]
+) -> None:
     gateway.corpus("a", documents=7)
-    seen = terminal("corpora", "delete", "a")
-    seen.until(lambda said: "7 documents?" in said)
-    seen.type(b"n\n")
-    assert seen.end()[0] != 0
+    seen = terminal(*words)
+    seen.until(lambda said: "documents?" in said or "gateway" in said)
+    seen.interrupt()
+    assert seen.end()[0] == Exit.INTERRUPTED
     assert "a" in gateway.corpora
+
+
+DELETIONS = [
+    ("corpora", "delete", "a"),
+    ("documents", "delete", "d"),
+    ("crawls", "delete", "c"),
+    ("webhooks", "delete", "w"),
+]
+
+
+@pytest.mark.parametrize("words", DELETIONS, ids=lambda words: words[0])
+def test_before_something_is_gone_it_is_asked_and_a_no_is_no_error_and_leaves_it(
+    terminal: Start, gateway: FakeGateway, words: tuple[str, ...]
+) -> None:
+    gateway.corpus("a", documents=7)
+    seen = terminal(*words)
+    asked = seen.until(lambda said: "[y/N]" in said)
+    assert ("7 documents?" in asked) == (words[0] == "corpora")
+    seen.type(b"n\n")
+    status, said = seen.end()
+    assert (status, "Left as it is." in said, "error" in said) == (Exit.FAILED, True, False)
+    assert "DELETE" not in {one.method for one in gateway.received}

@@ -2,7 +2,9 @@
 
 import json
 import pickle
+from io import BytesIO
 
+import httpx
 import pytest
 from cloudcix_ml import (
     AsyncClient,
@@ -13,10 +15,16 @@ from cloudcix_ml import (
     SearchFilters,
     WaitTimeoutError,
 )
+from cloudcix_ml.core.effects import Answer
+from cloudcix_ml.core.problems import retry_after_seconds
 from cloudcix_ml.errors import AnswerError, CorpusNotFoundError, InvalidKeyError, NotFoundError, TransportError
+from cloudcix_ml.models.crawls import CrawlDeleted
+from cloudcix_ml.operations.services import clock_skew
 from fake_gateway import KEY, FakeGateway, Planned
 
 PAGE = "https://example.com/"
+NO_TEXT = "\udcff"
+# what Python makes of a byte that is not UTF-8
 
 
 def test_a_page_is_indexed_and_found(client: Client, gateway: FakeGateway) -> None:
@@ -99,6 +107,38 @@ def test_a_name_that_this_version_does_not_know_is_kept_as_it_came(client: Clien
     assert (seen.status, seen.status.value, seen.ended) == ("resting", "resting", False)
 
 
+REMOVALS = [("corpora", ("x",)), ("documents", ("x", "d")), ("webhooks", ("w",)), ("crawls", ("c",))]
+
+
+@pytest.mark.parametrize(("group", "names"), REMOVALS, ids=[group for group, _ in REMOVALS])
+async def test_a_removal_whose_answer_was_lost_ends_as_one_whose_answer_came(
+    client: Client, gateway: FakeGateway, group: str, names: tuple[str, ...]
+) -> None:
+    options = {"documents": "delete"} if group == "crawls" else {}
+    async with AsyncClient(gateway.url, KEY) as other:
+        lost_and_gone(gateway)
+        first = getattr(client, group).delete(*names, **options)
+        lost_and_gone(gateway)
+        second = await getattr(other, group).delete(*names, **options)
+    assert [one.method for one in gateway.received] == ["DELETE"] * 4
+    assert first == second == (CrawlDeleted(crawl_id="c", documents="delete") if options else None)
+
+
+def test_a_crawl_that_is_deleted_without_a_word_of_its_documents_keeps_them(
+    client: Client, gateway: FakeGateway
+) -> None:
+    lost_and_gone(gateway)
+    assert client.crawls.delete("c").documents == "keep"
+    gateway.planned.append(Planned(404, "crawl_not_found"))
+    with pytest.raises(NotFoundError):
+        client.crawls.delete("c")
+
+
+def lost_and_gone(gateway: FakeGateway) -> None:
+    """Have the answer to a removal lost on its way, and what it was of be gone when that is asked again."""
+    gateway.planned.extend([Planned(502, "upstream_error"), Planned(404, "not_found")])
+
+
 def test_names_in_a_path_are_data(client: Client, gateway: FakeGateway) -> None:
     for name in ("../jobs", "a/b?c#d", "..", "%2e%2e"):
         with pytest.raises(NotFoundError):
@@ -127,12 +167,17 @@ def test_no_text_and_no_copy_of_a_client_has_its_key(gateway: FakeGateway) -> No
 
 @pytest.mark.parametrize(
     "url",
-    ["", "ml.example.com", "ftp://x", "http://", "http://u:p@x", "http://x/?a=b", "http://x:99999", "http://x/#y"],
+    [
+        *("", "ml.example.com", "ftp://x", "http://", "http://u:p@x", "http://x/?a=b", "http://x:99999", "http://x/#y"),
+        *("http://a..b", "http://.", f"http://{'a' * 64}.b", f"http://{NO_TEXT}", f"http://x/{NO_TEXT}", "http://☃.x"),
+    ],
 )
 def test_an_address_that_can_not_be_right_is_refused_before_anything_is_sent(url: str, monkeypatch) -> None:
     monkeypatch.delenv("CLOUDCIX_ML_URL", raising=False)
     with pytest.raises(ConfigurationError) as caught:
         Client(url, KEY)
+    with pytest.raises(ConfigurationError):
+        AsyncClient(url, KEY)
     assert "u:p" not in str(caught.value)
 
 
@@ -166,14 +211,67 @@ def test_an_address_where_nobody_is_says_so(free_port) -> None:
         (Planned(404, raw=b"<h1>nginx</h1>", headers={"content-type": "text/html"}), "is the address the gateway's"),
         (Planned(301, raw=b"", headers={"location": "https://x/"}), "points to https://x/"),
         (Planned(500, raw=b"[" * 100_000), "is no answer of this API"),
+        (Planned(200, raw=b'{"items": []}', headers={"content-encoding": "gzip"}), "not compressed as it says"),
+        (Planned(503, raw=b"{}", headers={"content-encoding": "gzip"}), "not compressed as it says"),
     ],
 )
-def test_an_answer_of_something_else_says_what_it_was(
+async def test_an_answer_of_something_else_says_what_it_was(
     client: Client, gateway: FakeGateway, plan: Planned, said: str
 ) -> None:
-    gateway.planned.append(plan)
+    gateway.planned.extend([plan, plan])
     with pytest.raises(AnswerError, match=said):
         list(client.corpora.list())
+    async with AsyncClient(gateway.url, KEY) as other:
+        with pytest.raises(AnswerError, match=said):
+            [one async for one in other.corpora.list()]
+
+
+def test_addresses_that_point_to_each_other_are_no_answer(gateway: FakeGateway) -> None:
+    to_itself = Planned(302, raw=b"", headers={"location": "/"})
+    gateway.planned.extend([to_itself] * 6)
+    with (
+        httpx.Client(follow_redirects=True, max_redirects=2, trust_env=False) as http,
+        pytest.raises(AnswerError, match="one address after the other"),
+    ):
+        Client(gateway.url, KEY, http=http).corpora.get("x")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.search(NO_TEXT),
+        lambda client: client.corpora.get(NO_TEXT),
+        lambda client: list(client.jobs.list(host=NO_TEXT)),
+        lambda client: client.jobs.submit(PAGE, metadata={"a": [NO_TEXT]}),
+        lambda client: client.jobs.submit(PAGE, metadata={"a": object()}),
+        lambda client: client.jobs.submit(PAGE, idempotency_key=NO_TEXT),
+        lambda client: client.upload(BytesIO(b"x"), name=NO_TEXT),
+        lambda client: client.upload(BytesIO(b"x"), name="a.md", url=NO_TEXT),
+        lambda client: client.upload(BytesIO(b"x"), name="a.md", content_type=NO_TEXT),
+        lambda client: client.corpora.get("x" * 70_000),
+    ],
+)
+def test_what_can_not_be_sent_is_refused_before_anything_is(client: Client, gateway: FakeGateway, call) -> None:
+    with pytest.raises(ConfigurationError):
+        call(client)
+    assert gateway.received == []
+
+
+def test_a_name_of_letters_that_ascii_has_not_is_sent(client: Client, gateway: FakeGateway) -> None:
+    client.jobs.submit(PAGE, idempotency_key="schlüssel")
+    assert gateway.received[0].headers["idempotency-key"].encode("latin-1").decode() == "schlüssel"
+
+
+@pytest.mark.parametrize(
+    "date", ["Wed, 21 Oct 99999999999999999999 07:28:00 GMT", "soon", "21 Oct 2015 07:28:00 +9999"]
+)
+def test_a_time_that_no_calendar_has_is_none(client: Client, date: str) -> None:
+    assert retry_after_seconds({"retry-after": date}) is None
+    walk = clock_skew(client._session)
+    next(walk)
+    with pytest.raises(StopIteration) as end:
+        walk.send(Answer(200, {"date": date}, b""))
+    assert end.value.value is None
 
 
 def test_an_answer_without_end_is_left(client: Client, gateway: FakeGateway, monkeypatch) -> None:

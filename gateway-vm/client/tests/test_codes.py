@@ -28,7 +28,7 @@ NOT_FOR_CLIENTS = {
         "secret_unreadable",
     ),
     # of commands and start-up, and a search's warnings
-    *("model_still_answers", "poor_recall", "stale_schema", "query_cut", "results_incomplete"),
+    *("model_still_answers", "poor_recall", "stale_schema", "query_cut", "results_incomplete", "words_excluded"),
     # of the operator's routes
     *("change_not_found", "change_under_way"),
 }

@@ -34,6 +34,7 @@ ELSEWHERE_NAMED = {
     crawls.Page: "PageView",
     stats.Stats: "StatsView",
     crawls.ScheduleView: "Schedule",
+    crawls.ChunkingView: "ChunkingOptions",
     webhooks.Webhook: "WebhookView",
     webhooks.Delivery: "DeliveryView",
     corpora.Document: "DocumentView",
@@ -213,6 +214,18 @@ OPERATIONS: list[tuple[Any, dict[str, Any]]] = [
     (crawl_operations.list_all, {"page_size": 5}),
     *((one, {"crawl_id": "c"}) for one in (crawl_operations.read, crawl_operations.pause, crawl_operations.resume)),
     (crawl_operations.change, {"crawl_id": "c", "patch": crawls.CrawlPatch(schedule=None, max_depth=3)}),
+    (
+        crawl_operations.change,
+        {
+            "crawl_id": "c",
+            "patch": crawls.CrawlPatch(
+                urls=["https://x/"],
+                metadata={"a": 1},
+                chunking=jobs.ChunkingOptions(max_tokens=99, overlap_tokens=9),
+                render=jobs.Render.AUTO,
+            ),
+        },
+    ),
     (crawl_operations.delete, {"crawl_id": "c", "documents": "keep"}),
     (crawl_operations.run, {"crawl_id": "c", "force": True}),
     (run_operations.list_all, {"crawl_id": "c", "page_size": 5}),

@@ -174,9 +174,9 @@ def test_the_time_that_is_given_ends_it_also_where_nothing_comes(client: Client,
         await asyncio.sleep(30)
 
     gateway.events = held
-    walk = client.jobs.events(JOB, timeout_seconds=0.6)
+    walk = client.jobs.events(JOB, timeout_seconds=3)
     assert next(walk).number == 1
-    with pytest.raises(WaitTimeoutError, match=r"has not ended after 0\.6 s") as late:
+    with pytest.raises(WaitTimeoutError, match=r"has not ended after 3 s") as late:
         next(walk)
     assert late.value.subject.number == 1
 
@@ -188,3 +188,17 @@ def test_an_event_that_is_none_of_this_apis_is_said(client: Client, gateway: Fak
     gateway.events = other
     with pytest.raises(AnswerError, match="none of this API"):
         next(client.jobs.events(JOB))
+
+
+def test_an_id_of_letters_that_ascii_has_not_is_gone_on_behind(
+    client: Client, gateway: FakeGateway, no_waits: None
+) -> None:
+    asked_after = []
+
+    async def stream(got: Received) -> AsyncIterator[bytes]:
+        asked_after.append(got.headers.get("last-event-id"))
+        yield event_of(len(asked_after)).replace(b"id: ", "id: é".encode()) if len(asked_after) < 3 else event_of(7)
+
+    gateway.events = stream
+    assert [one.number for one in client.jobs.events(JOB)] == [1, 2, 7]
+    assert [one and one.encode("latin-1").decode() for one in asked_after] == [None, "é1", "é2"]

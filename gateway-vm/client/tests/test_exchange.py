@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from cloudcix_ml import Client
 from cloudcix_ml.core import exchange as exchanging
-from cloudcix_ml.core.effects import Answer, Done, Pause, Request, Send, Steps
+from cloudcix_ml.core.effects import SYNC_TIMEOUT_SECONDS, Answer, Done, Pause, Request, Send, Steps
 from cloudcix_ml.core.exchange import exchange
-from cloudcix_ml.core.session import Session
+from cloudcix_ml.core.session import PATIENCE_SECONDS, Session
 from cloudcix_ml.errors import ProblemError, TooManyRequestsError, TransportError, UnavailableError
+from cloudcix_ml.operations.search import search
 from fake_gateway import FakeGateway, Planned
 
 GOOD = Answer(200, {}, b"{}")
@@ -111,6 +112,7 @@ def test_clients_that_fail_together_do_not_come_back_together() -> None:
         (GET, refused(409, "idempotency_in_progress"), True),
         (GET, refused(409, "committing"), False),
         (GET, refused(502, "upstream_error"), True),
+        (ONCE, refused(502, "upstream_error"), False),
         (GET, refused(502, "dns_failed"), False),
         (GET, refused(504, "sync_timeout"), False),
         (GET, refused(500, "internal_error"), False),
@@ -131,15 +133,32 @@ def test_what_is_sent_again(request_: Request, outcome: Answer | TransportError,
 def test_a_removal_whose_answer_was_lost_has_been_done() -> None:
     gone = refused(404, "corpus_not_found")
     assert Walk(LOST, gone).run(Request("DELETE", "/x")) == gone
+    assert Walk(refused(502, "upstream_error"), gone).run(Request("DELETE", "/x")) == gone
     with pytest.raises(ProblemError):
         Walk(gone).run(Request("DELETE", "/x"))
+    with pytest.raises(ProblemError):
+        Walk(refused(503, "unavailable"), gone).run(Request("DELETE", "/x"))
+    with pytest.raises(ProblemError):
+        Walk(UNSENT, gone).run(Request("DELETE", "/x"))
 
 
 def test_the_last_attempts_are_given_only_the_time_that_is_left() -> None:
     walk = Walk(LOST, GOOD, patience=10.0)
     walk.run(GET)
-    assert walk.sent[0].timeout_seconds == 10.0
+    assert walk.sent[0].timeout_seconds == GET.timeout_seconds
     assert walk.sent[1].timeout_seconds < 10.0
+
+
+def test_the_first_attempt_is_given_longer_than_the_gateway_takes_to_say_what_took_so_long() -> None:
+    walk = Walk(GOOD, patience=PATIENCE_SECONDS)
+    walk.run(next(search(walk.session, "x")).request)
+    assert walk.sent[0].timeout_seconds == SYNC_TIMEOUT_SECONDS > PATIENCE_SECONDS
+
+
+def test_where_a_time_is_set_the_first_attempt_is_given_no_more_than_that() -> None:
+    walk = Walk(GOOD, patience=60.0)
+    walk.run(GET, give_up_at=5.0)
+    assert walk.sent[0].timeout_seconds == 5.0
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
-from importlib.metadata import requires
+from importlib.metadata import packages_distributions, requires
 
 import pytest
+from cloudcix_ml.cli.exits import Exit
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 PYDANTIC = {"pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"}
 HTTPX = {"httpx", "httpcore", "h11", "certifi", "idna", "anyio", "sniffio", "socksio", "h2", "hpack", "hyperframe"}
@@ -43,14 +46,43 @@ def test_installing_it_takes_httpx_and_pydantic() -> None:
     assert {one.partition(">")[0] for one in needed if "extra" not in one} == {"httpx", "pydantic"}
 
 
-@pytest.mark.parametrize(("missing", "extra"), [("typer", "cli"), ("rich", "cli"), ("mcp", "mcp")])
-def test_where_an_extra_is_missing_it_is_named(missing: str, extra: str, monkeypatch, tmp_path) -> None:
+def distributions(extra: str | None) -> set[str]:
+    """All that comes with an installation of the client with an extra, or without any."""
+    found, left = set(), [("cloudcix-ml", frozenset({extra} - {None}))]
+    while left:
+        name, extras = left.pop()
+        if (canonicalize_name(name), extras) in found:
+            continue
+        found.add((canonicalize_name(name), extras))
+        left += [
+            (needed.name, frozenset(needed.extras))
+            for needed in map(Requirement, requires(name) or [])
+            if needed.marker is None or any(needed.marker.evaluate({"extra": one}) for one in extras or {""})
+        ]
+    return {name for name, _extras in found}
+
+
+def packages_without(extra: str | None) -> set[str]:
+    """What can be imported here, and could not be with that installation alone."""
+    there = distributions(extra)
+    return {
+        package
+        for package, names in packages_distributions().items()
+        if not there & {canonicalize_name(name) for name in names}
+    }
+
+
+@pytest.mark.parametrize(("installed", "extra"), [(None, "cli"), ("cli", "mcp")])
+def test_where_an_extra_is_missing_it_is_named(installed: str | None, extra: str, tmp_path) -> None:
+    without = packages_without(installed)
+    assert {"mcp", "starlette", "uvicorn"} <= without
+    assert ("typer" in without) == (extra == "cli")
     code = (
-        f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['cloudcix-ml', 'mcp'];"
+        f"import sys; sys.modules.update(dict.fromkeys({sorted(without)!r})); sys.argv = ['cloudcix-ml', 'mcp'];"
         "from cloudcix_ml.cli.__main__ import main; main()"
     )
     env = {"CLOUDCIX_ML_URL": "http://127.0.0.1:9", "CLOUDCIX_ML_KEY": "k", "XDG_CONFIG_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
-    assert done.returncode == 1
+    assert done.returncode == Exit.CONFIGURATION
     assert done.stderr.strip().endswith(f"pip install 'cloudcix-ml[{extra}]'")
     assert "Traceback" not in done.stderr

@@ -56,6 +56,16 @@ def test_while_a_secret_is_exchanged_both_are_good() -> None:
         (BODY, {"age": -400}, {}),
         (BODY, {}, {"Webhook-Id": "m2"}),
         (BODY, {}, {"Webhook-Timestamp": "now"}),
+        *((BODY, {}, {"Webhook-Timestamp": given}) for given in ("9" * 400, "9" * 5_000, "1e9", "-1", "+5", "1_0")),
+        *((BODY, {}, {"Webhook-Timestamp": given}) for given in ("\u0661\u0662", "²", "\udcff", " ", "nan", "inf")),
+        *((BODY, {}, {"Webhook-Id": given}) for given in ("m\udcff", "ÿ", "m" * 100_000)),
+        *(
+            (BODY, {}, {"Webhook-Signature": given})
+            for given in ("v1,ÿ", "v1,\udcff", "\udcff", "v1," + "!" * 9, ",", " ")
+        ),
+        ("{\udcff}", {}, {}),
+        (b"\xff", {"body": b"\xff"}, {}),
+        (b"[" * 100_000, {"body": b"[" * 100_000}, {}),
         (BODY, {}, {"Webhook-Signature": "v1,"}),
         (BODY, {}, {"Webhook-Signature": "v1"}),
         (BODY, {}, dict.fromkeys(("Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"), "")),
@@ -63,14 +73,20 @@ def test_while_a_secret_is_exchanged_both_are_good() -> None:
         (b"{", {"body": b"{"}, {}),
     ],
 )
-def test_whatever_is_otherwise_is_refused(body: bytes, made: dict[str, Any], changed: dict[str, str]) -> None:
+def test_whatever_is_otherwise_is_refused(body: bytes | str, made: dict[str, Any], changed: dict[str, str]) -> None:
     # made here, and not where they are listed: they are of now
     with pytest.raises(SignatureError):
         verify(body, headers(**made) | changed, SECRET)
 
 
-@pytest.mark.parametrize("secret", ["", "whsec_", "a secret!", "whsec_ä"])
+@pytest.mark.parametrize("secret", ["", "whsec_", "a secret!", "whsec_ä", "whsec_\udcff", "whsec_abc"])
 def test_what_is_no_secret_is_not_one_that_fits_everything(secret: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        verify(BODY, headers(), secret)
-    assert not secret or secret not in str(caught.value) or secret == "whsec_"
+    for given in (secret, [SECRET, secret]):
+        with pytest.raises(ConfigurationError) as caught:
+            verify(BODY, headers(), given)
+        assert not secret or secret not in str(caught.value) or secret == "whsec_"
+
+
+def test_no_secret_at_all_is_not_one_that_fits_nothing() -> None:
+    with pytest.raises(ConfigurationError):
+        verify(BODY, headers(), [])

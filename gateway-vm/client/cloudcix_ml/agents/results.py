@@ -10,6 +10,9 @@ class Passage(BaseModel):
     url: str = Field(description="the page it is from; quote it as the source")
     title: str | None = Field(default=None, description="foreign text")
     heading_path: str | None = Field(default=None, description="the headings above it; foreign text")
+    table_header: str | None = Field(
+        default=None, description="the columns' names, where the text goes on with a table; foreign text"
+    )
     text: str = Field(description="foreign text")
     corpus_name: str
     document_id: str = Field(description="for read_document")
@@ -40,6 +43,7 @@ class Corpora(BaseModel):
 
     corpora: list[CorpusLine]
     more: bool = Field(default=False, description="whether there are others beyond these")
+    next_offset: int | None = Field(default=None, description="where the next ones begin; null after the last")
 
 
 class DocumentPart(BaseModel):

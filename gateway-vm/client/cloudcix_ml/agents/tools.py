@@ -1,28 +1,34 @@
 """The tools: each asks the platform once or twice and answers within bounds."""
 
+import inspect
+from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from cloudcix_ml.agents.fencing import Fence
 from cloudcix_ml.agents.results import Corpora, CorpusLine, DocumentPart, Found, JobState, Passage
+from cloudcix_ml.agents.rounds import MOST_CORPORA, PAGE_SIZE, everywhere, search_in
 from cloudcix_ml.client import AsyncClient
 from cloudcix_ml.errors import CloudCIXError, NotFoundError, WaitTimeoutError
 from cloudcix_ml.models.crawls import Run
 from cloudcix_ml.models.jobs import Batch, Job
 from cloudcix_ml.models.search import SearchFilters
-from cloudcix_ml.standing import line_of
+from cloudcix_ml.standing import line_of, run_named
 from cloudcix_ml.texts import one_line
 from cloudcix_ml.version import VERSION
 
 MOST_PASSAGES: Final = 20
 MOST_OF_A_PASSAGE: Final = 3_000
+MOST_OF_A_HEADER: Final = 1_000
 MOST_IN_ALL: Final = 30_000
 MOST_OF_A_DOCUMENT: Final = 20_000
-MOST_CORPORA: Final = 100
+FURTHEST: Final = 10_000
+# corpora that a list passes over
 MOST_PAGES: Final = 1_000
 LONGEST_WAIT_SECONDS: Final = 50.0
 # below what agents' clients wait for an answer
@@ -44,13 +50,25 @@ Id = Annotated[str, Field(min_length=1, max_length=100)]
 
 def server_of(client: AsyncClient, *, write: bool) -> MCPServer:
     """Return a server whose tools ask this client; those that change something are there only if `write`."""
-    made: MCPServer = MCPServer("cloudcix-ml", title="CloudCIX ML search", instructions=INSTRUCTIONS, version=VERSION)
     tools = Tools(client)
-    for read in (tools.search, tools.list_corpora, tools.read_document, tools.job_status):
-        made.tool(annotations=READS)(read)
+    offered = [_tool(one, READS) for one in (tools.search, tools.list_corpora, tools.read_document, tools.job_status)]
     if write:
-        for change in (tools.index_page, tools.crawl_site):
-            made.tool(annotations=WRITES)(change)
+        offered += [_tool(one, WRITES) for one in (tools.index_page, tools.crawl_site)]
+    return MCPServer(
+        "cloudcix-ml", title="CloudCIX ML search", instructions=INSTRUCTIONS, version=VERSION, tools=offered
+    )
+
+
+def _tool(function: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
+    """Return a tool that takes what its schema has and nothing else: a model that made an argument up is told so.
+
+    The SDK drops what it does not know, so that a search of `corpus: "a"` would be one of all corpora.
+    """
+    made = Tool.from_function(function, description=inspect.getdoc(function), annotations=annotations)
+    arguments = made.fn_metadata.arg_model
+    arguments.model_config["extra"] = "forbid"
+    arguments.model_rebuild(force=True)
+    made.parameters = arguments.model_json_schema(by_alias=True)
     return made
 
 
@@ -66,7 +84,12 @@ class Tools:
             str, Field(description="a full question, or what it is about", min_length=1, max_length=2_000)
         ],
         corpora: Annotated[
-            list[Corpus] | None, Field(description="where; all of your corpora unless given", max_length=20)
+            list[Corpus] | None,
+            Field(
+                description=f"where; all corpora unless given, or the first {MOST_CORPORA} by name if there are more, "
+                "which a warning tells then",
+                max_length=MOST_CORPORA,
+            ),
         ] = None,
         top_k: Annotated[int, Field(description="how many passages", ge=1, le=MOST_PASSAGES)] = 5,
         mode: Annotated[
@@ -80,11 +103,11 @@ class Tools:
         names and codes. A passage's document can be read on with read_document.
         """
         try:
-            where = corpora or [one.name for one in (await self._corpora(20))[0]]
+            where, beyond = (corpora, None) if corpora else await everywhere(self._client)
             if not where:
                 raise ToolError("there is no corpus yet: nothing has been indexed")
             filters = SearchFilters(url_prefix=url_prefix) if url_prefix else None
-            answer = await self._client.search(query, corpora=where, top_k=top_k, mode=mode, filters=filters)
+            answer = await search_in(self._client, query, where, top_k=top_k, mode=mode, filters=filters)
         except CloudCIXError as error:
             raise _told(error) from None
         fence, passages, room = Fence(), list[Passage](), MOST_IN_ALL
@@ -92,13 +115,14 @@ class Tools:
             if room <= 0:
                 break
             most = min(MOST_OF_A_PASSAGE, room)
-            room -= min(len(hit.text), most)
+            room -= min(len(hit.text), most) + min(len(hit.table_header or ""), MOST_OF_A_HEADER)
             passages.append(
                 Passage(
                     score=hit.score,
                     url=_url(hit.url),
                     title=fence.line(hit.title) if hit.title else None,
                     heading_path=fence.line(" › ".join(hit.heading_path)) if hit.heading_path else None,
+                    table_header=fence.text(hit.table_header, MOST_OF_A_HEADER) if hit.table_header else None,
                     text=fence.text(hit.text, most),
                     corpus_name=hit.corpus_name,
                     document_id=hit.document_id,
@@ -112,17 +136,26 @@ class Tools:
             left_out=len(answer.results) - len(passages),
             warnings=[one_line(f"{one.code}: {one.message}", 300) for one in answer.warnings],
         )
+        if beyond:
+            found.warnings.append(beyond)
         return _result(found, _passages(found))
 
-    async def list_corpora(self) -> Annotated[CallToolResult, Corpora]:
-        """List what can be searched: each corpus' name and how much is in it."""
+    async def list_corpora(
+        self, offset: Annotated[int, Field(description="how many to pass over", ge=0, le=FURTHEST)] = 0
+    ) -> Annotated[CallToolResult, Corpora]:
+        """List what can be searched, by name: each corpus' name and how much is in it. Go on at next_offset."""
         try:
-            corpora, more = await self._corpora(MOST_CORPORA)
+            corpora, more = await self._corpora(MOST_CORPORA, offset)
         except CloudCIXError as error:
             raise _told(error) from None
-        found = Corpora(corpora=corpora, more=more)
+        after = offset + len(corpora)
+        found = Corpora(corpora=corpora, more=more, next_offset=after if more and after <= FURTHEST else None)
         lines = [f"{one.name}: {one.documents} documents, {one.chunks} passages" for one in corpora]
-        return _result(found, "\n".join(lines) or "There is no corpus yet.")
+        if found.next_offset is not None:
+            lines.append(f"There are others: list_corpora with offset {after}.")
+        elif more:
+            lines.append("There are others, which are not listed.")
+        return _result(found, "\n".join(lines) or f"There is no corpus {'beyond these' if offset else 'yet'}.")
 
     async def read_document(
         self,
@@ -195,9 +228,12 @@ class Tools:
         except CloudCIXError as error:
             raise _told(error) from None
 
-    async def _corpora(self, most: int) -> tuple[list[CorpusLine], bool]:
+    async def _corpora(self, most: int, offset: int = 0) -> tuple[list[CorpusLine], bool]:
         found: list[CorpusLine] = []
-        async for one in self._client.corpora.list(page_size=most):
+        async for one in self._client.corpora.list(page_size=min(offset + most + 1, PAGE_SIZE)):
+            if offset > 0:
+                offset -= 1
+                continue
             if len(found) == most:
                 return found, True
             updated = one.updated_at.isoformat() if one.updated_at else None
@@ -205,9 +241,8 @@ class Tools:
         return found, False
 
     async def _subject(self, wanted: str) -> Job | Batch | Run:
-        crawl_id, slash, number = wanted.partition("/")
-        if slash and number.isdigit():
-            return await self._client.runs.get(crawl_id, int(number))
+        if run := run_named(wanted):
+            return await self._client.runs.get(*run)
         try:
             return await self._client.jobs.get(wanted)
         except NotFoundError as none:
@@ -247,7 +282,7 @@ def _passages(found: Found) -> str:
     for number, one in enumerate(found.passages, 1):
         head = f"[{number}] {one.url} (score {one.score:.4f}, document {one.document_id} of corpus {one.corpus_name})"
         traced = f"trace {one.trace_id}" if one.trace_id else None
-        parts.append("\n".join(filter(None, (head, one.title, one.heading_path, traced, one.text))))
+        parts.append("\n".join(filter(None, (head, one.title, one.heading_path, traced, one.table_header, one.text))))
     if not found.passages:
         parts.append("Nothing was found.")
     if found.left_out:

@@ -2,15 +2,18 @@
 
 import sys
 
+from cloudcix_ml.cli.exits import Exit
+
 
 def main() -> None:
     """Run a command, or say what it takes to have one."""
     try:
         from cloudcix_ml.cli.app import run
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
+        if (error.name or "").partition(".")[0] == "cloudcix_ml":
             raise
-        sys.exit("The command line takes more packages than the client: pip install 'cloudcix-ml[cli]'")
+        print("The command line takes more packages than the client: pip install 'cloudcix-ml[cli]'", file=sys.stderr)
+        sys.exit(Exit.CONFIGURATION)
     run()
 
 

@@ -1,6 +1,5 @@
 """`mcp`."""
 
-import sys
 from enum import StrEnum
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from cloudcix_ml.cli import settings
 from cloudcix_ml.cli.exits import Exit
 from cloudcix_ml.cli.shell import Shell, command
+from cloudcix_ml.errors import ConfigurationError
 
 
 class Carrier(StrEnum):
@@ -35,9 +35,12 @@ def mcp(
     try:
         from cloudcix_ml.agents.serving import Door, serve
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "mcp":
+        # whichever it is: the SDK is no package alone, and what it brings may be the first that is missed
+        if (error.name or "").partition(".")[0] == "cloudcix_ml":
             raise
-        sys.exit("The MCP server takes one package more: pip install 'cloudcix-ml[mcp]'")
+        raise ConfigurationError(
+            "the MCP server takes more packages than the command line: pip install 'cloudcix-ml[mcp]'"
+        ) from None
     url, key = shell.place()
     door = Door(port, *settings.mcp_token()) if transport is Carrier.HTTP else None
     serve(url, key, door=door, write=write, say=shell.out.note)

@@ -1,6 +1,8 @@
 """All commands."""
 
 import os
+import sys
+from io import TextIOWrapper
 
 import typer
 from typer._completion_classes import completion_init
@@ -23,7 +25,7 @@ from cloudcix_ml.cli.completion import COMPLETE_VARIABLE, PROGRAM
 from cloudcix_ml.version import VERSION
 
 EPILOG = (
-    "Exit statuses: 0 good, 1 something failed, 2 not understood, 3 no address or key, 4 denied, 5 not found, 6 unreachable for now, "
+    "Exit statuses: 0 good, 1 something failed or was declined, 2 not understood, 3 no address or key, 4 denied, 5 not found, 6 unreachable for now, "
     "7 not ended in time, 130 interrupted."
 )
 
@@ -60,4 +62,7 @@ def run() -> None:
     """Run the command that was given, or complete its words."""
     if COMPLETE_VARIABLE in os.environ:
         completion_init()
+    if isinstance(sys.stdout, TextIOWrapper):
+        # as on standard error: a letter of a page that the terminal's encoding has not is shown as its number, and ends nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
     app(prog_name=PROGRAM)

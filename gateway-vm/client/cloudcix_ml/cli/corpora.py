@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cloudcix_ml.cli.exits import Exit
 from cloudcix_ml.cli.jobs import Limit
 from cloudcix_ml.cli.shell import Shell, command, group
 from cloudcix_ml.errors import ConfigurationError
@@ -39,7 +40,7 @@ def show_corpus(shell: Shell, name: Annotated[str, typer.Argument(metavar="CORPU
 def delete_corpus(shell: Shell, name: Annotated[str, typer.Argument(metavar="CORPUS")], yes: Yes = False) -> None:
     """Delete a corpus with everything in it."""
     corpus = shell.client.corpora.get(name)
-    sure(f"Delete corpus {name} with its {corpus.documents} documents?", yes)
+    sure(shell, f"Delete corpus {name} with its {corpus.documents} documents?", yes)
     shell.client.corpora.delete(name)
     if shell.out.as_json:
         shell.out.data({"deleted": name, "documents": corpus.documents})
@@ -47,20 +48,23 @@ def delete_corpus(shell: Shell, name: Annotated[str, typer.Argument(metavar="COR
         shell.out.note(f"Deleted {name}: {corpus.documents} documents.")
 
 
-def sure(question: str, yes: bool) -> None:
+def sure(shell: Shell, question: str, yes: bool) -> None:
     """Ask before something is gone; where nobody can answer, `--yes` has to be said.
+
+    A "no" ends the command: nothing is wrong, and what was asked for was not done.
 
     Raises
     ------
     ConfigurationError
-        If nobody said so.
+        If nobody can be asked.
     """
     if yes:
         return
     if not sys.stdin.isatty():
         raise ConfigurationError("nobody can be asked here; say --yes")
     if not typer.confirm(question, err=True):
-        raise ConfigurationError("left as it is")
+        shell.out.note("Left as it is.")
+        raise typer.Exit(Exit.FAILED)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -1,5 +1,6 @@
 """`crawl` and `crawls`; what there is of runs is in `runs`."""
 
+import json
 from itertools import islice
 from typing import Annotated, Any
 
@@ -8,15 +9,18 @@ import typer
 from cloudcix_ml.cli import runs
 from cloudcix_ml.cli.corpora import Yes, sure
 from cloudcix_ml.cli.exits import Exit
-from cloudcix_ml.cli.indexing import MetadataOption, RenderOption
+from cloudcix_ml.cli.indexing import MaxTokens, MetadataOption, OverlapTokens, RenderOption, Strategy
 from cloudcix_ml.cli.jobs import Limit
 from cloudcix_ml.cli.runs import Id
 from cloudcix_ml.cli.shell import Shell, command, group
-from cloudcix_ml.cli.values import pairs_of, schedule_of
+from cloudcix_ml.cli.values import chunking_of, pairs_of, schedule_of
 from cloudcix_ml.cli.watching import Timeout, shown, told
 from cloudcix_ml.errors import ConfigurationError
-from cloudcix_ml.models.crawls import CrawlPatch, CrawlSource, OnGone, RunAccepted
+from cloudcix_ml.models.crawls import Crawl, CrawlPatch, CrawlSource, OnGone, RunAccepted
+from cloudcix_ml.models.jobs import ChunkStrategy, Render
 
+LISTED_SHOWN = 10
+# of a list's pages
 CRAWL_SPARE = ("run", "next (UTC)", "documents", "corpus", "state")
 Wait = Annotated[bool, typer.Option(help="Whether to wait for the run's end.")]
 Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Paths of which one has to match; repeat it.")]
@@ -53,6 +57,9 @@ def crawl(
     timezone: Zone = None,
     render: RenderOption = None,
     metadata: MetadataOption = None,
+    max_tokens: MaxTokens = None,
+    overlap_tokens: OverlapTokens = None,
+    strategy: Strategy = None,
     force: Annotated[bool, typer.Option("--force", help="Index every page, whatever is known of it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Find the pages, and index none.")] = False,
     wait: Wait = True,
@@ -78,6 +85,7 @@ def crawl(
         schedule=schedule_of(every, cron, timezone),
         render=render,
         metadata=pairs_of(metadata, "--metadata") or None,
+        chunking=chunking_of(max_tokens, overlap_tokens, strategy),
         force=force or None,
         dry_run=dry_run or None,
     )
@@ -99,6 +107,18 @@ def change(
         bool | None, typer.Option("--keep-query/--no-keep-query", help="Whether tracking parameters stay in URLs.")
     ] = None,
     on_gone: GoneOption = None,
+    urls: Annotated[
+        list[str] | None, typer.Option("--url", metavar="URL", help="Of a list: all of its pages; repeat it.")
+    ] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="All of it; repeat it.")
+    ] = None,
+    render: Annotated[Render | None, typer.Option(help="Whether a browser runs its pages' scripts first.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens that a chunk has at most.")] = None,
+    overlap_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Tokens that a chunk shares with the one before it.")
+    ] = None,
+    strategy: Annotated[ChunkStrategy | None, typer.Option(help="Where its texts are cut.")] = None,
     every: Every = None,
     cron: Cron = None,
     timezone: Zone = None,
@@ -115,11 +135,17 @@ def change(
         "max_depth": max_depth,
         "keep_query": keep_query,
         "on_gone": on_gone,
+        "urls": urls or None,
+        "metadata": pairs_of(metadata, "--metadata") or None,
+        "render": render,
         "schedule": schedule,
     }
     wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if no_schedule:
         wanted["schedule"] = None  # which takes it away; what is not said at all stays
+    if (max_tokens, overlap_tokens, strategy) != (None, None, None):  # it is said whole: what is not said here stays
+        before = shell.client.crawls.get(crawl_id).chunking
+        wanted["chunking"] = chunking_of(max_tokens, overlap_tokens, strategy, before)
     if not wanted:
         raise ConfigurationError("nothing to change: say what is to be otherwise, such as --max-pages 500")
     _changed(shell, shell.client.crawls.change(crawl_id, CrawlPatch(**wanted)), f"Changed {crawl_id}.")
@@ -133,6 +159,7 @@ def show(shell: Shell, crawl_id: Id) -> None:
         return
     facts = {
         "begins at": one.url or f"a list of {one.urls} pages",
+        "its pages": _listed(one),
         "source": one.source,
         "corpus": one.corpus_name,
         "documents": one.documents,
@@ -141,6 +168,9 @@ def show(shell: Shell, crawl_id: Id) -> None:
         "subdomains": "belong to it" if one.subdomains else None,
         "links": "followed" if one.follow_links else "not followed",
         "at most": f"{one.max_pages} pages, {one.max_depth} links deep",
+        "metadata": json.dumps(one.metadata, ensure_ascii=False) if one.metadata else None,
+        "cut by": f"{one.chunking.strategy}: {one.chunking.max_tokens} tokens, {one.chunking.overlap_tokens} of them shared",
+        "rendered": one.render,
         "gone pages": "stay" if one.on_gone == OnGone.KEEP else "are removed after two runs",
         "schedule": _schedule(one.schedule),
         "next (UTC)": _when(one),
@@ -149,6 +179,11 @@ def show(shell: Shell, crawl_id: Id) -> None:
         "last run": one.last_state,
     }
     shell.out.table(("", ""), ((name, value) for name, value in facts.items() if value not in (None, "")))
+
+
+def _listed(crawl: Crawl) -> str:
+    few = " ".join(crawl.listed[:LISTED_SHOWN])
+    return f"{few} …" if crawl.urls > LISTED_SHOWN else few
 
 
 def _schedule(schedule: Any) -> str:
@@ -235,7 +270,7 @@ def delete(
     yes: Yes = False,
 ) -> None:
     """Delete a crawl; its documents stay unless you say so."""
-    sure(f"Delete crawl {crawl_id}{' and its documents' if documents else ''}?", yes)
+    sure(shell, f"Delete crawl {crawl_id}{' and its documents' if documents else ''}?", yes)
     gone = shell.client.crawls.delete(crawl_id, documents="delete" if documents else "keep")
     _changed(shell, gone, f"Deleted {crawl_id}.")
 

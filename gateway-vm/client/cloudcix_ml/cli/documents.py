@@ -51,7 +51,7 @@ def text_of_document(shell: Shell, document_id: Id, corpus: Corpus = "default") 
 
 def delete_document(shell: Shell, document_id: Id, corpus: Corpus = "default", yes: Yes = False) -> None:
     """Delete a document."""
-    sure(f"Delete document {document_id} of corpus {corpus}?", yes)
+    sure(shell, f"Delete document {document_id} of corpus {corpus}?", yes)
     shell.client.documents.delete(corpus, document_id)
     if shell.out.as_json:
         shell.out.data({"deleted": document_id, "corpus": corpus})

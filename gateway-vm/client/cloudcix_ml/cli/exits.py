@@ -23,11 +23,11 @@ class Exit(IntEnum):
 
     GOOD = 0
     FAILED = 1
-    """A job, a page or a check failed; the platform refused for a reason of its own."""
+    """A job, a page or a check failed; the platform refused for a reason of its own; or somebody was asked, and said no."""
     USAGE = 2
     """The command was not understood, or the platform did not take a value."""
     CONFIGURATION = 3
-    """No address or no key, or one that can't be right."""
+    """No address or no key, a package that is not here, or something else that can't be right."""
     DENIED = 4
     """The key is not known, or may not do this."""
     NOT_FOUND = 5

@@ -9,7 +9,9 @@ from cloudcix_ml.cli.exits import Exit
 from cloudcix_ml.cli.shell import Shell, command, group
 from cloudcix_ml.cli.values import time_of
 from cloudcix_ml.errors import NotFoundError
-from cloudcix_ml.models.jobs import Job, JobStatus
+from cloudcix_ml.models.crawls import Run, RunState
+from cloudcix_ml.models.jobs import Batch, Job, JobStatus
+from cloudcix_ml.standing import line_of, run_named
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="How many at most.")]
 
@@ -87,17 +89,30 @@ def show_job(shell: Shell, job_id: Annotated[str, typer.Argument(metavar="JOB")]
 
 def cancel(shell: Shell, subject: Annotated[str, typer.Argument(metavar="JOB|BATCH|RUN")]) -> int:
     """Cancel a job, or what of a batch or of a run (CRAWL/NUMBER) has not ended."""
-    crawl, slash, number = subject.partition("/")
-    if slash and number.isdigit():
-        return _done(shell, shell.client.runs.cancel(crawl, int(number)), f"cancelled: run {subject}")
+    if run := run_named(subject):
+        return cancelled_run(shell, *run)
     try:
         return _done(shell, shell.client.jobs.cancel(subject), f"cancelled: job {subject}")
     except NotFoundError as none:
         first = none
     try:
-        return _done(shell, shell.client.batches.cancel(subject), f"cancelled: batch {subject}")
+        batch = shell.client.batches.cancel(subject)
+        return _done(shell, batch, _cancelled(batch, f"batch {subject}", batch.counts.cancelled > 0))
     except NotFoundError:
         raise first from None
+
+
+def cancelled_run(shell: Shell, crawl_id: str, number: int) -> int:
+    """Cancel a run, and say so, or how it had ended before."""
+    run = shell.client.runs.cancel(crawl_id, number)
+    return _done(shell, run, _cancelled(run, f"run {crawl_id}/{number}", run.state == RunState.CANCELLED))
+
+
+def _cancelled(subject: Batch | Run, name: str, anything: bool) -> str:
+    """Return what there is to say: what has ended is as it was, and to cancel it is no error."""
+    if subject.ended and not anything:
+        return f"nothing to cancel: {line_of(subject)}"
+    return f"cancelled: {name}"
 
 
 def retry(shell: Shell, subject: Annotated[str, typer.Argument(metavar="JOB|BATCH")]) -> int:

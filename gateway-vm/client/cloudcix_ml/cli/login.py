@@ -14,7 +14,7 @@ from cloudcix_ml.client import Client
 from cloudcix_ml.core.session import Key, checked_url
 from cloudcix_ml.errors import ConfigurationError
 
-MOST_CHARACTERS = 8_192
+MOST_BYTES = 8_192
 
 
 def login(
@@ -28,19 +28,21 @@ def login(
     user of the machine could see it.
     """
     asks = sys.stdin.isatty()
-    known = settings.load()
     if url is None:
-        url = known.url
+        url = settings.known_url()
         if asks:
             url = typer.prompt("Address of the gateway", default=url, err=True)
     if not url:
         raise ConfigurationError("which gateway? `cloudcix-ml login --url https://ml.example.com`")
     url = checked_url(url)
-    key = getpass.getpass("API key (not shown): ") if asks else sys.stdin.read(MOST_CHARACTERS)
-    key = key.strip()
+    # of bytes, since what is no text is no key either
+    given = (
+        getpass.getpass("API key (not shown): ") if asks else sys.stdin.buffer.read(MOST_BYTES).decode(errors="replace")
+    )
+    key = given.strip()
     Key(key)
-    if check:
-        with Client(url, key) as client:
+    with Client(url, key) as client:  # also where it is not asked: it looks at the address
+        if check:
             list(islice(client.corpora.list(page_size=1), 1))
     file = settings.save(Settings(url, key))
     if shell.out.as_json:

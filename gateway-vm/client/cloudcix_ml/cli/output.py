@@ -35,10 +35,27 @@ STYLES: Final = {
 }
 
 
+class _Results(Console):
+    """Standard output: whoever has read enough of it ends the command, and is told as its end by `shell`."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise it, which rich makes an exit status of its own."""
+        raise  # rich calls this where it has caught it
+
+
+class _Notes(Console):
+    """Standard error: where nobody reads it, the results are still wanted."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing more."""
+        self.quiet = True
+
+
 def _console(*, error: bool) -> Console:
     stream = sys.stderr if error else sys.stdout
     width = None if stream.isatty() else PIPED_WIDTH
-    return Console(file=stream, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    kind = _Notes if error else _Results
+    return kind(file=stream, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
 class Output:
@@ -98,7 +115,7 @@ class Output:
         for name in spare:
             if sum(least[index] + GAP for index in kept) - GAP > self.width:
                 kept.remove(columns.index(name))
-        made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+        made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, show_header=any(columns))
         for index in kept:
             others = sum(widths[other] + GAP for other in kept if other != index)
             most = max(self.width - others, NARROWEST) if columns[index] == wide else None
@@ -141,12 +158,14 @@ class Progress(AbstractContextManager["Progress"]):
     def __exit__(self, *raised: Any) -> None:
         self._context.__exit__(*raised)
 
-    def say(self, text: str) -> None:
-        """Say how it is now."""
+    def say(self, text: str, *, end: bool = False) -> None:
+        """Say how it is now; its end is said as the result, and so is no line here."""
         line = one_line(text)
         if self._quiet or line == self._last:
             return
         self._last = line
+        if self._status is None and end:
+            return
         if self._status is not None:
             self._status.update(Text(one_line(line, max(self._console.width - 4, 20))))
         else:

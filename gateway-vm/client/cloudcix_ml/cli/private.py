@@ -15,11 +15,20 @@ OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def folder() -> Path:
-    """Return where this command keeps its files."""
-    if os.name == "nt":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    """Return where this command keeps its files.
+
+    Raises
+    ------
+    ConfigurationError
+        If this user has no place for any.
+    """
+    try:
+        if os.name == "nt":
+            base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+        else:
+            base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    except RuntimeError:
+        raise ConfigurationError("there is no home directory: set HOME, or XDG_CONFIG_HOME") from None
     return base / "cloudcix-ml"
 
 
@@ -50,7 +59,37 @@ def read(file: Path, mend: str) -> bytes | None:
 
 
 def write(file: Path, text: str) -> None:
-    """Write a file, or leave it as it is: never half of it, and never for others to read."""
+    """Write a file, or leave it as it is: never half of it, and never for others to read.
+
+    Raises
+    ------
+    ConfigurationError
+        If it can't be written.
+    """
+    try:
+        _write(file, text)
+    except OSError as error:
+        raise ConfigurationError(f"{file} can't be written: {error.strerror}") from None
+
+
+def remove(file: Path) -> bool:
+    """Remove a file; False if there was none.
+
+    Raises
+    ------
+    ConfigurationError
+        If it can't be removed.
+    """
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ConfigurationError(f"{file} can't be removed: {error.strerror}") from None
+    return True
+
+
+def _write(file: Path, text: str) -> None:
     file.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     # mkstemp makes it for its owner alone, before there is anything in it
     number, name = tempfile.mkstemp(prefix=f".{file.stem}-", dir=file.parent)

@@ -7,11 +7,11 @@ import typer
 
 from cloudcix_ml.cli.corpora import Yes, sure
 from cloudcix_ml.cli.exits import Exit
-from cloudcix_ml.cli.jobs import Limit
+from cloudcix_ml.cli.jobs import Limit, cancelled_run
 from cloudcix_ml.cli.shell import Shell, command, group
-from cloudcix_ml.cli.watching import told
 from cloudcix_ml.errors import ConfigurationError
 from cloudcix_ml.models.crawls import RunOutcome
+from cloudcix_ml.standing import run_named
 
 Id = Annotated[str, typer.Argument(metavar="CRAWL")]
 RunId = Annotated[str, typer.Argument(metavar="CRAWL/NUMBER")]
@@ -82,28 +82,29 @@ def list_pages(
 
 def cancel(shell: Shell, run: RunId) -> int:
     """Cancel what of a run has not ended."""
-    one = shell.client.runs.cancel(*parts_of(run))
-    if shell.out.as_json:
-        shell.out.data(one)
-    else:
-        shell.out.text(f"cancelled: run {run}")
-    return Exit.GOOD
+    return cancelled_run(shell, *parts_of(run))
 
 
 def confirm(shell: Shell, run: RunId, yes: Yes = False) -> int:
     """Let a run remove what it holds back, since most of the site seems gone."""
     crawl_id, number = parts_of(run)
     held = shell.client.runs.get(crawl_id, number).held_documents
-    sure(f"Remove {held} documents?", yes)
-    return told(shell, shell.client.runs.confirm(crawl_id, number))
+    sure(shell, f"Remove {held} documents?", yes)
+    confirmed = shell.client.runs.confirm(crawl_id, number)
+    # how the run itself went is another matter: where pages are gone it has seldom gone well
+    if shell.out.as_json:
+        shell.out.data(confirmed)
+    else:
+        shell.out.text(f"The removal of {held} {'document' if held == 1 else 'documents'} is under way.")
+    return Exit.GOOD
 
 
 def parts_of(run: str) -> tuple[str, int]:
     """Return a run's crawl and number."""
-    crawl_id, slash, number = run.rpartition("/")
-    if not slash or not crawl_id or not number.isdigit():
+    parts = run_named(run)
+    if parts is None:
         raise ConfigurationError(f"{run!r} is no run; one is CRAWL/NUMBER, as `cloudcix-ml crawl` says it")
-    return crawl_id, int(number)
+    return parts
 
 
 def add_to(app: typer.Typer, crawls: typer.Typer) -> None:

@@ -14,15 +14,19 @@ from cloudcix_ml.texts import one_line, plain
 INDENT = "  "
 MOST_LINES = 12
 HIGHLIGHT = "bold yellow"
+HEADER = "dim"
 
 
 def search(
     shell: Shell,
     query: Annotated[str, typer.Argument(help="What is asked, in your own words.")],
-    corpus: Annotated[list[str] | None, typer.Option("--corpus", "-c", help="Where; repeat it for several.")] = None,
+    corpus: Annotated[
+        list[str] | None, typer.Option("--corpus", "-c", help="Where: default unless said; repeat it for up to 20.")
+    ] = None,
     mode: Annotated[SearchMode, typer.Option(help="By meaning, by words, or by both.")] = SearchMode.HYBRID,
     filters: Annotated[
-        list[str] | None, typer.Option("--filter", "-f", metavar="KEY=VALUE", help="Of the documents' metadata.")
+        list[str] | None,
+        typer.Option("--filter", "-f", metavar="KEY=VALUE", help="Of the documents' metadata, text or JSON."),
     ] = None,
     url_prefix: Annotated[str | None, typer.Option(help="Of documents whose URL begins so.")] = None,
     language: Annotated[str | None, typer.Option(help="Of documents in this language.")] = None,
@@ -71,10 +75,33 @@ def _show(shell: Shell, number: int, hit: Hit, *, whole: bool) -> None:
     shown = hit.context if hit.context is not None else hit
     passage = marked(shown.text, shown.highlights or [])
     lines = [line for line in passage.split("\n", allow_blank=True) if line.plain.strip()]
-    for line in lines if whole else lines[:MOST_LINES]:
+    # of a passage that goes on with a table: else nobody knows what is in which column
+    if hit.table_header and hit.table_header not in shown.text:
+        for name in plain(hit.table_header).split("\n"):
+            shell.out.text(Text(INDENT).append(name, HEADER))
+    first = 0 if whole else best_of(lines, MOST_LINES)
+    last = len(lines) if whole else first + MOST_LINES
+    if first > 0:
+        shell.out.text(f"{INDENT}… {_lines(first)} before (--whole)")
+    for line in lines[first:last]:
         shell.out.text(Text(INDENT).append_text(line))
-    if not whole and len(lines) > MOST_LINES:
-        shell.out.text(f"{INDENT}… {len(lines) - MOST_LINES} more lines (--whole)")
+    if last < len(lines):
+        shell.out.text(f"{INDENT}… {_lines(len(lines) - last, 'more ')} (--whole)")
+
+
+def best_of(lines: Sequence[Text], most: int) -> int:
+    """Return where to begin with so many lines of a passage, to show as many different marked words as can be."""
+    words = [{line.plain[span.start : span.end].casefold() for span in line.spans} for line in lines]
+    counts = [len(set().union(*words[at : at + most])) for at in range(max(len(lines) - most, 0) + 1)]
+    best = max(counts)
+    first = counts.index(best)
+    alike = next((at for at, count in enumerate(counts[first:]) if count < best), len(counts) - first)
+    # in the middle of what is as good: that which is looked for has something around it; but what begins well begins
+    return first + (alike - 1) // 2 if first else 0
+
+
+def _lines(number: int, what: str = "") -> str:
+    return f"{number} {what}line" if number == 1 else f"{number} {what}lines"
 
 
 def _many(number: int) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,6 +40,13 @@ def load() -> Settings:
     return Settings(os.environ.get(URL_VARIABLE) or kept.url, os.environ.get(KEY_VARIABLE) or kept.key)
 
 
+def known_url() -> str | None:
+    """Return the address if there is one, whatever is wrong with the file: for `login`, which writes it anew."""
+    with suppress(ConfigurationError):
+        return load().url
+    return os.environ.get(URL_VARIABLE)
+
+
 def _kept() -> Settings:
     content = private.read(path(), "`cloudcix-ml login`")
     if content is None:
@@ -46,7 +54,7 @@ def _kept() -> Settings:
     try:
         values = json.loads(content)
         return Settings(*(values[name] if isinstance(values.get(name), str) else None for name in ("url", "key")))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         # without what it is made of: that may be a key
         raise ConfigurationError(f"{path()} is no file of this command; `cloudcix-ml login` writes it anew") from None
 
@@ -59,9 +67,7 @@ def save(settings: Settings) -> Path:
 
 def forget() -> bool:
     """Remove the file; False if there was none."""
-    there = path().exists()
-    path().unlink(missing_ok=True)
-    return there
+    return private.remove(path())
 
 
 def token_path() -> Path:

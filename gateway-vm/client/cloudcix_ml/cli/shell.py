@@ -31,7 +31,7 @@ class Shell:
     def __init__(self, out: Output) -> None:
         self.out = out
         self.come_back = ""
-        """What to run to see how something is that goes on without this command."""
+        """What to run to see how something is that this command had accepted, and that goes on without it."""
         self._client: Client | None = None
 
     @property
@@ -103,9 +103,10 @@ def _run(function: Callable[..., Any], shell: Shell, options: dict[str, Any]) ->
     try:
         status = function(shell, **options)
     except CloudCIXError as error:
-        shell.out.error(str(error))
+        known = f". What was accepted goes on; come back to it: {shell.come_back}" if shell.come_back else ""
+        shell.out.error(f"{error}{known}")
         raise typer.Exit(exit_of(error)) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError, typer.Abort):  # the latter two where something is asked
         if shell.come_back:
             shell.out.error(f"interrupted; it goes on. Come back to it: {shell.come_back}")
         raise typer.Exit(Exit.INTERRUPTED) from None

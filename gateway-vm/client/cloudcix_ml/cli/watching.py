@@ -8,10 +8,10 @@ import typer
 from cloudcix_ml.cli.exits import Exit
 from cloudcix_ml.cli.shell import Shell, command
 from cloudcix_ml.client import Client
-from cloudcix_ml.errors import NotFoundError
+from cloudcix_ml.errors import CloudCIXError, NotFoundError
 from cloudcix_ml.models.crawls import Run
 from cloudcix_ml.models.jobs import Batch, Job
-from cloudcix_ml.standing import line_of, went_well
+from cloudcix_ml.standing import line_of, run_named, went_well
 
 T = TypeVar("T", Job, Batch, Run)
 
@@ -25,14 +25,17 @@ def watch(
 ) -> int:
     """Follow a job, a batch or a run of a crawl to its end, with what it waits for."""
     shell.come_back = f"cloudcix-ml watch {subject}"
-    return told(shell, follow(shell, shell.client, subject, timeout))
+    try:
+        return told(shell, follow(shell, shell.client, subject, timeout))
+    except CloudCIXError:
+        shell.come_back = ""  # it may not even be there; and this command has had nothing accepted
+        raise
 
 
 def follow(shell: Shell, client: Client, subject: str, timeout: float | None) -> Job | Batch | Run:
     """Follow whatever has this id to its end."""
-    crawl, slash, number = subject.partition("/")
-    if slash and number.isdigit():
-        return shown(shell, client.runs.follow(crawl, int(number), timeout_seconds=timeout))
+    if run := run_named(subject):
+        return shown(shell, client.runs.follow(*run, timeout_seconds=timeout))
     try:
         return shown(shell, client.jobs.follow(subject, timeout_seconds=timeout))
     except NotFoundError as none:
@@ -55,7 +58,7 @@ def shown(shell: Shell, steps: Iterable[T]) -> T:
         for last in steps:
             if shell.out.as_json and not last.ended:
                 shell.out.data(last)
-            progress.say(line_of(last))
+            progress.say(line_of(last), end=last.ended)
     assert last is not None  # noqa: S101 - what is followed is handed out at least once
     return last
 

@@ -129,7 +129,7 @@ def resume(shell: Shell, webhook_id: Id) -> None:
 
 def delete(shell: Shell, webhook_id: Id, yes: Yes = False) -> None:
     """Delete a webhook with its log."""
-    sure(f"Delete webhook {webhook_id}?", yes)
+    sure(shell, f"Delete webhook {webhook_id}?", yes)
     shell.client.webhooks.delete(webhook_id)
     _done(shell, {"deleted": webhook_id}, f"Deleted {webhook_id}.")
 

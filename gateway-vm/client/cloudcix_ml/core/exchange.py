@@ -1,8 +1,12 @@
 """One call: sent, sent again where that helps, and read.
 
 What is sent again: what was never sent (no connection); what may have arrived and does no harm twice (reading, and writing
-with an `Idempotency-Key`); what was refused for now (`429`, `503`, `408`), not before `Retry-After`. It ends at the session's
-deadline, or at once where the platform asks for a longer wait than that.
+with an `Idempotency-Key`), be it this client's connection that broke or the gateway's own (`502`); what was refused for now
+(`429`, `503`, `408`), not before `Retry-After`. It ends at the session's deadline, or at once where the platform asks for a
+longer wait than that.
+
+The first attempt has all of its request's own time, however patient a session is: that is more than the gateway takes to say what
+took so long. The later ones have what is left.
 """
 
 from collections.abc import Callable
@@ -13,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from cloudcix_ml.core.effects import Answer, Operation, Pause, Request, Send
 from cloudcix_ml.core.problems import error_of
 from cloudcix_ml.core.session import Session
-from cloudcix_ml.errors import AnswerError, ProblemError, TransportError
+from cloudcix_ml.errors import AnswerError, BadGatewayError, ProblemError, TransportError
 
 T = TypeVar("T")
 
@@ -32,6 +36,8 @@ def backoff_seconds(session: Session, attempt: int) -> float:
 def exchange(session: Session, request: Request, *, give_up_at: float | None = None) -> Operation[Answer]:
     """Send a request until it is answered well, or there is no more use in it.
 
+    The answer is good, or a removal's `404` after one whose answer was lost: what was to go is gone. `removal` reads both.
+
     Raises
     ------
     ProblemError
@@ -44,8 +50,9 @@ def exchange(session: Session, request: Request, *, give_up_at: float | None = N
     lost = False
     for attempt in range(1, session.most_attempts + 1):
         failure: ProblemError | TransportError
+        bounded = attempt > 1 or give_up_at is not None
         try:
-            answer: Answer = yield Send(_within(request, end - session.clock()))
+            answer: Answer = yield Send(_within(request, end - session.clock()) if bounded else request)
         except TransportError as error:
             failure, wait = error, backoff_seconds(session, attempt)
             again = request.repeatable or not error.sent
@@ -56,7 +63,10 @@ def exchange(session: Session, request: Request, *, give_up_at: float | None = N
             refusal = error_of(answer, session.key)
             if not isinstance(refusal, ProblemError):
                 raise refusal
-            failure, again = refusal, refusal.worth_repeating
+            # the gateway's own connection broke: the service may have done it, as where this client's did
+            broke = isinstance(refusal, BadGatewayError)
+            failure, again = refusal, refusal.worth_repeating and (request.repeatable or not broke)
+            lost = lost or broke
             told = refusal.retry_after_seconds
             wait = backoff_seconds(session, attempt) if told is None else told * (1 + JITTER * session.chance())
         if not again or attempt == session.most_attempts or session.clock() + wait > end:
@@ -92,3 +102,9 @@ def call(session: Session, request: Request, kind: type[T], *, give_up_at: float
     """Send a request and return its answer as a model."""
     answer = yield from exchange(session, request, give_up_at=give_up_at)
     return read_as(kind)(answer)
+
+
+def removal(session: Session, request: Request, done: T) -> Operation[T]:
+    """Send a removal and return its answer as a model like `done`, which is what it comes to where the answer was lost."""
+    answer = yield from exchange(session, request)
+    return read_as(type(done))(answer) if answer.good else done

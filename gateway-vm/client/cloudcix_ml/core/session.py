@@ -73,7 +73,7 @@ class Session:
     key
         None for the routes that need none.
     patience_seconds
-        How long one call may go on being tried again, all waits included.
+        How long one call may go on being tried again, all waits included; its first attempt has its request's own time.
     most_attempts
         How often one call is sent at most.
     clock, chance

@@ -1,7 +1,7 @@
 """What this package raises, one tree.
 
     CloudCIXError
-    ├── ConfigurationError      no address, no key, or one that can't be right; nothing was sent
+    ├── ConfigurationError      no address, no key, or one or a value that can't be right; nothing was sent
     ├── TransportError          nobody answered: refused, reset, or too late
     ├── AnswerError             an answer that is none of this API's
     ├── WaitTimeoutError        what was waited for has not ended; it goes on
@@ -22,12 +22,21 @@ if TYPE_CHECKING:
     from cloudcix_ml.models.jobs import Job
 
 
+def _bare(kind: type["CloudCIXError"], *args: Any) -> "CloudCIXError":
+    return kind.__new__(kind, *args)
+
+
 class CloudCIXError(Exception):
     """Base of everything that this package raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # with its attributes and without its __init__, whose arguments are not what Exception remembers: an error that can't be read
+        # again in the process that waits for it breaks a whole pool of them
+        return _bare, (type(self), *self.args), vars(self)
+
 
 class ConfigurationError(CloudCIXError):
-    """An address or a key is missing or can't be right; nothing was sent."""
+    """An address, a key or a value is missing or can't be right; nothing was sent."""
 
 
 class TransportError(CloudCIXError):

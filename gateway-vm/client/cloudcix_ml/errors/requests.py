@@ -174,7 +174,7 @@ class StoreUnavailableError(UnavailableError):
 
 
 class BadGatewayError(UpstreamError):
-    """The gateway did not understand a service's answer."""
+    """The gateway did not reach a service, or it broke off: what was asked may have been done."""
 
     code = "upstream_error"
     worth_repeating = True

@@ -31,7 +31,7 @@ class ResultNotFoundError(NotFoundError):
 
 
 class CommittingError(ConflictError):
-    """The page is just being written; the job ends in a moment."""
+    """The page is being written: the job ends in a moment, or can be cancelled once it is handed out again."""
 
     code = "committing"
 

@@ -5,6 +5,9 @@ from enum import StrEnum
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticSerializationError
+
+from cloudcix_ml.errors import ConfigurationError
 
 
 class Answered(BaseModel):
@@ -19,8 +22,18 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     def sent(self) -> bytes:
-        """Return it as JSON."""
-        return self.model_dump_json(exclude_unset=True).encode()
+        """Return it as JSON.
+
+        Raises
+        ------
+        ConfigurationError
+            If something in it can't be written so: a text that is not UTF-8, or a thing that JSON has no word for.
+        """
+        try:
+            return self.model_dump_json(exclude_unset=True).encode()
+        except PydanticSerializationError as error:
+            why = "a text in it is not UTF-8" if "surrogates" in str(error) else str(error)
+            raise ConfigurationError(f"what was given can't be sent as JSON: {why}") from None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import Field
 
 from cloudcix_ml.models.base import Answered, Body, OpenEnum
-from cloudcix_ml.models.jobs import ChunkingOptions, Render
+from cloudcix_ml.models.jobs import ChunkingOptions, ChunkStrategy, Render
 
 
 class CrawlSource(OpenEnum):
@@ -90,7 +90,11 @@ class CrawlRequest(Body):
 
 
 class CrawlPatch(Body):
-    """What of a crawl is to be otherwise from the next run on; only what is said is changed."""
+    """What of a crawl is to be otherwise from the next run on; only what is said is changed.
+
+    `urls`, `metadata` and `chunking` are said whole. Other chunking has every page fetched and cut anew; other metadata goes to
+    pages that have not changed without that; what is no more among the `urls` of a list is gone, after two runs.
+    """
 
     include: list[str] | None = None
     exclude: list[str] | None = None
@@ -100,6 +104,10 @@ class CrawlPatch(Body):
     keep_query: bool | None = None
     on_gone: OnGone | None = None
     schedule: Schedule | None = None
+    urls: list[str] | None = None
+    metadata: dict[str, object] | None = None
+    chunking: ChunkingOptions | None = None
+    render: Render | None = None
 
 
 class RunRequest(Body):
@@ -130,14 +138,26 @@ class ScheduleView(Answered):
     timezone: str = "UTC"
 
 
+class ChunkingView(Answered):
+    """How a crawl's pages are cut."""
+
+    max_tokens: int = 512
+    overlap_tokens: int = 64
+    strategy: ChunkStrategy = ChunkStrategy.MARKDOWN
+
+
 class Crawl(Answered):
-    """A crawl as it stands."""
+    """A crawl as it stands; `listed` are the first hundred `urls` of a list, where one crawl is asked for."""
 
     crawl_id: str
     corpus_name: str
     source: CrawlSource
     url: str | None = None
     urls: int = 0
+    listed: list[str] = Field(default_factory=list)
+    metadata: dict[str, object] = Field(default_factory=dict)
+    chunking: ChunkingView = Field(default_factory=ChunkingView)
+    render: Render = Render.NEVER
     include: list[str] = Field(default_factory=list)
     exclude: list[str] = Field(default_factory=list)
     subdomains: bool = False

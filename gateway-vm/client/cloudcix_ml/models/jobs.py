@@ -177,6 +177,7 @@ class Job(Answered):
     stages: list[StageView] = Field(default_factory=list)
     counts: JobCounts = Field(default_factory=JobCounts)
     error: JobFailure | None = None
+    retryable: bool = False
     extraction: Extraction | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     batch_id: str | None = None

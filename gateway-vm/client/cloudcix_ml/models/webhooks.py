@@ -73,10 +73,10 @@ class WebhookCreated(Webhook):
 
 
 class WebhookRotated(Answered):
-    """A webhook's new secret, shown this once; until `previous_secret_until` the one before signs as well."""
+    """A webhook's new secret, shown this once, and empty to a repeat; until `previous_secret_until` the one before signs too."""
 
     webhook_id: str
-    secret: str = Field(repr=False)
+    secret: str = Field(default="", repr=False)
     previous_secret_until: datetime
 
 

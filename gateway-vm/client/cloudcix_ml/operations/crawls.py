@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cloudcix_ml.core.effects import Operation, Request, Stream
-from cloudcix_ml.core.exchange import call
+from cloudcix_ml.core.exchange import call, removal
 from cloudcix_ml.core.session import Session
 from cloudcix_ml.models.crawls import (
     Crawl,
@@ -120,7 +120,8 @@ def change(session: Session, crawl_id: str, patch: CrawlPatch) -> Operation[Craw
 def delete(session: Session, crawl_id: str, *, documents: str | None = None) -> Operation[CrawlDeleted]:
     """Delete a crawl, and with `documents="delete"` what it brought into its corpus."""
     request = Request("DELETE", path_of(CRAWLS, crawl_id), params_of({"documents": documents}))
-    return (yield from call(session, request, CrawlDeleted))
+    done = CrawlDeleted(crawl_id=crawl_id, documents=documents or OnGone.KEEP)
+    return (yield from removal(session, request, done))
 
 
 def pause(session: Session, crawl_id: str) -> Operation[Crawl]:

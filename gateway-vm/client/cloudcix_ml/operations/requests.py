@@ -10,6 +10,7 @@ from cloudcix_ml.core.effects import Item, Request, Stream
 from cloudcix_ml.core.exchange import call
 from cloudcix_ml.core.session import Session
 from cloudcix_ml.models.base import Body
+from cloudcix_ml.texts import encoded
 
 ORCHESTRATOR: Final = "/api/orchestrator"
 SCRAPER: Final = "/api/scraper"
@@ -22,15 +23,12 @@ T_co = TypeVar("T_co", covariant=True)
 def path_of(*parts: str) -> str:
     """Return a path; what stands in it is data, and never a path itself."""
     prefix, *rest = parts
-    return "/".join(
-        [
-            prefix,
-            *(
-                quote(part, safe="").replace(".", "%2E") if part in {".", ".."} else quote(part, safe="")
-                for part in rest
-            ),
-        ]
-    )
+    return "/".join([prefix, *map(_quoted, rest)])
+
+
+def _quoted(part: str) -> str:
+    quoted = quote(encoded(part), safe="")
+    return quoted.replace(".", "%2E") if part in {".", ".."} else quoted
 
 
 def params_of(values: Mapping[str, Any]) -> dict[str, str]:
@@ -43,6 +41,7 @@ def params_of(values: Mapping[str, Any]) -> dict[str, str]:
             # without an offset it is this machine's time, as datetime has it
             value = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         found[name] = ("true" if value else "false") if isinstance(value, bool) else str(value)
+        encoded(found[name])  # said here, where nothing was sent
     return found
 
 

@@ -36,7 +36,7 @@ def search(
     query, queries, like
         What is asked; several ways to ask it; or a chunk to find the like of.
     corpus_name, corpora
-        Where: one corpus, or several of one model; `default` unless said.
+        Where: one corpus, or up to 20; `default` unless said.
     mode
         `hybrid`, by meaning and by words; `vector` or `text` for one of them.
     top_k, offset

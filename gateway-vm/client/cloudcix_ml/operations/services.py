@@ -23,7 +23,7 @@ def clock_skew(session: Session) -> Operation[float | None]:
         return None
     try:
         at = parsedate_to_datetime(told).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     # it tells whole seconds, cut off: the middle of one is the best guess
     return (began + time.time()) / 2 - (at + 0.5)

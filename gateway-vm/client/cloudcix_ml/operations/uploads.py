@@ -3,6 +3,7 @@
 import json
 import mimetypes
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -13,6 +14,7 @@ from cloudcix_ml.core.session import Session
 from cloudcix_ml.errors import ConfigurationError
 from cloudcix_ml.models.jobs import ChunkingOptions, JobAccepted
 from cloudcix_ml.operations.requests import ORCHESTRATOR, idempotent
+from cloudcix_ml.texts import encoded
 
 DOCUMENTS: Final = f"{ORCHESTRATOR}/documents"
 UPLOAD_TIMEOUT_SECONDS: Final = 120.0
@@ -81,6 +83,43 @@ def upload(
     return (yield from call(session, request, JobAccepted))
 
 
+def check(file: str | Path) -> None:
+    """See that a file can be uploaded, before anything else is done that would have to be told if it can't.
+
+    Raises
+    ------
+    ConfigurationError
+        If it can't be read, or is too large.
+    """
+    path = Path(file)
+    _named(path.name)
+    try:
+        facts = path.stat()
+        if not stat.S_ISFIFO(facts.st_mode):  # whoever writes into one would lose its reader
+            path.open("rb").close()
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    if facts.st_size > MOST_BYTES:
+        raise _too_large(path.name)
+
+
+def _named(name: str) -> None:
+    try:
+        encoded(name)
+    except ConfigurationError as error:
+        # not sent as something like it: two such files would be one document
+        raise ConfigurationError(f"a file's name: {error}; rename it, or send its content under another name") from None
+
+
+def _unreadable(file: str | Path, error: OSError) -> ConfigurationError:
+    hint = "" if isinstance(file, Path) else "; a page's address begins with http:// or https://"
+    return ConfigurationError(f"{file} can't be read: {error.strerror}{hint}")
+
+
+def _too_large(name: str) -> ConfigurationError:
+    return ConfigurationError(f"{name} has more than {MOST_BYTES} bytes")
+
+
 def _read(file: str | Path | BinaryIO, name: str | None) -> tuple[str, bytes]:
     """Return a file's name and its bytes."""
     if isinstance(file, str | Path):
@@ -89,8 +128,7 @@ def _read(file: str | Path | BinaryIO, name: str | None) -> tuple[str, bytes]:
             with path.open("rb") as opened:
                 content = opened.read(MOST_BYTES + 1)
         except OSError as error:
-            hint = "" if isinstance(file, Path) else "; a page's address begins with http:// or https://"
-            raise ConfigurationError(f"{path} can't be read: {error.strerror}{hint}") from error
+            raise _unreadable(file, error) from error
         called = name or path.name
     else:
         content = file.read(MOST_BYTES + 1)
@@ -99,8 +137,9 @@ def _read(file: str | Path | BinaryIO, name: str | None) -> tuple[str, bytes]:
         called = name or Path(str(getattr(file, "name", ""))).name
     if not called or called.startswith("<"):
         raise ConfigurationError("a file without a name needs one: name='…'")
+    _named(called)
     if len(content) > MOST_BYTES:
-        raise ConfigurationError(f"{called} has more than {MOST_BYTES} bytes")
+        raise _too_large(called)
     return called, content
 
 
@@ -113,15 +152,12 @@ def _multipart(fields: Mapping[str, str], name: str, kind: str, content: bytes) 
     """Return a form's content type and its bytes (RFC 7578): the names in it are data, whatever stands in them."""
     boundary = secrets.token_hex(16)
     parts = [
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'
+        encoded(f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n') + encoded(value) + b"\r\n"
         for field, value in fields.items()
     ]
     quoted = name.replace("\\", "\\\\").replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
     if any(ord(letter) < 32 for letter in kind):
         raise ConfigurationError("a content type has no line breaks")
-    parts.append(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{quoted}"\r\n'
-        f"Content-Type: {kind}\r\n\r\n"
-    )
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{quoted}"\r\nContent-Type: {kind}\r\n\r\n'
     end = f"\r\n--{boundary}--\r\n"
-    return f"multipart/form-data; boundary={boundary}", "".join(parts).encode() + content + end.encode()
+    return f"multipart/form-data; boundary={boundary}", b"".join([*parts, encoded(head), content, end.encode()])

@@ -70,10 +70,14 @@ def delete(session: Session, webhook_id: str) -> Operation[None]:
     yield from exchange(session, Request("DELETE", path_of(WEBHOOKS, webhook_id)))
 
 
-def rotate(session: Session, webhook_id: str) -> Operation[WebhookRotated]:
-    """Exchange a webhook's secret; for a while both sign, so that nothing is lost meanwhile."""
-    # not sent again where nobody knows if it arrived: each is one secret more, and the last one counts
-    request = post(path_of(WEBHOOKS, webhook_id, "rotate"), repeatable=False)
+def rotate(session: Session, webhook_id: str, *, idempotency_key: str | None = None) -> Operation[WebhookRotated]:
+    """Exchange a webhook's secret; for a while both sign, so that nothing is lost meanwhile.
+
+    A repeat with the same `idempotency_key` changes nothing, and has the secret empty.
+    """
+    # not sent again by itself where nobody knows if it arrived: the answer to the second would have no secret
+    path = path_of(WEBHOOKS, webhook_id, "rotate")
+    request = post(path, headers=idempotent(idempotency_key), repeatable=False)
     return (yield from call(session, request, WebhookRotated))
 
 

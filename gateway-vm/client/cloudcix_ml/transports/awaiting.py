@@ -1,7 +1,6 @@
 """The transport of programs that await."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import AsyncExitStack, aclosing, closing
 from typing import Any, TypeVar
@@ -25,7 +24,7 @@ from cloudcix_ml.core.effects import (
 )
 from cloudcix_ml.core.session import Session
 from cloudcix_ml.errors import CloudCIXError
-from cloudcix_ml.transports.reading import failure_of, grown, head_of, in_time, options
+from cloudcix_ml.transports.reading import AwaitedPieces, failure_of, grown, head_of, in_time, options
 
 T = TypeVar("T")
 
@@ -74,31 +73,30 @@ class AwaitingTransport:
         try:
             match effect:
                 case Send(request):
-                    end = time.monotonic() + request.timeout_seconds
-                    async with self._http.stream(**options(self._session, request)) as response:
-                        return await self._whole(response, end)
+                    async with self._http.stream(**options(self._session, request, AwaitedPieces)) as response:
+                        return await self._whole(response, request.timeout_seconds)
                 case Pause(seconds):
                     await asyncio.sleep(seconds)
                 case Open(request):
-                    end = time.monotonic() + request.timeout_seconds
-                    asked = self._http.build_request(**options(self._session, request))
+                    asked = self._http.build_request(**options(self._session, request, AwaitedPieces))
                     response = await self._http.send(asked, stream=True)
                     opened.push_async_callback(response.aclose)
                     if not response.is_success:
-                        return Opened(await self._whole(response, end))
+                        return Opened(await self._whole(response, request.timeout_seconds))
                     return Opened(head_of(response), (response, response.aiter_raw()))
                 case Read((_, parts)):
                     return await anext(parts, b"")
                 case Close((response, _)):
                     await response.aclose()
-        except httpx.TransportError as error:
+        except (httpx.RequestError, httpx.InvalidURL) as error:
             raise failure_of(error, self._session) from None
         return None
 
-    async def _whole(self, response: httpx.Response, end: float) -> Answer:
-        body = bytearray()
+    async def _whole(self, response: httpx.Response, seconds: float) -> Answer:
+        # from its head on: whatever went before may have been the sending of a large file
+        body, end = bytearray(), self._session.clock() + seconds
         async for part in response.aiter_bytes():
             grown(body, part)
-            in_time(time.monotonic(), end)
+            in_time(self._session, end)
         await response.aclose()
         return head_of(response, bytes(body))

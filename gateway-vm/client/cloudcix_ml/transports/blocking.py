@@ -24,7 +24,7 @@ from cloudcix_ml.core.effects import (
 )
 from cloudcix_ml.core.session import Session
 from cloudcix_ml.errors import CloudCIXError
-from cloudcix_ml.transports.reading import failure_of, grown, head_of, in_time, options
+from cloudcix_ml.transports.reading import BlockingPieces, failure_of, grown, head_of, in_time, options
 
 T = TypeVar("T")
 
@@ -71,30 +71,30 @@ class BlockingTransport:
         try:
             match effect:
                 case Send(request):
-                    end = time.monotonic() + request.timeout_seconds
-                    with self._http.stream(**options(self._session, request)) as response:
-                        return self._whole(response, end)
+                    with self._http.stream(**options(self._session, request, BlockingPieces)) as response:
+                        return self._whole(response, request.timeout_seconds)
                 case Pause(seconds):
                     time.sleep(seconds)
                 case Open(request):
-                    end = time.monotonic() + request.timeout_seconds
-                    response = self._http.send(self._http.build_request(**options(self._session, request)), stream=True)
+                    asked = self._http.build_request(**options(self._session, request, BlockingPieces))
+                    response = self._http.send(asked, stream=True)
                     opened.callback(response.close)
                     if not response.is_success:
-                        return Opened(self._whole(response, end))
+                        return Opened(self._whole(response, request.timeout_seconds))
                     return Opened(head_of(response), (response, response.iter_raw()))
                 case Read((_, parts)):
                     return next(parts, b"")
                 case Close((response, _)):
                     response.close()
-        except httpx.TransportError as error:
+        except (httpx.RequestError, httpx.InvalidURL) as error:
             raise failure_of(error, self._session) from None
         return None
 
-    def _whole(self, response: httpx.Response, end: float) -> Answer:
-        body = bytearray()
+    def _whole(self, response: httpx.Response, seconds: float) -> Answer:
+        # from its head on: whatever went before may have been the sending of a large file
+        body, end = bytearray(), self._session.clock() + seconds
         for part in response.iter_bytes():
             grown(body, part)
-            in_time(time.monotonic(), end)
+            in_time(self._session, end)
         response.close()
         return head_of(response, bytes(body))

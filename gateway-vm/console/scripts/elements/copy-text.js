@@ -45,9 +45,11 @@ export async function copy(text) {
   const before = document.activeElement;
   const field = h("textarea", { class: "visually-hidden", "aria-hidden": "true", tabindex: "-1" });
   field.value = text;
-  document.body.append(field);
+  // all but the dialog that is open is inert: elsewhere nothing is chosen, and the browser says that it copied that
+  ([...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body).append(field);
   field.select();
-  const done = document.execCommand("copy"); // without HTTPS there is no other way
+  const chosen = document.activeElement === field;
+  const done = chosen && document.execCommand("copy"); // without HTTPS there is no other way
   field.remove();
   before?.focus?.();
   return done;

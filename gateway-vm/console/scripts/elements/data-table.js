@@ -1,6 +1,7 @@
 // <data-table>: as many rows as one likes, of which those that are seen are in the page. One tab stop; arrows move in it.
 
 import { h, put } from "../core/dom.js";
+import { controlsOf, latest, succeed } from "../core/focus.js";
 import { plural } from "../core/format.js";
 import { problem, skeleton } from "../parts/ui.js";
 
@@ -183,10 +184,9 @@ class DataTable extends HTMLElement {
   }
 
   #drawRows(first, last, force) {
-    const held = this.body.contains(document.activeElement);
-    const kept = new Map(
-      force ? [] : [...this.body.children].filter((one) => one.dataset.at).map((one) => [Number(one.dataset.at), one]),
-    );
+    const held = this.body.contains(document.activeElement) ? document.activeElement : null;
+    const before = [...this.body.children].filter((one) => one.dataset.at);
+    const kept = new Map(force ? [] : before.map((one) => [Number(one.dataset.at), one]));
     this.#first = first;
     this.#last = last;
     this.table.removeAttribute("aria-busy");
@@ -195,9 +195,18 @@ class DataTable extends HTMLElement {
     for (let at = first; at < last; at += 1) drawn.push(kept.get(at) ?? this.#row(this.#rows[at], at));
     this.#active = Math.min(this.#active, this.#rows.length - 1);
     put(this.body, this.#spacer(first), drawn, this.#spacer(this.#rows.length - last));
+    if (force) this.#follow(before, drawn);
     this.#markActive();
-    if (held && !this.body.contains(document.activeElement)) this.#link()?.focus({ preventScroll: true });
+    if (held && !this.body.contains(document.activeElement))
+      (latest(held) ?? this.#link())?.focus({ preventScroll: true });
     this.counted.textContent = `${plural(this.#rows.length, ...this.noun)}${this.more ? " so far" : ""}`;
+  }
+
+  /** What was in a row goes on in the same one as it is drawn now. */
+  #follow(before, drawn) {
+    const now = new Map(drawn.map((row) => [row.dataset.key, row]));
+    for (const row of before)
+      if (now.has(row.dataset.key)) succeed(controlsOf(row), controlsOf(now.get(row.dataset.key)));
   }
 
   #spacer(rows) {

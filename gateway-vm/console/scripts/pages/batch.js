@@ -2,6 +2,7 @@
 
 import { get, post } from "../core/api.js";
 import { foreign, h, put } from "../core/dom.js";
+import { redraw } from "../core/focus.js";
 import * as format from "../core/format.js";
 import { follow } from "../core/live.js";
 import { go, href } from "../core/router.js";
@@ -54,7 +55,9 @@ export async function show({ view, signal, params }) {
       ),
     ),
   );
+  let shown = null;
   const draw = (batch) => {
+    shown = batch;
     put(
       figures,
       tiles([
@@ -78,7 +81,7 @@ export async function show({ view, signal, params }) {
         ),
       ),
     );
-    put(
+    redraw(
       about,
       facts([
         [
@@ -95,7 +98,7 @@ export async function show({ view, signal, params }) {
         ["Cancelled", batch.cancel_asked_at ? moment(batch.cancel_asked_at) : null],
       ]),
     );
-    put(head.actions, actions(batch));
+    redraw(head.actions, actions(batch));
     return Boolean(batch.ended_at);
   };
   const refresh = async () => draw(await get("orchestrator", path, { signal }));
@@ -107,7 +110,7 @@ export async function show({ view, signal, params }) {
         () =>
           confirm({
             title: "Cancel what is unfinished?",
-            text: `${told(batch.counts)}. What is being written just now is finished.`,
+            text: `${told(shown.counts)}. What is being written just now is finished.`,
             verb: "Cancel the rest",
             work: async () => draw(await post("orchestrator", `${path}/cancel`, { signal })),
           }),

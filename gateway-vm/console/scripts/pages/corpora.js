@@ -9,7 +9,7 @@ import { openIndexing } from "../parts/indexing.js";
 import { fill } from "../parts/paging.js";
 import { button, empty, moment, pageHead } from "../parts/ui.js";
 
-const MOST = 2000; // corpora that one chooses from
+export const MOST = 2000; // corpora that one chooses from
 const REFRESH_MS = 15_000;
 const COLUMNS = [
   { label: "Corpus", link: true, render: (corpus) => foreign(corpus.name) },

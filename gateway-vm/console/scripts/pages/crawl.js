@@ -2,6 +2,7 @@
 
 import { get, post } from "../core/api.js";
 import { address, foreign, h, outward, put } from "../core/dom.js";
+import { redraw } from "../core/focus.js";
 import * as format from "../core/format.js";
 import { ask, follow } from "../core/live.js";
 import { go, href } from "../core/router.js";
@@ -12,6 +13,9 @@ import { act, bar, button, card, copyable, empty, facts, moment, pageHead, skele
 import { scheduleOf, standing } from "./crawls.js";
 
 const REFRESH_MS = 6_000;
+const WAYS = { markdown: "by headings and paragraphs", sentence: "by sentences", fixed: "at a fixed length" };
+const RENDERED = { auto: "run in a browser where there is no text without", always: "run in a browser" };
+const METADATA_SHOWN = 4000;
 export const OUTCOMES = [
   ["new", "completed"],
   ["changed", "embedding"],
@@ -75,14 +79,16 @@ export async function show({ view, signal, params }) {
     ),
   );
   let listening = null;
+  let shown = null;
   const read = async () => draw(await get("orchestrator", path, { signal }));
   const runs = (cursor) => get("orchestrator", `${path}/runs`, { query: { limit: 20, cursor }, signal });
 
   function draw(crawl) {
-    put(head.heading, crawl.url ? address(crawl.url) : `A list of ${format.plural(crawl.urls, "page")}`);
-    put(scope, facts(scopeOf(crawl)));
-    put(when, facts(whenOf(crawl)));
-    put(head.actions, actions(crawl));
+    shown = crawl;
+    redraw(head.heading, crawl.url ? address(crawl.url) : `A list of ${format.plural(crawl.urls, "page")}`);
+    redraw(scope, facts(scopeOf(crawl)));
+    redraw(when, facts(whenOf(crawl)));
+    redraw(head.actions, actions(crawl));
     if (crawl.last_state === "running" && listening !== crawl.last_run) listen(crawl.last_run);
   }
 
@@ -112,7 +118,7 @@ export async function show({ view, signal, params }) {
       { class: "primary" },
     ),
     crawl.schedule ? pauseOrResume(crawl) : null,
-    button("Change", () => openChange(crawl, path, draw)),
+    button("Change", () => openChange(shown, path, draw)),
     button(
       "Delete",
       async () => {
@@ -146,6 +152,12 @@ export async function show({ view, signal, params }) {
 const corpusLink = (name) => h("a", { href: href(`/corpora/${encodeURIComponent(name)}`) }, foreign(name));
 const globs = (all) => (all.length ? h("span", { class: "mono" }, foreign(all.join("  "))) : null);
 
+const cutOf = (cut) =>
+  `${WAYS[cut.strategy] ?? cut.strategy}; at most ${format.plural(cut.max_tokens, "token")}, ` +
+  `${format.count(cut.overlap_tokens)} of them shared`;
+const metadataOf = (values) =>
+  Object.keys(values).length ? h("pre", {}, JSON.stringify(values, null, 2).slice(0, METADATA_SHOWN)) : null;
+
 const scopeOf = (crawl) => [
   ["Begins at", crawl.url ? h("span", {}, foreign(crawl.url, { class: "mono" }), " ", outward(crawl.url)) : null],
   ["Kind", crawl.source],
@@ -157,6 +169,9 @@ const scopeOf = (crawl) => [
   ["Hosts below it", crawl.subdomains ? "belong to it" : null],
   ["Tracking", crawl.keep_query ? "parameters stay in addresses" : null],
   ["Bounds", `${format.plural(crawl.max_pages, "page")}, ${format.plural(crawl.max_depth, "link")} deep`],
+  ["Scripts", RENDERED[crawl.render]],
+  ["Cut", crawl.chunking ? cutOf(crawl.chunking) : null],
+  ["Metadata", metadataOf(crawl.metadata ?? {})],
   ["Gone pages", crawl.on_gone === "keep" ? "stay in the corpus" : "are removed after two runs"],
   ["Crawl", copyable(crawl.crawl_id, "Copy the crawl's id")],
 ];

@@ -5,6 +5,7 @@ import { address, breathe, foreign, h, line, outward, put } from "../core/dom.js
 import * as format from "../core/format.js";
 import { go, href } from "../core/router.js";
 import { confirm } from "../parts/dialogs.js";
+import { columns } from "../parts/hits.js";
 import { piecesOf } from "../parts/text-pieces.js";
 import { button, card, copyable, facts, moment, pageHead, toast, waitingLines } from "../parts/ui.js";
 
@@ -96,6 +97,7 @@ function drawn(piece, at, chunks, letters) {
       chunk?.heading_path.length
         ? h("span", { class: "path" }, foreign(chunk.heading_path.map((one) => line(one, 80)).join(" › ")))
         : null,
+      chunk ? columns(chunk.table_header) : null,
       piece.text.replace(/^\n+|\n+$/g, "") || "¶",
     ),
   );

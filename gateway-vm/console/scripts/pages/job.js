@@ -3,6 +3,7 @@
 import { timeline } from "../charts/timeline.js";
 import { get, post } from "../core/api.js";
 import { address, foreign, h, line, outward, put } from "../core/dom.js";
+import { redraw } from "../core/focus.js";
 import * as format from "../core/format.js";
 import { follow } from "../core/live.js";
 import { go, href } from "../core/router.js";
@@ -50,16 +51,16 @@ export async function show({ view, signal, params }) {
       told,
     ),
   );
-  const redraw = timeline(picture, job, { signal });
+  const redrawPicture = timeline(picture, job, { signal });
   const events = [];
   let shown = job;
   const draw = (now) => {
     shown = now;
-    redraw(now, events);
-    put(state, stateOf(now));
-    put(about, facts(aboutOf(now)));
-    put(amounts, facts(amountsOf(now)));
-    put(head.actions, actionsOf(now, path, signal, refresh));
+    redrawPicture(now, events);
+    redraw(state, stateOf(now));
+    redraw(about, facts(aboutOf(now)));
+    redraw(amounts, facts(amountsOf(now)));
+    redraw(head.actions, actionsOf(now, path, signal, refresh));
   };
   async function refresh() {
     draw(await get("orchestrator", path, { signal }));
@@ -68,7 +69,7 @@ export async function show({ view, signal, params }) {
   const soon = together(
     async () => {
       if (!signal.aborted && MOVING.has(shown.status)) await refresh();
-      else redraw(shown, events);
+      else redrawPicture(shown, events);
     },
     TOGETHER_MS,
     (error) => toast(error.message, { bad: true }),
@@ -186,6 +187,7 @@ function actionsOf(job, path, signal, refresh) {
   }
   if (job.status === "completed")
     return h("a", { class: "button", href: href("/search", { corpus: job.corpus_name }) }, "Search its corpus");
+  if (job.retryable === false) return null; // an upload, or what only a run of its crawl can do
   return button(
     "Try again",
     async (event) => {

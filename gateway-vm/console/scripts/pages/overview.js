@@ -3,6 +3,7 @@
 import { stackedBars } from "../charts/stacked.js";
 import { get, health as healthOf, isAborted, isMissing } from "../core/api.js";
 import { h, put } from "../core/dom.js";
+import { redraw } from "../core/focus.js";
 import * as format from "../core/format.js";
 import { ask } from "../core/live.js";
 import { href, setQuery } from "../core/router.js";
@@ -85,11 +86,11 @@ export async function show({ view, signal, query }) {
       const stats = await get("orchestrator", "stats", { query: { hours }, signal });
       drawn.abort();
       drawn = new AbortController();
-      put(said);
+      redraw(said);
       draw(stats);
     } catch (error) {
       if (signal.aborted) return;
-      put(said, problem(error, { what: "The overview of jobs", retry: isMissing(error) ? undefined : counts }));
+      redraw(said, problem(error, { what: "The overview of jobs", retry: isMissing(error) ? undefined : counts }));
     }
   }
 
@@ -110,7 +111,7 @@ export async function show({ view, signal, query }) {
       ]),
     );
     if (!ended && !open)
-      put(
+      redraw(
         chart,
         empty(
           "Nothing was indexed yet",
@@ -126,8 +127,8 @@ export async function show({ view, signal, query }) {
         label: `Jobs that ended in the last ${past}`,
         signal: AbortSignal.any([signal, drawn.signal]),
       });
-    put(waiting, stats.waiting.length ? waits(stats.waiting) : empty("Nothing waits", "Every job has ended."));
-    put(
+    redraw(waiting, stats.waiting.length ? waits(stats.waiting) : empty("Nothing waits", "Every job has ended."));
+    redraw(
       failing,
       stats.failures.length ? failures(stats.failures) : empty("No failures", `Nothing failed in the last ${past}.`),
     );

@@ -2,6 +2,7 @@
 
 import { get, isAborted, post } from "../core/api.js";
 import { address, h, line, put } from "../core/dom.js";
+import { redraw } from "../core/focus.js";
 import * as format from "../core/format.js";
 import { follow } from "../core/live.js";
 import { href } from "../core/router.js";
@@ -26,8 +27,9 @@ export async function show({ view, signal, params, query }) {
     ],
   });
   const figures = h("div", {}, tiles(FIGURES.map((name) => [name, skeleton("50%")])));
-  const said = h("div", { "aria-live": "polite" });
-  const progress = h("div", { class: "progress" }, skeleton("100%"));
+  const [stands, asked, warned, amounts, colours] = Array.from({ length: 5 }, () => h("div", {}));
+  const said = h("div", { "aria-live": "polite" }, stands, asked, warned);
+  const progress = h("div", { class: "progress" }, put(amounts, skeleton("100%")), colours);
   const reasons = h("div", {}, skeleton());
   const pages = runPages(path, { signal, query });
   put(
@@ -42,15 +44,13 @@ export async function show({ view, signal, params, query }) {
     last = run;
     const ended = Boolean(run.ended_at);
     put(figures, tiles(figuresOf(run)));
-    put(progress, outcomeBar(run), legend(run, pages));
-    put(reasons, reasonsOf(run, pages));
-    put(
-      said,
-      h("p", {}, status(run.state), h("span", { class: "quiet" }, ` – ${outcomesTold(run.outcomes)}`)),
-      run.held ? held(run) : null,
-      run.warnings.slice(0, MOST_WARNINGS).map(warning),
-    );
-    put(head.actions, ended ? after() : cancel());
+    put(amounts, outcomeBar(run));
+    redraw(colours, legend(run, pages));
+    redraw(reasons, reasonsOf(run, pages));
+    redraw(stands, h("p", {}, status(run.state), h("span", { class: "quiet" }, ` – ${outcomesTold(run.outcomes)}`)));
+    redraw(asked, run.held ? held(run) : null);
+    redraw(warned, run.warnings.slice(0, MOST_WARNINGS).map(warning));
+    redraw(head.actions, ended ? after() : cancel());
     return ended;
   }
 
@@ -151,7 +151,7 @@ function reasonsOf(run, pages) {
         button(
           `${format.count(amount)} ${format.words(line(name, 60))}`,
           () => pages.filter({ outcome, reason: name }),
-          { class: "bare" },
+          { class: "bare", title: `Show the pages that are ${outcome}: ${format.words(line(name, 60))}` },
         ),
       ),
     ),

@@ -1,14 +1,15 @@
 // Search: one box; by meaning, by words, both, or the three side by side; and why a passage is where it is.
 
 import { post } from "../core/api.js";
-import { h, put } from "../core/dom.js";
+import { h, line, nextId, put } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { setQuery } from "../core/router.js";
 import { hit } from "../parts/hits.js";
 import { dropPlace, openIndexing } from "../parts/indexing.js";
 import { asCurl, asPython, showCode } from "../parts/snippets.js";
 import { button, empty, field, pageHead, problem, segments, select, waitingLines } from "../parts/ui.js";
-import { corpusNames } from "./corpora.js";
+import { told, valueOf } from "../parts/values.js";
+import { corpusNames, MOST as MOST_CORPORA } from "./corpora.js";
 
 const MODES = [
   ["hybrid", "Hybrid"],
@@ -49,8 +50,19 @@ export async function show({ view, signal, query }) {
       wanted[name] = event.target.value.trim();
       if (again) run();
     };
-  const text = (name, label, placeholder) =>
-    field(label, h("input", { type: "text", value: wanted[name], placeholder, onchange: set(name) }));
+  const text = (name, label, placeholder, attributes = {}) =>
+    field(label, h("input", { type: "text", value: wanted[name], placeholder, onchange: set(name), ...attributes }));
+  const understood = h("p", { class: "quiet understood", id: nextId("understood"), "aria-live": "polite" });
+  const typed = { key: wanted.key, value: wanted.value };
+  const metadata = (name, label, placeholder) =>
+    text(name, label, placeholder, {
+      "aria-describedby": understood.id,
+      oninput: (event) => {
+        typed[name] = event.target.value.trim();
+        put(understood, narrowing(typed));
+      },
+    });
+  put(understood, narrowing(typed));
   const more = h(
     "details",
     { class: "narrow", open: Boolean(wanted.language || wanted.prefix || wanted.after || wanted.key) },
@@ -61,9 +73,10 @@ export async function show({ view, signal, query }) {
       text("prefix", "Address begins with", "https://example.com/docs/"),
       text("language", "Language", "en"),
       field("Fetched after", h("input", { type: "date", value: wanted.after, onchange: set("after") })),
-      text("key", "Metadata key", "team"),
-      text("value", "Metadata value", "docs"),
+      metadata("key", "Metadata key", "team"),
+      metadata("value", "Metadata value", "docs"),
     ),
+    understood,
   );
   const form = h(
     "form",
@@ -123,7 +136,7 @@ export async function show({ view, signal, query }) {
     if (wanted.prefix) filters.url_prefix = wanted.prefix;
     if (wanted.language) filters.language = wanted.language;
     if (wanted.after) filters.fetched_after = `${wanted.after}T00:00:00Z`;
-    if (wanted.key) filters.metadata = { [wanted.key]: wanted.value };
+    if (wanted.key && wanted.value) filters.metadata = { [wanted.key]: valueOf(wanted.value) };
     return {
       query: wanted.q,
       corpus_name: wanted.corpus,
@@ -204,7 +217,10 @@ export async function show({ view, signal, query }) {
     put(
       corpora,
       names.length
-        ? names.map((name) => h("option", { value: name, selected: name === wanted.corpus }, name))
+        ? [
+            names.map((name) => h("option", { value: name, selected: name === wanted.corpus }, name)),
+            names.length >= MOST_CORPORA ? h("option", { disabled: true }, "others: from their page") : null,
+          ]
         : h("option", { value: "" }, "none yet"),
     );
     if (!results.querySelector(".results")) run();
@@ -212,6 +228,14 @@ export async function show({ view, signal, query }) {
     if (!signal.aborted) put(results, problem(error, { what: "The list of corpora" }));
   }
   if (!wanted.q) box.focus();
+}
+
+/** How a filter by metadata is understood, while it is typed. */
+function narrowing({ key, value }) {
+  if (key && value) return `Where ${line(key, 60)} is ${line(told(valueOf(value)), 160)}.`;
+  if (key) return `Not narrowed by ${line(key, 60)} yet: it has no value.`;
+  if (value) return "Not narrowed by a value yet: it has no key.";
+  return 'A value is text, or JSON: 2026, true, null, ["a"]. In quotes it is text whatever it looks like: "2026".';
 }
 
 function took(answer, all) {
@@ -236,7 +260,7 @@ function start(wanted) {
     h(
       "p",
       {},
-      "By meaning finds what is said in other words; by words finds names and codes; hybrid joins the two by rank.",
+      "By meaning finds what is said in other words; by words finds names and codes; hybrid adds up both scores, each with its weight.",
     ),
     dropPlace((files) => openIndexing({ files, corpus: wanted.corpus }), "Or drop a file here to index it"),
   );

@@ -1,7 +1,8 @@
 // One endpoint: what was delivered to it, how it answered, and delivering it again.
 
-import { get, isAborted, patch, post, remove } from "../core/api.js";
+import { get, idempotencyKey, isAborted, patch, post, remove } from "../core/api.js";
 import { address, foreign, h, line, put } from "../core/dom.js";
+import { redraw } from "../core/focus.js";
 import * as format from "../core/format.js";
 import { ask } from "../core/live.js";
 import { go, href } from "../core/router.js";
@@ -56,7 +57,7 @@ export async function show({ view, signal, params }) {
   async function endpoint() {
     const hook = await get("orchestrator", path, { signal });
     put(head.heading, address(hook.url));
-    put(
+    redraw(
       about,
       facts([
         ["Address", foreign(hook.url, { class: "mono" })],
@@ -68,7 +69,7 @@ export async function show({ view, signal, params }) {
         ["Made", moment(hook.created_at)],
       ]),
     );
-    put(head.actions, actions(hook, path, signal, { endpoint, deliveries }));
+    redraw(head.actions, actions(hook, path, signal, { endpoint, deliveries }));
   }
 
   await Promise.all([endpoint(), deliveries()]);
@@ -153,12 +154,13 @@ function actions(hook, path, signal, { endpoint, deliveries }) {
       },
     ),
     button("New secret", async () => {
+      const key = idempotencyKey(); // asked twice, it is one secret
       const answer = await confirm({
         title: "Give it a new secret?",
         text: "For a day the present one signs as well, so that you can change over.",
         verb: "Make a new secret",
         danger: false,
-        work: () => post("orchestrator", `${path}/rotate`, { signal }),
+        work: () => post("orchestrator", `${path}/rotate`, { headers: { "Idempotency-Key": key }, signal }),
       });
       if (!answer) return;
       const dialog = open(
@@ -166,15 +168,16 @@ function actions(hook, path, signal, { endpoint, deliveries }) {
           "div",
           { class: "inside" },
           h("h2", {}, "The new secret"),
-          h("p", {}, "It is shown this once."),
-          copyable(answer.secret, "Copy the secret"),
+          answer.secret
+            ? [h("p", {}, "It is shown this once."), copyable(answer.secret, "Copy the secret")]
+            : h("p", {}, "An earlier try had made it, and its answer was lost: ask for another one."),
           h(
             "div",
             { class: "buttons" },
             button("I have it", () => dialog.close(), { class: "primary" }),
           ),
         ),
-        { label: "The new secret" },
+        { label: "The new secret", outside: false },
       );
       endpoint();
     }),

@@ -2,6 +2,7 @@
 
 import { get, idempotencyKey, isMissing, post } from "../core/api.js";
 import { address, h, nextId, put } from "../core/dom.js";
+import { redraw } from "../core/focus.js";
 import { href } from "../core/router.js";
 import "../elements/data-table.js";
 import { open } from "../parts/dialogs.js";
@@ -55,7 +56,7 @@ export async function show({ view, signal }) {
     table.loading();
     try {
       table.rows = (await get("orchestrator", "webhooks", { signal })).items;
-      put(head.actions, button("Add an endpoint", add));
+      redraw(head.actions, button("Add an endpoint", add));
     } catch (error) {
       if (!signal.aborted)
         table.failed(error, isMissing(error) ? undefined : begin, "Telling servers of what happens (webhooks)");
@@ -123,6 +124,6 @@ function openNew(added) {
       submit,
     ),
   );
-  const dialog = open(form);
+  const dialog = open(form, { outside: false }); // its last word is the secret
   url.focus();
 }

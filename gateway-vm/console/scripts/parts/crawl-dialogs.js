@@ -4,12 +4,14 @@ import { idempotencyKey, patch, post, remove } from "../core/api.js";
 import { h, nextId, put } from "../core/dom.js";
 import { crawlFields } from "./crawl-fields.js";
 import { confirm, open } from "./dialogs.js";
+import { pageFields } from "./page-fields.js";
 import { button, check, problem, toast } from "./ui.js";
 
 /** Change what belongs to a crawl, and when it is run. `changed` is called with the crawl as it is then. */
 export function openChange(crawl, path, changed) {
   const id = nextId("title");
   const fields = crawlFields(crawl);
+  const pages = pageFields(crawl);
   const said = h("div", {});
   const submit = h("button", { type: "submit", class: "primary" }, "Change it");
   fields.scope.open = true;
@@ -17,9 +19,13 @@ export function openChange(crawl, path, changed) {
     "form",
     { "aria-labelledby": id },
     h("h2", { id }, "Change this crawl"),
-    h("p", { class: "quiet" }, "It counts from the next run on; where it begins stays as it is."),
+    h(
+      "p",
+      { class: "quiet" },
+      "It counts from the next run on; where it begins stays as it is. Pages that are cut another way are fetched anew.",
+    ),
     fields.schedule,
-    h("div", { class: "folds" }, fields.scope),
+    h("div", { class: "folds" }, fields.scope, pages.element),
     said,
     h(
       "div",
@@ -33,7 +39,7 @@ export function openChange(crawl, path, changed) {
     submit.disabled = true;
     put(said);
     try {
-      const now = await patch("orchestrator", path, { body: fields.read() });
+      const now = await patch("orchestrator", path, { body: { ...fields.read(), ...pages.changed() } });
       dialog.close();
       toast("The crawl is changed.");
       changed(now);

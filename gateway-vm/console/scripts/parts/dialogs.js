@@ -1,16 +1,28 @@
 // Dialogs: the browser's own, so that focus stays in them and Escape closes them.
 
 import { h, line, nextId, put } from "../core/dom.js";
+import { giveBack } from "../core/focus.js";
 import { button, problem } from "./ui.js";
 
-export function open(content, { label, onclose } = {}) {
+/** `outside`: whether a press beside it closes it. Not where it shows what is shown once. */
+export function open(content, { label, onclose, outside = true } = {}) {
   const dialog = h("dialog", label ? { "aria-label": label } : {}, content);
+  const opener = document.activeElement;
   dialog.addEventListener("close", () => {
     dialog.remove();
+    giveBack(opener); // the browser does, too, unless the page was redrawn meanwhile
     onclose?.();
   });
+  // text that is chosen by dragging, until beside the dialog or from there, is a click on the dialog, too
+  let beside = false;
+  dialog.addEventListener("pointerdown", (event) => {
+    beside = event.target === dialog;
+  });
+  dialog.addEventListener("pointerup", (event) => {
+    beside &&= event.target === dialog;
+  });
   dialog.addEventListener("click", (event) => {
-    if (event.target === dialog) dialog.close();
+    if (outside && beside && event.target === dialog) dialog.close();
   });
   document.body.append(dialog);
   dialog.showModal();

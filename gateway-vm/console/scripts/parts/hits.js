@@ -25,6 +25,7 @@ export function hit(one, rank, mode) {
       ),
     ),
     h("p", { class: "where" }, address(one.url), path ? [" · ", foreign(path)] : null),
+    columns(one.table_header),
     h(
       "p",
       { class: "passage", tabindex: "0", dir: "auto", role: "group", "aria-label": `Passage ${rank}` },
@@ -32,6 +33,13 @@ export function hit(one, rank, mode) {
     ),
     h("p", { class: "why" }, why(one, mode), tag(`chunk ${one.chunk_index}`)),
   );
+}
+
+/** The names of the columns, of a passage that goes on with a table: else nobody knows what stands in which. */
+export function columns(header) {
+  if (!header) return null;
+  const names = header.split("\n", 1)[0];
+  return h("p", { class: "columns" }, foreign(names));
 }
 
 function why(one, mode) {
@@ -43,14 +51,20 @@ function why(one, mode) {
         title: "Its rank and score by meaning alone",
       }),
     );
-  else if (mode !== "text") tags.push(tag("meaning –", { title: "Not among the nearest by meaning" }));
+  else if (mode !== "text") tags.push(tag("meaning –", { title: "Not among the best by meaning" }));
   if (legs.text)
     tags.push(
       tag(`words #${legs.text.rank} · ${legs.text.score.toFixed(3)}`, { title: "Its rank and score by words alone" }),
     );
-  else if (mode !== "vector") tags.push(tag("words –", { title: "None of the words" }));
-  if (legs.rerank) tags.push(tag(`reranked #${legs.rerank.rank} · ${legs.rerank.score.toFixed(3)}`));
-  tags.push(tag(`score ${one.score.toFixed(4)}`, { title: "What ordered it here" }));
+  else if (mode !== "vector") tags.push(tag("words –", { title: "Not among the best by words" }));
+  if (legs.rerank)
+    tags.push(
+      tag(`reranked #${legs.rerank.rank} · ${legs.rerank.score.toFixed(3)}`, {
+        title: "Its rank and score by a model that has read both, which ordered it here",
+      }),
+    );
+  const place = legs.rerank ? "What it had before it was ranked anew" : "What ordered it here";
+  tags.push(tag(`score ${one.score.toFixed(4)}`, { title: place }));
   return tags;
 }
 

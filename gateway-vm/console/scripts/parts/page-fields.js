@@ -2,6 +2,7 @@
 
 import { h } from "../core/dom.js";
 import { check, field, fold, select } from "./ui.js";
+import { exactJson } from "./values.js";
 
 const STRATEGIES = [
   ["markdown", "by headings and paragraphs"],
@@ -14,15 +15,32 @@ const RENDERING = [
   ["always", "In a browser, always"],
 ];
 
-/** Returns `element`, `reading` (what a file has not), and `read()` for the fields of the API's requests. */
-export function pageFields() {
-  const tokens = h("input", { type: "number", value: 512, min: 16, max: 8192 });
-  const overlap = h("input", { type: "number", value: 64, min: 0, max: 4096 });
-  const strategy = select(STRATEGIES, "markdown");
-  const render = select(RENDERING, "never");
+/**
+ * Of new pages, or of those of a crawl that is there. Returns `element`, `reading` (what a file has not), `read()` for the
+ * fields of the API's requests, and `changed()` for those that are otherwise than they were given.
+ */
+export function pageFields(crawl = null) {
+  const cut = crawl?.chunking ?? {};
+  const tokens = h("input", { type: "number", value: cut.max_tokens ?? 512, min: 16, max: 8192 });
+  const overlap = h("input", { type: "number", value: cut.overlap_tokens ?? 64, min: 0, max: 4096 });
+  const strategy = select(STRATEGIES, cut.strategy ?? "markdown");
+  const render = select(RENDERING, crawl?.render ?? "never");
   const force = check("Index it anew even where nothing has changed");
-  const metadata = h("textarea", { rows: 2, class: "mono low", spellcheck: "false", placeholder: '{"team": "docs"}' });
+  const known = Object.keys(crawl?.metadata ?? {}).length ? JSON.stringify(crawl.metadata, null, 1) : "";
+  const metadata = h("textarea", {
+    rows: 2,
+    class: "mono low",
+    spellcheck: "false",
+    placeholder: '{"team": "docs"}',
+    value: known,
+  });
   const reading = field("Scripts of pages", render);
+  const chunking = () => ({
+    max_tokens: Number(tokens.value),
+    overlap_tokens: Number(overlap.value),
+    strategy: strategy.value,
+  });
+  const [cutBefore, renderBefore] = [JSON.stringify(chunking()), render.value];
   return {
     reading,
     element: h(
@@ -31,7 +49,7 @@ export function pageFields() {
       fold("How it is read", [
         reading,
         field("Metadata", metadata, { hint: "A JSON object that searches can be filtered by." }),
-        force.element,
+        crawl ? null : force.element,
       ]),
       fold("How it is cut", [
         h(
@@ -44,10 +62,15 @@ export function pageFields() {
       ]),
     ),
     read: () => ({
-      chunking: { max_tokens: Number(tokens.value), overlap_tokens: Number(overlap.value), strategy: strategy.value },
+      chunking: chunking(),
       ...(render.value === "never" ? {} : { render: render.value }),
       ...(force.input.checked ? { force: true } : {}),
       ...(metadata.value.trim() ? { metadata: objectOf(metadata.value) } : {}),
+    }),
+    changed: () => ({
+      ...(JSON.stringify(chunking()) === cutBefore ? {} : { chunking: chunking() }),
+      ...(render.value === renderBefore ? {} : { render: render.value }),
+      ...(metadata.value === known ? {} : { metadata: metadata.value.trim() ? objectOf(metadata.value) : {} }),
     }),
   };
 }
@@ -55,7 +78,7 @@ export function pageFields() {
 function objectOf(text) {
   let value;
   try {
-    value = JSON.parse(text);
+    value = exactJson(text);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }

@@ -2,6 +2,7 @@
 
 import { get, isAborted } from "../core/api.js";
 import { address, foreign, h, line, put } from "../core/dom.js";
+import { redraw } from "../core/focus.js";
 import * as format from "../core/format.js";
 import { href, setQuery } from "../core/router.js";
 import "../elements/data-table.js";
@@ -127,7 +128,7 @@ export function runPages(path, { signal, query }) {
       found.push(...page.items);
       if (!page.next_cursor || found.length >= TREE_PAGES) break;
     }
-    put(
+    redraw(
       place,
       found.length
         ? pathTree(found, { cut: found.length >= TREE_PAGES, open })

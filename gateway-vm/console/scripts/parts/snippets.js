@@ -57,13 +57,14 @@ function literal(value, indent) {
 }
 
 export function showCode(name, code) {
+  const said = h("p", { class: "quiet", role: "status" }, "The key is read from CLOUDCIX_ML_KEY.");
   const dialog = open(
     h(
       "div",
       { class: "inside" },
       h("h2", {}, `This search as ${name}`),
       h("pre", { class: "code-block", tabindex: "0" }, code),
-      h("p", { class: "quiet" }, "The key is read from CLOUDCIX_ML_KEY."),
+      said,
       h(
         "div",
         { class: "buttons" },
@@ -71,9 +72,11 @@ export function showCode(name, code) {
         button(
           "Copy",
           async () => {
-            toast(
-              (await copy(code)) ? "Copied." : "The browser does not let this be copied: choose the text yourself.",
-            );
+            if (!(await copy(code))) {
+              said.textContent = "The browser does not let this be copied: choose the text yourself.";
+              return;
+            }
+            toast("Copied.");
             dialog.close();
           },
           { class: "primary" },
