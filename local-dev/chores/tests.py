@@ -1,7 +1,8 @@
 """Runs the tests of each folder and says how many passed in all: `python -m chores.tests [FOLDER …] [-- …]`.
 
-Tests that have a fleet wait most of the time, so they run beside those of the folders, which run one after the other and
-have what of the processors the fleets leave.
+Tests that have a fleet wait most of the time, so they run beside those of the folders, which have what of the processors
+the fleets leave. Either run one after the other; who is done first takes what the folders have left. On a slow machine nothing
+runs beside anything: a fleet that works for all of that time would not keep to its own limits.
 """
 
 import os
@@ -17,10 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Final
 from xml.etree import ElementTree
 
 from chores.folders import LOCAL_DEV, REPOSITORY, chosen, environment
+from ml_shared.testing.pace import slowness
 
 NO_TESTS = 5
 # pytest's exit status when it found nothing to run, as with `-k` and a word of another folder
@@ -37,12 +40,15 @@ WITH_A_FLEET = {
     "console": tuple(f"{END_TO_END}/{path.name}" for path in sorted((LOCAL_DEV / END_TO_END).glob(OF_THE_CONSOLE))),
     "attacks": ("tests/attack",),
 }
-# the first beside the others, which come one after the other: three fleets at once would take each other's time
+# one after the other: two fleets at once, beside the folders, take each other's time, and what they wait for has deadlines
 IGNORED = [part for tests in (END_TO_END, "tests/attack", "tests/compose") for part in ("--ignore", tests)]
 # the last needs Docker and minutes: `make test-compose`
 POLITE = ("nice", "-n", "5")
 # a fleet's tests wait for what others do, and have deadlines; a folder's only take as long as they take
 SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the folder made in it is ours alone
+SLOW: Final = 1.75
+# times what the machine takes on which the suites were arranged
+MEASUREMENTS: Final = 5
 ROOM_BYTES: Final = 4 * 2**30
 # twice what all servers of all tests have in files at one time
 
@@ -115,8 +121,9 @@ def environment_of_tests(scratch: Path) -> dict[str, str]:
 class Run:
     """One run of all suites: each ends with its outcome."""
 
-    def __init__(self, suites: list[Suite], arguments: list[str], scratch: str) -> None:
+    def __init__(self, suites: list[Suite], arguments: list[str], scratch: str, *, beside: bool) -> None:
         self._suites = suites
+        self._beside = beside
         self._arguments = arguments
         self._scratch = Path(scratch)
         self._printing = threading.Lock()
@@ -137,12 +144,13 @@ class Run:
         return [found[suite.name] for suite in self._suites]
 
     def _lanes(self) -> list[Iterator[Suite]]:
-        """Return what runs beside each other: the folders' suites, the first with a fleet, and the others with one."""
-        fleets = [suite for suite in self._suites if suite.name in WITH_A_FLEET]
+        """Return what runs beside each other: the folders' suites, and those with a fleet."""
+        fleets = deque(suite for suite in self._suites if suite.name in WITH_A_FLEET)
         folders = deque(suite for suite in self._suites if suite.name not in WITH_A_FLEET)
-        beside = [deque(part) for part in (fleets[:1], fleets[1:]) if part]
-        lanes = [self._lane(folders)] if folders else []
-        return lanes + [self._lane(own, folders if own is beside[-1] else None) for own in beside]
+        if not self._beside:
+            return [self._lane(fleets + folders)]
+        beside = [self._lane(fleets, folders)] if fleets else []
+        return [self._lane(folders), *beside] if folders else beside
 
     def _lane(self, own: "deque[Suite]", others: "deque[Suite] | None" = None) -> Iterator[Suite]:
         """Yield the suites that run one after the other: its own, and then the last of another lane's."""
@@ -193,9 +201,13 @@ def main(arguments: list[str]) -> int:
     """Run the tests and return the exit status."""
     split = arguments.index("--") if "--" in arguments else len(arguments)
     began = time.monotonic()
+    slow = median(slowness() for _ in range(MEASUREMENTS))
+    if slow > SLOW:
+        print(f"A slow machine ({slow:.1f} times what is usual): the suites run one after the other.", flush=True)
     try:
         with temporary_folder() as scratch:
-            outcomes = Run(suites(chosen(arguments[:split])), arguments[split + 1 :], scratch).outcomes()
+            run = Run(suites(chosen(arguments[:split])), arguments[split + 1 :], scratch, beside=slow <= SLOW)
+            outcomes = run.outcomes()
     except KeyboardInterrupt:
         return 130
     seconds = time.monotonic() - began

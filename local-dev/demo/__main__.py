@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fleet.fleet import Fleet
 from fleet.layout import DEFAULT_STATE, Layout, make
+from fleet.saying import say
 
 from demo.gateway import PlatformError
 from demo.report import DemoReport
@@ -46,10 +47,6 @@ def _target(state: Path) -> Target | None:
     )
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
 def _shown(path: Path) -> str:
     return os.path.relpath(path, os.environ.get("PWD", Path.cwd()))
 
@@ -59,23 +56,23 @@ def _how_to_go_on(target: Target, corpus_name: str, report: DemoReport) -> None:
     key = f'-H "X-API-Key: $(cat {key_file})"'
     content = "-H 'Content-Type: application/json'"
     query = report.answers[0].question.query if report.answers else "What is this about?"
-    _say("")
-    _say("Go on from here:")
-    _say(f"  address     {target.gateway_url}   (each service's API: /api/<service>/docs)")
-    _say(f"  your key    in {key_file}")
-    _say("  index a page of your own:")
-    _say(f'    curl {key} {content} -d \'{{"url": "https://…"}}\' {target.gateway_url}/api/orchestrator/jobs')
-    _say("  follow it:")
-    _say(f"    curl {key} {target.gateway_url}/api/orchestrator/jobs/<job_id>")
-    _say("  search:")
+    say("")
+    say("Go on from here:")
+    say(f"  address     {target.gateway_url}   (each service's API: /api/<service>/docs)")
+    say(f"  your key    in {key_file}")
+    say("  index a page of your own:")
+    say(f'    curl {key} {content} -d \'{{"url": "https://…"}}\' {target.gateway_url}/api/orchestrator/jobs')
+    say("  follow it:")
+    say(f"    curl {key} {target.gateway_url}/api/orchestrator/jobs/<job_id>")
+    say("  search:")
     body = f'{{"query": "{query}", "corpus_name": "{corpus_name}", "top_k": 3}}'.replace("'", "")
-    _say(f"    curl {key} {content} -d '{body}' {target.gateway_url}/api/embedding/search")
-    _say(f"  end it      {make('down')}")
+    say(f"    curl {key} {content} -d '{body}' {target.gateway_url}/api/embedding/search")
+    say(f"  end it      {make('down')}")
     if report.trace_id:
-        _say("")
-        _say(f"One page from its request to its rows is the trace {report.trace_id}:")
+        say("")
+        say(f"One page from its request to its rows is the trace {report.trace_id}:")
         for line in how_to_see(report.trace_id, target.layout):
-            _say(f"  {line}")
+            say(f"  {line}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -103,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
                 query=chosen.ask,
                 endpoint_url=target.endpoint_url,
                 corpus_name=corpus_name,
-                say=_say,
+                say=say,
             )
         else:
             report = run_demo(
@@ -112,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
                 site_url=target.site_url,
                 endpoint_url=target.endpoint_url,
                 corpus_name=corpus_name,
-                say=_say,
+                say=say,
             )
     except PlatformError as error:
         print(f"\nThe demo stopped: {error}\n`{make('status')}` and `logs` say more.", file=sys.stderr)
@@ -122,9 +119,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     _how_to_go_on(target, corpus_name, report)
     failed = [check.name for check in report.checks if not check.ok]
-    _say("")
-    _say("Everything holds." if report.ok else f"FAILED: {'; '.join(failed) or 'nothing could be checked'}")
-    _say(f"See it in the console: {target.gateway_url}/   (its key is in {_shown(target.key_file)})")
+    say("")
+    say("Everything holds." if report.ok else f"FAILED: {'; '.join(failed) or 'nothing could be checked'}")
+    say(f"See it in the console: {target.gateway_url}/   (its key is in {_shown(target.key_file)})")
     return 0 if report.ok else 1
 
 

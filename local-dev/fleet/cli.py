@@ -17,34 +17,31 @@ from fleet.errors import FleetError
 from fleet.fleet import Fleet
 from fleet.layout import DEFAULT_STATE, make
 from fleet.memory import memory_of
+from fleet.saying import say
 from fleet.services import overrides_from_environment
 from fleet.telemetry import keeps_traces, spans_go_to
 
 MEGABYTE = 2**20
 
 
-def _print(line: str) -> None:
-    print(line, flush=True)
-
-
 def up(fleet: Fleet) -> int:
     """Start the fleet and say where it is."""
     began = time.monotonic()
     if not fleet.is_up:
-        _print("Starting the fleet")
+        say("Starting the fleet")
     started = fleet.start()
-    _print(f"The fleet is up ({time.monotonic() - began:.1f} s)." if started else "The fleet is up already.")
+    say(f"The fleet is up ({time.monotonic() - began:.1f} s)." if started else "The fleet is up already.")
     key = fleet.keys.file("user")
-    _print(f"  console   {fleet.gateway}/")
-    _print(f"  gateway   {fleet.gateway}")
-    _print(f"  your key  {_relative(key)}")
-    _print(f"  logs      {_relative(fleet.layout.logs)}")
+    say(f"  console   {fleet.gateway}/")
+    say(f"  gateway   {fleet.gateway}")
+    say(f"  your key  {_relative(key)}")
+    say(f"  logs      {_relative(fleet.layout.logs)}")
     if keeps_traces(fleet.layout):
-        _print(f"  traces    {make('trace')}")
+        say(f"  traces    {make('trace')}")
     elif endpoint := spans_go_to(fleet.layout):
-        _print(f"  traces    at {endpoint}")
-    _print(f'  try       curl -H "X-API-Key: $(cat {_relative(key)})" {fleet.gateway}/api/orchestrator/jobs')
-    _print(f"  end it    {make('down')}")
+        say(f"  traces    at {endpoint}")
+    say(f'  try       curl -H "X-API-Key: $(cat {_relative(key)})" {fleet.gateway}/api/orchestrator/jobs')
+    say(f"  end it    {make('down')}")
     return 0
 
 
@@ -52,21 +49,19 @@ def down(fleet: Fleet) -> int:
     """End the fleet."""
     began = time.monotonic()
     if fleet.stop():
-        _print(
-            f"The fleet is down ({time.monotonic() - began:.1f} s); its data stay in {_relative(fleet.layout.data)}."
-        )
+        say(f"The fleet is down ({time.monotonic() - began:.1f} s); its data stay in {_relative(fleet.layout.data)}.")
     else:
-        _print("The fleet was not running.")
+        say("The fleet was not running.")
     return 0
 
 
 def status(fleet: Fleet) -> int:
     """Print a table of the fleet's processes; the exit status says whether all of them run."""
     if fleet.manager.process is None:
-        _print(f"The fleet is not running; `{make('up')}` starts it.")
+        say(f"The fleet is not running; `{make('up')}` starts it.")
         return 3  # what service managers answer for "not running"
     ports = fleet.ports
-    _print(f"{'PROCESS':<22}{'PID':>8}  {'STATE':<10}{'UPTIME':>10}{'MEMORY':>10}{'PORT':>8}")
+    say(f"{'PROCESS':<22}{'PID':>8}  {'STATE':<10}{'UPTIME':>10}{'MEMORY':>10}{'PORT':>8}")
     total, healthy = 0.0, True
     for state in fleet.states():
         if state.name.endswith("-migrate") and state.state == "EXITED":
@@ -75,11 +70,11 @@ def status(fleet: Fleet) -> int:
         memory = memory_of(state.pid)
         total += memory
         uptime = str(timedelta(seconds=int(time.time() - state.started))) if state.started else "-"
-        _print(
+        say(
             f"{state.name:<22}{state.pid or '-':>8}  {state.state.lower():<10}{uptime:>10}"
             f"{memory / MEGABYTE:>7.0f} MB{ports.get(state.name, '-'):>8}"
         )
-    _print(f"{'all':<22}{'':>8}  {'':<10}{'':>10}{total / MEGABYTE:>7.0f} MB")
+    say(f"{'all':<22}{'':>8}  {'':<10}{'':>10}{total / MEGABYTE:>7.0f} MB")
     return 0 if healthy else 1
 
 
@@ -109,7 +104,7 @@ def fleet_of(state: Path, environment: Mapping[str, str]) -> Fleet:
         state,
         overrides=overrides_from_environment(environment),
         gateway_port=PREFERRED_GATEWAY_PORT,
-        say=_print,
+        say=say,
         programs=programs_for(environment),
     )
 

@@ -97,6 +97,7 @@ def service_settings(
             "SERVICE_API_KEY": keys["scraper"],
             "ALLOWED_PRIVATE_NETWORKS": f"{HOST}/32",
             "ALLOWED_PORTS": str(at.ports["demo-site"]),
+            "HOST_DELAY_SECONDS": "0.5",  # the demonstration's site is ours, and its robots.txt asks for less still
             "RENDERER_URL": _renderer_url(at) if shutil.which("chromium") else "",
             **reporting,
         },

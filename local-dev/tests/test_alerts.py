@@ -37,7 +37,7 @@ def fired_in(test: dict[str, Any]) -> set[str]:
 def run_promtool(*arguments: str, folder: Path = RULES) -> subprocess.CompletedProcess[str]:
     promtool = require(lambda: find("promtool"))
     return subprocess.run(
-        [str(promtool), *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [str(promtool), *arguments], cwd=folder, capture_output=True, text=True, timeout=280, check=False
     )
 
 

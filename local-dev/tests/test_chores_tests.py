@@ -23,11 +23,20 @@ def test_meets_the_other():
         time.sleep(0.05)
     raise AssertionError("nobody ran beside it")
 """
+ALONE = """
+import os, pathlib, time
+def test_is_alone():
+    place = pathlib.Path(os.environ["TMPDIR"]) / "a fleet"
+    place.touch(exist_ok=False)
+    time.sleep(0.5)
+    place.unlink()
+"""
 
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(chore, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(chore, "slowness", lambda: 1.0)
     return tmp_path
 
 
@@ -83,11 +92,20 @@ def test_who_is_done_with_the_fleets_takes_what_the_others_have_left(
     assert main([]) == 0
 
 
-def test_two_fleets_run_beside_each_other_and_a_third_has_to_wait(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = MEETING.format(own="a", other="b"), MEETING.format(own="b", other="a")
-    third = "import os, pathlib\ndef test_waits(): assert (pathlib.Path(os.environ['TMPDIR']) / 'a').exists()\n"
-    give(monkeypatch, tree, {"one": GOOD, "end to end": first, "console": second, "attacks": third})
+def test_one_fleet_is_up_at_a_time(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    give(monkeypatch, tree, {"one": GOOD, "end to end": ALONE, "console": ALONE, "attacks": ALONE})
     assert main([]) == 0
+
+
+def test_on_a_slow_machine_nothing_runs_beside_a_fleet(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(chore, "slowness", lambda: 3.0)
+    give(monkeypatch, tree, {"one": ALONE, "attacks": ALONE, "two": ALONE})
+    assert main([]) == 0
+    said = capfd.readouterr().out
+    assert said.startswith("A slow machine (3.0 times what is usual)")
+    assert said.index("[1/3] attacks") < said.index("[2/3] one") < said.index("[3/3] two")
 
 
 def test_beside_fleets_a_folders_tests_have_what_these_leave_of_the_processors(

@@ -107,7 +107,7 @@ def test_after_sigkill_of_the_manager_the_next_command_ends_what_was_left(fleet:
     assert manager is not None
     before = {process.pid for process, _ in processes_of(fleet.layout.state)}
     manager.kill()
-    assert wait_until(lambda: not fleet.is_up, 5)
+    assert wait_until(lambda: not fleet.is_up, 20)
     assert {"redis-orch", "postgres", "orchestrator"} <= running(fleet)
     if next_step == "stop":
         assert fleet.stop()

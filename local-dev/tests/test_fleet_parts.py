@@ -1,6 +1,7 @@
 """Ports, keys, settings and the manager's configuration, each alone."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -166,3 +167,16 @@ def test_the_launcher_gives_a_program_exactly_its_environment(tmp_path: Path) ->
     assert Path(folder) == tmp_path.resolve()
     assert list(emptied.iterdir()) == []
     assert not removed.exists()
+
+
+@pytest.mark.parametrize("command", ["status", "down"])
+def test_a_command_whose_reader_has_enough_goes_on_to_its_end(tmp_path: Path, command: str) -> None:
+    def run(**streams: int) -> subprocess.CompletedProcess[bytes]:
+        words = [sys.executable, "-m", "fleet", command, "--state", str(tmp_path / "state")]
+        return subprocess.run(words, stderr=subprocess.PIPE, cwd=Path(__file__).parent.parent, check=False, **streams)
+
+    reading, writing = os.pipe()
+    os.close(reading)
+    unread = run(stdout=writing)
+    os.close(writing)
+    assert (unread.returncode, unread.stderr) == (run(stdout=subprocess.DEVNULL).returncode, b"")

@@ -13,7 +13,7 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = REPOSITORY / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
-MAKE = re.compile(r"make -C local-dev ([a-z-]+)((?: [A-Z]+=(?:\"[^\"]*\"|[\w.-]+))*)")
+MAKE = re.compile(r"make -C ([a-z-]+) ([a-z-]+)((?: [A-Z]+=(?:\"[^\"]*\"|[\w.-]+))*)")
 PINNED = re.compile(r"- uses: [\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 ITS_OWN = "$/"
 # GitHub's syntax for a workflow of the same repository and commit
@@ -21,6 +21,8 @@ READ_ONLY = {"contents": "read"}
 WRITING = {("refresh.yml", "refresh"): {"contents": "write", "pull-requests": "write"}}
 ON_A_PULL_REQUEST = {"lint", "test", "checklist", "images", "sbom", "verify-configs", "audit"}
 WEEKLY = {"images", "sbom", "verify-configs", "test-compose", "audit", "refresh"}
+NIGHTLY = {"test-model"}
+EVERY_DAY = re.compile(r"\d+ \d+ \* \* \*")
 
 
 def workflow(path: Path) -> dict[str, Any]:
@@ -43,18 +45,30 @@ def commands(path: Path) -> list[str]:
 
 
 def targets(path: Path) -> set[str]:
-    return {match[1] for command in commands(path) if (match := MAKE.fullmatch(command))}
+    return {match[2] for command in commands(path) if (match := MAKE.fullmatch(command))}
+
+
+def scheduled(*, nightly: bool) -> set[str]:
+    found: set[str] = set()
+    for path in FILES:
+        times = [time["cron"] for time in workflow(path)["on"].get("schedule", ())]
+        if times and nightly == any(EVERY_DAY.fullmatch(time) for time in times):
+            found |= targets(path)
+    return found
 
 
 @pytest.mark.parametrize(("path", "name", "job"), jobs())
 def test_a_job_runs_nothing_but_make_targets_that_there_are(path: Path, name: str, job: dict[str, Any]) -> None:
-    known = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "local-dev" / "Makefile").read_text(), re.MULTILINE))
+    known = {
+        folder: set(re.findall(r"^([a-z-]+):", (REPOSITORY / folder / "Makefile").read_text(), re.MULTILINE))
+        for folder in ("local-dev", "orchestrator")
+    }
     for step in job.get("steps", ()):
         assert ("run" in step) != ("uses" in step)
         if "run" in step:
             match = MAKE.fullmatch(step["run"])
             assert match, f"{step['run']!r} is no single make command"
-            assert match[1] in known
+            assert match[2] in known[match[1]]
 
 
 @pytest.mark.parametrize(("path", "name", "job"), jobs())
@@ -82,10 +96,11 @@ def test_an_action_is_pinned_by_commit_and_says_its_version(path: Path) -> None:
         assert (REPOSITORY / name.removeprefix(ITS_OWN)).is_file()
 
 
-def test_what_a_pull_request_has_to_pass_and_what_is_done_each_week() -> None:
+def test_what_a_pull_request_has_to_pass_and_what_is_done_each_night_and_each_week() -> None:
     on_request = {target for path in FILES if "pull_request" in workflow(path)["on"] for target in targets(path)}
     assert on_request | targets(FOLDER / "check.yml") >= ON_A_PULL_REQUEST
-    assert {target for path in FILES if "schedule" in workflow(path)["on"] for target in targets(path)} == WEEKLY
+    assert scheduled(nightly=True) == NIGHTLY
+    assert scheduled(nightly=False) == WEEKLY
 
 
 def test_every_supported_python_is_tried_and_the_last_job_waits_for_all_others() -> None:

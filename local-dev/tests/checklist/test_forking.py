@@ -32,7 +32,7 @@ def test_a_fork_runs_in_its_folder_with_its_environment_alone_and_its_errors_com
 def test_a_fork_that_does_not_end_is_ended(tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "main.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
-    assert Forks().run(tmp_path, {}, [], 1)[0].split() == ["begun"]
+    assert Forks().run(tmp_path, {}, [], 3)[0].split() == ["begun"]
 
 
 def test_forks_have_nothing_of_ours_that_was_imported_before(tmp_path: Path) -> None:

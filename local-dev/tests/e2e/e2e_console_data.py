@@ -1,9 +1,12 @@
-"""What the console's tests look at, where indexing it for real would take minutes: rows, as the services write them."""
+"""What the console's tests look at, where having it for real would take minutes: rows, as services write them, and answers."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
 from conftest import Stage
+
+from ml_shared.contracts.crawls import CrawlPage, CrawlView, PagesPage, PageView, RunPage, RunView
 
 MANY_JOBS: Final = 10_000
 LONG_CORPUS: Final = "long"
@@ -11,6 +14,8 @@ LONG_CHUNKS: Final = 2_600
 # of about 2,000 characters each, of which the last 200 are the next one's first: five megabytes
 WORD_CHUNK: Final = 1_300
 # the chunk that is one word; it and the ones after it make a megabyte without a blank
+CRAWL: Final = "0f0e0d0c-0b0a-4000-8000-000000000001"
+NOW: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def many_jobs(stage: Stage, owner: str) -> None:
@@ -73,3 +78,51 @@ def long_document(stage: Stage, owner: str) -> str:
         *(owner, LONG_CORPUS, document, *columns),
     )
     return str(document)
+
+
+def crawl_answers() -> dict[str, Any]:
+    """What the API answers of one crawl, made of the contract's own models."""
+    crawl = CrawlView(
+        crawl_id=CRAWL,
+        corpus_name="site",
+        source="site",
+        url="https://site.test/docs/",
+        include=["/docs/*"],
+        max_pages=1000,
+        max_depth=10,
+        last_run=2,
+        last_state="running",
+        documents=41,
+        submitted_at=NOW,
+    )
+    run = RunView(
+        crawl_id=CRAWL,
+        run=2,
+        state="running",
+        trigger="requested",
+        held="mass_deletion",
+        held_documents=20,
+        pages=6,
+        waiting=3,
+        open=1,
+        outcomes={"new": 2, "changed": 1, "unchanged": 1, "failed": 1, "skipped": 1},
+        reasons={"skipped": {"robots_disallowed": 1}, "failed": {"http_status": 1}},
+        pages_per_minute=12.4,
+        started_at=NOW - timedelta(minutes=2),
+    )
+    pages = [
+        PageView(
+            url=f"https://site.test/docs/{name}", state="ended", outcome=outcome, reason=reason, depth=1, ended_at=NOW
+        )
+        for name, outcome, reason in (
+            *(("a/one", "new", None), ("a/two", "changed", None), ("b/three?x=<b>", "failed", "http_status")),
+            ("private", "skipped", "robots_disallowed"),
+        )
+    ]
+    return {
+        "crawls": CrawlPage(items=[crawl]),
+        f"crawls/{CRAWL}": crawl,
+        f"crawls/{CRAWL}/runs": RunPage(items=[run]),
+        f"crawls/{CRAWL}/runs/2": run,
+        f"crawls/{CRAWL}/runs/2/pages": PagesPage(items=pages),
+    }

@@ -15,6 +15,15 @@ def is_callback(span: ReceivedSpan) -> bool:
     return span.resource["service.name"] == "orchestrator" and span.name in CALLBACKS
 
 
+def is_within(span: ReceivedSpan, name: str, spans: Sequence[ReceivedSpan]) -> bool:
+    """Whether a span of this name lies above another of its trace. One whose request was never served has none below it."""
+    by_id = {each.span_id: each for each in spans}
+    above = by_id.get(span.parent_id)
+    while above is not None and above.name != name:
+        above = by_id.get(above.parent_id)
+    return above is not None
+
+
 def whole_trace(stage: Stage, trace_id: str) -> list[ReceivedSpan]:
     """Wait until a trace has both callbacks and no span whose parent is missing, and return its spans."""
 

@@ -5,6 +5,7 @@ The agents are Prometheus' own agent mode, whose scraping and remote write Alloy
 nothing of what it scraped, as a VM that is gone.
 """
 
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ _STORES: Final = {
     Service.EMBEDDING: {"redis": "redis-embed", "postgres": "postgres-vectors"},
 }
 GATEWAY: Final = "gateway"
+BUSY: Final = 3
+# as many that want each processor, over five minutes
 
 
 class Alert(NamedTuple):
@@ -94,6 +97,16 @@ class Vms:
         """Return those that did at any moment of the last seconds."""
         firing = f'last_over_time(ALERTS{{alertstate="firing",severity="page"}}[{int(seconds * 1000)}ms])'
         return {Alert.of(one["metric"]) for one in self.prometheus.query(firing)}
+
+    def starved_since(self, seconds: float) -> set[Alert]:
+        """Return what would be said of those that lived, and answered too late for want of a processor.
+
+        Nothing where processors are not waited for: there a program that answers too late is at fault.
+        """
+        if os.getloadavg()[1] < BUSY * (os.cpu_count() or 1):
+            return set()
+        late = f"max_over_time(scrape_duration_seconds[{int(seconds * 1000)}ms]) > {0.95 * SCRAPE_SECONDS}"
+        return {Alert.of({"alertname": "TargetDown", **one["metric"]}) for one in self.prometheus.query(late)}
 
 
 @contextmanager

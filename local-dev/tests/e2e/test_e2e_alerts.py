@@ -86,7 +86,8 @@ def test_what_is_dead_raises_its_own_alert_and_no_other_page(stage: Stage, vms: 
         with dead(stage, vms, names):
             wait_for_pages(vms, expected)
             # those of the round before end while its programs start
-            others = vms.paged_since(time.monotonic() - began) - expected - earlier
+            lasted = time.monotonic() - began
+            others = vms.paged_since(lasted) - expected - earlier - vms.starved_since(lasted)
         assert others == set(), f"while only these were dead: {names}"
         earlier = expected
     stage.fleet.wait_ready()

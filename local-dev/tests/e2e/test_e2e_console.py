@@ -1,5 +1,6 @@
 """The console in a real browser, on a real fleet: each page's main way, by mouse and by keyboard."""
 
+import json
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from conftest import Stage
 from e2e_browser import Console
 from e2e_caller import Caller
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
@@ -196,6 +197,83 @@ def test_a_search_shows_the_three_ways_side_by_side_and_why_a_passage_is_where_i
     expect(page.get_by_text(re.compile(r"^\d+ passages · \d+ ms$"))).to_have_count(3)
     first.get_by_role("link", name="About herons").click()
     expect(page.locator(".piece.chosen")).to_be_in_viewport()
+
+
+def test_a_passage_that_goes_on_with_a_table_says_what_its_columns_are(console: Console, stage: Stage) -> None:
+    caller = Caller(stage.fleet.gateway, stage.fleet.keys["user"])
+    rows = "".join(f"{number},bolt of series {number % 7},{number * 3}\n" for number in range(300))
+    table = ("parts.csv", f"part number,kind of part,stock in Rotterdam\n{rows}300,gudgeon pin,1800\n", "text/csv")
+    answer = caller.request("POST", "/api/orchestrator/documents", files={"file": table}, data={"corpus_name": "parts"})
+    assert caller.wait(answer.json()["job_id"])["status"] == "completed"
+    caller.close()
+    page = console.go("/search?corpus=parts&q=gudgeon")
+    first = page.locator(".hit").first
+    expect(first.locator(".passage")).not_to_contain_text("stock in Rotterdam")
+    expect(first.locator(".columns")).to_contain_text("| stock in Rotterdam |")
+    first.get_by_role("heading").get_by_role("link").click()
+    expect(page.locator(".piece.chosen .columns")).to_contain_text("| stock in Rotterdam |")
+
+
+def test_a_filter_by_metadata_is_of_the_kind_that_was_typed(console: Console, stage: Stage) -> None:
+    caller = Caller(stage.fleet.gateway, stage.fleet.keys["user"])
+    facts = {"numbers": {"year": 2026, "draft": True, "tags": ["a", "b"]}, "words": {"year": "2026", "draft": "true"}}
+    for name, metadata in facts.items():
+        told = {"corpus_name": "facts", "metadata": json.dumps(metadata)}
+        text = f"# About {name}\n\nA ledger of the year, with its entries."
+        answer = caller.request(
+            "POST", "/api/orchestrator/documents", files={"file": (f"{name}.md", text, "text/markdown")}, data=told
+        )
+        assert caller.wait(answer.json()["job_id"])["status"] == "completed"
+    caller.close()
+    page = console.go("/search?corpus=facts&q=ledger")
+    expect(page.locator(".hit")).to_have_count(2)
+    page.get_by_text("Filters", exact=True).click()
+    page.get_by_label("Metadata key").fill("year")
+    expect(page.locator(".understood")).to_have_text("Not narrowed by year yet: it has no value.")
+    page.keyboard.press("Tab")
+    expect(page.locator(".hit")).to_have_count(2)
+    for key, typed, kind, found in (
+        ("year", "2026", "the number 2026", "numbers"),
+        ("year", '"2026"', "the text 2026", "words"),
+        ("draft", "true", "true, and not the text", "numbers"),
+        ("tags", '["b"]', 'a list that has "b"', "numbers"),
+    ):
+        page.get_by_label("Metadata key").fill(key)
+        page.get_by_label("Metadata value").fill(typed)
+        expect(page.locator(".understood")).to_have_text(f"Where {key} is {kind}.")
+        page.keyboard.press("Tab")
+        expect(page.locator(".hit")).to_have_count(1)
+        expect(page.locator(".hit")).to_contain_text(f"About {found}")
+    page.reload()
+    expect(page.locator(".hit")).to_contain_text("About numbers")
+    assert console.violations() == []
+    # what a browser would round is nowhere sent as another number
+    page.get_by_label("Metadata value").fill("12345678901234567890")
+    expect(page.locator(".understood")).to_have_text("Where tags is the text 12345678901234567890.")
+    page.get_by_role("button", name="Index a page or a file").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Addresses").fill("https://example.com/")
+    dialog.get_by_text("How it is read").click()
+    dialog.get_by_label("Metadata").fill('{"id": 12345678901234567890}')
+    dialog.get_by_role("button", name="Index", exact=True).click()
+    expect(dialog).to_contain_text("more digits than a browser keeps")
+
+
+def test_a_passage_beyond_the_best_of_a_way_is_not_said_to_have_none_of_it(console: Console, indexed: Indexed) -> None:
+    def beyond(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        body["results"] = body["results"][:1]
+        body["results"][0]["why"] = {}
+        route.fulfill(response=answer, json=body)
+
+    page = console.go(f"/search?corpus={CORPUS}")
+    expect(page.locator(".empty")).to_contain_text("hybrid adds up both scores, each with its weight")
+    page.route("**/embedding/search", beyond)
+    console.go(f"/search?corpus={CORPUS}&q=drawer")
+    tags = page.locator(".hit .why .tag")
+    expect(tags.filter(has_text="words –")).to_have_attribute("title", "Not among the best by words")
+    expect(tags.filter(has_text="meaning –")).to_have_attribute("title", "Not among the best by meaning")
 
 
 def test_filters_narrow_a_search_and_a_copied_one_finds_the_same(

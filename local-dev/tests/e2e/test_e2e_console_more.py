@@ -2,16 +2,14 @@
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from conftest import Stage
 from e2e_browser import Console
 from e2e_caller import Caller
+from e2e_console_data import CRAWL, NOW, crawl_answers
 from playwright.sync_api import Route, expect
-
-from ml_shared.contracts.crawls import CrawlPage, CrawlView, PagesPage, PageView, RunPage, RunView
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
@@ -139,7 +137,9 @@ def test_a_site_is_crawled_from_here_and_every_page_has_its_outcome_as_it_comes(
 def test_a_crawl_is_made_with_all_of_its_fields_changed_run_anew_and_deleted(console: Console, stage: Stage) -> None:
     made: list[dict[str, Any]] = []
     page = console.go("/crawls")
+    changes: list[dict[str, Any]] = []
     page.on("request", lambda request: made.append(request.post_data_json) if request.method == "POST" else None)
+    page.on("request", lambda request: changes.append(request.post_data_json) if request.method == "PATCH" else None)
     page.get_by_role("button", name="Index a site").first.click()
     page.get_by_label("The site's address").fill(add_orchard(stage))
     page.get_by_label("What it is").select_option("page")
@@ -190,10 +190,25 @@ def test_a_crawl_is_made_with_all_of_its_fields_changed_run_anew_and_deleted(con
     page.get_by_label("Unit").select_option("w")
     page.get_by_label("Never paths like").fill("")
     page.get_by_label("Pages at most").fill("3")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("How it is cut").click()
+    dialog.get_by_label("Tokens a chunk").fill("256")
+    dialog.get_by_text("How it is read").click()
+    expect(dialog.get_by_label("Scripts of pages")).to_have_value("auto")
+    expect(dialog.get_by_label("Metadata")).to_have_value(re.compile('"team": "fruit"'))
+    expect(dialog.get_by_text("Index it anew")).to_have_count(0)
+    dialog.get_by_label("Metadata").fill("")
     page.get_by_role("button", name="Change it").click()
     expect(page.locator("main")).to_contain_text("every 2 weeks")
     expect(page.locator("main")).to_contain_text("3 pages, 2 links deep")
     expect(page.locator("main")).not_to_contain_text("Never paths")
+    expect(page.locator("main")).to_contain_text("by headings and paragraphs; at most 256 tokens, 64 of them shared")
+    expect(page.locator("main")).to_contain_text("run in a browser where there is no text without")
+    expect(page.locator("main")).not_to_contain_text("fruit")
+    [change] = changes
+    assert change["chunking"] == {"max_tokens": 256, "overlap_tokens": 64, "strategy": "markdown"}
+    assert change["metadata"] == {}
+    assert "render" not in change, "what was not touched stays as it is"
     page.get_by_role("button", name="Run now").click()
     page.get_by_text("every page anew").click()
     page.get_by_role("button", name="Run it").click()
@@ -217,58 +232,6 @@ def test_a_glob_that_is_none_is_said_in_the_apis_words_and_nothing_that_was_type
     page.get_by_role("button", name="Index", exact=True).click()
     expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("begin it with / or *")
     expect(page.get_by_label("Only paths like")).to_have_value("docs")
-
-
-CRAWL = "0f0e0d0c-0b0a-4000-8000-000000000001"
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-def crawl_answers() -> dict[str, Any]:
-    """What the API answers of one crawl, made of the contract's own models."""
-    crawl = CrawlView(
-        crawl_id=CRAWL,
-        corpus_name="site",
-        source="site",
-        url="https://site.test/docs/",
-        include=["/docs/*"],
-        max_pages=1000,
-        max_depth=10,
-        last_run=2,
-        last_state="running",
-        documents=41,
-        submitted_at=NOW,
-    )
-    run = RunView(
-        crawl_id=CRAWL,
-        run=2,
-        state="running",
-        trigger="requested",
-        held="mass_deletion",
-        held_documents=20,
-        pages=6,
-        waiting=3,
-        open=1,
-        outcomes={"new": 2, "changed": 1, "unchanged": 1, "failed": 1, "skipped": 1},
-        reasons={"skipped": {"robots_disallowed": 1}, "failed": {"http_status": 1}},
-        pages_per_minute=12.4,
-        started_at=NOW - timedelta(minutes=2),
-    )
-    pages = [
-        PageView(
-            url=f"https://site.test/docs/{name}", state="ended", outcome=outcome, reason=reason, depth=1, ended_at=NOW
-        )
-        for name, outcome, reason in (
-            *(("a/one", "new", None), ("a/two", "changed", None), ("b/three?x=<b>", "failed", "http_status")),
-            ("private", "skipped", "robots_disallowed"),
-        )
-    ]
-    return {
-        "crawls": CrawlPage(items=[crawl]),
-        f"crawls/{CRAWL}": crawl,
-        f"crawls/{CRAWL}/runs": RunPage(items=[run]),
-        f"crawls/{CRAWL}/runs/2": run,
-        f"crawls/{CRAWL}/runs/2/pages": PagesPage(items=pages),
-    }
 
 
 def test_a_crawls_run_shows_what_became_of_every_page_as_a_list_and_by_path(console: Console) -> None:

@@ -12,6 +12,7 @@ from e2e_caller import Caller
 from e2e_console_data import LONG_CHUNKS, LONG_CORPUS, MANY_JOBS, WORD_CHUNK, forget_jobs, long_document, many_jobs
 from playwright.sync_api import Browser, expect
 
+from ml_shared.testing.pace import slowness
 from ml_shared.testing.servers import wait_until
 
 pytestmark = pytest.mark.xdist_group("fleet")
@@ -166,7 +167,7 @@ def test_ten_thousand_jobs_scroll_without_a_long_task(browser: Browser, stage: S
             expect(page.locator("a.row-link:focus")).to_contain_text("/page/1")
 
         longest = console.longest_task(to_the_end)
-        assert longest < LONG_TASK_MICROSECONDS
+        assert longest < LONG_TASK_MICROSECONDS * slowness()
         assert page.locator("data-table tbody tr").count() < 100, "rows that nobody sees are in the page"
         console.close()
     finally:
@@ -189,7 +190,7 @@ def test_a_document_of_five_megabytes_is_drawn_and_scrolled_without_a_long_task(
             page.wait_for_timeout(150)
 
     longest = console.longest_task(read)
-    assert longest < LONG_TASK_MICROSECONDS
+    assert longest < LONG_TASK_MICROSECONDS * slowness()
     expect(text.locator(f".piece[data-chunk='{LONG_CHUNKS - 1}']")).to_be_in_viewport()
     assert text.locator(f".piece[data-chunk='{WORD_CHUNK}']").count() == 1
     drawn = text.evaluate(

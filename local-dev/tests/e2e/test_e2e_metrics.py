@@ -1,7 +1,8 @@
 """What a real Prometheus finds on the fleet: every query of a board or an alert has something to show."""
 
+import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from boards.exported import WITHOUT_A_PROGRAM
@@ -9,10 +10,14 @@ from boards.expressions import Expression, alert_expressions, panel_expressions,
 from conftest import Stage
 from e2e_caller import Caller
 from e2e_prometheus import Prometheus, watched
+from test_e2e_crawls import CRAWLS, ended
 
 from ml_shared.testing.servers import wait_until
 
 pytestmark = pytest.mark.xdist_group("fleet")
+
+GAUGES_SECONDS: Final = 45.0
+# until a scrape sees what has changed in the database: an API process reads that anew each 15 s, and there are two
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +88,62 @@ def test_what_the_pipeline_did_is_what_the_metrics_say(prometheus: Prometheus) -
         ('sum(ml_http_requests_total{service="embedding",route="/search",operation="read"})', 3),
     ):
         assert wait_until(lambda: sum(map(value, prometheus.query(expression))) >= least, 15, 0.5), expression  # noqa: B023
+
+
+def test_a_held_deletion_raises_its_alert_until_it_is_confirmed(
+    prometheus: Prometheus, stage: Stage, caller: Caller
+) -> None:
+    name = f"held-{uuid.uuid4().hex[:8]}"
+    gone = [f"/{name}/{number}" for number in range(4)]
+    for path in (f"/{name}/", *gone):
+        stage.web.add(path, f"dotterel {path}", 11)
+    anchors = "".join(f'<a href="{path}">x</a>' for path in gone)
+    stage.web.pages[f"/{name}/"] = stage.web.pages[f"/{name}/"].replace("<main>", f"<main>{anchors}")
+    body = {"url": stage.web.url(f"/{name}/", 11), "corpus_name": name}
+    crawl_id = caller.request("POST", CRAWLS, json=body).json()["crawl_id"]
+    assert ended(caller, crawl_id, 1)["outcomes"]["new"] == 5
+    for path in gone:
+        del stage.web.pages[path]
+    for run in (2, 3):
+        assert caller.request("POST", f"{CRAWLS}/{crawl_id}/runs", json={}).json()["run"] == run
+        view = ended(caller, crawl_id, run)
+    assert (view["held"], view["held_documents"], caller.corpus(name)["documents"]) == ("mass_deletion", 4, 5)
+    assert wait_until(lambda: raised(prometheus, "DeletionHeld") == [1.0], GAUGES_SECONDS, 0.5)
+    assert caller.request("POST", f"{CRAWLS}/{crawl_id}/runs/3/confirm").status_code == 202
+    assert wait_until(lambda: raised(prometheus, "DeletionHeld") == [], GAUGES_SECONDS, 0.5)
+    assert wait_until(lambda: caller.corpus(name)["documents"] == 1, 60, 0.5)
+
+
+def test_a_schedule_that_nobody_goes_by_raises_its_alert_until_somebody_does(
+    prometheus: Prometheus, stage: Stage, caller: Caller
+) -> None:
+    name = f"late-{uuid.uuid4().hex[:8]}"
+    url = stage.web.add(f"/{name}", "whinchat", 12)
+    body = {"source": "list", "urls": [url], "corpus_name": name, "schedule": {"every": "1h"}}
+    crawl_id = caller.request("POST", CRAWLS, json=body).json()["crawl_id"]
+    ended(caller, crawl_id, 1)
+    passes = ("orchestrator-beat", "orchestrator-worker")
+    for program in passes:
+        stage.fleet.knock_out(program)
+    try:
+        stage.jobs_sql(
+            "UPDATE crawls SET next_run_at = now() - interval '10 minutes' WHERE id = $1", uuid.UUID(crawl_id)
+        )
+        assert wait_until(lambda: raised(prometheus, "ScheduleLate") != [], GAUGES_SECONDS, 0.5)
+        (seconds,) = raised(prometheus, "ScheduleLate")
+        assert 600 <= seconds < 900
+    finally:
+        for program in passes:
+            stage.fleet.start_program(program)
+    assert wait_until(lambda: caller.request("GET", f"{CRAWLS}/{crawl_id}").json()["last_run"] == 2, 30, 0.5)
+    assert ended(caller, crawl_id, 2)["trigger"] == "scheduled"
+    assert wait_until(lambda: raised(prometheus, "ScheduleLate") == [], GAUGES_SECONDS, 0.5)
+
+
+def raised(prometheus: Prometheus, alert: str) -> list[float]:
+    """What an alert's expression finds: nothing, or what is told of it."""
+    (expression,) = [one for one in alert_expressions() if one.place == alert]
+    return [value(one) for one in prometheus.query(expression.text)]
 
 
 def is_alloys(expression: Expression) -> bool:

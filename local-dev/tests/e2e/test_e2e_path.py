@@ -56,6 +56,18 @@ def test_a_page_that_changed_is_searchable_as_it_is_now(stage: Stage, caller: Ca
     assert not any("walrus number" in text and "narwhal" not in text for text in texts)
 
 
+def test_a_row_far_down_an_uploaded_table_is_found_with_what_its_columns_are(caller: Caller) -> None:
+    rows = "".join(f"{number},bolt of series {number % 7},{number * 3}\n" for number in range(600))
+    table = ("parts.csv", f"part number,kind of part,stock in Rotterdam\n{rows}600,gudgeon pin,1800\n", "text/csv")
+    answer = caller.request("POST", "/api/orchestrator/documents", files={"file": table}, data={"corpus_name": "parts"})
+    assert answer.status_code == 202, answer.text
+    assert caller.wait(answer.json()["job_id"])["status"] == "completed"
+    (found, *_) = caller.search("gudgeon pin", "parts", mode="text")
+    assert "gudgeon pin" in found["text"]
+    assert "stock in Rotterdam" not in found["text"]
+    assert "stock in Rotterdam" in found["table_header"]
+
+
 def test_two_jobs_for_one_url_at_once_leave_one_version_the_newer(stage: Stage, caller: Caller) -> None:
     url = stage.web.add("/race", "badger", 3)
     ids = []
