@@ -3,7 +3,7 @@
 # database. The same file stands in every folder that has a database: each folder is alone on its VM.
 #
 # The dump goes into a database of its own. Names are swapped when all of it is there, and swapped back if the migration
-# refuses it, so a restore that fails has changed nothing.
+# refuses it, so a restore that fails has changed nothing. Should even that fail, nothing is started on the dump.
 set -eu
 
 : "${DATABASE:?is not set: use make restore}" "${DATABASE_SERVICE:?is not set: use make restore}"
@@ -48,19 +48,25 @@ for service in $SERVICES; do
     if is_running "$service"; then stopped="$stopped $service"; fi
 done
 step=begun
+swap_back() { # whoever is on the refused dump has nothing to lose there, and would keep it from being renamed
+    sql postgres "ALTER DATABASE $DATABASE ALLOW_CONNECTIONS false" &&
+        sql postgres "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '$DATABASE'" >/dev/null &&
+        sql postgres "ALTER DATABASE $DATABASE RENAME TO $new; ALTER DATABASE $old RENAME TO $DATABASE"
+}
 clean_up() {
     set +e
     trap '' HUP INT TERM
-    case $step in
-        begun)
-            sql postgres "DROP DATABASE IF EXISTS $new WITH (FORCE)"
-            say "failed; $DATABASE is what it was" >&2
-            ;;
-        swapped)
-            sql postgres "ALTER DATABASE $DATABASE RENAME TO $new; ALTER DATABASE $old RENAME TO $DATABASE" &&
-                sql postgres "DROP DATABASE $new WITH (FORCE)" && say "failed; $DATABASE is what it was" >&2
-            ;;
-    esac
+    # asked for, not remembered: a signal may come when the names are swapped and nothing here knows yet
+    if [ $step = restored ]; then is_swapped=done
+    else is_swapped=$(sql postgres "SELECT count(*) FROM pg_database WHERE datname = '$old'"); fi
+    if [ "$is_swapped" = 0 ] || { [ "$is_swapped" = 1 ] && swap_back; }; then
+        sql postgres "DROP DATABASE IF EXISTS $new WITH (FORCE)"
+        say "failed; $DATABASE is what it was" >&2
+    elif [ "$is_swapped" != done ]; then
+        say "failed, and what is there now is not known to be what was there: nothing is started. If $old exists," \
+            "it is what was there: drop $DATABASE, rename $old to $DATABASE, and start the services" >&2
+        exit 1
+    fi
     # shellcheck disable=SC2086 # a list of names
     [ -z "$stopped" ] || compose start $stopped
 }
@@ -78,7 +84,10 @@ for _ in 1 2 3 4 5; do
     if [ "$users" = 0 ]; then break; fi
     sleep 1 # whoever was stopped is gone soon
 done
-[ "$users" = 0 ] || refuse "$users connections to $DATABASE are open, so it can't be swapped: stop what runs on other VMs"
+[ "$users" = 0 ] || refuse "$users connections to $DATABASE are open, so it can't be swapped: stop what runs on other VMs" \
+    "($(sql postgres "SELECT string_agg(format('process %s of PostgreSQL for %s at %s', pid,
+        coalesce(nullif(application_name, ''), usename), coalesce(host(client_addr), 'this machine')), '; ')
+        FROM pg_stat_activity WHERE datname = '$DATABASE' AND usename IS NOT NULL"))"
 say "reading $file into $new"
 sql postgres "DROP DATABASE IF EXISTS $new WITH (FORCE)"
 sql postgres "CREATE DATABASE $new TEMPLATE template0"
@@ -87,7 +96,6 @@ sql "$new" "VACUUM (ANALYZE)" # a dump has no statistics, and the first queries 
 
 say "swapping it with $DATABASE"
 sql postgres "ALTER DATABASE $DATABASE RENAME TO $old; ALTER DATABASE $new RENAME TO $DATABASE"
-step=swapped
 compose run --rm --no-deps -T "$MIGRATE_SERVICE" </dev/null # the dump may be of an older version
 if [ -f restored.sql ]; then
     in_database psql -Xq1 -v ON_ERROR_STOP=1 -d "$DATABASE" <restored.sql

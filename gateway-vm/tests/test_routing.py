@@ -98,6 +98,29 @@ def test_an_internal_route_in_disguise_is_not_there_for_outsiders(outside: Gatew
     assert len(outside.upstreams["orchestrator"].received) == seen
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/embedding/models/changes/1%0a%0a",
+        "/api/embedding/models/changes%0a",
+        "/api/embedding/models/changes/1%0d%0a/rollback",
+        "/api/orchestrator/jobs/a1/complete%0a",
+        "/api/orchestrator/content/r3%0a",
+        "/api/embedding/metrics%0a%0a",
+        "/api/scraper/enqueue/batch%0a",
+        "/api/chunking/chunk%01",
+        "/api/chunking/chunk%7f",
+        "/%0a",
+    ],
+)
+def test_a_path_with_a_control_character_is_nowhere_even_for_the_fleet(gateway: Gateway, path: str) -> None:
+    seen = {name: len(upstream.received) for name, upstream in gateway.upstreams.items()}
+    raw = httpx.Request("POST", httpx.URL(str(gateway.client.base_url), raw_path=path.encode()), content=b"{}")
+    answer = gateway.client.send(raw)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert {name: len(upstream.received) for name, upstream in gateway.upstreams.items()} == seen
+
+
 @pytest.mark.parametrize("service", ["scraper", "embedding"])
 def test_several_hand_outs_at_once_are_the_fleets_alone(gateway: Gateway, outside: Gateway, service: str) -> None:
     assert gateway.client.post(f"/api/{service}/enqueue/batch").status_code == 200

@@ -1,5 +1,6 @@
 """`python -m app.migrate`, run as Compose runs it: both databases, and lines that say what came of it."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from app.migrate import create_database
 from ml_shared.testing.servers import PostgresServer
 
 ORCHESTRATOR = Path(__file__).parents[1]
@@ -51,5 +53,16 @@ async def test_a_database_that_a_new_postgres_ran_all_files_on_is_brought_to_thi
     try:
         status, lines = run(postgres_database, postgres_server.dsn(content))
         assert (status, [line["event"] for line in lines]) == (0, ["migrations_applied"] * 2), lines
+    finally:
+        postgres_server.drop_database(content)
+
+
+async def test_several_migrations_at_once_make_the_second_database_once(
+    postgres_server: PostgresServer, postgres_database: str
+) -> None:
+    content = f"{postgres_database.rpartition('/')[2].partition('?')[0]}_content"
+    try:
+        await asyncio.gather(*(create_database(postgres_database, content) for _ in range(6)))
+        assert postgres_server.sql(f"SELECT count(*) FROM pg_database WHERE datname = '{content}'") == "1"
     finally:
         postgres_server.drop_database(content)
