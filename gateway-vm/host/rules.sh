@@ -2,8 +2,8 @@
 # Prints connections.nft with the ports and the fleet of .env in the place of its defaults. Called by `make host-rules`.
 set -eu
 
-value() { # of a variable in .env, without quotes; nothing where it is not set
-    [ ! -f .env ] || sed -n "s/^$1=//p" .env | tail -n 1 | tr -d "\"'"
+value() { # of a variable in .env, without quotes and what Compose takes for a comment; nothing where it is not set
+    [ ! -f .env ] || sed -n "s/^$1=//p" .env | tail -n 1 | sed "s/^\([^\"'].*\)[[:blank:]]#.*/\1/; s/[[:blank:]]*$//" | tr -d "\"'"
 }
 networks() { # of nginx `allow` lines, those with a colon (-e) or without (-v)
     value GATEWAY_FLEET_ALLOW | tr ';' '\n' | sed -n 's/^ *allow  *//p' | grep "$1" : | paste -s -d , - | sed 's/,/, /g'

@@ -66,9 +66,12 @@ def test_compose_sets_every_variable_of_the_template_and_no_other() -> None:
             assert found[1] in (name, name.removeprefix("GATEWAY_"))
 
 
-def test_ports_are_published_at_an_address_of_ipv4_and_stub_status_not_at_all() -> None:
+def test_ports_are_published_at_an_address_of_ipv4_alloys_to_this_machine_and_stub_status_not_at_all() -> None:
     published = [port for name in FILES for service in _services(name).values() for port in service.get("ports", ())]
-    assert all(port.startswith("${BIND_ADDRESS:-0.0.0.0}:") for port in published)
+    clients = [port for port in published if not port.endswith((":4040", ":4317"))]
+    assert all(port.startswith("${BIND_ADDRESS:-0.0.0.0}:") for port in clients)
+    # Alloy asks for no key: whoever reaches it writes into the cluster
+    assert all(port.startswith("${ALLOY_BIND_ADDRESS:-127.0.0.1}:") for port in published if port not in clients)
     assert sorted(int(port.rpartition(":")[2]) for port in published) == [80, 443, 4040, 4317]
 
 

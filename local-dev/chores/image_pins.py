@@ -19,7 +19,7 @@ TABLE: Final = re.compile(
     r"(?<=<!-- images: digests written by `make requirements` -->\n)(.*?)(?=<!-- end of images -->)", re.S
 )
 ROW: Final = re.compile(rf"^\| ([a-z0-9][\w./-]*) \| ([\w.-]+) \| (sha256:[0-9a-f]{{64}}|{NOT_YET}) \|$", re.M)
-PLACES: Final = ("*/docker-compose*.yml", "*/Dockerfile")
+PLACES: Final = ("*/docker-compose*.yml", "*/Dockerfile", "*/*/Dockerfile")
 NAMED: Final = re.compile(
     r"^(?P<before>\s*(?:image|PYTHON_IMAGE): |ARG \w+_IMAGE=)(?P<name>[\w./-]+):(?P<version>[\w.-]+)"
     r"(?:\$\{IMAGE_DIGEST-@(?P<or_tag>\S+)\}|@(?P<digest>\S+))?$",

@@ -15,6 +15,8 @@ from ml_shared.settings import HEX_SHA256
 from stacks.telemetry_values import CHECKS, ENDPOINTS, TOKEN
 from stacks.telemetry_values import RIGHT as RIGHT_OF_TELEMETRY
 
+DIMENSIONS_MAX: Final = 3_072
+# as the embedding service has it: a vector lies in its row
 PORTS: Final = {"GATEWAY": 80, "ORCHESTRATOR": 8000, "SCRAPER": 8001, "CHUNKING": 8002, "EMBEDDING": 8003}
 RIGHT: Final = {
     "GATEWAY": "10.0.0.9",
@@ -76,17 +78,23 @@ def _url(value: Any) -> Any:
     parts = urlsplit(value) if isinstance(value, str) else None
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or "<" in value:
         raise ValueError("is no URL")
+    try:
+        parts.port  # noqa: B018 - reading it is what checks it
+    except ValueError:
+        raise ValueError("is no URL: its port is none") from None
     return value.rstrip("/")
 
 
 def _networks(value: Any) -> Any:
+    """Return nginx lines, each with its semicolon, which nginx can't do without."""
     lines = [line.split() for line in str(value).split(";") if line.strip()]
     for words in lines:
         if len(words) != 2 or words[0] not in ("allow", "deny"):
             raise ValueError("is not made of nginx `allow` lines")
-        if words[1] != "all":
-            ipaddress.ip_network(words[1], strict=False)
-    return value
+        if words[1] == "all":
+            raise ValueError("is for networks: `all` would make everybody one of the fleet, and others are denied anyway")
+        ipaddress.ip_network(words[1], strict=False)
+    return " ".join(f"{' '.join(words)};" for words in lines)
 
 
 def _as_in_alloy_env(name: str) -> AfterValidator:
@@ -123,7 +131,7 @@ class Answers(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True)
     FLEET_ALLOW: Annotated[str, BeforeValidator(_networks)] | None = None
     # alike on several VMs, and what the examples say when they are not given
     EMBEDDING_MODEL: str | None = None
-    EMBEDDING_DIMENSIONS: int | None = Field(default=None, gt=0)
+    EMBEDDING_DIMENSIONS: int | None = Field(default=None, gt=0, le=DIMENSIONS_MAX)
     EMBEDDING_MAX_TOKENS: int | None = Field(default=None, gt=0)
     EMBEDDING_QUERY_PREFIX: str | None = None  # with the blank at its end
     EMBEDDING_PASSAGE_PREFIX: str | None = None

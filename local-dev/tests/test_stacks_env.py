@@ -145,6 +145,9 @@ def test_an_answer_that_is_missing_is_named_with_one_that_would_be_right(name: s
         ("MEMBERSHIP_URL", "10.0.0.5:8000"),
         ("TOKENIZER_SHA256", "abc"),
         ("FLEET_ALLOW", "10.0.0.0/24"),
+        ("FLEET_ALLOW", "allow all;"),
+        ("MEMBERSHIP_URL", "http://10.0.0.5:99999"),
+        ("EMBEDDING_DIMENSIONS", "4096"),
         ("OWNER_SOURCE", "both"),
     ],
 )
