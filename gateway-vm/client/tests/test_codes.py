@@ -82,6 +82,11 @@ def test_every_code_that_a_client_may_be_told_has_a_class_of_its_own() -> None:
     assert codes - NOT_FOR_CLIENTS - set(CLASS_OF_CODE) == set()
 
 
+def test_every_code_that_a_client_may_be_told_is_explained() -> None:
+    page = (REPOSITORY / "local-dev/docs/errors.md").read_text()
+    assert {code for code, _ in told() if f"`{code}`" not in page} - NOT_FOR_CLIENTS == set()
+
+
 @pytest.mark.parametrize(("code", "status"), sorted({one for one in told() if one[1] is not None}))
 def test_a_code_is_of_the_kind_that_its_status_says(code: str, status: int) -> None:
     if code in CLASS_OF_CODE:
