@@ -21,7 +21,13 @@ BODY = (
 AUTHOR = ("-c", "user.name=refresh", "-c", "user.email=refresh@users.noreply.github.com")
 PINS = tuple(
     f":(glob){pattern}"
-    for pattern in ("*/requirements*.txt", "*/docker-compose*.yml", "*/Dockerfile", "*/*/Dockerfile", "local-dev/README.md")
+    for pattern in (
+        "*/requirements*.txt",
+        "*/docker-compose*.yml",
+        "*/Dockerfile",
+        "*/*/Dockerfile",
+        "local-dev/README.md",
+    )
 )
 TIMEOUT_SECONDS = 120
 

@@ -92,7 +92,9 @@ def _networks(value: Any) -> Any:
         if len(words) != 2 or words[0] not in ("allow", "deny"):
             raise ValueError("is not made of nginx `allow` lines")
         if words[1] == "all":
-            raise ValueError("is for networks: `all` would make everybody one of the fleet, and others are denied anyway")
+            raise ValueError(
+                "is for networks: `all` would make everybody one of the fleet, and others are denied anyway"
+            )
         ipaddress.ip_network(words[1], strict=False)
     return " ".join(f"{' '.join(words)};" for words in lines)
 

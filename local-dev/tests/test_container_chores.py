@@ -2,11 +2,12 @@
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from chores import audit, images, verify_configs
+from chores import audit, image_pins, images, refresh, verify_configs
 from chores.containers import LEFT_OUT, Command, laid_out, run_all, services_of
 from chores.folders import REPOSITORY, SERVICES
 from chores.verify_configs import FILES, VERIFIERS, commands
@@ -102,6 +103,19 @@ def test_a_failing_docker_fails_the_configurations(
     said = capsys.readouterr().out
     assert said.count("FAILED") == len(STACKS) + 1
     assert said.count("broken") == len(STACKS) + 1
+
+
+def test_every_dockerfile_is_pinned_and_goes_into_the_request_that_refreshes_pins() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split()
+    ours = {name for name in tracked if name.endswith("/Dockerfile")}
+    assert "scraper/renderer/Dockerfile" in ours
+    assert {str(path.relative_to(REPOSITORY)) for place in image_pins.PLACES for path in REPOSITORY.glob(place)} >= ours
+    refreshed = subprocess.run(
+        ["git", "ls-files", "--", *refresh.PINS], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert set(refreshed) >= ours
 
 
 def test_every_file_of_pins_is_audited_and_one_that_can_not_be_fails(

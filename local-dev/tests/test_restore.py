@@ -183,7 +183,7 @@ def test_a_session_of_somebody_else_is_named(vm: Vm) -> None:
 
 def test_what_cannot_be_told_starts_nothing(vm: Vm) -> None:
     # a migration after which even the names can't be asked for: the database's container is gone
-    status, errors = vm.restore(f"printf '#!/bin/sh\\nexit 1\\n' >bin/docker; exit 3")
+    status, errors = vm.restore("printf '#!/bin/sh\\nexit 1\\n' >bin/docker; exit 3")
     assert status != 0
     assert "nothing is started" in errors
     assert f"rename {vm.database}_replaced to {vm.database}" in errors
