@@ -16,6 +16,7 @@ from app.core.ranking import (
     fuse,
 )
 from app.core.terms import stem_term, surface_term
+from ml_shared.testing.pace import processor_time
 
 NOWHERE = UUID(int=0)
 
@@ -118,6 +119,15 @@ def test_of_a_text_of_many_words_its_first_and_last_count() -> None:
 def test_what_is_left_out_is_a_word_or_all_of_its_pairs_of_characters(query: str, left_out: list[list[str]]) -> None:
     found = parse_query(query).left_out(["zh"])
     assert found == [[stem_term(word, ["zh", "en"]) for word in words] for words in left_out]
+
+
+@pytest.mark.parametrize(
+    "odd", ["a «" + " " * 7_990, "«" * 8_000, "„" * 8_000, "“" * 8_000, '"' * 7_999, " -ab" * 2_000]
+)
+def test_no_query_takes_more_than_a_moment_to_take_apart(odd: str) -> None:
+    with processor_time() as spent:
+        parse_query(odd).terms(["en", "de"])
+    assert spent.seconds < 0.5
 
 
 def candidates(**scores: float) -> list[Candidate]:

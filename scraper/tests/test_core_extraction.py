@@ -1,11 +1,13 @@
 """What of a page is kept."""
 
+import re
 from typing import Any
 
 import pytest
 from pages import ARTICLE, DOCUMENTATION
 
 from app.core.errors import EmptyContentError, ExtractionError, PageTooLargeError
+from app.core.extraction import code, conversion
 from app.core.extraction.extract import extract
 from app.core.extraction.result import Extract
 from ml_shared.testing.pace import processor_time
@@ -202,6 +204,14 @@ def test_a_page_nested_too_deeply_is_refused_at_once() -> None:
     with processor_time() as spent, pytest.raises(ExtractionError) as caught:
         html("<html><body>" + "<div>" * 100_000 + "text" + "</div>" * 100_000 + "</body></html>")
     assert (caught.value.code, caught.value.retryable) == ("extraction_failed", False)
+    assert spent.seconds < 5
+
+
+@pytest.mark.parametrize("pattern", [code._CODE_BLOCK, conversion._NOTE_TITLE])
+def test_a_name_without_end_is_gone_through_once(pattern: re.Pattern[str]) -> None:
+    with processor_time() as spent:
+        for name in ("_" * 100_000, "a_" * 50_000, "a" * 100_000):
+            assert not pattern.search(name)
     assert spent.seconds < 5
 
 

@@ -27,8 +27,9 @@ MAX_NAME_WORDS: Final = 2
 
 _PHRASE: Final = re.compile(
     rf"(?P<minus>(?<!\S)[-−])?"
-    rf"""(?:(?<![^\W{UNSPACED}])"([^"]+)"|“([^”]+)”|„([^“”]+)[“”]|«\s*([^»]+?)\s*»)"""  # 5" is a measure
+    rf"""(?:(?<![^\W{UNSPACED}])"([^"]+)"|“([^“”]+)”|„([^„“”]+)[“”]|«([^«»]+)»)"""  # 5" is a measure
 )
+# none has its own opening mark within it, so a row of marks that nothing closes is gone through once, not once from each
 _EXCLUDED: Final = re.compile(
     rf"(?<!\S)[-−]((?=[^\W\d_]{{3}}|[{UNSPACED}]{{2}}|[^\W\d_]{{2}}\w*\.[^\W\d_]{{2}})\w+(?:[./]\w+|-\w{{2,}})*"
     r"|[A-Za-z](?:\+\+|#))(?=[,;:.!?)]*(?!\S))"
@@ -156,8 +157,8 @@ def parse_query(text: str) -> ParsedQuery:
 
 
 def _quoted(found: re.Match[str]) -> str:
-    """Return what stands between a phrase's quotation marks."""
-    return next(text for text in found.groups()[1:] if text is not None)
+    """Return what stands between a phrase's quotation marks, without the blanks that French puts there."""
+    return next(text for text in found.groups()[1:] if text is not None).strip()
 
 
 def _terms_of(phrases: Iterable[str]) -> list[Term]:

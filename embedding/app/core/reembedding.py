@@ -17,6 +17,7 @@ from typing import Final
 from pgvector import HalfVector
 
 from app.core.errors import (
+    ChangeUnderWayError,
     EndpointRateLimitedError,
     EndpointUnavailableError,
     ModelNotServedError,
@@ -173,9 +174,17 @@ class Change:
 
         Raises
         ------
+        ChangeUnderWayError
+            If another process changes corpora, which may be to this very model.
         ModelStillAnswersError
-            If a corpus answers from it.
+            If a corpus answers from it, or one came meanwhile that does: that one's vectors stay.
         """
+        async with alone(self.service.settings.DATABASE_URL, storage.CHANGING, {}) as held:
+            if held is None:
+                raise ChangeUnderWayError("another process changes corpora to a model; wait for it")
+            return await self._drop()
+
+    async def _drop(self) -> int:
         pool, model = self.service.pool, self.served.model
         if count := await storage.answering(pool, model):
             raise ModelStillAnswersError(f"{count} corpora answer from {model.name}; change them first")
@@ -186,12 +195,16 @@ class Change:
         dropped = 0
         while some := await storage.drop_some(pool, model):
             dropped += some
+        if count := await storage.answering(pool, model):
+            raise ModelStillAnswersError(
+                f"{count} corpora came meanwhile that answer from {model.name}; their vectors are kept"
+            )
         await storage.forget_switches(pool)
         return dropped
 
     async def forget(self) -> bool:
-        """As `drop`, and tell how many."""
-        self.tell(f"{await self.drop()} vectors of {self.served.model.name} deleted")
+        """As `drop`, for whoever holds the lock, and tell how many."""
+        self.tell(f"{await self._drop()} vectors of {self.served.model.name} deleted")
         return True
 
     async def _corpora(self) -> list[Changing]:
@@ -311,7 +324,9 @@ class Change:
 
     async def _pacer(self, corpus: Changing) -> Pacer:
         async def probe() -> float:
-            request = SearchRequest(query="how long does this take", corpus_name=corpus.name, mode=SearchMode.VECTOR)
+            request = SearchRequest(
+                query="how long does this take", corpus_name=corpus.name, mode=SearchMode.VECTOR, rerank=False
+            )
             began = time.monotonic()
             await execute_search(self.service, corpus.owner, request)
             return time.monotonic() - began

@@ -11,6 +11,7 @@ from app.core.answers.look import Look
 from app.core.answers.questions import Asker, Questions
 from app.core.errors import DocumentNotFoundError
 from app.core.service import Embedding, Served, read_span
+from app.core.storage.corpora import model_of
 from app.core.storage.search import Scope
 from ml_shared.contracts.embedding import SearchRequest
 
@@ -52,10 +53,16 @@ async def _like(
     seconds: dict[str, float],
 ) -> Questions:
     """Return what is like a chunk among the corpora that answer from the chunk's own model."""
-    for (served, _), scope in zip(parts[:-1], scopes[:-1], strict=True):
+    served_in = [(served, scope) for (served, _), scope in zip(parts, scopes, strict=True)]
+    if request.like is not None and request.like.corpus_name is not None:
+        # while corpora change, a chunk has vectors of both models: its corpus says which is its own
+        own = await model_of(service.pool, scopes[0].owner, request.like.corpus_name)
+        served_in.sort(key=lambda one: one[0].model.name != own)
+    for served, scope in served_in[:-1]:
         with contextlib.suppress(DocumentNotFoundError):
             return await _asker(service, served, seconds).asked(request, scope, languages)
-    return await _asker(service, parts[-1][0], seconds).asked(request, scopes[-1], languages)
+    served, scope = served_in[-1]
+    return await _asker(service, served, seconds).asked(request, scope, languages)
 
 
 def _asker(service: Embedding, served: Served, seconds: dict[str, float]) -> Asker:

@@ -64,8 +64,13 @@ COUNT_VECTORS: Final = "SELECT count(*) FROM vectors WHERE owner = $1 AND corpus
 ANSWERING: Final = "SELECT count(*) FROM corpora WHERE live AND model_id = $1"
 RETIRE: Final = "UPDATE vector_segments SET state = 'retired' WHERE model_id = $1"
 FORGET_SWITCHES: Final = "UPDATE corpora SET switched = false WHERE switched"
+# a corpus may come, or change back, while this goes on: what it answers from stays
 DROP_SOME: Final = """
-DELETE FROM vectors WHERE ctid = ANY(ARRAY(SELECT ctid FROM vectors WHERE model_id = $1 LIMIT $2))
+DELETE FROM vectors WHERE ctid = ANY(ARRAY(
+    SELECT v.ctid FROM vectors v WHERE model_id = $1 AND NOT EXISTS (
+        SELECT FROM corpora c WHERE (c.owner, c.name, c.model_id) = (v.owner, v.corpus, v.model_id) AND live
+    ) LIMIT $2
+))
 """
 
 
@@ -209,7 +214,7 @@ async def forget_switches(pool: asyncpg.Pool) -> None:
 
 
 async def drop_some(pool: asyncpg.Pool, model: Model) -> int:
-    """Delete some of a model's vectors, and return how many."""
+    """Delete some of a model's vectors, none of a corpus that answers from it, and return how many."""
     with store_errors():
         status = await pool.execute(DROP_SOME, model.id, DELETED_AT_ONCE)
     return int(status.rpartition(" ")[2])

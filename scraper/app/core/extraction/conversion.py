@@ -19,7 +19,7 @@ _ADMONITION: Final = re.compile(
     r"(?:^|[-_ ])(?:note|tip|hint|warning|caution|danger|important|info|attention|seealso|admonition\w*|callout\w*|alert)(?:[-_ ]|$)",
     re.IGNORECASE,
 )
-_NOTE_TITLE: Final = re.compile(r"(?:^|[-_ ])(?:\w*title|\w*heading|label)(?:[-_ ]|$)", re.IGNORECASE)
+_NOTE_TITLE: Final = re.compile(r"(?:^|[-_ ])(?:[^\W_]*title|[^\W_]*heading|label)(?:[-_ ]|$)", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"\s*\[?\(?\d{1,3}\)?\]?\s*")
 _POWER: Final = re.compile(r"[-−+]?\d{1,4}|[n-z]")
 _BLANK_LINES: Final = re.compile(r"\n{4,}")

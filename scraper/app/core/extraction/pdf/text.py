@@ -27,6 +27,8 @@ _BULLET: Final = re.compile(r"(?:[•▪◦‣●○■□–—∙·*\uf0b7\uf0
 _NUMBERED: Final = re.compile(r"\(?(\d{1,3})[.)]\s+(?=\S)")
 _ENDS: Final = re.compile(r"[.!?:;…。！？]['\"”’)\]]*$")
 _HYPHENATED: Final = re.compile(r"(\w[\w’']*)[-\xad‐]$")
+_WORD_MAX: Final = 100
+# so much of a text's end is looked at for a word that is parted: the whole, for each line, would be without bound
 _WORDS: Final = re.compile(r"\w+")
 _WIDE: Final = re.compile(r"[\u2e80-\u9fff\uac00-\ud7a3\uff00-\uffef]")
 _FULL_MIN: Final = 2
@@ -169,7 +171,7 @@ class Composer:
         if last is None or line.y < last.y:  # the next page or column
             if _ENDS.search(before.text):
                 return block.kind == "p" and kind == "p" and _is_full(block.lines)
-            return text[:1].islower() or bool(_HYPHENATED.search(before.text))
+            return text[:1].islower() or bool(_HYPHENATED.search(before.text[-_WORD_MAX:]))
         if not near:
             return False
         if block.kind == "item":
@@ -221,7 +223,7 @@ class Composer:
         text = ""
         for line in lines:
             following = line.text
-            parted = _HYPHENATED.search(text)
+            parted = _HYPHENATED.search(text[-_WORD_MAX:])
             if not text:
                 text = following
             elif parted and following[:1].isalpha():
