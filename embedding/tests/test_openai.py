@@ -170,8 +170,10 @@ def test_every_error_there_has_openais_shape_and_none_elsewhere(served: str, mon
         monkeypatch.setattr("app.api.routes.openai.execute_embed_inputs", unforeseen)
         asked.append(plain.post("/v1/embeddings", json={"input": "hello", "model": DEFAULT_MODEL}))
         assert asked[-1].status_code == 500
+        asked.append(plain.post("/v1/embeddings", content=b"[]"))
         for answer in asked:
             assert answer.json()["error"].keys() == {"message", "type", "param", "code"}
+            assert answer.json()["error"]["message"][0].isalpha()  # no empty name and a colon before it
             assert answer.headers["content-type"] == "application/json"
             assert int(answer.headers["content-length"]) == len(answer.content)
             assert answer.headers["x-request-id"]

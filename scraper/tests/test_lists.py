@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -161,6 +162,15 @@ async def test_a_map_says_why_there_is_none(client: httpx.AsyncClient, site: Sit
     sitemap(site, "/sitemap.xml", [site.url("/a")])
     found = (await client.post("/map", json={"url": site.url("/")})).json()
     assert ([link["url"] for link in found["links"]], len(found["warnings"])) == ([site.url("/a")], 1)
+
+
+async def test_a_map_of_an_address_that_leads_to_another_site_says_so(client: httpx.AsyncClient, site: Site) -> None:
+    there = f"http://localhost:{urlsplit(site.origin).port}/elsewhere"
+    site.html("/elsewhere")
+    site.redirect("/", there)
+    found = (await client.post("/map", json={"url": site.url("/")})).json()
+    assert found["links"] == []
+    assert any(f"leads to {there}, which is another site" in said for said in found["warnings"])
 
 
 async def test_a_map_that_takes_too_long_names_the_crawl_that_may(

@@ -94,7 +94,8 @@ def openai_error(problem: Mapping[str, Any]) -> tuple[int, dict[str, str | None]
     fields = problem.get("errors") or []
     message = problem["detail"]
     if fields:
-        message = "; ".join(f"{_name(field['field'])}: {field['message']}" for field in fields[:3])
+        named = ((_name(field["field"]), field["message"]) for field in fields[:3])
+        message = "; ".join(f"{name}: {said}" if name else said for name, said in named)
     param = _name(fields[0]["field"]).split(".")[0] if fields else _PARAM.get(code)
     kind = _TYPE.get(status, "invalid_request_error" if status < 500 else "server_error")
     return status, {"message": message, "type": kind, "param": param or None, "code": _CODE.get(code, code)}

@@ -84,6 +84,10 @@ class _Survey:
             return error
         kind = ListKind(listing.kind)
         links = [ListedLink.model_validate({"url": url, "lastmod": lastmod}) for url, lastmod in listing.links]
+        if kind is ListKind.PAGE and _site_of(links[0].url) != self._site:
+            self._say(
+                f"{self.request.url} leads to {links[0].url}, which is another site: to see its pages, map that one"
+            )
         self._take(links, kind, truncated=listing.truncated)
         return None
 
