@@ -12,11 +12,28 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from ml_shared.auth import cache, membership
 from ml_shared.names import Queue
+from ml_shared.ratelimit import shared_window
 from ml_shared.settings import ServiceSettings
+from ml_shared.storage import redis_client
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.testing.worker import WorkerProcess
 from ml_shared.worker.celery import build_celery_app
+
+
+PATIENCE_SECONDS = 30.0
+# a machine that stands still for a moment is neither a failing Redis nor a failing Membership
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within this process nothing is given up that would have come; a test of that sets a time of its own."""
+    monkeypatch.setattr(membership, "MEMBERSHIP_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    for module in (cache, shared_window):
+        monkeypatch.setattr(module, "REDIS_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    opening: Any = redis_client.open_redis
+    monkeypatch.setitem(opening.__wrapped__.__kwdefaults__, "timeout_seconds", PATIENCE_SECONDS)
 
 
 @pytest.fixture

@@ -98,8 +98,8 @@ def test_what_kills_a_worker_gives_back_all_that_it_had_and_fails_nobody(
 def test_a_body_that_hears_no_limit_but_the_soft_one_is_what_is_told_of_it(
     start: Start, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator
 ) -> None:
-    with start(SOFT_LIMIT="1", HARD_LIMIT="20") as worker:
-        send(name=PACK, **_pack("sleep=0.7", "block=10"))
+    with start(SOFT_LIMIT="3", HARD_LIMIT="40") as worker:
+        send(name=PACK, **_pack("sleep=0.7", "block=20"))
         worker.wait_for(lambda: all(_ends(fake_orchestrator, number) for number in (1, 2)))
     assert _ends(fake_orchestrator, 2) == [(CallbackStatus.DEFERRED, "task_timeout")]
     assert _ends(fake_orchestrator, 1) in (DONE, GIVEN_BACK, [(CallbackStatus.DEFERRED, "task_timeout")])
