@@ -22,8 +22,7 @@ from ml_shared.queues.results import ResultStore
 from ml_shared.settings import ServiceSettings
 from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.orchestrator import FakeOrchestrator
-from ml_shared.testing.otlp import OtlpReceiver
-from ml_shared.testing.servers import RedisServer, wait_until
+from ml_shared.testing.servers import wait_until
 from ml_shared.testing.worker import WorkerProcess
 
 KEY = "sk-the-workers-own-key"
@@ -95,22 +94,6 @@ def test_a_soft_limit_ends_a_body_that_never_awaits_and_nothing_of_it_goes_on(
         assert worker.running
 
 
-def test_a_soft_limit_that_strikes_while_the_loop_waits_cancels_the_body(
-    start: Start, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator
-) -> None:
-    """The body's own limit comes first; here the signal does, from outside."""
-    with start(SOFT_LIMIT="60", HARD_LIMIT="90") as worker:
-        send(**_job(1, behaviour="sleep=50", word="first"))
-        assert wait_until(lambda: redis.llen("began") == 1, 60)
-        [child] = worker.children()
-        child.send_signal(signal.SIGUSR1)  # how Celery's main process tells a child of its soft limit
-        callback = fake_orchestrator.wait_for_callback("job-1")
-        assert callback.error_code == "task_timeout"
-        assert redis.lrange("cancelled", 0, -1) == ["first"]
-        send(**_job(2))
-        assert fake_orchestrator.wait_for_callback("job-2").status is CallbackStatus.SUCCESS
-
-
 def test_a_task_killed_at_the_hard_limit_is_told_of_by_the_main_process_alone(
     start: Start,
     send: Callable[..., str],
@@ -165,19 +148,6 @@ def test_a_killed_child_s_task_runs_again_under_its_attempt_until_the_orchestrat
     assert [len(fake_orchestrator.callbacks_for(job)) for job in ("job-1", "job-2")] == [1, 0]
 
 
-def test_a_killed_child_s_task_is_not_delivered_in_a_loop_while_the_orchestrator_is_away(
-    start: Start, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator
-) -> None:
-    with start() as worker:
-        send(**_job(1, behaviour="wait-then-kill"))
-        assert wait_until(lambda: redis.llen("began") == 1, 60)
-        fake_orchestrator.status = 503
-        redis.rpush("go", "now")
-        worker.wait_for(lambda: any(line.get("outcome") == "not_started" for line in worker.lines), 30)
-        assert wait_until(lambda: redis.llen("scraper") + redis.hlen("unacked") == 0, 60)
-    assert redis.llen("began") == 1
-
-
 @pytest.mark.parametrize(
     ("behaviour", "runs", "code"),
     [("kill", 3, "worker_lost"), ("timeout", 4, "upstream_error")],
@@ -221,43 +191,6 @@ def test_a_worker_killed_whole_leaves_no_process_and_its_task_comes_again_after_
     with start():
         assert fake_orchestrator.wait_for_callback("job-1", 60).status is CallbackStatus.SUCCESS
     assert fake_orchestrator.phases_for("job-1").count(ProgressPhase.STARTED) == 2
-
-
-def test_a_worker_survives_a_restart_of_its_redis_under_a_running_task(
-    start: Start, send: Callable[..., str], redis_server: RedisServer, fake_orchestrator: FakeOrchestrator
-) -> None:
-    with start() as worker:
-        send(**_job(1, behaviour="sleep=3"))
-        fake_orchestrator.wait_until(lambda: fake_orchestrator.phases_for("job-1") != [])
-        redis_server.restart()
-        fake_orchestrator.wait_for_callback("job-1", 60)
-        send(**_job(2))
-        assert fake_orchestrator.wait_for_callback("job-2", 60).status is CallbackStatus.SUCCESS
-        assert worker.running
-        assert len(fake_orchestrator.callbacks_for("job-1")) == 1
-
-
-def test_spans_of_a_child_arrive_when_the_worker_is_stopped(
-    start: Start, send: Callable[..., str], fake_orchestrator: FakeOrchestrator, spans: InMemorySpanExporter
-) -> None:
-    with OtlpReceiver() as receiver:
-        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_EXPORTER_OTLP_TIMEOUT": "30"}
-        with start(OTEL_TRACES_EXPORTER=None, **env) as worker:
-            with trace.get_tracer("test").start_as_current_span("request") as request:
-                send(**_job(1))
-            fake_orchestrator.wait_for_callback("job-1")
-            [child] = worker.children()
-            assert worker.terminate() == 0
-        arrived = receiver.wait_for(lambda all_of: any("stage_task" in span.name for span in all_of))
-    [task] = [span for span in arrived if "stage_task" in span.name]
-    [callback] = [span for span in arrived if "complete" in span.name]
-    assert task.trace_id == trace.format_trace_id(request.get_span_context().trace_id)
-    assert callback.parent_id == task.span_id
-    assert task.resource["process.pid"] == child.pid
-    assert task.resource["service.name"] == "scraper"
-    assert {span.trace_id for span in arrived} == {task.trace_id}, (
-        "the broker's polling, or the resources' opening, is no trace of its own"
-    )
 
 
 def test_a_worker_stops_within_seconds_though_no_collector_listens(
@@ -312,20 +245,6 @@ def test_sigquit_as_under_docker_gives_what_is_unfinished_back_uncounted(
     assert redis.lrange("began", 2, -1) == ["once-sleep=60:direct"]
     assert redis.hget(f"ml:results:task:{direct}", "state") == "done"
     assert len(fake_orchestrator.callbacks_for("job-1")) == 1
-
-
-def test_a_body_that_calls_exit_fails_its_task_and_not_the_worker(
-    start: Start, send: Callable[..., str], fake_orchestrator: FakeOrchestrator
-) -> None:
-    """Celery's main process ends on a task's `SystemExit`."""
-    with start() as worker:
-        for number, behaviour in enumerate(("exit", "exit-within", "cancel-itself")):
-            send(**_job(number, behaviour=behaviour))
-            callback = fake_orchestrator.wait_for_callback(f"job-{number}")
-            assert (callback.status, callback.error_code) == (CallbackStatus.FAILED, "internal_error")
-        send(**_job(9))
-        assert fake_orchestrator.wait_for_callback("job-9").status is CallbackStatus.SUCCESS
-        assert worker.running
 
 
 def test_a_worker_serves_the_metrics_of_all_its_children_recycled_ones_included(

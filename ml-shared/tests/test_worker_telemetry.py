@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis import Redis
 
 from ml_shared.names import Queue
@@ -40,6 +42,8 @@ class Told:
     metrics: str
     output: str
     children: set[int]
+    requests: dict[str, str]
+    """The trace that each job was sent in, by its id."""
 
 
 def _environment(redis: RedisServer, orchestrator: FakeOrchestrator, **more: str | None) -> dict[str, str | None]:
@@ -74,7 +78,12 @@ def send(redis_server: RedisServer) -> Iterator[Callable[[int], None]]:
 
 
 @pytest.fixture(scope="module")
-def told(redis_server: RedisServer, send: Callable[[int], None], tmp_path_factory: pytest.TempPathFactory) -> Told:
+def told(
+    redis_server: RedisServer,
+    send: Callable[[int], None],
+    tmp_path_factory: pytest.TempPathFactory,
+    _span_exporter: InMemorySpanExporter,
+) -> Told:
     """A worker's whole life: started, given work, and stopped while the last spans are still in its children."""
     port = free_port()
     folder = tmp_path_factory.mktemp("metrics")
@@ -88,8 +97,11 @@ def told(redis_server: RedisServer, send: Callable[[int], None], tmp_path_factor
         )
         with WorkerProcess("worker_app", queue="scraper", folder=FOLDER, env=env, concurrency=CHILDREN) as worker:
             children = {child.pid for child in worker.children()}
+            requests = {}
             for number in range(TASKS):
-                send(number)
+                with trace.get_tracer("test").start_as_current_span("request") as request:
+                    send(number)
+                requests[f"job-{number}"] = trace.format_trace_id(request.get_span_context().trace_id)
             with Redis.from_url(redis_server.url) as redis:  # no child is left out because the others are quicker
                 assert wait_until(lambda: redis.llen("began") == CHILDREN, 60)
                 redis.rpush("go", *range(TASKS))
@@ -98,7 +110,7 @@ def told(redis_server: RedisServer, send: Callable[[int], None], tmp_path_factor
             metrics = _settled(port)
             assert worker.terminate() == 0
             output = worker.output
-        return Told(receiver.spans(), metrics, output, children)
+        return Told(receiver.spans(), metrics, output, children, requests)
 
 
 def _settled(port: int) -> str:
@@ -135,6 +147,17 @@ def test_no_span_is_lost_though_the_children_were_forked_and_are_stopped(told: T
     by_task = Counter(span.parent_id for span in told.spans)
     assert {by_task[span.span_id] for span in runs} == {by_task[runs[0].span_id]}, "each task has all of its spans"
     assert by_task[runs[0].span_id] >= 4
+
+
+def test_a_task_s_spans_are_of_its_request_s_trace_and_nothing_else_is_a_trace_of_its_own(told: Told) -> None:
+    """Neither the broker's polling nor the resources' opening; and all of them name the service."""
+    runs = [span for span in told.spans if span.name == "run/probe.stage_task"]
+    assert {span.attributes["job.id"]: span.trace_id for span in runs} == told.requests
+    assert {span.trace_id for span in told.spans} == set(told.requests.values())
+    callbacks = [span for span in told.spans if span.name == "orchestrator.complete"]
+    assert {span.parent_id for span in callbacks} == {span.span_id for span in runs}
+    assert len(callbacks) == TASKS
+    assert {span.resource["service.name"] for span in told.spans} == {"scraper"}
 
 
 def test_every_line_of_a_worker_is_json_with_its_labels_from_the_first_to_the_last(told: Told) -> None:
