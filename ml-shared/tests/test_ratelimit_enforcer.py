@@ -80,9 +80,8 @@ async def test_exactly_those_that_left_the_window_are_dropped_however_many_they_
                     continue
                 await redis.delete(log)
                 now = int(time.time() * 1_000_000)
-                ages = [90_000_000 - place for place in range(gone)] + [
-                    30_000_000 - place for place in range(size - gone)
-                ]
+                ages = [90_000_000 - place for place in range(gone)]
+                ages += [30_000_000 - place for place in range(size - gone)]
                 await redis.rpush(log, *(now - age for age in ages))
                 hit = await window.hit("a", [Limit("x", 1_000)])
                 assert hit is not None
@@ -94,18 +93,16 @@ async def test_the_answer_says_when_a_request_will_pass(redis: Redis) -> None:
     enforcer = SlidingWindowEnforcer()
     async with enforcer.opened(limited_to(2), redis):
         await passed(enforcer, user(), 2)
-        log = "ratelimit:{embedding}:log:key:a"
-        oldest = int(await redis.lindex(log, 0)) - 40_000_000
-        await redis.lset(log, 0, oldest)
+        oldest = int(await redis.lindex("ratelimit:{embedding}:log:key:a", 0)) - 40_000_000
+        await redis.lset("ratelimit:{embedding}:log:key:a", 0, oldest)
         most = await left(redis, oldest)
         with pytest.raises(RateLimitedError) as raised:
             await enforcer.check(user())
-        least = await left(redis, oldest)
-    assert least <= (raised.value.retry_after_seconds or 0) < most + 1 <= 21, "in whole seconds, rounded up"
+        told = raised.value.retry_after_seconds or 0
+        assert await left(redis, oldest) <= told < most + 1 <= 21, "in whole seconds, rounded up"
 
 
 async def left(redis: Redis, counted_at: int) -> float:
-    """Return how many seconds from now something leaves the window."""
     seconds, microseconds = await redis.time()
     return (counted_at + WINDOW_US) / 1e6 - seconds - microseconds / 1e6
 
@@ -280,11 +277,11 @@ async def test_an_outage_is_counted_told_once_and_over_within_five_seconds(
                 await asyncio.sleep(0.02)
             assert decided_in("memory") - before == checks
             server.start()
-            returned_at, before = time.monotonic(), decided_in("redis")
-            while decided_in("redis") == before:
-                assert time.monotonic() - returned_at < 30
-                await enforcer.check(user())
-                await asyncio.sleep(0.02)
+            before = decided_in("redis")
+            async with asyncio.timeout(60):
+                while decided_in("redis") == before:
+                    await enforcer.check(user())
+                    await asyncio.sleep(0.02)
     told = [record.message for record in caplog.records if record.name.startswith("ml_shared")]
     assert told == ["ratelimit_redis_failed", "ratelimit_redis_back"]
 

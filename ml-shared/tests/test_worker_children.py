@@ -16,7 +16,7 @@ from ml_shared.contracts.jobs import CallbackStatus
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.testing.servers import wait_until
 from ml_shared.testing.worker import WorkerProcess
-from ml_shared.worker.pool import PromptTaskPool
+from ml_shared.worker.pool import PromptPool, PromptTaskPool
 
 Start = Callable[..., WorkerProcess]
 Send = Callable[..., str]
@@ -115,6 +115,11 @@ def test_a_worker_that_tells_of_a_killed_task_forks_beside_no_thread(
         send(**_job(2))
         assert fake_orchestrator.wait_for_callback("job-2").status is CallbackStatus.SUCCESS
         assert wait_until(lambda: len(worker.children()) == 1, 60), "what told of it has gone"
+
+
+def test_the_pool_looks_at_its_children_often() -> None:
+    pool = PromptPool.__new__(PromptPool)
+    assert pool.timers == {pool._look: 0.5}
 
 
 def test_children_are_forked_from_memory_that_no_collection_touches(monkeypatch: pytest.MonkeyPatch) -> None:
