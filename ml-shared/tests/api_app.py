@@ -77,8 +77,8 @@ async def _redis_answers(request: Request) -> None:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         stack.callback(forget_process, os.getpid())
-        stack.callback(shutdown_telemetry)
-        app.state.redis = await stack.enter_async_context(open_redis(settings.REDIS_URL or ""))
+        stack.callback(shutdown_telemetry, float(os.environ.get("LAST_SPANS_SECONDS", "30")))  # 3 by default
+        app.state.redis = await stack.enter_async_context(open_redis(settings.REDIS_URL or "", timeout_seconds=20))
         yield
 
 

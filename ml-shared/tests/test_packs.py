@@ -1,6 +1,6 @@
 """Several jobs in one message: each as it would be alone, and what ends all of them is nobody's failure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +10,7 @@ from redis import Redis
 
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
 from ml_shared.testing.orchestrator import FakeOrchestrator
+from ml_shared.testing.servers import RedisServer
 from ml_shared.testing.worker import WorkerProcess
 
 Start = Callable[..., WorkerProcess]
@@ -71,40 +72,6 @@ def test_a_job_that_nobody_wants_is_dropped_and_no_other(
     assert _ends(fake_orchestrator, 2) == DONE
 
 
-@pytest.mark.parametrize(
-    ("killer", "limits"),
-    [("kill", {}), ("deaf=30", {"SOFT_LIMIT": "4", "HARD_LIMIT": "5"})],
-    ids=["by-the-kernel", "at-the-hard-limit"],
-)
-def test_what_kills_a_worker_gives_back_all_that_it_had_and_fails_nobody(
-    start: Start,
-    send: Callable[..., str],
-    redis: Redis,
-    fake_orchestrator: FakeOrchestrator,
-    killer: str,
-    limits: dict[str, str],
-) -> None:
-    with start(**limits) as worker:
-        send(name=PACK, **_pack("sleep=30", killer))
-        worker.wait_for(lambda: all(_ends(fake_orchestrator, number) for number in (1, 2)))
-        send(name=PACK, jobs=[{"kwargs": _job(3, "")}, {"kwargs": _job(4, "")}])
-        worker.wait_for(lambda: all(_ends(fake_orchestrator, number) for number in (3, 4)))
-        worker.wait_for(lambda: redis.hlen("unacked") == 0)
-    assert _ends(fake_orchestrator, 1) == _ends(fake_orchestrator, 2) == GIVEN_BACK
-    assert _ends(fake_orchestrator, 3) == _ends(fake_orchestrator, 4) == DONE
-    assert redis.lrange("began", 0, -1).count(f"{killer}:2") == 1
-
-
-def test_a_body_that_hears_no_limit_but_the_soft_one_is_what_is_told_of_it(
-    start: Start, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator
-) -> None:
-    with start(SOFT_LIMIT="1", HARD_LIMIT="20") as worker:
-        send(name=PACK, **_pack("sleep=0.7", "block=10"))
-        worker.wait_for(lambda: all(_ends(fake_orchestrator, number) for number in (1, 2)))
-    assert _ends(fake_orchestrator, 2) == [(CallbackStatus.DEFERRED, "task_timeout")]
-    assert _ends(fake_orchestrator, 1) in (DONE, GIVEN_BACK, [(CallbackStatus.DEFERRED, "task_timeout")])
-
-
 def test_a_worker_s_stop_gives_a_pack_back(
     start: Start, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator
 ) -> None:
@@ -113,3 +80,35 @@ def test_a_worker_s_stop_gives_a_pack_back(
         worker.wait_for(lambda: redis.llen("began") == 2)
         worker.terminate()
     assert _ends(fake_orchestrator, 1) == _ends(fake_orchestrator, 2) == GIVEN_BACK
+
+
+@pytest.fixture(scope="module")
+def limited(start_at: Start, redis_server: RedisServer) -> Iterator[WorkerProcess]:
+    """A worker whose limits are soon reached, for the tests from here on: it would take the messages of another one, too."""
+    redis_server.flush()  # a worker that stopped has left its messages there
+    with start_at(SOFT_LIMIT="4", HARD_LIMIT="8") as running:
+        yield running
+
+
+@pytest.mark.parametrize("killer", ["kill", "deaf=30"], ids=["by-the-kernel", "at-the-hard-limit"])
+def test_what_kills_a_worker_gives_back_all_that_it_had_and_fails_nobody(
+    limited: WorkerProcess, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator, killer: str
+) -> None:
+    send(name=PACK, **_pack("sleep=30", killer))
+    limited.wait_for(lambda: all(_ends(fake_orchestrator, number) for number in (1, 2)))
+    send(name=PACK, jobs=[{"kwargs": _job(3, "")}, {"kwargs": _job(4, "")}])
+    limited.wait_for(lambda: all(_ends(fake_orchestrator, number) for number in (3, 4)))
+    limited.wait_for(lambda: redis.hlen("unacked") == 0)
+    assert _ends(fake_orchestrator, 1) == _ends(fake_orchestrator, 2) == GIVEN_BACK
+    assert _ends(fake_orchestrator, 3) == _ends(fake_orchestrator, 4) == DONE
+    assert redis.lrange("began", 0, -1).count(f"{killer}:2") == 1
+
+
+def test_a_body_that_hears_no_limit_but_the_soft_one_is_what_is_told_of_it(
+    limited: WorkerProcess, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator
+) -> None:
+    send(name=PACK, **_pack("sleep=0.7", "block=20"))
+    limited.wait_for(lambda: all(_ends(fake_orchestrator, number) for number in (1, 2)))
+    limited.wait_for(lambda: redis.hlen("unacked") == 0)
+    assert _ends(fake_orchestrator, 2) == [(CallbackStatus.DEFERRED, "task_timeout")]
+    assert _ends(fake_orchestrator, 1) in (DONE, GIVEN_BACK, [(CallbackStatus.DEFERRED, "task_timeout")])

@@ -15,10 +15,10 @@ def value(name: str, **labels: str) -> float | None:
 
 async def test_redis_connections_are_counted_by_use_until_their_pool_closes(redis_url: str) -> None:
     before = value("ml_redis_pool_connections_max") or 0.0
-    async with open_redis(redis_url) as redis:
-        waiting = asyncio.create_task(redis.blpop(["never"], timeout=30))
+    async with open_redis(redis_url, timeout_seconds=300) as redis:
+        waiting = asyncio.create_task(redis.blpop(["never"], timeout=300))
         await redis.ping()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 sample_pools()
                 if (

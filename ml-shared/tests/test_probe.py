@@ -34,7 +34,10 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         (503, (1, "unhealthy: port {} answers 503 Service Unavailable to GET /health/live")),
     ],
 )
-def test_an_api_is_healthy_when_it_says_that_it_lives(run: Run, status: int, wanted: tuple[int, str]) -> None:
+def test_an_api_is_healthy_when_it_says_that_it_lives(
+    run: Run, status: int, wanted: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "TIMEOUT_SECONDS", 30.0)
     app = FastAPI()
     app.get("/health/live")(lambda: Response(status_code=status))
     with ThreadedServer(app) as server:
@@ -72,10 +75,13 @@ def test_a_heartbeat_is_fresh_or_too_old_or_missing(
     path = tmp_path / "heartbeat"
     monkeypatch.setenv(probe.HEARTBEAT_FILE, str(path))
     assert run(what) == (1, f"unhealthy: no heartbeat of the {what} yet: {path} is not there")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
     path.touch()
+    os.utime(path, (now, now))
     assert run(what) == (0, f"healthy: last heartbeat of the {what} 0 s ago, 30 s are allowed")
     for age in (probe.MAX_HEARTBEAT_AGE_SECONDS + 10, -probe.MAX_HEARTBEAT_AGE_SECONDS - 10):
-        os.utime(path, (time.time() - age,) * 2)
+        os.utime(path, (now - age,) * 2)
         status, line = run(what)
         assert (status, line.split(":")[0]) == (1, "unhealthy")
         assert f"{age:.0f} s ago" in line

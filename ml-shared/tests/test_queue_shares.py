@@ -69,7 +69,7 @@ async def _lengths(redis: Redis) -> list[int]:
 
 async def _fill(queue: TaskQueue, task: Task, ctx: CallerContext, kwargs: dict[str, str], times: int) -> list[str]:
     """Queue as many as there is room for; return the codes of the refusals."""
-    few = asyncio.Semaphore(AT_ONCE)  # or a slow machine's Redis is too late for the last of them
+    few = asyncio.Semaphore(AT_ONCE)
     refused: list[str] = []
 
     async def one() -> None:

@@ -41,7 +41,7 @@ def urls(redis_url: str, membership: FakeMembership, tmp_path: Path) -> Iterator
         )
     guard.watch_process(process.pid)
     try:
-        assert wait_until(lambda: process.poll() is not None or all(map(_answers, found)), 30), log.read_text()
+        assert wait_until(lambda: process.poll() is not None or all(map(_answers, found)), 60), log.read_text()
         assert process.poll() is None, log.read_text()
         yield found
     finally:
@@ -58,7 +58,7 @@ def _answers(url: str) -> bool:
 
 
 async def _ask(url: str) -> list[tuple[int, bool]]:
-    async with httpx.AsyncClient(base_url=url, headers={"X-API-Key": KEY}, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=url, headers={"X-API-Key": KEY}, timeout=60) as client:
         answers = [await client.get("/whoami") for _ in range(6)]
     return [(answer.status_code, "ratelimit" in answer.headers) for answer in answers]
 

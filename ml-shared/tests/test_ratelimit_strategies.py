@@ -94,13 +94,13 @@ def test_a_share_that_shrank_says_when_the_surplus_will_have_left() -> None:
 
 
 def test_the_tightest_of_equal_limits_is_the_first() -> None:
-    window = LocalWindow(10.0, parts=1)
+    window = LocalWindow(10.0, parts=1, clock=SteppedClock())
     assert window.hit("a", [Limit("x", 5), Limit("y", 5), Limit("z", 9)]).tightest == 0
     assert window.hit("a", [Limit("x", 5), Limit("y", 4)]).tightest == 1
 
 
 def test_several_processes_together_never_allow_more_than_the_whole() -> None:
-    windows = [LocalWindow(10.0, parts=4) for _ in range(4)]
+    windows = [LocalWindow(10.0, parts=4, clock=SteppedClock()) for _ in range(4)]
     passed = sum(window.hit("a", [Limit("x", 10)]).allowed for window in windows for _ in range(50))
     assert passed == 8
 
@@ -116,7 +116,7 @@ def test_callers_who_went_away_are_forgotten() -> None:
 
 
 def test_memory_is_bounded_by_the_limit_of_a_caller_and_by_a_number_of_callers() -> None:
-    window = LocalWindow(10.0, parts=1)
+    window = LocalWindow(10.0, parts=1, clock=SteppedClock())
     for _ in range(2_000):  # more than the limit: a Redis that was wiped accepts a window's worth again
         window.record("a", [Limit("x", 1_000), Limit("y", 2_000)])
     log = window._logs["a"]
@@ -128,7 +128,7 @@ def test_memory_is_bounded_by_the_limit_of_a_caller_and_by_a_number_of_callers()
 
 
 def test_what_redis_accepted_counts_when_the_process_has_to_decide_alone() -> None:
-    window = LocalWindow(10.0, parts=1)
+    window = LocalWindow(10.0, parts=1, clock=SteppedClock())
     for _ in range(3):
         window.record("a", [Limit("x", 3)])
     assert not window.hit("a", [Limit("x", 3)]).allowed

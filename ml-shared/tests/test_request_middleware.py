@@ -116,7 +116,7 @@ async def test_a_key_in_a_query_is_not_on_the_span(
 
 def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(app: FastAPI) -> None:
     with ThreadedServer(app) as server, pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(f"{server.url}/breaks-off", trust_env=False)
+        httpx.get(f"{server.url}/breaks-off", trust_env=False, timeout=60)
 
 
 async def test_a_body_is_refused_by_its_declared_length(client: httpx.AsyncClient) -> None:
@@ -219,8 +219,8 @@ def test_a_client_that_leaves_is_no_error_of_ours(app: FastAPI, caplog: pytest.L
         with socket.create_connection((server.host, server.port)) as reading:
             reading.sendall(b"GET /endless HTTP/1.1\r\nHost: service\r\n\r\n")
             assert reading.recv(10)
-        assert wait_until(lambda: sorted(left) == ["answer", "body"], 20)
-        assert httpx.get(f"{server.url}/health").status_code == 200
+        assert wait_until(lambda: sorted(left) == ["answer", "body"], 60)
+        assert httpx.get(f"{server.url}/health", timeout=60).status_code == 200
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -235,9 +235,9 @@ async def test_a_request_that_the_stopping_server_cuts_off_is_told_so_in_a_probl
 
     server = ThreadedServer(app).__enter__()
     try:
-        async with httpx.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as client:
             asked = asyncio.create_task(client.get("/slow"))
-            await asyncio.wait_for(reached.wait(), 20)
+            await asyncio.wait_for(reached.wait(), 60)
             await asyncio.to_thread(server.__exit__, None, None, None)
             answer = await asked
     finally:

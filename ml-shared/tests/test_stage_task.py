@@ -15,6 +15,7 @@ from ml_shared.clients import peer
 from ml_shared.contracts.jobs import CallbackStatus, ProgressPhase
 from ml_shared.names import Stage
 from ml_shared.testing.orchestrator import FakeOrchestrator
+from ml_shared.worker import runtime
 from ml_shared.worker.runtime import ChildRuntime
 
 JOB = {"job_id": "job-1", "attempt_id": "attempt-1"}
@@ -203,8 +204,13 @@ def test_committing_is_asked_before_the_write_and_a_refusal_drops_the_task(
 
 
 def test_an_orchestrator_that_can_not_be_told_of_the_start_means_that_nothing_runs(
-    worker: ModuleType, fake_orchestrator: FakeOrchestrator, redis: Redis, caplog: pytest.LogCaptureFixture
+    worker: ModuleType,
+    fake_orchestrator: FakeOrchestrator,
+    redis: Redis,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(peer, "BACKOFF_SECONDS", 0.01)
     fake_orchestrator.status = 503
     worker.stage_task.apply(kwargs=JOB)
     assert redis.llen("began") == 0
@@ -246,8 +252,9 @@ def test_two_tasks_share_the_loop_and_the_clients(
 
 
 def test_a_task_that_a_body_leaves_running_is_ended_with_it(
-    worker: ModuleType, redis: Redis, caplog: pytest.LogCaptureFixture
+    worker: ModuleType, redis: Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runtime, "LEFTOVER_GRACE_SECONDS", 0.1)
     worker.stage_task.apply(kwargs={**JOB, "behaviour": "stray"})
     assert any("of its own running" in record.message for record in caplog.records)
     assert redis.llen("strayed") == 0

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import time
 
 import asyncpg
 import pytest
@@ -12,19 +11,23 @@ from ml_shared.testing.servers import PostgresServer
 
 
 async def test_a_statement_that_takes_too_long_is_ended_by_the_server_too(postgres_database: str) -> None:
-    async with open_pool(postgres_database, command_timeout_seconds=2) as pool:
-        assert await pool.fetchval("SHOW statement_timeout") == "2s"
-        assert await pool.fetchval("SHOW idle_in_transaction_session_timeout") == "4s"
+    async with open_pool(postgres_database, command_timeout_seconds=4) as pool:
+        assert await pool.fetchval("SHOW statement_timeout") == "4s"
+        assert await pool.fetchval("SHOW idle_in_transaction_session_timeout") == "8s"
         with pytest.raises(StoreUnavailableError) as raised:
             await pool.execute("SELECT pg_sleep(600)")
         assert (raised.value.status, raised.value.code) == (503, "store_unavailable")
         assert raised.value.retry_after_seconds
-        async with asyncio.timeout(20):
-            while await pool.fetchval(
-                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active' "
-                "AND pid <> pg_backend_pid()"
-            ):
-                await asyncio.sleep(0.05)
+        connection = await asyncpg.connect(postgres_database)
+        try:
+            async with asyncio.timeout(60):
+                while await connection.fetchval(
+                    "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active' "
+                    "AND pid <> pg_backend_pid()"
+                ):
+                    await asyncio.sleep(0.05)
+        finally:
+            await connection.close()
 
 
 @pytest.mark.parametrize("waits", ["SET lock_timeout = '1ms'", "SET deadlock_timeout = '1ms'"])
@@ -75,7 +78,7 @@ async def test_a_server_without_a_free_connection_is_said_to_be_that_and_used_ag
                     await pool.fetchval("SELECT 1")
         finally:
             await taken.close()
-        async with pool.acquire(), asyncio.timeout(20):
+        async with pool.acquire(), asyncio.timeout(60):
             while True:
                 try:
                     assert await pool.fetchval("SELECT 1") == 1
@@ -103,13 +106,12 @@ async def test_a_server_that_restarts_is_used_again(postgres_server: PostgresSer
         postgres_server.stop()
         try:
             for _ in range(3):
-                began = time.monotonic()
-                with pytest.raises(StoreUnavailableError):
-                    await pool.fetchval("SELECT 1")
-                assert time.monotonic() - began < 30, "bounded"
+                async with asyncio.timeout(60):
+                    with pytest.raises(StoreUnavailableError):
+                        await pool.fetchval("SELECT 1")
         finally:
             postgres_server.start()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     assert await pool.fetchval("SELECT 1") == 1

@@ -102,7 +102,7 @@ async def test_a_long_document_comes_out_as_python_reads_it() -> None:
     def value(depth: int) -> Any:
         kind = picker.randrange(8 if depth < 5 else 5)
         if kind < 3:
-            return "".join(picker.choices(alphabet, k=picker.choice([0, 3, 50, 9_000])))
+            return "".join(picker.choices(alphabet, k=picker.choice([0, 3, 50, 90]))) * picker.choice([1, 1, 100])
         if kind < 5:
             return picker.choice([None, True, False, 0, -7, 2.5, 10**15])
         if kind < 7:
@@ -166,5 +166,8 @@ async def test_no_document_holds_the_loop(raw: Any, spared_collector: None) -> N
     document = raw()
     assert len(document) > LARGE_BYTES
     before = slowness()
-    # the best of three, on a machine that does other things
-    assert min([await held(document) for _ in range(3)]) < HOLD_SECONDS * max(before, slowness())
+    for _ in range(3):  # the best of them, on a machine that does other things
+        longest = await held(document)
+        if longest < HOLD_SECONDS * max(before, slowness()):
+            return
+    pytest.fail(f"{longest} s without a turn for others")

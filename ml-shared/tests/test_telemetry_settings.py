@@ -31,7 +31,7 @@ def _run(code: str, **env: str) -> list[Any]:
         env={"PATH": os.environ["PATH"], "SERVICE_NAME": "scraper", **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -52,6 +52,7 @@ def test_spans_go_where_by_whom_and_as_often_as_the_standards_variables_say() ->
             "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": receiver.endpoint,
             "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=a",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "30",
             "OTEL_BSP_SCHEDULE_DELAY": "10",  # of 5 s by default; nothing here shuts down
             "OTEL_SERVICE_NAME": "scraper-api",
             "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=staging,team=search,service.name=not-this",
@@ -59,7 +60,7 @@ def test_spans_go_where_by_whom_and_as_often_as_the_standards_variables_say() ->
             "PATH": os.environ["PATH"],
         }
         with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env=env, stdin=subprocess.PIPE) as process:
-            [span] = receiver.wait_for(lambda arrived: len(arrived) == 1, 20)
+            [span] = receiver.wait_for(lambda arrived: len(arrived) == 1, 60)
             assert process.poll() is None
             process.communicate()
     assert receiver.headers[0]["x-tenant"] == "a"

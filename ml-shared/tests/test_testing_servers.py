@@ -26,7 +26,7 @@ async def test_redis_takes_its_password_and_no_other(redis_url: str, redis_serve
     async with redis.asyncio.from_url(redis_url) as client:
         await client.set("a", "b")
         assert await client.get("a") == b"b"
-    with socket.create_connection(("127.0.0.1", redis_server.port), 5) as stranger:
+    with socket.create_connection(("127.0.0.1", redis_server.port), 60) as stranger:
         stranger.sendall(b"GET a\r\n")
         assert stranger.recv(100).startswith(b"-NOAUTH")
 
@@ -49,7 +49,7 @@ def test_a_killed_redis_is_down_and_comes_back_on_its_port() -> None:
 
 def test_a_paused_redis_hangs_and_goes_on(redis_server: RedisServer) -> None:
     with redis_server.paused():
-        assert wait_until(lambda: psutil.Process(redis_server.pid).status() == psutil.STATUS_STOPPED, 20)
+        assert wait_until(lambda: psutil.Process(redis_server.pid).status() == psutil.STATUS_STOPPED, 60)
     assert redis_server.command("PING") == b"+PONG\r\n"
 
 
@@ -182,6 +182,6 @@ def test_servers_and_folders_go_when_the_test_process_is_killed(how: signal.Sign
             and not Path(redis_folder).exists()
             and not Path(postgres_folder).exists()
         ),
-        30,
+        60,
     )
     assert gone, f"left: {redis_pid} {redis_folder} {postgres_pid} {postgres_folder}"

@@ -144,10 +144,10 @@ def test_headers_that_come_byte_by_byte_have_no_longer(connect: Connect, monkeyp
 
 
 def test_a_second_request_on_a_connection_has_the_same_bound(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "HEADERS_SECONDS", SHORT_SECONDS)
     with closing(connect()) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n")
         assert b"request_id" in connection.recv(65536)
+        monkeypatch.setattr(transport, "HEADERS_SECONDS", SHORT_SECONDS)
         began = time.monotonic()
         connection.sendall(b"GET /health HTTP/1.1\r\nHos")
         assert connection.recv(1) == b""
@@ -223,7 +223,7 @@ def test_a_client_that_leaves_amid_pipelined_answers_is_no_error(
             with contextlib.suppress(TimeoutError):
                 connection.recv(1, socket.MSG_PEEK)  # to be gone before the first answer, or within it
             connection.close()
-            assert wait_until(lambda seen=seen: served.count("slow") > seen, 20)
+            assert wait_until(lambda seen=seen: served.count("slow") > seen, PATIENCE_SECONDS)
         with socket.create_connection((running.host, running.port)) as another:
             another.sendall(b"GET /health HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
             assert answer_of(another)[0] == 200

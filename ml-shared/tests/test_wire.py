@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from ml_shared.web.wire import FIELD_MAX_BYTES, ExchangeError, Loss, Reply, Timeouts, Wire
 
-TIMES = Timeouts(silence_seconds=10, whole_seconds=10)
+TIMES = Timeouts(silence_seconds=30, whole_seconds=30, connect_seconds=30)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -129,7 +129,7 @@ async def test_nor_is_one_that_was_closed_while_nobodys_loop_ran() -> None:
                     connection.recv(65_536)
                     connection.sendall(OK)
                     if not last:
-                        answered.wait(10)
+                        answered.wait(60)
             closed.set()
 
         def leave() -> None:
@@ -142,7 +142,7 @@ async def test_nor_is_one_that_was_closed_while_nobodys_loop_ran() -> None:
             assert (await ask(wire)).body == b"ok"
             leave()  # beside which the loop stands still
             assert (await ask(wire)).body == b"ok"
-        assert closed.wait(10)
+        assert closed.wait(60)
         thread.join(60)
 
 
@@ -246,7 +246,7 @@ async def test_silence_has_an_end_and_slowness_only_where_the_whole_has_one(wire
         await server.take(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
         for _ in range(8):
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.5)
             writer.write(b"x")
             await writer.drain()
 
@@ -256,8 +256,8 @@ async def test_silence_has_an_end_and_slowness_only_where_the_whole_has_one(wire
         await reader.read()
 
     server.talk = slowly
-    assert len((await ask(wire, times=Timeouts(2, float("inf")))).body) == 8
-    assert await lost(wire, times=Timeouts(2, 0.3)) is Loss.TIMED_OUT
+    assert len((await ask(wire, times=Timeouts(3, float("inf"), 30))).body) == 8
+    assert await lost(wire, times=Timeouts(3, 0.3)) is Loss.TIMED_OUT
     server.talk = silently
     assert await lost(wire, times=Timeouts(0.2, float("inf"))) is Loss.TIMED_OUT
 
@@ -273,7 +273,7 @@ async def test_a_server_that_reads_slowly_is_not_silent(wire: Wire, server: Serv
 
     server.talk = read_slowly
     body = b"x" * (24 * 2**20)
-    assert (await ask(wire, "PUT", content=body, times=Timeouts(5, 60))).body == b"ok"
+    assert (await ask(wire, "PUT", content=body, times=Timeouts(30, 60, 30))).body == b"ok"
 
 
 async def test_an_answer_before_the_request_was_read_ends_the_connection(wire: Wire, server: Server) -> None:

@@ -36,7 +36,7 @@ def test_two_beats_share_nothing_and_leave_no_file(
                 COMMAND, cwd=tmp_path, env={**env, **more}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
             guard.watch_process(beat.pid)
-            stack.callback(beat.wait, 10)
+            stack.callback(beat.wait, 60)
             stack.callback(beat.kill)
             beats.append(beat)
 
@@ -45,12 +45,12 @@ def test_two_beats_share_nothing_and_leave_no_file(
             assert all(message["headers"]["expires"] for message in messages)
             return {message["headers"]["origin"] for message in messages}
 
-        assert wait_until(lambda: len(senders()) == 2 and heartbeat.exists(), 20)
+        assert wait_until(lambda: len(senders()) == 2 and heartbeat.exists(), 60)
         written = heartbeat.stat().st_mtime_ns
-        assert wait_until(lambda: heartbeat.stat().st_mtime_ns > written, 20)
+        assert wait_until(lambda: heartbeat.stat().st_mtime_ns > written, 60)
         for beat in beats:
             beat.terminate()
-            assert beat.wait(10) == 0
+            assert beat.wait(60) == 0
             guard.forget_process(beat.pid)
     assert list(tmp_path.iterdir()) == []
 

@@ -60,9 +60,9 @@ def healthy() -> bool:
 
 
 def beats(heartbeat: Path, count: int) -> bool:
-    """Whether it is written so often within a few seconds."""
+    """Whether it is written so often within a minute."""
     seen: set[int] = set()
-    return wait_until(lambda: len(seen) >= count or bool(seen.add(heartbeat.stat().st_mtime_ns)), 10)
+    return wait_until(lambda: len(seen) >= count or bool(seen.add(heartbeat.stat().st_mtime_ns)), 60)
 
 
 def test_a_worker_is_healthy_while_its_children_are_busy_and_not_while_it_or_its_redis_hangs_or_that_is_gone(
@@ -70,20 +70,20 @@ def test_a_worker_is_healthy_while_its_children_are_busy_and_not_while_it_or_its
 ) -> None:
     with start() as worker, Redis.from_url(redis_server.url) as redis:
         send(behaviour="block=40")
-        assert wait_until(lambda: redis.llen("began") == 1, 20)
+        assert wait_until(lambda: redis.llen("began") == 1, 60)
         assert beats(heartbeat, 5)
-        assert healthy()
+        assert wait_until(healthy, 60)
         worker.send_signal(signal.SIGSTOP)
         try:
-            assert wait_until(lambda: not healthy(), 20)
+            assert wait_until(lambda: not healthy(), 60)
         finally:
             worker.send_signal(signal.SIGCONT)
-        assert wait_until(healthy, 20)
+        assert wait_until(healthy, 60)
         with redis_server.paused():
-            assert wait_until(lambda: not healthy(), 20)
-        assert wait_until(healthy, 30)
+            assert wait_until(lambda: not healthy(), 60)
+        assert wait_until(healthy, 60)
         redis_server.stop()
-        assert wait_until(lambda: not healthy(), 20)
+        assert wait_until(lambda: not healthy(), 60)
         redis_server.start()
         assert wait_until(healthy, 60)
         assert beats(heartbeat, 5)
@@ -97,7 +97,7 @@ def test_a_worker_that_can_t_write_its_heartbeat_works_on_and_says_so_once(
     with start(**{probe.HEARTBEAT_FILE: str(missing)}) as worker, Redis.from_url(redis_url) as redis:
         worker.wait_for(lambda: "no heartbeat" in worker.output)
         send(behaviour="sleep=1")
-        assert wait_until(lambda: redis.llen("ended") == 1, 20)
+        assert wait_until(lambda: redis.llen("ended") == 1, 60)
         [line] = [line for line in worker.lines if line["event"].startswith("no heartbeat")]
     assert line["level"] == "ERROR"
     assert str(missing) in line["event"]
@@ -138,7 +138,7 @@ def test_a_worker_whose_redis_went_away_during_its_last_seconds_ends_by_itself(
         with start(REDIS_URL=server.url, SOFT_SHUTDOWN="4") as worker:
             with build_celery_app(settings, queue=Queue.SCRAPER, include=[], resources=nullcontext) as app:
                 app.send_task("probe.stage_task", kwargs={"behaviour": "sleep=60"}, queue="scraper")
-            assert wait_until(lambda: redis.llen("began") == 1, 20)
+            assert wait_until(lambda: redis.llen("began") == 1, 60)
             worker.send_signal(signal.SIGTERM)
             worker.wait_for(lambda: "Soft Shutdown" in worker.output)
             server.stop()

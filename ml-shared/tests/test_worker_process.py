@@ -22,8 +22,7 @@ from ml_shared.queues.results import ResultStore
 from ml_shared.settings import ServiceSettings
 from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.orchestrator import FakeOrchestrator
-from ml_shared.testing.otlp import OtlpReceiver
-from ml_shared.testing.servers import RedisServer, wait_until
+from ml_shared.testing.servers import wait_until
 from ml_shared.testing.worker import WorkerProcess
 
 KEY = "sk-the-workers-own-key"
@@ -53,7 +52,7 @@ def metrics(free_port: int, tmp_path: Path) -> dict[str, str]:
 
 def _count(metrics: dict[str, str], outcome: str) -> float:
     """How often the stage's task ended so; any way for an empty one."""
-    text = httpx.get(f"http://127.0.0.1:{metrics['WORKER_METRICS_PORT']}/metrics").text
+    text = httpx.get(f"http://127.0.0.1:{metrics['WORKER_METRICS_PORT']}/metrics", timeout=60).text
     ours = [line for line in text.splitlines() if line.startswith("ml_task_outcomes_total{") and "stage_task" in line]
     return sum(float(line.split()[-1]) for line in ours if f'outcome="{outcome}' in line)
 
@@ -95,22 +94,6 @@ def test_a_soft_limit_ends_a_body_that_never_awaits_and_nothing_of_it_goes_on(
         assert worker.running
 
 
-def test_a_soft_limit_that_strikes_while_the_loop_waits_cancels_the_body(
-    start: Start, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator
-) -> None:
-    """The body's own limit comes first; here the signal does, from outside."""
-    with start(SOFT_LIMIT="60", HARD_LIMIT="90") as worker:
-        send(**_job(1, behaviour="sleep=50", word="first"))
-        assert wait_until(lambda: redis.llen("began") == 1, 20)
-        [child] = worker.children()
-        child.send_signal(signal.SIGUSR1)  # how Celery's main process tells a child of its soft limit
-        callback = fake_orchestrator.wait_for_callback("job-1")
-        assert callback.error_code == "task_timeout"
-        assert redis.lrange("cancelled", 0, -1) == ["first"]
-        send(**_job(2))
-        assert fake_orchestrator.wait_for_callback("job-2").status is CallbackStatus.SUCCESS
-
-
 def test_a_task_killed_at_the_hard_limit_is_told_of_by_the_main_process_alone(
     start: Start,
     send: Callable[..., str],
@@ -129,7 +112,7 @@ def test_a_task_killed_at_the_hard_limit_is_told_of_by_the_main_process_alone(
         send(**_job(2))
         fake_orchestrator.wait_for_callback("job-2")
         assert len(fake_orchestrator.callbacks_for("job-1")) == 1
-        assert wait_until(lambda: _count(metrics, "success") == 1, 20)
+        assert wait_until(lambda: _count(metrics, "success") == 1, 60)
         assert (_count(metrics, "killed"), _count(metrics, "")) == (1, 2)
         assert worker.running
 
@@ -153,29 +136,16 @@ def test_a_killed_child_s_task_runs_again_under_its_attempt_until_the_orchestrat
     with start(concurrency=2) as worker:
         send(**_job(1, behaviour="kill-once", word="once"))
         send(**_job(2, behaviour="kill", word="always"))
-        assert fake_orchestrator.wait_for_callback("job-1", 30).status is CallbackStatus.SUCCESS
-        fake_orchestrator.wait_until(lambda: len(fake_orchestrator.phases_for("job-2")) == 3, 30)
+        assert fake_orchestrator.wait_for_callback("job-1", 60).status is CallbackStatus.SUCCESS
+        fake_orchestrator.wait_until(lambda: len(fake_orchestrator.phases_for("job-2")) == 3, 60)
         # not before: on its way back to the queue a task is for a moment in neither place
-        assert wait_until(lambda: redis.llen("scraper") + redis.hlen("unacked") == 0, 30)
+        assert wait_until(lambda: redis.llen("scraper") + redis.hlen("unacked") == 0, 60)
         assert worker.running
     began = redis.lrange("began", 0, -1)
     assert (began.count("kill-once:once"), began.count("kill:always")) == (2, 2)
     assert fake_orchestrator.phases_for("job-1") == [ProgressPhase.STARTED] * 2
     assert fake_orchestrator.phases_for("job-2") == [ProgressPhase.STARTED] * 3
     assert [len(fake_orchestrator.callbacks_for(job)) for job in ("job-1", "job-2")] == [1, 0]
-
-
-def test_a_killed_child_s_task_is_not_delivered_in_a_loop_while_the_orchestrator_is_away(
-    start: Start, send: Callable[..., str], redis: Redis, fake_orchestrator: FakeOrchestrator
-) -> None:
-    with start() as worker:
-        send(**_job(1, behaviour="wait-then-kill"))
-        assert wait_until(lambda: redis.llen("began") == 1, 20)
-        fake_orchestrator.status = 503
-        redis.rpush("go", "now")
-        worker.wait_for(lambda: any(line.get("outcome") == "not_started" for line in worker.lines), 30)
-        assert wait_until(lambda: redis.llen("scraper") + redis.hlen("unacked") == 0, 10)
-    assert redis.llen("began") == 1
 
 
 @pytest.mark.parametrize(
@@ -210,63 +180,28 @@ def test_a_worker_killed_whole_leaves_no_process_and_its_task_comes_again_after_
     """A job does not wait for that: its lease is far quicker."""
     with start() as worker:
         send(**_job(1, behaviour="once-sleep=60"))
-        assert wait_until(lambda: redis.llen("began") == 1, 20)
+        assert wait_until(lambda: redis.llen("began") == 1, 60)
         children = worker.children()
         os.killpg(worker.pid, signal.SIGKILL)
-        psutil.wait_procs([*children], timeout=10)
+        psutil.wait_procs([*children], timeout=60)
         assert not any(child.is_running() for child in children)
     assert redis.hlen("unacked") == 1
     assert fake_orchestrator.callbacks_for("job-1") == []
-    # long enough for the task, which would come once more if it took longer
-    with start(VISIBILITY_SECONDS="6"):
-        assert fake_orchestrator.wait_for_callback("job-1", 40).status is CallbackStatus.SUCCESS
+    redis.zadd("unacked_index", dict.fromkeys(redis.zrange("unacked_index", 0, -1), 0))  # as if so long ago
+    with start():
+        assert fake_orchestrator.wait_for_callback("job-1", 60).status is CallbackStatus.SUCCESS
     assert fake_orchestrator.phases_for("job-1").count(ProgressPhase.STARTED) == 2
-
-
-def test_a_worker_survives_a_restart_of_its_redis_under_a_running_task(
-    start: Start, send: Callable[..., str], redis_server: RedisServer, fake_orchestrator: FakeOrchestrator
-) -> None:
-    with start() as worker:
-        send(**_job(1, behaviour="sleep=3"))
-        fake_orchestrator.wait_until(lambda: fake_orchestrator.phases_for("job-1") != [])
-        redis_server.restart()
-        fake_orchestrator.wait_for_callback("job-1", 30)
-        send(**_job(2))
-        assert fake_orchestrator.wait_for_callback("job-2", 40).status is CallbackStatus.SUCCESS
-        assert worker.running
-        assert len(fake_orchestrator.callbacks_for("job-1")) == 1
-
-
-def test_spans_of_a_child_arrive_when_the_worker_is_stopped(
-    start: Start, send: Callable[..., str], fake_orchestrator: FakeOrchestrator, spans: InMemorySpanExporter
-) -> None:
-    with OtlpReceiver() as receiver:
-        with start(OTEL_TRACES_EXPORTER=None, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint) as worker:
-            with trace.get_tracer("test").start_as_current_span("request") as request:
-                send(**_job(1))
-            fake_orchestrator.wait_for_callback("job-1")
-            [child] = worker.children()
-            assert worker.terminate() == 0
-        arrived = receiver.wait_for(lambda all_of: any("stage_task" in span.name for span in all_of))
-    [task] = [span for span in arrived if "stage_task" in span.name]
-    [callback] = [span for span in arrived if "complete" in span.name]
-    assert task.trace_id == trace.format_trace_id(request.get_span_context().trace_id)
-    assert callback.parent_id == task.span_id
-    assert task.resource["process.pid"] == child.pid
-    assert task.resource["service.name"] == "scraper"
-    assert {span.trace_id for span in arrived} == {task.trace_id}, (
-        "the broker's polling, or the resources' opening, is no trace of its own"
-    )
 
 
 def test_a_worker_stops_within_seconds_though_no_collector_listens(
     start: Start, send: Callable[..., str], fake_orchestrator: FakeOrchestrator, free_port: int
 ) -> None:
     endpoint = f"http://127.0.0.1:{free_port}"
-    with start(OTEL_TRACES_EXPORTER=None, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as worker:
+    env = {"OTEL_TRACES_EXPORTER": None, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "LAST_SPANS_SECONDS": "3"}
+    with start(**env) as worker:
         send(**_job(1))
         fake_orchestrator.wait_for_callback("job-1")
-        assert worker.terminate() == 0  # within WorkerProcess' limit of 20 s
+        assert worker.terminate() == 0  # within WorkerProcess' limit
 
 
 def test_sigterm_lets_the_running_task_end_and_hands_back_what_was_only_fetched(
@@ -275,9 +210,9 @@ def test_sigterm_lets_the_running_task_end_and_hands_back_what_was_only_fetched(
     """Celery fetches tasks with a delay at once and holds them in memory."""
     with start() as worker:
         send(**_job(3), countdown=3600)
-        assert wait_until(lambda: redis.hlen("unacked") == 1, 20)
+        assert wait_until(lambda: redis.hlen("unacked") == 1, 60)
         send(**_job(1, behaviour="wait"))
-        assert wait_until(lambda: redis.llen("began") == 1, 20)
+        assert wait_until(lambda: redis.llen("began") == 1, 60)
         send(**_job(2))
         worker.send_signal(signal.SIGTERM)
         worker.wait_for(lambda: "Warm shutdown" in worker.output)
@@ -294,7 +229,7 @@ def test_sigquit_as_under_docker_gives_what_is_unfinished_back_uncounted(
     with start(concurrency=2, REMAP_SIGTERM="SIGQUIT", SOFT_SHUTDOWN="0.2") as worker:
         send(**_job(1, behaviour="sleep=60", word="job"))
         direct = send(task_id=reserved(), behaviour="once-sleep=60", word="direct")
-        assert wait_until(lambda: redis.llen("began") == 2, 20)
+        assert wait_until(lambda: redis.llen("began") == 2, 60)
         worker.terminate()
         [callback] = fake_orchestrator.callbacks_for("job-1")
         assert (callback.status, callback.error_code) == (CallbackStatus.DEFERRED, "stage_unavailable")
@@ -306,24 +241,10 @@ def test_sigquit_as_under_docker_gives_what_is_unfinished_back_uncounted(
     assert redis.hmget(f"ml:results:task:{direct}", "state", "deliveries") == ["queued", "0"]
     fake_orchestrator.abandoned.add("attempt-1")
     with start(concurrency=2):
-        assert wait_until(lambda: redis.llen("scraper") + redis.hlen("unacked") == 0, 20)
+        assert wait_until(lambda: redis.llen("scraper") + redis.hlen("unacked") == 0, 60)
     assert redis.lrange("began", 2, -1) == ["once-sleep=60:direct"]
     assert redis.hget(f"ml:results:task:{direct}", "state") == "done"
     assert len(fake_orchestrator.callbacks_for("job-1")) == 1
-
-
-def test_a_body_that_calls_exit_fails_its_task_and_not_the_worker(
-    start: Start, send: Callable[..., str], fake_orchestrator: FakeOrchestrator
-) -> None:
-    """Celery's main process ends on a task's `SystemExit`."""
-    with start() as worker:
-        for number, behaviour in enumerate(("exit", "exit-within", "cancel-itself")):
-            send(**_job(number, behaviour=behaviour))
-            callback = fake_orchestrator.wait_for_callback(f"job-{number}")
-            assert (callback.status, callback.error_code) == (CallbackStatus.FAILED, "internal_error")
-        send(**_job(9))
-        assert fake_orchestrator.wait_for_callback("job-9").status is CallbackStatus.SUCCESS
-        assert worker.running
 
 
 def test_a_worker_serves_the_metrics_of_all_its_children_recycled_ones_included(
@@ -340,7 +261,7 @@ def test_a_worker_serves_the_metrics_of_all_its_children_recycled_ones_included(
             send(**_job(number))
         for number in range(5):
             fake_orchestrator.wait_for_callback(f"job-{number}")
-        assert wait_until(lambda: _count(metrics, "success") == 5, 20, 0.1)
-        assert wait_until(lambda: len(list((tmp_path / "metrics").glob("counter_*"))) <= 4, 20, 0.1)
+        assert wait_until(lambda: _count(metrics, "success") == 5, 60, 0.1)
+        assert wait_until(lambda: len(list((tmp_path / "metrics").glob("counter_*"))) <= 4, 60, 0.1)
         assert _count(metrics, "success") == 5
-        assert wait_until(lambda: redis.llen("closed") == 5, 20, 0.1), "a recycled child closes what it opened"
+        assert wait_until(lambda: redis.llen("closed") == 5, 60, 0.1), "a recycled child closes what it opened"

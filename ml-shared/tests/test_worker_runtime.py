@@ -99,7 +99,7 @@ def test_a_cancellation_that_is_lost_is_sent_again(log: Log, monkeypatch: pytest
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
         log.append("went on")
-        await asyncio.sleep(3)
+        await asyncio.sleep(60)
         log.append("to its end")
 
     runtime = ChildRuntime(resources)
@@ -147,7 +147,7 @@ def _strike() -> None:
 
 def strike_soon() -> None:
     """Have the signal come once this body waits: counted from here, however long its loop took to begin it."""
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    asyncio.get_running_loop().call_soon(signal.setitimer, signal.ITIMER_REAL, 0.2)
 
 
 @contextlib.contextmanager
@@ -165,7 +165,11 @@ def soft_limit() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_a_shielded_clean_up_may_end_by_itself(runtime: ChildRuntime, log: Log) -> None:
+def test_a_shielded_clean_up_may_end_by_itself(
+    runtime: ChildRuntime, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LEFTOVER_GRACE_SECONDS", 60)
+
     async def clean_up() -> None:
         await asyncio.sleep(0.05)
         log.append("cleaned up")
@@ -264,6 +268,7 @@ def test_resources_that_are_given_up_and_end_slowly_are_not_taken_for_open_ones(
 
     runtime = ChildRuntime(resources)
     runtime.open()
+    monkeypatch.setattr(module, "OPEN_TIMEOUT_SECONDS", 60)
     try:
         assert runtime.run_body(body) == "opened"
     finally:

@@ -1,7 +1,7 @@
 """A small service's worker, as the real ones are built: for tests within this process, and run by `WorkerProcess`."""
 
 import asyncio
-import logging
+import functools
 import os
 import resource
 import signal
@@ -14,23 +14,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from celery import signals
+from celery.concurrency.asynpool import AsynPool
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
 from ml_shared.clients.orchestrator import OrchestratorClient
 from ml_shared.errors import InvalidError, ServiceError, UnavailableError
+from ml_shared.instrumentation import shutdown_telemetry
 from ml_shared.names import Queue, Stage
 from ml_shared.queues.results import ResultStore
 from ml_shared.settings import ServiceSettings
 from ml_shared.storage.redis_client import open_redis
 from ml_shared.telemetry.attributes import JobStage
+from ml_shared.worker import celery as worker_celery
 from ml_shared.worker.celery import build_celery_app
 from ml_shared.worker.heartbeat import HeartbeatStep
 from ml_shared.worker.packs import PackTask
 from ml_shared.worker.task import AsyncTask, StageOutcome, StageRun, StageTask
-
-logger = logging.getLogger(__name__)
 
 SECRET = "sk-a-key-that-nobody-may-see"
 NEXT_AT = datetime(2030, 1, 2, tzinfo=UTC)
@@ -58,7 +58,8 @@ class Resources:
 async def resources() -> AsyncIterator[Resources]:
     """Open what a child needs."""
     async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(open_redis(settings.REDIS_URL or ""))
+        # longer than any test has a body wait for its word
+        redis = await stack.enter_async_context(open_redis(settings.REDIS_URL or "", timeout_seconds=60))
         orchestrator = None
         if settings.ORCHESTRATOR_URL:
             orchestrator = await stack.enter_async_context(OrchestratorClient.open(settings))
@@ -79,9 +80,12 @@ app = build_celery_app(
     },
 )
 HeartbeatStep.every_seconds = 0.2
+AsynPool.timers = property(lambda pool: {pool.maintain_pool: 300.0})  # 5 by default: Celery itself looks in vain
+last_spans_seconds = float(os.environ.get("LAST_SPANS_SECONDS", "30"))  # 3 by default
+worker_celery.shutdown_telemetry = functools.partial(shutdown_telemetry, last_spans_seconds)
 app.conf.worker_soft_shutdown_timeout = float(os.environ.get("SOFT_SHUTDOWN", "5"))
 app.conf.broker_transport_options |= {
-    "visibility_timeout": int(os.environ.get("VISIBILITY_SECONDS", "30")),
+    "visibility_timeout": int(os.environ.get("VISIBILITY_SECONDS", "300")),
     "unacked_restore_interval": int(os.environ.get("RESTORE_SECONDS", "1")),
     "unacked_restore_throttle": 1,
 }
@@ -90,7 +94,6 @@ app.conf.broker_transport_options |= {
 async def act(run: StageRun, behaviour: str, word: str) -> StageOutcome:
     """Behave as the test asks."""
     redis: Redis = run.resources.redis
-    await redis.rpush("times", time.time())
     try:
         await redis.rpush("began", f"{behaviour}:{word}")
         await _behave(
@@ -189,18 +192,6 @@ def _fail(depth: int) -> None:
 async def _stray(redis: Redis) -> None:
     await asyncio.sleep(30)
     await redis.rpush("strayed", "yes")
-
-
-@signals.worker_before_create_process.connect
-def tell_of_fork(**_: Any) -> None:
-    """Say when a child is made."""
-    logger.info("fork")
-
-
-@signals.worker_process_init.connect
-def tell_of_start(**_: Any) -> None:
-    """Say when a child is ready."""
-    logger.info("child ready")
 
 
 @app.task(bind=True, base=StageTask, name="probe.stage_task", stage=Stage.SCRAPING, job_stage=JobStage.SCRAPE)

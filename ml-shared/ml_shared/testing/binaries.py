@@ -12,7 +12,7 @@ REDIS_LEAST = (6, 2)
 POSTGRES_LEAST = 16
 PGVECTOR_LEAST = (0, 8, 4)
 NGINX_LEAST = (1, 22)
-ASKING_TIMEOUT_SECONDS = 10.0
+ASKING_TIMEOUT_SECONDS = 60.0
 # printing a version takes milliseconds; this is for a binary that hangs
 
 

@@ -77,7 +77,7 @@ class FakeEndpoint(ThreadedServer):
         self.key = key
         self.retry_after_seconds: int | None = None
         self._lock = threading.Lock()
-        self.reset()
+        self._lives = 0
         super().__init__(
             Starlette(
                 routes=[
@@ -86,9 +86,16 @@ class FakeEndpoint(ThreadedServer):
                 ]
             )
         )
+        self.reset()
 
     def reset(self) -> None:
-        """Forget what was received, and serve."""
+        """Forget what was received, and serve. A request that has been sent belongs to the life before."""
+        self.settle()
+        with self._lock:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._lives += 1
         self.inputs: list[list[str]] = []
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -123,36 +130,45 @@ class FakeEndpoint(ThreadedServer):
         self._pinned[text] = list(vector)
 
     def _next_mode(self) -> EndpointMode:
-        with self._lock:
-            mode = self._mode
-            if self._times is not None:
-                self._times -= 1
-                if self._times <= 0:
-                    self._mode, self._times = EndpointMode.SERVE, None
-            return mode
+        mode = self._mode
+        if self._times is not None:
+            self._times -= 1
+            if self._times <= 0:
+                self._mode, self._times = EndpointMode.SERVE, None
+        return mode
 
     async def _embeddings(self, request: Request) -> Response:
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        with self._lock:
+            life = self._lives
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            return await self._answer(request)
+            return await self._answer(request, life)
         finally:
-            self.in_flight -= 1
+            with self._lock:
+                if life == self._lives:  # else it ends where it was never counted
+                    self.in_flight -= 1
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, life: int) -> Response:
         body = await request.json()
-        self.bodies.append(body)
-        self.headers.append(dict(request.headers))
-        mode = self._next_mode()
+        with self._lock:
+            if life != self._lives:
+                return _past()
+            self.bodies.append(body)
+            self.headers.append(dict(request.headers))
+            mode = self._next_mode()
         if request.headers.get("authorization") != f"Bearer {self.key}":
             return _problem(401, "invalid key")
         if mode is EndpointMode.SLOW:
             await asyncio.sleep(self.delay_seconds)
         texts = [body["input"]] if isinstance(body["input"], str) else list(body["input"])
-        refusal = self._refusal(mode, texts)
-        if refusal is not None:
-            return refusal
-        self.inputs.append(texts)
+        with self._lock:
+            if life != self._lives:
+                return _past()
+            refusal = self._refusal(mode, texts)
+            if refusal is not None:
+                return refusal
+            self.inputs.append(texts)
         vectors = self._distort(mode, [self._pinned.get(text) or vector_of(text, self.dimensions) for text in texts])
         as_base64 = body.get("encoding_format") == "base64" and not self.float_answers
         data: list[dict[str, Any]] = [
@@ -207,6 +223,11 @@ def _tokens(text: str) -> int:
 
 def _encoded(vector: Sequence[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def _past() -> Response:
+    """Answer nobody: who asked was of another test, and what is to fail or to be remembered is of this one."""
+    return _problem(503, "it was reset meanwhile")
 
 
 def _problem(status: int, message: str, headers: dict[str, str] | None = None) -> Response:

@@ -17,8 +17,9 @@ from starlette.types import Receive, Scope, Send
 
 from ml_shared.names import Header
 from ml_shared.testing.http_server import ServedFake, ThreadedServer
+from ml_shared.testing.servers import free_port
 
-WAIT_SECONDS: Final = 20.0
+WAIT_SECONDS: Final = 40.0
 USER: Final = "user"
 """Who calls with a key that is no service's."""
 
@@ -65,11 +66,12 @@ class FakePeer(ServedFake):
         self._callers = callers
         self._changed = threading.Condition()
         self._lives = 0
-        self.reset()
         self._app = Starlette(
             routes=[Route(prefix + path, self._guarded(handler), methods=[method]) for method, path, handler in routes]
         )
-        self._server = ThreadedServer(self._app)
+        # not one of those that connections going out have: it is to be free again after `refusing`
+        self._server = ThreadedServer(self._app, port=free_port())
+        self.reset()
 
     @property
     def url(self) -> str:
@@ -77,8 +79,10 @@ class FakePeer(ServedFake):
         return self._server.url + self._prefix
 
     def reset(self) -> None:
-        """Forget everything, and serve. A request that is being answered belongs to the life before."""
-        self._lives += 1
+        """Forget everything, and serve. A request that has been sent belongs to the life before."""
+        self._server.settle()
+        with self._changed:
+            self._lives += 1
         self.failures: list[int] = []
         self.status: int | None = None
         self.failure_code = "made_to_fail"
@@ -127,21 +131,25 @@ class FakePeer(ServedFake):
                 self._changed.notify_all()
             body = await request.body()  # before the delay, after which the caller may have gone
             await asyncio.sleep(self.delay_seconds)
-            if life != self._lives:  # nobody waits for this answer, and what is to fail is another test's
-                return problem(503, "unavailable", "it was reset meanwhile")
-            status = self.failures.pop(0) if self.failures else self.status
-            if status is not None:
-                headers = {} if self.failure_retry_after is None else {Header.RETRY_AFTER: self.failure_retry_after}
-                return problem(status, self.failure_code, "the test wanted it to fail", headers=headers)
-            caller = self._caller(request)
-            if isinstance(caller, Response):
-                return caller
-            with self._changed:
-                answer = handler(request, body, caller)
+            with self._changed:  # which `reset` waits for: no request is half of this life
+                if life != self._lives:  # nobody waits for this answer, and what is to fail is another test's
+                    return problem(503, "unavailable", "it was reset meanwhile")
+                answer = self._answered(handler, request, body)
                 self._changed.notify_all()
-            return _LostAnswer(answer) if self.loses_answers else answer
+            return answer
 
         return endpoint
+
+    def _answered(self, handler: Handler, request: Request, body: bytes) -> Response:
+        status = self.failures.pop(0) if self.failures else self.status
+        if status is not None:
+            headers = {} if self.failure_retry_after is None else {Header.RETRY_AFTER: self.failure_retry_after}
+            return problem(status, self.failure_code, "the test wanted it to fail", headers=headers)
+        caller = self._caller(request)
+        if isinstance(caller, Response):
+            return caller
+        answer = handler(request, body, caller)
+        return _LostAnswer(answer) if self.loses_answers else answer
 
     def _caller(self, request: Request) -> str | Response:
         if self._callers is None:

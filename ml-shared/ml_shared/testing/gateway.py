@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from ml_shared.testing.servers import free_port
+from ml_shared.testing.servers import STOP_TIMEOUT_SECONDS, free_port
 
 _VARIABLE: Final = re.compile(r"\$\{(GATEWAY_[A-Z0-9_]+)\}")
 _EXAMPLE: Final = re.compile(r"^#?(GATEWAY_[A-Z0-9_]+)=(.*)$", re.MULTILINE)
@@ -211,10 +211,10 @@ class GatewayServer:
             return
         self._process.terminate()
         try:
-            self._process.wait(5)
+            self._process.wait(STOP_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(5)
+            self._process.wait(STOP_TIMEOUT_SECONDS)
         self._process = None
 
 

@@ -10,7 +10,9 @@ from typing import Any, Self
 
 import uvicorn
 
-START_TIMEOUT_SECONDS = 10.0
+START_TIMEOUT_SECONDS = 30.0
+_SETTLING_TURNS = 50
+# of the loop: a connection that waits is taken in one of them, and its request is with the application a few later
 
 
 class _Server(uvicorn.Server):
@@ -19,11 +21,13 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._told = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.began = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        self.began.set()
 
     async def main_loop(self) -> None:
         await self.on_tick(0)  # fills the headers that every answer has
@@ -31,9 +35,9 @@ class _Server(uvicorn.Server):
 
     def tell_to_exit(self) -> None:
         """End, from another thread, a server that has started."""
-        if self._loop is not None:
+        if self.loop is not None:
             with contextlib.suppress(RuntimeError):  # it has ended already
-                self._loop.call_soon_threadsafe(self._told.set)
+                self.loop.call_soon_threadsafe(self._told.set)
 
 
 class ThreadedServer:
@@ -50,7 +54,8 @@ class ThreadedServer:
     loop_factory
         Makes its event loop; asyncio's own unless given.
     keep_alive_seconds
-        After which a connection without a request is closed.
+        After which a connection without a request is closed: by default long after any client has dropped it, so that no
+        request meets its end.
     """
 
     def __init__(
@@ -60,7 +65,7 @@ class ThreadedServer:
         host: str = "127.0.0.1",
         port: int = 0,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
-        keep_alive_seconds: int = 5,
+        keep_alive_seconds: int = 75,
     ) -> None:
         self._loop_factory = loop_factory
         # the protocol is named, or asyncio sets no TCP_NODELAY and each answer waits 40 ms for an acknowledgement
@@ -85,20 +90,39 @@ class ThreadedServer:
         """`http://127.0.0.1:<port>`, without a slash at the end."""
         return f"http://{self.host}:{self.port}"
 
+    def settle(self) -> None:
+        """Wait until the application has every request that was sent before this call.
+
+        What a fake counts from here on is then of nobody who has given a request up already.
+        """
+        loop = self._server.loop
+        if loop is None or not self._thread.is_alive() or threading.current_thread() is self._thread:
+            return
+        turned = threading.Event()
+
+        def turn(left: int = _SETTLING_TURNS) -> None:
+            if left:
+                loop.call_soon(turn, left - 1)
+            else:
+                turned.set()
+
+        with contextlib.suppress(RuntimeError):  # it has just ended
+            loop.call_soon_threadsafe(turn)
+            while not turned.wait(0.1) and self._thread.is_alive():
+                pass
+
     def _serve(self) -> None:
-        with asyncio.Runner(loop_factory=self._loop_factory) as runner:
-            runner.run(self._server.serve(sockets=[self._socket]))
+        try:
+            with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+                runner.run(self._server.serve(sockets=[self._socket]))
+        finally:
+            self._server.began.set()  # and ended: nobody is to wait for it
 
     def __enter__(self) -> Self:
         self._thread.start()
-        waited = threading.Event()
-        for _ in range(int(START_TIMEOUT_SECONDS / 0.01)):
-            if self._server.started:
-                return self
-            if not self._thread.is_alive():
-                break
-            waited.wait(0.01)
-        raise RuntimeError(f"the server on {self.url} did not start")
+        if not self._server.began.wait(START_TIMEOUT_SECONDS) or not self._server.started:
+            raise RuntimeError(f"the server on {self.url} did not start")
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

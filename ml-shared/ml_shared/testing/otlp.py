@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     add_TraceServiceServicer_to_server,
 )
 
-WAIT_SECONDS: Final = 20.0
+WAIT_SECONDS: Final = 40.0
 
 
 @dataclass(frozen=True)

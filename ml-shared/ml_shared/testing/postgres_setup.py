@@ -109,7 +109,7 @@ def _environment() -> dict[str, str]:
 def _namespace_works(binaries: PostgresBinaries) -> bool:
     command = [*NAMESPACE, binaries.postgres, "--version"]
     try:
-        return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
+        return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ml_shared.testing.binaries import find_redis
 
-ANSWER_TIMEOUT_SECONDS = 5.0
+ANSWER_TIMEOUT_SECONDS = 20.0
 
 
 def write_redis_config(

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -27,12 +28,14 @@ from ml_shared.testing import guard
 from ml_shared.testing.postgres_setup import PostgresAccount, initialise, postgres_account, postgres_command
 from ml_shared.testing.redis_setup import ping, redis_command, redis_reply, write_redis_config
 
-START_TIMEOUT_SECONDS = 30.0
-STOP_TIMEOUT_SECONDS = 10.0
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 20.0
 POLL_SECONDS = 0.01
 _PORTS = range(12_000, 30_000)
 # below those that Linux and macOS give to outgoing connections
 _PORT_ATTEMPTS = 100
+_PORTS_KEPT = 256
+# of those that a process was given: by the time that so many more were, it listens there or never will
 START_ATTEMPTS = 3
 # a free port can be taken by another process between our look and the server's start
 
@@ -41,11 +44,26 @@ class ServerError(RuntimeError):
     """A server did not start; the message ends with its log."""
 
 
+_given: "deque[int]" = deque()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that nothing listens on at this moment, nor any connection going out will take before it is used."""
+    """Return a port that nothing listens on, and that nobody else is given before it is used.
+
+    No connection going out takes it. That it has been given away is kept by its namesake of UDP, which this process holds
+    from then on: others that run beside it look for ports, too.
+    """
     for port in random.sample(_PORTS, _PORT_ATTEMPTS):
-        with contextlib.suppress(OSError), socket.socket() as probe:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket() as probe,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as namesake,
+        ):
+            namesake.bind((host, port))
             probe.bind((host, port))
+            _given.append(namesake.detach())
+            if len(_given) > _PORTS_KEPT:
+                os.close(_given.popleft())
             return port
     raise ServerError(f"no free port on {host} in {_PORT_ATTEMPTS} attempts")
 

@@ -17,8 +17,8 @@ import psutil
 from ml_shared.testing import guard
 from ml_shared.testing.servers import wait_until
 
-START_TIMEOUT_SECONDS: Final = 40.0
-STOP_TIMEOUT_SECONDS: Final = 20.0
+START_TIMEOUT_SECONDS: Final = 60.0
+STOP_TIMEOUT_SECONDS: Final = 40.0
 
 
 class WorkerError(RuntimeError):
