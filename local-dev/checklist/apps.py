@@ -15,7 +15,8 @@ from fleet.services import Addresses, service_settings
 from checklist.forking import Forks
 from ml_shared.names import Service
 
-TIMEOUT_SECONDS: Final = 60
+TIMEOUT_SECONDS: Final = 240
+# a service takes a second of a processor's time, which a busy machine may give it in as many minutes
 _FORKS: Final = Forks()
 MODE_LABEL: Final = "request_mode"
 OPERATION_LABEL: Final = "operation"
@@ -113,7 +114,8 @@ def describe(root: Path, service: str) -> App:
     try:
         described = json.loads(said.splitlines()[-1])
     except (IndexError, ValueError) as error:
-        raise DescriptionError(f"{service} could not be asked what it is made of:\n{errors[-3000:]}") from error
+        complaint = errors[-3000:] or f"it has said nothing within {TIMEOUT_SECONDS} s"
+        raise DescriptionError(f"{service} could not be asked what it is made of:\n{complaint}") from error
     return parse_description(root, service, described)
 
 

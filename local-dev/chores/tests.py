@@ -88,6 +88,7 @@ class Outcome:
     failed: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     broken: bool = False
 
     @property
@@ -95,7 +96,7 @@ class Outcome:
         """One line of the table."""
         verdict = "FAILED" if self.broken else "ok"
         counts = f"{self.passed:>5} passed {self.failed:>4} failed {self.skipped:>4} skipped"
-        return f"  {self.name:<14}{counts} {self.seconds:>7.1f} s  {verdict}"
+        return f"  {self.name:<14}{counts} {self.seconds:>7.1f} s {self.processor_seconds:>7.1f} s of processors  {verdict}"
 
 
 @contextmanager
@@ -170,17 +171,21 @@ class Run:
             command = [*POLITE, *command]
         if not together:
             self._head(suite)
-        done = subprocess.run(
+        with subprocess.Popen(
             command,
             cwd=REPOSITORY / suite.folder,
             env=environment_of_tests(self._scratch),
             stdout=subprocess.PIPE if together else None,
             stderr=subprocess.STDOUT if together else None,
-            check=False,
-        )
+        ) as process:
+            said = process.stdout.read() if process.stdout is not None else b""
+            # as `process.wait`, which does not say what the process and all that it waited for itself have taken
+            _, status, taken = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
         if together:
-            self._head(suite, done.stdout)
-        outcome.broken = done.returncode not in (0, NO_TESTS)
+            self._head(suite, said)
+        outcome.broken = process.returncode not in (0, NO_TESTS)
+        outcome.processor_seconds = taken.ru_utime + taken.ru_stime
         if report.exists():
             for part in ElementTree.parse(report).getroot().iter("testsuite"):  # noqa: S314 - our own
                 total, skipped = int(part.get("tests", 0)), int(part.get("skipped", 0))

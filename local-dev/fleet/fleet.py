@@ -19,7 +19,7 @@ from fleet.errors import BusyError, FleetError, StartError
 from fleet.keys import Keys
 from fleet.layout import DEFAULT_STATE, Layout
 from fleet.manager import Manager, ProcessState
-from fleet.ports import choose_ports, read_ports
+from fleet.ports import choose_ports, hold, read_ports
 from fleet.programs import Program
 from fleet.services import Addresses, Overrides
 from fleet.tether import tether
@@ -31,7 +31,7 @@ LOCK_TIMEOUT_SECONDS = 90.0
 POLL_SECONDS = 0.05
 ASKED_AGAIN_AFTER = 0.1
 # of the time that a program has taken so far
-NOTICE_SECONDS = 10.0
+NOTICE_SECONDS = 30.0
 LOG_TAIL_LINES = 25
 DEAD_STATES = ("BACKOFF", "FATAL", "EXITED", "STOPPED", "UNKNOWN")
 
@@ -111,6 +111,7 @@ class Fleet:
         self._compose = programs
         self._tied = tied
         self._programs: list[Program] = []
+        self._held = contextlib.ExitStack()
 
     # what it is
 
@@ -187,6 +188,8 @@ class Fleet:
 
     def _make_programs(self) -> list[Program]:
         ports = choose_ports(self.layout.ports, PORTS, preferred=self._preferred)
+        # from now on until it stops: programs start one after the other, and one that is restarted listens nowhere meanwhile
+        self._held = hold(ports.values())
         try:
             return self._compose(self.layout, ports, self.keys, self._overrides)
         except (BinaryMissingError, PostgresSetupError) as error:
@@ -196,6 +199,7 @@ class Fleet:
         was_running = self.manager.process is not None
         self.manager.stop()
         left = end_all(self.layout.state)
+        self._held.close()
         shutil.rmtree(self.layout.run, ignore_errors=True)
         self.layout.make()
         return was_running or left > 0

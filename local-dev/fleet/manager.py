@@ -28,7 +28,7 @@ from fleet.programs import PROGRAM_VARIABLE, STATE_VARIABLE, Program, Tier
 LAUNCHER = Path(__file__).with_name("launch.py")
 SOCKET_PATH_BYTES = 100
 # the least limit of the systems that we run on is 104
-START_SECONDS = 10.0
+START_SECONDS = 30.0
 STOP_SECONDS = 60.0
 # five tiers of ten seconds each, and supervisor's own rounds
 POLL_SECONDS = 0.03
@@ -225,6 +225,8 @@ class Manager:
                         self._call("getState")
                     time.sleep(POLL_SECONDS)
                 process.kill()
+            with contextlib.suppress(ChildProcessError):  # who started it is another process
+                os.waitpid(process.pid, 0)  # else it stays a zombie, and what it took is counted nowhere
         if isinstance(note.get("folder"), str):
             shutil.rmtree(note["folder"], ignore_errors=True)
         self.layout.manager.unlink(missing_ok=True)

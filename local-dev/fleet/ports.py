@@ -1,8 +1,10 @@
 """Which port each part of the fleet listens on, found when the fleet starts."""
 
+import contextlib
 import json
 import random
 import socket
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,15 +20,36 @@ ATTEMPTS = 1_000
 _random = random.SystemRandom()  # several fleets that start at once must not all look at the same ports
 
 
-def is_free(port: int) -> bool:
-    """Tell whether a server could listen on this port of loopback now."""
+def is_free(port: int, *, reuse: bool = True) -> bool:
+    """Tell whether a server could listen on this port of loopback now.
+
+    Parameters
+    ----------
+    reuse
+        Whether it may be one of which something is left: connections of a server that has ended, or who holds it.
+    """
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
         try:
             probe.bind((HOST, port))
         except OSError:
             return False
         return True
+
+
+def hold(ports: Iterable[int]) -> contextlib.ExitStack:
+    """Keep searches for free ports off these, until the stack is closed, while nothing listens there.
+
+    On Linux a port that is bound, and not listened on, is refused to whoever looks without SO_REUSEADDR, and granted to a
+    server, which sets it. Other systems grant it to nobody, so that there it is not held.
+    """
+    with contextlib.ExitStack() as held:
+        for port in ports if sys.platform == "linux" else ():
+            one = held.enter_context(socket.socket())
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):  # somebody was faster, which the program that wants it will say
+                one.bind((HOST, port))
+        return held.pop_all()
 
 
 def choose_ports(path: Path, names: Iterable[str], *, preferred: dict[str, int] | None = None) -> dict[str, int]:
@@ -50,7 +73,7 @@ def choose_ports(path: Path, names: Iterable[str], *, preferred: dict[str, int] 
 def _any_port(taken: set[int]) -> int:
     for _ in range(ATTEMPTS):
         port = _random.randint(LOWEST, HIGHEST)
-        if port not in taken and is_free(port):
+        if port not in taken and is_free(port, reuse=False):
             return port
     raise FleetError(f"no free port between {LOWEST} and {HIGHEST} on {HOST}")
 

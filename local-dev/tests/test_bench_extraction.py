@@ -144,7 +144,7 @@ def test_a_reading_says_what_a_call_took() -> None:
 
 def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "bench.extraction", "--corpus", "own", *arguments]
-    return subprocess.run(command, cwd=LOCAL_DEV, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=LOCAL_DEV, capture_output=True, text=True, check=False, timeout=280)
 
 
 def test_the_bench_prints_a_row_for_each_extractor() -> None:

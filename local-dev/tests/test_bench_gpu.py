@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench.gpu import __main__ as bench
+from bench.gpu import share
 from bench.gpu.capacity import BATCHES, LENGTHS, cell, cut, grid, measure, rate
 from bench.gpu.encoder import (
     BGE_LARGE,
@@ -90,6 +91,8 @@ class Clock:
     def perf_counter(self) -> float:
         return self.now
 
+    monotonic = perf_counter
+
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
@@ -111,6 +114,14 @@ class LoadsFirst:
         return lambda: np.zeros((len(texts), self.dimensions), dtype=np.float32)
 
 
+@pytest.fixture
+def few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mix few texts: making them up is most of what a measurement takes that computes nothing."""
+    monkeypatch.setattr("bench.gpu.capacity.MIXED_DOCUMENTS", 2)
+    monkeypatch.setattr("bench.gpu.capacity.MIXED_CHUNKS", 32)
+
+
+@pytest.mark.usefixtures("few_texts")
 def test_what_the_first_batch_of_a_width_takes_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr("bench.gpu.capacity.time", clock)
@@ -202,7 +213,7 @@ def test_texts_that_fill_no_batch_wait_for_more_but_only_so_long() -> None:
     thread.join(0.1)
     assert thread.is_alive()
     room.put([Taken().waiting("more", 5)])
-    thread.join(30)
+    thread.join(60)
     assert lengths_of(found) == [5, 5]
 
 
@@ -246,7 +257,7 @@ def test_a_batch_that_fails_is_told_to_its_texts_and_the_next_one_is_computed(la
     room, taken = Room(batch_texts=1), Taken(expected=3)
     with Runner(Failing(later=later), room) as runner:
         room.put([taken.waiting("bad", 1), taken.waiting("good", 2), taken.waiting("worse", 1)])
-        assert taken.came.wait(30)
+        assert taken.came.wait(60)
     assert {name: type(found).__name__ for name, found in taken.found.items()} == {
         "bad": "RuntimeError",
         "good": "ndarray",
@@ -316,6 +327,7 @@ def test_of_each_length_the_batches_are_measured_up_to_the_first_that_takes_too_
     ]
 
 
+@pytest.mark.usefixtures("few_texts")
 def test_what_was_found_before_a_failure_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -332,6 +344,27 @@ def test_what_was_found_before_a_failure_is_kept(
     said = capsys.readouterr().out
     assert "the encoder alone" in said
     assert "FAILED: the server did not start" in said
+
+
+class Counted:
+    """A server whose counts are these, one after the other."""
+
+    def __init__(self, *batches: int) -> None:
+        self._batches = iter(batches)
+
+    def stats(self) -> dict[str, float]:
+        return {"batches": next(self._batches)}
+
+
+def test_a_rate_waits_for_a_batch_that_takes_longer_than_its_time_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(share, "time", clock)
+    assert share.counts_after(Counted(4, 4, 5, 6), "client", 4) == {"batches": 5}
+    with pytest.raises(BenchError, match="client: nothing was embedded in 180 s"):
+        share.counts_after(Counted(*[4] * 20_000), "client", 4)
+    assert clock.now == pytest.approx(100 + share.START_SECONDS, abs=1)
 
 
 def mixed(budget: int, speed: float, by_length: bool = True) -> dict[str, Any]:
@@ -355,7 +388,13 @@ def test_the_capacity_of_a_length_is_that_of_the_batches_that_the_server_may_mak
     assert capacity_at(cells, 128, budget=64) == 0
 
 
-def test_the_table_says_that_weights_are_random_and_what_was_missed_and_left_out() -> None:
+@pytest.mark.usefixtures("few_texts")
+def test_the_table_says_that_weights_are_random_and_what_was_missed_and_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("bench.gpu.capacity.time", clock)
+    monkeypatch.setattr("bench.gpu.encoder.time", clock)
     capacity = measure(SimulatedEncoder(1, 1e-4, 1e-7), SMALL, seconds=0.5)
     rate_of_row = {
         "tokens_per_second": 1.0,

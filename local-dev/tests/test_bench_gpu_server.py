@@ -142,7 +142,7 @@ def test_what_several_ask_at_once_is_computed_together_and_counted() -> None:
 
 def run(*arguments: str, module: bool = True, **options: Any) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, *["-m"][: int(module)], *arguments]
-    return subprocess.run(command, cwd=LOCAL_DEV, capture_output=True, text=True, check=False, timeout=150, **options)
+    return subprocess.run(command, cwd=LOCAL_DEV, capture_output=True, text=True, check=False, timeout=280, **options)
 
 
 def test_the_server_does_not_start_without_a_key() -> None:
@@ -194,7 +194,7 @@ def test_the_server_ends_with_a_bench_that_is_killed() -> None:
         server = psutil.Process(int(bench.stdout.readline()))
         bench.kill()
         bench.wait()
-    gone, _ = psutil.wait_procs([server], timeout=30)
+    gone, _ = psutil.wait_procs([server], timeout=60)
     assert gone == [server]
 
 

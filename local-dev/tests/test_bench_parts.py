@@ -71,8 +71,8 @@ def test_the_instant_endpoint_wants_its_key(headers: dict[str, str]) -> None:
 
 def test_each_site_has_pages_of_its_own_and_ends_with_the_block() -> None:
     with serve_sites(2) as (sites, pid):
-        texts = [httpx.get(site.page(7), trust_env=False).text for site in sites]
+        texts = [httpx.get(site.page(7), trust_env=False, timeout=30).text for site in sites]
         assert "Page 7 of host 0" in texts[0]
         assert "Page 7 of host 1" in texts[1]
-        assert httpx.get(sites[0].page(7, slow=True), trust_env=False).text == texts[0]
+        assert httpx.get(sites[0].page(7, slow=True), trust_env=False, timeout=30).text == texts[0]
     assert not psutil.pid_exists(pid)

@@ -162,7 +162,7 @@ def test_a_text_is_given_to_the_model_once(tmp_path: Path) -> None:
 
 def run(*command: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, *command], cwd=LOCAL_DEV, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, *command], cwd=LOCAL_DEV, capture_output=True, text=True, check=False, timeout=280
     )
 
 

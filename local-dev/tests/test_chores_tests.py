@@ -18,10 +18,15 @@ import os, pathlib, time
 def test_meets_the_other():
     here = pathlib.Path(os.environ["TMPDIR"])
     (here / {own!r}).touch()
-    for _ in range(600):
+    for _ in range(1200):
         if (here / {other!r}).exists(): return
         time.sleep(0.05)
     raise AssertionError("nobody ran beside it")
+"""
+BUSY = """
+import subprocess, sys
+WORK = "import time\\nwhile time.process_time() < 1: pass"
+def test_has_a_process_that_works(): subprocess.run([sys.executable, "-c", WORK], check=True)
 """
 ALONE = """
 import os, pathlib, time
@@ -37,6 +42,8 @@ def test_is_alone():
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(chore, "REPOSITORY", tmp_path)
     monkeypatch.setattr(chore, "slowness", lambda: 1.0)
+    # what is installed beside pytest is no part of these suites, and most of what their starts would take
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return tmp_path
 
 
@@ -76,6 +83,17 @@ def test_what_came_of_each_suite_is_told_in_their_order_and_one_failure_fails_al
     assert [line.split()[1:6:2] for line in table[:3]] == [["1", "0", "1"], ["1", "0", "0"], ["1", "1", "0"]]
     assert table[3].startswith("3 passed, 1 failed, 1 skipped in ")
     assert "test_bad" in said
+
+
+def test_what_each_suite_took_of_the_processors_is_told_with_what_its_processes_took(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    give(monkeypatch, tree, {"one": GOOD, "attacks": BUSY})
+    assert main([]) == 0
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.endswith("s of processors  ok")]
+    idle, busy = (float(line.split()[-5]) for line in lines)
+    assert idle > 0
+    assert busy > 1
 
 
 def test_suites_with_a_fleet_run_beside_the_others(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -388,13 +388,13 @@ def test_doubled_chunks_fail_the_demo(platform: Platform, url: str, site: str) -
 def test_a_run_that_never_ends_stops_the_demo_and_says_how_far_it_is(platform: Platform, url: str, site: str) -> None:
     platform.stuck = True
     with pytest.raises(PlatformError, match=r"run 1 of crawl c has not ended .*: running  waiting 0  under way"):
-        demo(url, site, timeout_seconds=1.0)
+        demo(url, site, timeout_seconds=0.2)
 
 
 def test_a_page_that_never_ends_stops_the_demo_and_is_named(platform: Platform, url: str) -> None:
     platform.stuck = True
     with pytest.raises(PlatformError, match="job-0, queued, waiting: queued"):
-        run_page(gateway_url=url, api_key=KEY, url="http://127.0.0.1:1/", say=lambda line: None, timeout_seconds=1.0)
+        run_page(gateway_url=url, api_key=KEY, url="http://127.0.0.1:1/", say=lambda line: None, timeout_seconds=0.2)
 
 
 def test_a_refused_key_stops_the_demo_without_being_repeated(url: str) -> None:

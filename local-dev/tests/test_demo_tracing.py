@@ -1,6 +1,7 @@
 """What the demo says of its trace is true of the fleet that runs."""
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,18 +14,20 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ml_shared.testing.http_server import ThreadedServer
-from ml_shared.testing.servers import free_port
 
 TRACE_ID = "ab" * 16
 
 
 @pytest.fixture
-def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Layout]:
     monkeypatch.setenv("PWD", str(LOCAL_DEV))
-    monkeypatch.setenv("GRAFANA_PORT", str(free_port()))
+    monkeypatch.setattr("demo.tracing.GRAFANA_SECONDS", 30.0)  # it answers from this process, which may be held up
     layout = Layout(tmp_path / "state")
     layout.make()
-    return layout
+    with socket.socket() as silent:  # bound for as long as nobody is to answer there, and not listening
+        silent.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("GRAFANA_PORT", str(silent.getsockname()[1]))
+        yield layout
 
 
 def running_with(layout: Layout, **environment: str) -> None:

@@ -12,10 +12,11 @@ from fleet.composition import PORTS, compose
 from fleet.keys import Keys
 from fleet.layout import Layout
 from fleet.manager import SOCKET_PATH_BYTES, _short_folder
-from fleet.ports import HIGHEST, LOWEST, choose_ports
+from fleet.ports import HIGHEST, LOWEST, choose_ports, hold, is_free
 from fleet.services import Addresses, overrides_from_environment, service_settings
 
 from ml_shared.names import Service
+from ml_shared.testing.servers import free_port
 
 
 @pytest.fixture
@@ -44,12 +45,26 @@ def test_a_port_that_is_taken_is_replaced(tmp_path: Path) -> None:
 
 def test_the_preferred_port_is_taken_when_it_is_free_and_only_then(tmp_path: Path) -> None:
     file = tmp_path / "ports.json"
+    wish = free_port()  # below those that connections going out are given
     with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", wish))
         other.listen()
-        wish = other.getsockname()[1]
         assert choose_ports(file, ["gateway"], preferred={"gateway": wish})["gateway"] != wish
     assert choose_ports(file, ["gateway"], preferred={"gateway": wish})["gateway"] == wish
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no port is held")
+def test_a_port_that_is_held_is_found_by_nobody_who_looks_for_one_and_given_to_the_server_that_it_is_held_for() -> None:
+    port = free_port()
+    with hold([port]), socket.socket() as server:
+        assert not is_free(port, reuse=False)
+        with pytest.raises(OSError, match="in use"), socket.socket() as other:  # as `free_port` looks
+            other.bind(("127.0.0.1", port))
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", port))
+        server.listen()
+        with hold([port]):  # taken already: whoever starts there will say so
+            assert not is_free(port)
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{", '{"a": "x"}'])

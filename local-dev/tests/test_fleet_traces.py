@@ -138,7 +138,7 @@ def test_status_shows_the_sink_and_down_ends_it_and_its_traces_stay(
     send(fleet, "first")
     assert keeps_traces(fleet.layout)
     # for its first second the manager calls a program starting
-    assert wait_until(lambda: cli.status(fleet) == 0, 20, poll_seconds=0.1)
+    assert wait_until(lambda: cli.status(fleet) == 0, 60, poll_seconds=0.1)
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("traces"))
     assert row.split()[-1] == str(fleet.ports["traces"])
     process = fleet.process("traces")
@@ -151,7 +151,7 @@ def test_status_shows_the_sink_and_down_ends_it_and_its_traces_stay(
 def test_a_killed_sink_comes_back_on_its_port_with_its_traces(fleet: Fleet) -> None:
     send(fleet, "before")
     fleet.kill("traces")
-    fleet.wait_ready("traces", timeout_seconds=30)
+    fleet.wait_ready("traces", timeout_seconds=60)
     send(fleet, "after")
     assert names(fleet) == {"before", "after"}
 

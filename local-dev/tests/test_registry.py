@@ -1,6 +1,7 @@
 """What a registry is asked, over HTTP: `FakeRegistry` does the dance with the token, and can be wrong in several ways."""
 
 import hashlib
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ml_shared.testing.http_server import ThreadedServer
-from ml_shared.testing.servers import free_port
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 BODY = b'{"schemaVersion": 2, "manifests": []}'
@@ -122,9 +122,11 @@ def test_an_answer_that_says_no_digest_is_told_and_not_believed(
 
 
 def test_a_registry_that_is_down_is_told() -> None:
-    with Registry(f"http://127.0.0.1:{free_port()}", pause_seconds=0.01) as registry:
-        with pytest.raises(RegistryError, match=r"127\.0\.0\.1 can't be reached"):
-            registry.digest("redis", "7-alpine")
+    with socket.socket() as silent:  # bound, so that nobody else is there, and not listening
+        silent.bind(("127.0.0.1", 0))
+        with Registry(f"http://127.0.0.1:{silent.getsockname()[1]}", pause_seconds=0.01) as registry:
+            with pytest.raises(RegistryError, match=r"127\.0\.0\.1 can't be reached"):
+                registry.digest("redis", "7-alpine")
 
 
 def test_images_whose_registry_is_down_fail_the_command_which_says_what_is_done(

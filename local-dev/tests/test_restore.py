@@ -164,9 +164,10 @@ def test_whoever_is_on_the_refused_dump_does_not_keep_it_in_place(vm: Vm) -> Non
 
 
 def test_a_signal_while_the_dump_has_the_name_gives_it_back(vm: Vm) -> None:
-    with vm.begin("touch reached; exec sleep 1") as process:
+    with vm.begin("touch reached; until [ -e sent ]; do sleep 0.05; done") as process:
         wait_until((vm.folder / "reached").exists)
-        process.send_signal(signal.SIGTERM)  # the shell hears it when the migration ends
+        process.send_signal(signal.SIGTERM)
+        (vm.folder / "sent").touch()  # the shell hears it when the migration ends
         _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, vm.rows(), vm.databases()) == (1, 2, [vm.database])
     assert f"failed; {vm.database} is what it was" in errors

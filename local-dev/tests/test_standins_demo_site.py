@@ -34,7 +34,7 @@ def links_of(text: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with ThreadedServer(build_site()) as server, httpx.Client(base_url=server.url) as client:
+    with ThreadedServer(build_site()) as server, httpx.Client(base_url=server.url, timeout=30) as client:
         yield client
 
 
@@ -123,7 +123,7 @@ def test_no_link_of_any_page_leads_outside(client: httpx.Client) -> None:
 
 
 def test_documents_that_lead_astray_keep_their_words_and_lose_their_links(repository: Path) -> None:
-    with ThreadedServer(build_site(repository)) as server, httpx.Client(base_url=server.url) as client:
+    with ThreadedServer(build_site(repository)) as server, httpx.Client(base_url=server.url, timeout=30) as client:
         text = client.get("/readme/project").text
         body = text[text.index("<main>") : text.index("</main>")]
         assert links_of(body) == ["/docs/one#part-two", "/readme/scraper", "#top"]
@@ -153,7 +153,7 @@ def test_only_documentation_is_served(repository: Path) -> None:
     with ThreadedServer(build_site(repository)) as server:
         for path in paths:
             # httpx would tidy the path up
-            connection = HTTPConnection(server.host, server.port, timeout=10)
+            connection = HTTPConnection(server.host, server.port, timeout=30)
             connection.request("GET", path)
             answer = connection.getresponse()
             text = answer.read().decode()
@@ -166,4 +166,4 @@ def test_a_page_follows_its_file_and_pages_of_folders_without_readme_are_not_lis
     assert [one.path for one in find_documents(repository)] == ["/docs/one", "/readme/project", "/readme/scraper"]
     with ThreadedServer(build_site(repository)) as server:
         (repository / "local-dev" / "docs" / "one.md").write_text("# Renamed\n\nOther words.\n")
-        assert "Other words." in httpx.get(f"{server.url}/docs/one").text
+        assert "Other words." in httpx.get(f"{server.url}/docs/one", timeout=30).text

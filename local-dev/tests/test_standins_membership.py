@@ -33,7 +33,8 @@ def keys_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(keys_file: Path) -> Iterator[httpx.Client]:
-    with ThreadedServer(build_app(KeysFile(keys_file))) as server, httpx.Client(base_url=server.url) as client:
+    server = ThreadedServer(build_app(KeysFile(keys_file)))
+    with server, httpx.Client(base_url=server.url, timeout=30) as client:
         yield client
 
 
@@ -89,7 +90,7 @@ def test_the_command_says_when_it_is_ready_and_ends_on_a_signal(keys_file: Path)
         try:
             assert "ready on http://127.0.0.1:" in line
             url = line.split()[-1]
-            assert httpx.post(f"{url}/auth", json={"api_key": KEY}).json()["valid"] is True
+            assert httpx.post(f"{url}/auth", json={"api_key": KEY}, timeout=30).json()["valid"] is True
         finally:
             process.terminate()
         rest = process.stdout.read()

@@ -29,14 +29,14 @@ def server(request: pytest.FixtureRequest) -> Iterator[tuple[RerankShape, str]]:
             yield request.param, process.stdout.readline().split()[-1]
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(10)
+            process.wait(60)
 
 
 def test_it_scores_alike_each_time_in_the_shape_that_it_was_told(server: tuple[RerankShape, str]) -> None:
     shape, url = server
     field, score = ("texts", "score") if shape is RerankShape.TEI else ("documents", "relevance_score")
     body = {"model": "m", "query": "change a tyre", field: TEXTS}
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {KEY}"}) as client:
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30) as client:
         answers = [client.post("/rerank", json=body).json() for _ in range(2)]
         wrong = client.post("/rerank", json={"query": "q", "passages": TEXTS})
     assert answers[0] == answers[1]
@@ -48,4 +48,4 @@ def test_it_scores_alike_each_time_in_the_shape_that_it_was_told(server: tuple[R
 
 
 def test_without_the_key_it_refuses(server: tuple[RerankShape, str]) -> None:
-    assert httpx.post(f"{server[1]}/rerank", json={"query": "q", "texts": TEXTS}).status_code == 401
+    assert httpx.post(f"{server[1]}/rerank", json={"query": "q", "texts": TEXTS}, timeout=30).status_code == 401

@@ -34,7 +34,7 @@ class Crawler:
         self._waiting: deque[str] = deque()
 
     def found(self) -> dict[str, tuple[str, str | None]]:
-        with httpx.Client() as client:
+        with httpx.Client(timeout=30) as client:
             self._robots = client.get(self._site.url("/robots.txt")).text.split()
             beginnings = [self._site.url()] if self._plan.source != "sitemap" else []
             if self._plan.source != "page":
@@ -185,7 +185,7 @@ def test_what_is_wrong_with_a_crawl_is_said_in_one_line(
 
 def test_who_asks_for_what_is_forbidden_is_caught_by_the_counts() -> None:
     with serving(Options()) as site:
-        httpx.get(site.url("/private/0"))
+        httpx.get(site.url("/private/0"), timeout=30)
         found = expect(site.graph).differences(
             _told(expect(site.graph), site.origin), site.origin, site.counts.requests
         )
@@ -223,16 +223,16 @@ def test_the_same_options_make_the_same_site_and_others_another() -> None:
 @pytest.mark.parametrize(("etags", "last_modified"), [(True, True), (True, False), (False, True), (False, False)])
 def test_a_page_that_is_as_it_was_is_not_sent_again(etags: bool, last_modified: bool) -> None:
     with serving(Options.plain(pages=10, etags=etags, last_modified=last_modified)) as site:
-        first = httpx.get(site.url("/pages/1"))
+        first = httpx.get(site.url("/pages/1"), timeout=30)
         names = {"etag": "If-None-Match", "last-modified": "If-Modified-Since"}
         validators = {sent: first.headers[name] for name, sent in names.items() if name in first.headers}
-        again = httpx.get(site.url("/pages/1"), headers=validators)
+        again = httpx.get(site.url("/pages/1"), headers=validators, timeout=30)
         assert again.status_code == (304 if validators else 200)
         assert site.counts.requests["/pages/1"] == 2
         assert site.counts.conditional["/pages/1"] == site.counts.not_modified["/pages/1"] == bool(validators)
         [*changed] = site.change(100)
         assert len(changed) == 9
-        assert httpx.get(site.url("/pages/1"), headers=validators).status_code == 200
+        assert httpx.get(site.url("/pages/1"), headers=validators, timeout=30).status_code == 200
 
 
 def test_a_change_hits_as_many_pages_as_it_says_and_the_sitemap_tells_which() -> None:
@@ -275,11 +275,11 @@ def test_many_sites_are_served_by_one_command_and_tell_of_themselves() -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         origins = json.loads(process.stdout.readline())["origins"]
-        with httpx.Client() as client:
+        with httpx.Client(timeout=30) as client:
             assert len({client.get(f"{origin}/pages/1").text for origin in origins}) == 20
             assert client.get(f"{origins[3]}/-/counts").json()["requests"] == {"/pages/1": 1}
             assert len(client.get(f"{origins[3]}/-/expected").json()["verdicts"]) == 5
             assert client.get(f"{origins[3]}/-/change?percent=50").json()["changed"]
             assert client.get(f"{origins[3]}/-/change").status_code == 422
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0

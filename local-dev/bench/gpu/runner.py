@@ -17,7 +17,7 @@ BEGUN_AHEAD: Final = 1
 # batches that are started while one is computed: a card has its next one, and what comes later can still be put together
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Done:
     """What was computed since the start."""
 
@@ -76,12 +76,15 @@ class Runner:
                 text.take(vector)
 
     def _count(self, batch: list[Waiting]) -> None:
-        lengths = [len(text.tokens) for text in batch]
-        self.done.batches += 1
-        self.done.texts += len(lengths)
-        self.done.tokens += sum(lengths)
-        self.done.padded_tokens += max(lengths) * len(lengths)
-        self.done.until = time.perf_counter()
+        lengths, done = [len(text.tokens) for text in batch], self.done
+        # replaced at once: who asks meanwhile, from another thread, gets no part of a batch
+        self.done = Done(
+            batches=done.batches + 1,
+            texts=done.texts + len(lengths),
+            tokens=done.tokens + sum(lengths),
+            padded_tokens=done.padded_tokens + max(lengths) * len(lengths),
+            until=time.perf_counter(),
+        )
 
 
 def _fail(batch: list[Waiting], error: Exception) -> None:

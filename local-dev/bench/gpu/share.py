@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 import httpx
 import psutil
@@ -50,6 +50,14 @@ class Server:
         """Return its counts."""
         answer: dict[str, float] = httpx.get(f"{self.url}/stats", trust_env=False, timeout=30).json()
         return answer
+
+
+class Counts(Protocol):
+    """Who tells a server's counts."""
+
+    def stats(self) -> Mapping[str, float]:
+        """Return them as they are now."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,21 +173,27 @@ def observed(server: Server, module: str, works: Sequence[Work], seconds: float,
         first = server.stats()[
             "batches"
         ]  # now, when what was begun for others is long done: the time counts from a batch on
-        deadline = time.monotonic() + START_SECONDS
-        while server.stats()["batches"] < first + FIRST_BATCHES:
-            if time.monotonic() > deadline:
-                raise BenchError(f"{module}: nothing was embedded in {START_SECONDS:.0f} s")
-            time.sleep(0.01)
+        counts_after(server, module, first + FIRST_BATCHES - 1)
         time.sleep(SETTLE_SECONDS)
         cpu, began, before = (_cpu([server.process]), _cpu(clients)), time.perf_counter(), server.stats()
         waited = _queries(server, seconds) if query else None
         time.sleep(max(0.0, began + seconds - time.perf_counter()))
-        after, took = server.stats(), time.perf_counter() - began
+        # a batch may take longer than all of the time, and a machine may hold the server up for as long
+        after = counts_after(server, module, before["batches"])
+        took = time.perf_counter() - began
         spent = _cpu([server.process]) - cpu[0], _cpu(clients) - cpu[1]
     counted = {name: after[name] - before[name] for name in before}
-    if not counted["until"]:
-        raise BenchError(f"{module}: nothing was embedded in {seconds:g} s")
     return _rate(counted, spent[0] / took, spent[1] / took, waited)
+
+
+def counts_after(server: Counts, module: str, batches: float) -> Mapping[str, float]:
+    """Return the server's counts once it has done more batches than that."""
+    deadline = time.monotonic() + START_SECONDS
+    while (stats := server.stats())["batches"] <= batches:
+        if time.monotonic() > deadline:
+            raise BenchError(f"{module}: nothing was embedded in {START_SECONDS:.0f} s")
+        time.sleep(0.01)
+    return stats
 
 
 def _cpu(processes: Sequence[psutil.Process]) -> float:

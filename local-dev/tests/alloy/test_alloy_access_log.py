@@ -1,7 +1,6 @@
 """The gateway's log stages, run on what a real nginx writes with the gateway's own template."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from ml_shared.testing.binaries import find_nginx
 from ml_shared.testing.gateway import SERVICES, GatewayServer
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.plugin import require
+from ml_shared.testing.servers import wait_until
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 ROUTES = {"orchestrator", "scraper", "chunking", "embedding", "events", "health", "other"}
@@ -66,11 +66,8 @@ def ask(client: httpx.Client) -> list[int]:
 
 def read_log(path: Path, wanted: int) -> list[str]:
     """nginx writes a line after the answer, so the last may be a moment away."""
-    deadline = time.monotonic() + 10
-    while len(lines := path.read_text().splitlines()) < wanted:
-        assert time.monotonic() < deadline, f"{len(lines)} lines of {wanted}"
-        time.sleep(0.02)
-    return lines
+    assert wait_until(lambda: len(path.read_text().splitlines()) >= wanted, 60), path.read_text()
+    return path.read_text().splitlines()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,25 @@
 """`make checklist`, as it is run."""
 
+from functools import cache
+from pathlib import Path
+
 import pytest
 from checklist.__main__ import main
+from checklist.apps import describe
+from checklist.fleet import Fleet
 from checklist.items import ITEMS, RULES
+
+_described = cache(describe)
+
+
+@pytest.fixture(autouse=True)
+def _services_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tree is the same for all of these tests, and so is what its services say."""
+
+    def fleet(root: Path) -> Fleet:
+        return Fleet(root, ask=_described)
+
+    monkeypatch.setattr("checklist.__main__.Fleet", fleet)
 
 
 def test_every_item_is_answered_and_nothing_fails(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,7 +105,7 @@ def in_a_terminal(sink: RunningSink, **environment: str) -> str:
             if not part:
                 break
             said += part
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     os.close(owner)
     return said.decode().replace("\r\n", "\n")
 

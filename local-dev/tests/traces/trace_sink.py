@@ -25,7 +25,7 @@ BEGAN_NS = int(datetime(2026, 3, 1, 10, tzinfo=UTC).timestamp()) * 10**9
 TRACE = 0xABCDEF00 << 96
 JOB = "0f0e0d0c-0b0a-4908-8706-050403020100"
 MILLISECOND = 10**6
-READY_SECONDS = 30
+READY_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class RunningSink:
 
     def send(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send a batch as a service does."""
-        exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{self.port}", timeout=20)
+        exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{self.port}", timeout=60)
         try:
             return exporter.export(spans)
         finally:
