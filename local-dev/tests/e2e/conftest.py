@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from e2e_outside import Surroundings
 
 HERE = Path(__file__).parent
-HOLD_SECONDS = 90
+HOLD_SECONDS = 70
 # longer than a test holds a page, and less than the page is waited for
 HANGS_SECONDS = 900
 # more than all that a test waits for on a machine that does other things
@@ -127,7 +127,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
                     "ALLOWED_PRIVATE_NETWORKS": f"127.0.0.1/32,{NETWORK}",
                     "ALLOWED_PORTS": f"{ports['demo-site']},{web.port}",
                     "HOST_DELAY_SECONDS": "0.05",
-                    "FETCH_TIMEOUT_SECONDS": str(HOLD_SECONDS + 30),
+                    "FETCH_TIMEOUT_SECONDS": str(HOLD_SECONDS + 20),
                     **worker,
                 },
                 "chunking": spans,

@@ -114,7 +114,8 @@ def five_vms(stage: Stage, around: Surroundings) -> Iterator[Vms]:
         scraped = _jobs(stage, around)
         agents = {f"alloy of {vm}": _agent(folder / vm, vm, jobs, at) for vm, jobs in scraped.items()}
         targets = sum(len(one["static_configs"]) for jobs in scraped.values() for one in jobs) + len(agents)
-        with running(_central(at, folder / "central"), *agents.values()):
+        # the agents end first: they would wait for who is to take what they have left
+        with running(_central(at, folder / "central")), running(*agents.values()):
             yield Vms({**around.programs, **agents}, Prometheus(f"http://{at}"), targets)
 
 
