@@ -62,6 +62,6 @@ def test_a_job_and_a_batch_are_cancelled(stage: Stage, caller: Caller) -> None:
 
 def test_a_submission_that_prefers_to_wait_is_answered_with_the_jobs_end(stage: Stage, caller: Caller) -> None:
     url = stage.web.add(f"/wait-{uuid.uuid4().hex[:8]}", "egret", 4)
-    answer = caller.request("POST", JOBS, json={"url": url, "corpus_name": "waited"}, headers={"Prefer": "wait=25"})
+    answer = caller.request("POST", JOBS, json={"url": url, "corpus_name": "waited"}, headers={"Prefer": "wait=55"})
     assert (answer.status_code, answer.json()["status"]) == (202, "completed"), answer.text
-    assert answer.headers["Preference-Applied"] == "wait=25"
+    assert answer.headers["Preference-Applied"] == "wait=55"
