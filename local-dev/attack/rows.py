@@ -67,8 +67,9 @@ def stands(outcome: Outcome, scale: Scale) -> list[str]:
 
 
 ROWS: Final = (
-    # before the queue is full: its job would wait for all that is in it
+    # these two before the queue is full: they would wait for all that is in it
     Row("signed-urls", "one key: secrets in URLs; every log is looked through", signed_urls),
+    Row("dead-children", "embedding's worker loses its children; the victim has documents indexed", dead_children),
     Row("large-json", "no key: large JSON; the victim cuts one line", without_a_key),
     Row("full-queue", "one key: large documents into embedding's queue; the victim queues one", a_full_queue),
     Row("half-headers", "no key: headers that never end; the victim lists jobs", half_sent_headers),
@@ -78,7 +79,6 @@ ROWS: Final = (
     Row("ports", "a service's port: slow bodies, handshakes, headers; the victim cuts one line", service_ports),
     Row("service-keys", "a service's key on users' routes", services_keys),
     Row("loose-ends", "slashes, methods, encodings, listeners", loose_ends),
-    Row("dead-children", "embedding's worker loses its children; the victim has documents indexed", dead_children),
     Row("memory", "all of the above; each program beside its container's limit", memory_limits),
     Row("images", "a tag that is moved to another image", image_references),
 )
