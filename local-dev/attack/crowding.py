@@ -1,5 +1,6 @@
 """Attacks that crowd: one caller takes all that he can get, and a victim asks for little meanwhile."""
 
+import contextlib
 import math
 import statistics
 import time
@@ -8,8 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import psutil
 
-from attack.ground import FULL, SHORT, Ground, Outcome, Scale
+from attack.ground import FULL, SHORT, VICTIM_TIMEOUT_SECONDS, Ground, Outcome, Scale
+
+ENDED_SECONDS = 120.0
 
 
 def chunk_one_line(victim: httpx.Client) -> httpx.Response:
@@ -40,7 +44,7 @@ def _flooded(
 ) -> Outcome:
     outcome = Outcome(before=ground.measure(victim, scale.before))
     with ground.watched(outcome, *programs), ground.attackers(flood, seconds=scale.seconds * 3, **plan) as end:
-        time.sleep(min(2.0, scale.seconds / 3))  # until it is under way
+        time.sleep(min(2.0, scale.seconds / 10))  # until it is under way
         outcome.during = ground.measure(victim, 10**6, until=time.monotonic() + scale.seconds)
         outcome.note = ", ".join(f"{count} × {what}" for what, count in sorted(end().items()) if what != "seconds")
     return outcome
@@ -94,7 +98,7 @@ def service_ports(ground: Ground, scale: Scale) -> Outcome:
         ("/health", {f"X-{number}": "1" for number in range(120)}, 431),
         ("/health", {"X-Long": "a" * 70_000}, 431),
     ):
-        answer = httpx.get(target + path, headers=headers, timeout=10)
+        answer = httpx.get(target + path, headers=headers, timeout=VICTIM_TIMEOUT_SECONDS)
         if answer.status_code != status:
             outcome.faults.append(f"{path} with {len(headers)} headers: {answer.status_code} instead of {status}")
     return outcome
@@ -110,7 +114,8 @@ def dead_children(ground: Ground, scale: Scale) -> Outcome:
             children = worker.children()
             if kill:
                 for child in children:
-                    child.kill()
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        child.kill()
             began = time.monotonic()
             answer = enqueue_one_document(ground.victim)
             task = answer.json().get("task_id")
@@ -119,13 +124,13 @@ def dead_children(ground: Ground, scale: Scale) -> Outcome:
                 if result.status_code == 200:
                     series.seconds.append(time.monotonic() - began)
                     break
-                if result.status_code != 202 or time.monotonic() - began > 60:
+                if result.status_code != 202 or time.monotonic() - began > ENDED_SECONDS:
                     series.failures.append(f"{result.status_code} {result.text[:80]}")
                     break
                 time.sleep(0.1)
     slowest = max(outcome.during.seconds, default=math.inf)
     usual = statistics.median(outcome.before.seconds) if outcome.before.seconds else 0.0
-    if slowest > usual + 4:  # two seconds until a task starts anew, and as much for a machine that does other things
+    if slowest > usual + scale.anew_seconds:
         outcome.faults.append(f"after a kill a task took {slowest:.1f} s, where {usual:.1f} s are usual")
     outcome.note = f"{tries} kills of all children"
     outcome.delays_are_meant = True

@@ -1,6 +1,7 @@
 """What attackers do, in a process of their own: `python -m attack.floods KIND`, its plan a line on standard input.
 
-They go on until their input ends or `seconds` have passed, and then print what they came to as JSON.
+They print a line when they begin, go on until their input ends or `seconds` have passed, and then print what they came to
+as JSON.
 """
 
 import asyncio
@@ -34,6 +35,8 @@ async def _over(seconds: float) -> bool:
 async def _until_over(one: Callable[[], Coroutine[Any, Any, None]], at_once: int) -> None:
     """Have so many do one thing, until it is over for all of them."""
     tasks = [asyncio.create_task(one()) for _ in range(at_once)]
+    await asyncio.sleep(0)
+    print("begun", flush=True)
     await over.wait()
     for task in tasks:
         task.cancel()

@@ -11,7 +11,7 @@ from chores.folders import REPOSITORY
 from chores.image_pins import named_in, places
 from fleet.memory import memory_of
 
-from attack.ground import Ground, Outcome, Scale
+from attack.ground import VICTIM_TIMEOUT_SECONDS, Ground, Outcome, Scale
 
 CONTAINERS: Final = {
     "orchestrator": ("orchestrator", "orchestrator-worker", "orchestrator-beat", "postgres", "redis-orch"),
@@ -138,7 +138,8 @@ def services_keys(ground: Ground, _: Scale) -> Outcome:
             ("orchestrator", "POST", "/jobs"), ("orchestrator", "GET", "/jobs"), ("scraper", "POST", "/scrape"),
             ("embedding", "POST", "/search"), ("embedding", "GET", "/corpora"), ("chunking", "POST", "/chunk"),
         ):  # fmt: skip
-            answer = httpx.request(method, ground.url(service, path), headers={"X-API-Key": key}, json={}, timeout=10)
+            url, headers = ground.url(service, path), {"X-API-Key": key}
+            answer = httpx.request(method, url, headers=headers, json={}, timeout=VICTIM_TIMEOUT_SECONDS)
             told += 1
             hand_out = name == "orchestrator" and service == "chunking"
             if answer.status_code not in ((422,) if hand_out else (401, 403)):

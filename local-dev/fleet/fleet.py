@@ -26,12 +26,14 @@ from fleet.tether import tether
 from ml_shared.testing.binaries import BinaryMissingError
 from ml_shared.testing.postgres_setup import PostgresSetupError
 
-START_TIMEOUT_SECONDS = 120.0
-LOCK_TIMEOUT_SECONDS = 90.0
+START_TIMEOUT_SECONDS = 240.0
+# a machine that does other things takes minutes; what ends instead of starting is noticed at once
+LOCK_TIMEOUT_SECONDS = 270.0
+# somewhat more than a start may take
 POLL_SECONDS = 0.05
 ASKED_AGAIN_AFTER = 0.1
 # of the time that a program has taken so far
-NOTICE_SECONDS = 30.0
+NOTICE_SECONDS = 60.0
 LOG_TAIL_LINES = 25
 DEAD_STATES = ("BACKOFF", "FATAL", "EXITED", "STOPPED", "UNKNOWN")
 

@@ -28,7 +28,7 @@ from fleet.programs import PROGRAM_VARIABLE, STATE_VARIABLE, Program, Tier
 LAUNCHER = Path(__file__).with_name("launch.py")
 SOCKET_PATH_BYTES = 100
 # the least limit of the systems that we run on is 104
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 # five tiers of ten seconds each, and supervisor's own rounds
 POLL_SECONDS = 0.03

@@ -113,6 +113,8 @@ def service_settings(
             "SERVICE_API_KEY": keys["embedding"],
             "EMBEDDING_API_BASE_URL": at.url("endpoint", "/v1"),
             "EMBEDDING_API_KEY": keys["endpoint"],
+            # the model computes on this machine: a call that is given up is computed all the same, and then once more
+            "EMBEDDING_TIMEOUT_SECONDS": "120",
             "EMBEDDING_MODEL": MODEL_NAME,
             "EMBEDDING_DIMENSIONS": str(DIMENSIONS),
             "EMBEDDING_MAX_TOKENS": str(MAX_TOKENS),

@@ -19,7 +19,17 @@ NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-
 ARGUMENTS: Final = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--force-color-profile=srgb")
 PLAIN_NAME: Final = "console.test"
 # this machine, as a name: unlike its address, a browser takes what is there for insecure where it is without HTTPS
-WAIT_MS: Final = 30_000
+WAIT_MS: Final = 60_000
+_LISTEN: Final = """words => {
+    delete document.documentElement.dataset.heard;
+    const look = new MutationObserver(() => {
+        const said = [...document.querySelectorAll("[role=status]")].map((one) => one.textContent);
+        if (!said.some((one) => one.includes(words))) return;
+        document.documentElement.dataset.heard = words;
+        look.disconnect();
+    });
+    look.observe(document.body, { childList: true, subtree: true, characterData: true });
+}"""
 VIEWPORT: Final = {"width": 1360, "height": 860}
 LONG_TASK_MICROSECONDS: Final = 200_000
 
@@ -116,6 +126,20 @@ class Console:
     def settled(self) -> None:
         expect(self.page.locator("main h1").first).to_be_visible(timeout=WAIT_MS)
         expect(self.page.locator(".skeleton")).to_have_count(0, timeout=WAIT_MS)
+
+    def let_time_pass(self, seconds: float = 30) -> None:
+        """Have what the page does after a while be done now: reading again what it shows, say.
+
+        Where that was not due yet, because an earlier answer is still to come, it is done in its own time.
+        """
+        self.page.clock.fast_forward(round(seconds * 1000))
+
+    @contextmanager
+    def hearing(self, words: str) -> Iterator[None]:
+        """Wait until the page has said these words, from the block's beginning on: some stand there for a second or two."""
+        self.page.evaluate(_LISTEN, words)
+        yield
+        expect(self.page.locator("html[data-heard]")).to_be_attached()
 
     def close(self) -> None:
         """Close the tab.

@@ -7,6 +7,7 @@ import httpx
 
 POLL_SECONDS = 0.1
 THROTTLE_PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 class Caller:
@@ -15,7 +16,7 @@ class Caller:
     def __init__(self, gateway: str, key: str) -> None:
         self.gateway = gateway
         self.throttled = 0
-        self._http = httpx.Client(base_url=gateway, headers={"X-API-Key": key}, timeout=30.0, trust_env=False)
+        self._http = httpx.Client(base_url=gateway, headers={"X-API-Key": key}, timeout=90.0, trust_env=False)
 
     def close(self) -> None:
         self._http.close()
@@ -42,7 +43,7 @@ class Caller:
         job: dict[str, Any] = answer.json()
         return job
 
-    def wait(self, job_id: str, timeout_seconds: float = 60.0) -> dict[str, Any]:
+    def wait(self, job_id: str, timeout_seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Return the job once it has ended."""
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -56,7 +57,7 @@ class Caller:
                 raise AssertionError(f"the job has not ended after {timeout_seconds} s: {job}")
             time.sleep(POLL_SECONDS)
 
-    def index(self, url: str, corpus: str, timeout_seconds: float = 60.0) -> dict[str, Any]:
+    def index(self, url: str, corpus: str, timeout_seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Submit a page and return its completed job."""
         job = self.wait(self.submit(url, corpus).json()["job_id"], timeout_seconds)
         assert job["status"] == "completed", job

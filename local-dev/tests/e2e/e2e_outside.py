@@ -17,7 +17,10 @@ from ml_shared.testing import guard
 from ml_shared.testing.plugin import require
 from ml_shared.testing.servers import free_port, wait_until
 
-START_SECONDS: Final = 30.0
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 30.0
+HOST: Final = "127.78.0.1"
+# nothing else listens there: a port that is free now is so still when a program has started
 REDIS: Final = ("redis-orch", "redis-scrape", "redis-embed")
 DATABASES: Final = {"postgres": "ml_jobs", "postgres-vectors": "ml_vectors"}
 _NGINX: Final = """
@@ -40,10 +43,10 @@ _given: set[int] = set()
 
 def free_address() -> str:
     """Return where something can listen, and each time another place: nothing listens there before all are started."""
-    while (port := free_port()) in _given:
+    while (port := free_port(HOST)) in _given:
         pass
     _given.add(port)
-    return f"127.0.0.1:{port}"
+    return f"{HOST}:{port}"
 
 
 class Outside:
@@ -99,10 +102,10 @@ class Outside:
             return
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(10)
+            process.wait(STOP_SECONDS)
         guard.forget_process(process.pid)
         log.close()
         self._process = self._log = None

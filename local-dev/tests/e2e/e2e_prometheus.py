@@ -17,6 +17,7 @@ from ml_shared.clients.tls import shared_tls
 from ml_shared.names import Service
 
 SCRAPE_SECONDS = 1
+ANSWER_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,16 @@ class Prometheus:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the series that an instant query finds."""
-        answer = httpx.post(f"{self.url}/api/v1/query", data={"query": expression}, timeout=10, verify=shared_tls())
+        answer = httpx.post(
+            f"{self.url}/api/v1/query", data={"query": expression}, timeout=ANSWER_SECONDS, verify=shared_tls()
+        )
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = answer.json()["data"]["result"]
         return found
 
     def unhealthy(self) -> list[str]:
         """Return the targets that could not be scraped, with the reason. It takes some seconds until there are any."""
-        answer = httpx.get(f"{self.url}/api/v1/targets", timeout=10, verify=shared_tls())
+        answer = httpx.get(f"{self.url}/api/v1/targets", timeout=ANSWER_SECONDS, verify=shared_tls())
         targets = answer.json()["data"]["activeTargets"]
         if not targets:
             return ["none is known yet"]
@@ -44,11 +47,10 @@ class Prometheus:
 
 
 @contextmanager
-def watched(stage: Stage) -> Iterator[Prometheus]:
+def watched(stage: Stage, around: Surroundings) -> Iterator[Prometheus]:
     """Scrape every process of a fleet and exporters of its stores, as each VM's Alloy does."""
     with tempfile.TemporaryDirectory(prefix="ml-prometheus-") as name:
         folder = Path(name)
-        around = Surroundings(stage, folder)
         config = {
             "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"},
             "rule_files": [str(RULES)],
@@ -63,7 +65,7 @@ def watched(stage: Stage) -> Iterator[Prometheus]:
         }
         at = free_address()
         prometheus = prometheus_at(at, folder / "prometheus", config, f"--storage.tsdb.path={folder}/data")
-        with running(*around.programs.values(), prometheus):
+        with running(prometheus):
             yield Prometheus(f"http://{at}")
 
 

@@ -1,13 +1,15 @@
 """What the fleet's spans tell of one job."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from conftest import Stage
 
 from ml_shared.testing.otlp import ReceivedSpan
 
-CALLBACKS = ("POST /jobs/{job_id}/complete", "POST /content")
+SPANS_SECONDS: Final = 60.0
+CALLBACKS: Final = ("POST /jobs/{job_id}/complete", "POST /content")
 
 
 def is_callback(span: ReceivedSpan) -> bool:
@@ -24,15 +26,30 @@ def is_within(span: ReceivedSpan, name: str, spans: Sequence[ReceivedSpan]) -> b
     return above is not None
 
 
-def whole_trace(stage: Stage, trace_id: str) -> list[ReceivedSpan]:
-    """Wait until a trace has both callbacks and no span whose parent is missing, and return its spans."""
+def whole_trace(
+    stage: Stage,
+    trace_id: str,
+    *,
+    names: Iterable[str] = (),
+    has_all: Callable[[Sequence[ReceivedSpan]], bool] = lambda _: True,
+) -> list[ReceivedSpan]:
+    """Wait until a trace has its root, both callbacks and no span whose parent is missing, and return its spans.
+
+    A span that none is below may come later than all of these, since each process sends its own when it likes: what a
+    test reads has to be waited for by name, or as `has_all` says.
+    """
 
     def arrived(spans: Sequence[ReceivedSpan]) -> bool:
         mine = [span for span in spans if span.trace_id == trace_id]
         known = {span.span_id for span in mine}
         orphans = [span for span in mine if span.parent_id not in known]
-        return len(orphans) == 1 and sum(is_callback(span) for span in mine) == 2
+        return (
+            [orphan.name for orphan in orphans] == ["POST /jobs"]
+            and sum(is_callback(span) for span in mine) == 2
+            and {span.name for span in mine}.issuperset(names)
+            and has_all(mine)
+        )
 
     with contextlib.suppress(TimeoutError):  # the test says what is missing
-        stage.otlp.wait_for(arrived, 20.0)
+        stage.otlp.wait_for(arrived, SPANS_SECONDS)
     return [span for span in stage.otlp.spans() if span.trace_id == trace_id]

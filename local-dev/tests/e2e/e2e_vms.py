@@ -5,7 +5,6 @@ The agents are Prometheus' own agent mode, whose scraping and remote write Alloy
 nothing of what it scraped, as a VM that is gone.
 """
 
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import httpx
 from boards.expressions import RULES
 from conftest import Stage
 from e2e_outside import Outside, Surroundings, free_address, running
-from e2e_prometheus import Prometheus, certificate_job, exporter_job, prometheus_at, service_job
+from e2e_prometheus import ANSWER_SECONDS, Prometheus, certificate_job, exporter_job, prometheus_at, service_job
 
 from ml_shared.clients.tls import shared_tls
 from ml_shared.names import Service
@@ -39,8 +38,6 @@ _STORES: Final = {
     Service.EMBEDDING: {"redis": "redis-embed", "postgres": "postgres-vectors"},
 }
 GATEWAY: Final = "gateway"
-BUSY: Final = 3
-# as many that want each processor, over five minutes
 
 
 class Alert(NamedTuple):
@@ -89,7 +86,8 @@ class Vms:
 
     def pages(self) -> set[Alert]:
         """Return the alerts that wake somebody now."""
-        answer = httpx.get(f"{self.prometheus.url}/api/v1/alerts", timeout=10, verify=shared_tls()).json()
+        url = f"{self.prometheus.url}/api/v1/alerts"
+        answer = httpx.get(url, timeout=ANSWER_SECONDS, verify=shared_tls()).json()
         labels = [one["labels"] for one in answer["data"]["alerts"] if one["state"] == "firing"]
         return {Alert.of(one) for one in labels if one["severity"] == "page"}
 
@@ -99,27 +97,25 @@ class Vms:
         return {Alert.of(one["metric"]) for one in self.prometheus.query(firing)}
 
     def starved_since(self, seconds: float) -> set[Alert]:
-        """Return what would be said of those that lived, and answered too late for want of a processor.
+        """Return what would be said of those that lived, and answered too late at some moment: for want of a processor, say.
 
-        Nothing where processors are not waited for: there a program that answers too late is at fault.
+        One that answers too late for as long as another is dead is at fault, and its page stays.
         """
-        if os.getloadavg()[1] < BUSY * (os.cpu_count() or 1):
-            return set()
         late = f"max_over_time(scrape_duration_seconds[{int(seconds * 1000)}ms]) > {0.95 * SCRAPE_SECONDS}"
         return {Alert.of({"alertname": "TargetDown", **one["metric"]}) for one in self.prometheus.query(late)}
 
 
 @contextmanager
-def five_vms(stage: Stage) -> Iterator[Vms]:
-    """Watch a fleet as production does, from when everything has been scraped."""
+def five_vms(stage: Stage, around: Surroundings) -> Iterator[Vms]:
+    """Watch a fleet and what is around it as production does, from when everything has been scraped."""
     with tempfile.TemporaryDirectory(prefix="ml-vms-") as name:
         folder = Path(name)
-        around = Surroundings(stage, folder)
         at = free_address()
         scraped = _jobs(stage, around)
         agents = {f"alloy of {vm}": _agent(folder / vm, vm, jobs, at) for vm, jobs in scraped.items()}
         targets = sum(len(one["static_configs"]) for jobs in scraped.values() for one in jobs) + len(agents)
-        with running(*around.programs.values(), _central(at, folder / "central")), running(*agents.values()):
+        # the agents end first: they would wait for who is to take what they have left
+        with running(_central(at, folder / "central")), running(*agents.values()):
             yield Vms({**around.programs, **agents}, Prometheus(f"http://{at}"), targets)
 
 

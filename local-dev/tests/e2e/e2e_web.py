@@ -19,7 +19,7 @@ from ml_shared.testing.servers import free_port, wait_until
 
 NETWORK = "127.77.0.0/16"
 HOLD_SECONDS, PASSED_ON_SECONDS = 40.0, 180.0
-# a held page answers after this at the latest, and so does the endpoint: nothing waits for ever
+# a held page answers after this, unless it is told when, and so does the endpoint: nothing waits for ever
 
 
 def sections(title: str, words: str) -> str:
@@ -39,11 +39,18 @@ class TestWeb:
     `pages` maps a path to HTML. A path in `tagged` has an ETag, and its page is not sent to who has it; `answered` has each
     path with the status that it was answered with. A path in `held` answers when its event is set. `hooks` are run, in a thread, when their
     path is asked for.
+
+    Parameters
+    ----------
+    hosts
+        How many there are.
+    hold_seconds
+        After which a held page answers all the same.
     """
 
     __test__ = False
 
-    def __init__(self, hosts: int = 20) -> None:
+    def __init__(self, hosts: int = 20, *, hold_seconds: float = HOLD_SECONDS) -> None:
         self.port = free_port("127.77.0.1")
         self.pages: dict[str, str] = {}
         self.statuses: dict[str, int] = {}
@@ -53,6 +60,7 @@ class TestWeb:
         self.asked: list[str] = []
         self.answered: list[tuple[str, int]] = []
         self._hosts = hosts
+        self._hold_seconds = hold_seconds
         self._stack = ExitStack()
         self._app = Starlette(routes=[Route("/{path:path}", self._answer)])
 
@@ -76,7 +84,7 @@ class TestWeb:
             self.held[path] = threading.Event()
         return self.url(path, host)
 
-    def wait_until_asked(self, path: str, times: int = 1, timeout_seconds: float = 30.0) -> None:
+    def wait_until_asked(self, path: str, times: int = 1, timeout_seconds: float = 60.0) -> None:
         """Wait until a page has been asked for so many times."""
         if not wait_until(lambda: self.asked.count(path) >= times, timeout_seconds):
             raise AssertionError(f"{path} was asked for {self.asked.count(path)} times, not {times}")
@@ -87,7 +95,7 @@ class TestWeb:
         if path in self.hooks:
             await asyncio.to_thread(self.hooks[path])
         if path in self.held:
-            await asyncio.to_thread(self.held[path].wait, HOLD_SECONDS)
+            await asyncio.to_thread(self.held[path].wait, self._hold_seconds)
         status = self.statuses.get(path, 200 if path in self.pages else 404)
         html = self.pages.get(path, "<html><body><p>nothing here</p></body></html>")
         headers = {}
@@ -105,20 +113,31 @@ class HoldingProxy:
 
     def __init__(self, target: str) -> None:
         self._target = target
+        self._asking: list[list[str]] = []
         self.open = threading.Event()
         self.open.set()
         self.passages: list[str] = []
-        self.waiting = 0
         self.app = Starlette(routes=[Route("/{path:path}", self._pass_on, methods=["GET", "POST"])])
+
+    @property
+    def waiting(self) -> int:
+        """How many requests have not been passed on yet."""
+        return len(self._asking)
+
+    def has_waiting(self, words: str) -> bool:
+        """Whether a passage with these words has not been passed on yet: others may come of what another test left."""
+        return any(words in passage for passages in list(self._asking) for passage in passages)
 
     async def _pass_on(self, request: Request) -> Response:
         body = await request.body()
-        if body:
-            given = orjson.loads(body)["input"]
-            self.passages += given if isinstance(given, list) else [given]
-        self.waiting += 1
-        await asyncio.to_thread(self.open.wait, HOLD_SECONDS)
-        self.waiting -= 1
+        given = orjson.loads(body)["input"] if body else []
+        passages = given if isinstance(given, list) else [given]
+        self.passages += passages
+        self._asking.append(passages)
+        try:
+            await asyncio.to_thread(self.open.wait, HOLD_SECONDS)
+        finally:
+            self._asking.remove(passages)
         headers = {name: value for name, value in request.headers.items() if name not in ("host", "content-length")}
         async with httpx.AsyncClient(trust_env=False, timeout=PASSED_ON_SECONDS) as client:
             answer = await client.request(

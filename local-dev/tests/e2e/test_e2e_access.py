@@ -37,7 +37,7 @@ ENQUEUE: dict[str, dict[str, Any]] = {
 
 def routes(stage: Stage, service: str) -> list[tuple[str, str]]:
     """Every route of a service that needs a key, from what it says of itself."""
-    document = httpx.get(stage.fleet.addresses.url(service, "/openapi.json"), timeout=10).json()
+    document = httpx.get(stage.fleet.addresses.url(service, "/openapi.json"), timeout=60).json()
     return [
         (method.upper(), path) for path, methods in document["paths"].items() if path not in OPEN for method in methods
     ]
@@ -58,7 +58,7 @@ def test_a_bad_key_is_401_on_every_route(stage: Stage, service: str) -> None:
         for headers in ({"X-API-Key": "a-bad-key"}, {"Authorization": "Bearer a-bad-key"}, {}):
             body = BODIES.get(path) or ENQUEUE.get(service, {})
             direct = stage.fleet.addresses.url(service, filled(path))
-            answer = httpx.request(method, direct, json=body, headers=headers, timeout=10, verify=shared_tls())
+            answer = httpx.request(method, direct, json=body, headers=headers, timeout=60, verify=shared_tls())
             assert answer.status_code == 401, f"{method} {path}: {answer.status_code} {answer.text}"
             as_openai = path.startswith("/v1/")
             assert answer.headers["content-type"] == f"application/{'json' if as_openai else 'problem+json'}"
@@ -91,7 +91,7 @@ def test_an_internal_route_refuses_a_users_key_through_the_gateway_and_directly(
             stage.fleet.addresses.url("orchestrator", path),
             json=body,
             headers={"X-API-Key": stage.fleet.keys["user"]},
-            timeout=10,
+            timeout=60,
         )
         assert (through.status_code, direct.status_code) == (403, 403), f"{method} {path}"
         assert through.json()["code"] == direct.json()["code"] == "internal_only"
@@ -102,7 +102,7 @@ def test_the_fleets_own_callback_path_works_through_the_gateway_and_directly(sta
     headers = {"X-API-Key": stage.fleet.keys["scraper"]}
     path = f"/jobs/{uuid.uuid4()}/complete"
     for address in (f"{stage.fleet.gateway}/api/orchestrator", stage.fleet.addresses.url("orchestrator")):
-        answer = httpx.post(address + path, json=body, headers=headers, timeout=10)
+        answer = httpx.post(address + path, json=body, headers=headers, timeout=60)
         assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
 
 

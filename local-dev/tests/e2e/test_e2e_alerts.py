@@ -8,13 +8,14 @@ from contextlib import contextmanager
 import pytest
 from boards.expressions import RULES
 from conftest import Stage
+from e2e_outside import Surroundings
 from e2e_vms import RANGES_SHORTER, WAITS_SHORTER, Alert, Vms, five_vms, shortened
 
 from ml_shared.testing.servers import wait_until
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 240.0
 RIGHT_ALERT = {
     "redis-orch": Alert("StoreDown", "orchestrator", "redis"),
     "redis-scrape": Alert("StoreDown", "scraper", "redis"),
@@ -65,8 +66,8 @@ asks for it in vain is told `renderer_unavailable`; the rest are no part of a re
 
 
 @pytest.fixture
-def vms(stage: Stage) -> Iterator[Vms]:
-    with five_vms(stage) as watched:
+def vms(stage: Stage, surroundings: Surroundings) -> Iterator[Vms]:
+    with five_vms(stage, surroundings) as watched:
         try:
             yield watched
         finally:

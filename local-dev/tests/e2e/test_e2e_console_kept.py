@@ -85,14 +85,14 @@ def test_what_a_dialog_shows_is_copied_without_https_too(browser: Browser, stage
     answer_webhooks(page)
     console.go("/webhooks")
     add_webhook(page)
-    page.get_by_role("button", name="Copy the secret").click()
-    expect(page.get_by_text("Copied", exact=True)).to_be_attached()
+    with console.hearing("Copied"):
+        page.get_by_role("button", name="Copy the secret").click()
     page.get_by_role("button", name="I have it").click()
     assert pasted(page) == SECRET
     page.goto(f"{console.gateway}/#/search?q=drawer&corpus=kept-nothing")
     page.get_by_role("button", name="Copy as curl").click()
-    page.get_by_role("dialog").get_by_role("button", name="Copy").click()
-    expect(page.get_by_text("Copied.", exact=True)).to_be_visible()
+    with console.hearing("Copied."):
+        page.get_by_role("dialog").get_by_role("button", name="Copy").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert '"query":"drawer"' in pasted(page)
     console.close()
@@ -155,8 +155,8 @@ def test_a_file_may_take_as_long_as_the_line_does(console: Console) -> None:
     )
     # any limit is over at once
     page.evaluate("() => { AbortSignal.timeout = () => AbortSignal.abort(new DOMException('', 'TimeoutError')); }")
-    page.get_by_role("button", name="Index", exact=True).click()
-    expect(page.get_by_text("Taken in.")).to_be_visible()
+    with console.hearing("Taken in."):
+        page.get_by_role("button", name="Index", exact=True).click()
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
@@ -166,12 +166,14 @@ def test_a_crawl_that_is_read_again_leaves_the_focus_and_a_dialog_gives_it_back(
     def moved(answers: dict[str, Any]) -> None:
         answers[crawl]["documents"] += 1
 
+    console.page.clock.install()
     answer_crawls(console.page, moved)
     page = console.go(f"/crawls/{CRAWL}")
     change = page.get_by_role("button", name="Change")
     documents = page.locator("dt", has_text="Documents").locator("+ dd")
     change.focus()
     before = documents.inner_text()
+    console.let_time_pass()
     expect(documents).not_to_have_text(before)
     expect(change).to_be_focused()
     page.keyboard.press("Enter")
@@ -182,6 +184,7 @@ def test_a_crawl_that_is_read_again_leaves_the_focus_and_a_dialog_gives_it_back(
         answers[crawl] |= {"schedule": {"every": "2h"}, "max_pages": 77}
 
     answer_crawls(console.page, scheduled)
+    console.let_time_pass()
     expect(page.locator("main").get_by_text("every 2 hours")).to_be_attached()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
@@ -261,17 +264,20 @@ def test_deliveries_that_come_leave_the_focus_on_the_button_of_the_same_one(cons
         page = DeliveryPage(items=[delivery(number) for number in range(asked[0], 0, -1)])
         route.fulfill(body=page.model_dump_json(), content_type="application/json")
 
+    console.page.clock.install()
     console.page.route("**/webhooks/1", lambda route: route.fulfill(body=WEBHOOK.model_dump_json()))
     console.page.route("**/webhooks/1/deliveries?*", answer)
     page = console.go("/webhooks/1")
     again = page.get_by_role("button", name="Deliver run.ended.1 again")
     again.focus()
+    console.let_time_pass()
     expect(page.get_by_role("button", name="Deliver run.ended.2 again")).to_be_visible()
     expect(again).to_be_focused()
     told = page.get_by_role("button", name="Answer to run.ended.1", exact=True)
     told.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
     number = asked[0] + 1
+    console.let_time_pass()
     expect(page.locator(f'[aria-label="Deliver run.ended.{number} again"]')).to_be_attached()
     page.keyboard.press("Escape")
     expect(told).to_be_focused()
@@ -296,9 +302,11 @@ def test_the_overview_leaves_the_focus_where_it_is(console: Console) -> None:
         )
         route.fulfill(body=stats.model_dump_json(), content_type="application/json")
 
+    console.page.clock.install()
     console.page.route("**/orchestrator/stats?*", answer)
     page = console.go("/")
     link = page.get_by_role("link", name=re.compile("http_status"))
     link.focus()
+    console.let_time_pass()
     expect(page.get_by_role("link", name=re.compile("fetch_timeout"))).to_be_visible()  # before it
     expect(link).to_be_focused()

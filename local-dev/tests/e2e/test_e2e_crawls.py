@@ -28,7 +28,7 @@ FULL: Final = bool(os.environ.get("FULL_CRAWLS"))
 # also what has no end, as `make test-crawls` asks for: some hundred pages
 
 
-def ended(caller: Caller, crawl_id: str, run: int, timeout_seconds: float = 120) -> dict[str, Any]:
+def ended(caller: Caller, crawl_id: str, run: int, timeout_seconds: float = 240) -> dict[str, Any]:
     """The run once it has ended; a service that is away for a moment is asked again."""
     deadline = time.monotonic() + timeout_seconds
     while True:
@@ -92,13 +92,19 @@ def test_a_site_is_crawled_and_a_second_run_of_it_embeds_nothing(stage: Stage, c
     assert {told["one"], told["copy"]} == {("new", None), ("skipped", "duplicate_content")}
     assert (run["state"], run["outcomes"]["new"], run["outcomes"]["skipped"]) == ("completed_with_errors", 3, 1)
     assert caller.search("lapwing", name)
-    embedded = len(stage.proxy.passages)
+    embedded = passages_about(stage, "lapwing")
+    assert embedded > 0
     assert caller.request("POST", f"{CRAWLS}/{crawl_id}/runs", json={}).json()["run"] == 2
     run = ended(caller, crawl_id, 2)
     assert (run["outcomes"]["unchanged"], run["outcomes"]["new"], run["saved"]["embeddings"]) == (3, 0, 3)
-    assert len(stage.proxy.passages) == embedded
+    assert passages_about(stage, "lapwing") == embedded
     jobs = caller.request("GET", "/api/orchestrator/jobs", params={"corpus_name": name, "limit": 200}).json()["items"]
     assert {job["status"] for job in jobs} <= {"completed", "failed"}
+
+
+def passages_about(stage: Stage, words: str) -> int:
+    """How many passages with these words the endpoint was sent: others may be of what another test left."""
+    return sum(words in passage for passage in stage.proxy.passages)
 
 
 def found(caller: Caller, crawl_id: str, run: int) -> dict[str, tuple[str, str | None]]:
@@ -136,7 +142,7 @@ def test_a_made_up_site_comes_to_what_it_says_a_right_crawl_of_it_does(stage: St
     areas = dict.fromkeys(("calendar", "sessions", "facets", "nested"), FULL)
     options = Options(pages=40 if FULL else 12, words=40, slow_seconds=0.1, **areas)
     corpus = f"site-{uuid.uuid4().hex[:8]}"
-    seconds = 900.0 if FULL else 150.0
+    seconds = 900.0 if FULL else 240.0
     with made_up(stage, options) as site:
         body = {"url": site.url(), "source": "site", "corpus_name": corpus}
         crawl_id = caller.request("POST", CRAWLS, json=body).json()["crawl_id"]

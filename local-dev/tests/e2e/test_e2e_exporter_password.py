@@ -35,4 +35,4 @@ def test_the_exporter_takes_name_and_password_from_the_environment(
     url = f"http://{at}/metrics"
     environment = {"DATA_SOURCE_NAME": dsn, "PGUSER": PUNCTUATION, "PGPASSWORD": password}
     with running(Outside("prometheus-postgres-exporter", [f"--web.listen-address={at}"], url, environment)):
-        assert up in httpx.get(url, timeout=20).text.splitlines()
+        assert up in httpx.get(url, timeout=60).text.splitlines()
