@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -49,6 +50,7 @@ from ml_shared.contracts.jobs import (
 )
 from ml_shared.names import Service, Stage
 from ml_shared.storage.migrations import migrate
+from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.membership import FakeMembership
 from ml_shared.testing.servers import PostgresServer
 from ml_shared.testing.stages import FakeChunking, FakeEmbedding, FakeScraper
@@ -187,12 +189,28 @@ def fleet(fake_scraper: FakeScraper, fake_chunking: FakeChunking, fake_embedding
     return Fleet(fake_scraper, fake_chunking, fake_embedding)
 
 
+PATIENCE_SECONDS = 60.0
+# the services' own are a second or two, for which a test's process, or its servers, may be stopped
+
+
+def be_patient(patch: pytest.MonkeyPatch) -> None:
+    """Let no answer of a server that is there come too late: no test is about these."""
+    patch.setattr("ml_shared.auth.membership.MEMBERSHIP_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    patch.setattr("ml_shared.http.health.CHECK_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    patch.setattr("ml_shared.telemetry.readings.READ_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    patch.setattr("app.worker.nudging.SEND_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    patient_redis = partial(open_redis, timeout_seconds=PATIENCE_SECONDS)
+    patch.setattr("ml_shared.service.open_redis", patient_redis)
+    patch.setattr("app.worker.celery_app.open_redis", patient_redis)
+
+
 def point_settings(
     patch: pytest.MonkeyPatch, databases: tuple[str, str], redis_url: str, membership: FakeMembership
 ) -> Any:
     """Point the app's settings at servers of the tests, and return them."""
     from app.config import settings
 
+    be_patient(patch)
     for name, value in {
         "DATABASE_URL": databases[0],
         "CONTENT_STORE_URL": databases[1],

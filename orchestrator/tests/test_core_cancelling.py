@@ -209,7 +209,7 @@ async def test_a_batch_does_not_wait_for_a_job_that_a_report_has_locked(core: Co
     batch = await submit(core, "http://a.test/", "http://b.test/")
     async with held(core.pool) as report:
         await report.execute("SELECT 1 FROM jobs WHERE id = $1 FOR UPDATE", UUID(batch.jobs[0].job_id))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await cancelling.cancel_batch(core.pool, "key:a", UUID(batch.batch_id)) == 1
     assert await cancelling.go_on(core.pool) == 1
 

@@ -83,7 +83,7 @@ async def test_no_pass_report_or_submission_waits_for_what_is_being_forgotten(co
     await core.time_has_come()
 
     async def without_waiting(work: Any) -> Any:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await work
 
     async with core.pool.acquire() as connection, connection.transaction():

@@ -124,7 +124,8 @@ def test_no_value_anywhere_is_a_fault_of_ours(configured: Any, monkeypatch: pyte
         "POST /webhooks/{webhook_id}/replay": {"since": "2026-01-01T00:00:00Z", "undelivered_only": True},
         "POST /content/{ref}/start": {**PROGRESS, "stage": "embedding"},
     }
-    with ThreadedServer(app) as server, httpx.Client(base_url=server.url, headers={"X-API-Key": ALICE}) as client:
+    headers = {"X-API-Key": ALICE}
+    with ThreadedServer(app) as server, httpx.Client(base_url=server.url, headers=headers, timeout=30) as client:
         known = {
             "job_id": client.post("/jobs", json=JOB).json()["job_id"],
             "batch_id": client.post("/jobs/batch", json=BATCH).json()["batch_id"],
