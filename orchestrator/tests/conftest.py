@@ -59,6 +59,8 @@ from ml_shared.testing.stages import FakeChunking, FakeEmbedding, FakeScraper
 @pytest.fixture(scope="session")
 def migrated_databases(postgres_server: PostgresServer) -> tuple[str, str]:
     """The names of databases that have the schema and nothing else, to be copied: jobs, content."""
+    # what the server learns of tables by itself, and when, is chance
+    postgres_server.sql("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
     jobs, content = postgres_server.create_database(), postgres_server.create_database()
 
     async def apply() -> None:
@@ -78,10 +80,61 @@ def copied(postgres: PostgresServer, templates: tuple[str, str]) -> Iterator[tup
 
 
 @pytest.fixture
-def databases(postgres_server: PostgresServer, migrated_databases: tuple[str, str]) -> Iterator[tuple[str, str]]:
-    """DSNs of migrated databases: jobs, content."""
+def own_databases(postgres_server: PostgresServer, migrated_databases: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    """DSNs of databases that no other test has: for one that changes their schema or plans, or leaves processes behind."""
     with copied(postgres_server, migrated_databases) as dsns:
         yield dsns
+
+
+@pytest.fixture(scope="session")
+def shared_databases(
+    postgres_server: PostgresServer, migrated_databases: tuple[str, str]
+) -> Iterator[tuple[str, str]]:
+    """DSNs of the databases that tests have one after the other: jobs, content."""
+    with copied(postgres_server, migrated_databases) as dsns:
+        yield dsns
+
+
+_END_SESSIONS = """
+SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+_EMPTY = """
+DO $$
+DECLARE
+    written text;
+BEGIN
+    SELECT string_agg(oid::regclass::text, ', ') INTO written FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'schema_migrations' AND pg_relation_size(oid) > 0;
+    IF written IS NOT NULL THEN
+        EXECUTE 'TRUNCATE ' || written || ' RESTART IDENTITY CASCADE';
+    END IF;
+END $$
+"""
+
+
+async def make_new(dsn: str) -> None:
+    """End whatever still works on a database, and take out all that was written to it.
+
+    To make a copy takes ten times as long. What the server has learnt of its tables stays: who tests for plans has his own.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(_END_SESSIONS)
+        await connection.execute(_EMPTY)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def databases(shared_databases: tuple[str, str]) -> tuple[str, str]:
+    """DSNs of migrated databases with nothing in them: jobs, content."""
+
+    async def make_both_new() -> None:
+        await asyncio.gather(*map(make_new, shared_databases))
+
+    asyncio.run(make_both_new())
+    return shared_databases
 
 
 LIMITS = transitions.Limits(60, 3600, 86_400, 4)
@@ -164,6 +217,12 @@ async def open_core(databases: tuple[str, str]) -> AsyncIterator[Core]:
 @pytest.fixture
 async def core(databases: tuple[str, str]) -> AsyncIterator[Core]:
     async with open_core(databases) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def own_core(own_databases: tuple[str, str]) -> AsyncIterator[Core]:
+    async with open_core(own_databases) as opened:
         yield opened
 
 

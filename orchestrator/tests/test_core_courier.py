@@ -396,17 +396,17 @@ async def sequentially_read(connection: Any) -> int:
     return read
 
 
-async def test_looks_and_lists_read_by_index_however_long_the_log_is(core: Core) -> None:
-    webhook_id, _ = await endpoint(core, "http://receiver.test/")
-    await core.pool.execute(
+async def test_looks_and_lists_read_by_index_however_long_the_log_is(own_core: Core) -> None:
+    webhook_id, _ = await endpoint(own_core, "http://receiver.test/")
+    await own_core.pool.execute(
         """INSERT INTO webhook_deliveries (owner, webhook_id, type, data, status, created_at)
            SELECT $1, CASE WHEN n % 100 = 0 THEN $2 ELSE gen_random_uuid() END, 'run.ended', '{}', 'delivered',
                now() - n * interval '1 second' FROM generate_series(1, 20000) n""",
         *(OWNER, webhook_id),
     )
-    await core.pool.execute("ANALYZE webhook_deliveries")
+    await own_core.pool.execute("ANALYZE webhook_deliveries")
     since = ReplayRequest(since=datetime.now(UTC) - timedelta(seconds=3_650))
-    async with core.pool.acquire() as connection, connection.transaction():
+    async with own_core.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT * FROM claim_deliveries(2, 10, 30)")
         assert await sequentially_read(connection) == 0
         for status in (None, DeliveryStatus.DELIVERED):
