@@ -24,7 +24,7 @@ WITH over AS MATERIALIZED (
     SELECT over.*,
         CASE
             WHEN status IS NULL THEN 'failed'
-            WHEN removal THEN CASE WHEN status = 'completed' THEN 'removed' ELSE 'failed' END
+            WHEN removal THEN CASE status WHEN 'completed' THEN 'removed' WHEN 'cancelled' THEN 'unchanged' ELSE 'failed' END
             WHEN status = 'cancelled' THEN 'skipped'
             WHEN status = 'failed' AND error_code IN ('robots_disallowed', 'noindex', 'unsupported_content_type') THEN 'skipped'
             WHEN status = 'failed' THEN 'failed'
@@ -51,7 +51,7 @@ UPDATE run_pages SET
     saved_bytes = told.saved_bytes, saved_chunks = told.saved_chunks, detail = coalesce(left(told.error_message, {DETAIL_MOST}), run_pages.detail)
 FROM told WHERE run_pages.crawl_id = $1 AND run_pages.run = $2 AND run_pages.url_hash = told.url_hash
 RETURNING run_pages.url, run_pages.url_hash, run_pages.depth, run_pages.kind, outcome, run_pages.reason, run_pages.detail, optional,
-    run_pages.content_hash, run_pages.not_modified, run_pages.job_id
+    run_pages.content_hash, run_pages.not_modified, run_pages.job_id, told.removal
 """  # noqa: S608
 # An unchanged page that was not sent keeps the hash of what it was.
 _KEEP: Final = """
@@ -117,7 +117,8 @@ async def settle(connection: Any, owner: str, crawl_id: UUID, run: int, *, dry_r
     """
     ended: list[Any] = await connection.fetch(_SETTLE, crawl_id, run, owner)
     pages = [page for page in ended if page["kind"] == "page"]
-    kept = [page for page in pages if page["outcome"] in IN_CORPUS]
+    # a document whose removal was cancelled was there before, and was not looked at
+    kept = [page for page in pages if page["outcome"] in IN_CORPUS and not page["removal"]]
     if kept and not dry_run:
         columns = [[page[name] for page in kept] for name in ("url_hash", "url", "content_hash")]
         await connection.execute(_KEEP, crawl_id, run, *columns)
