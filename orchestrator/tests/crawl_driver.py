@@ -70,6 +70,7 @@ class Driver:
         self.embedded: Counter[str] = Counter()
         self.touched: Counter[str] = Counter()
         self.missing: set[str] = set()  # documents that are not there, or would be made otherwise now
+        self.superseded: set[str] = set()  # of which somebody has written a newer version meanwhile
         fields = {"most": 200, "max_open_jobs": 1_000, "lastmod_trust": timedelta(days=7)} | window
         self.crawling = Crawling(core.pool, Window(**fields), self._remove, max_crawls=100, max_open_runs=5)
 
@@ -113,7 +114,8 @@ class Driver:
                 if job.unchanged and job.url in self.missing:
                     await self.core.complete(job, status=CallbackStatus.DEFERRED, error_code="content_missing")
                 else:
-                    await self.core.complete(job)
+                    newer = stage is Stage.EMBEDDING and job.url in self.superseded
+                    await self.core.complete(job, stats={"superseded": True} if newer else {})
 
     async def scraped(self, job: HandOut) -> transitions.Transition:
         page = self.site.answer(job.url, job.kind)
