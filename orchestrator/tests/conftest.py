@@ -87,9 +87,7 @@ def own_databases(postgres_server: PostgresServer, migrated_databases: tuple[str
 
 
 @pytest.fixture(scope="session")
-def shared_databases(
-    postgres_server: PostgresServer, migrated_databases: tuple[str, str]
-) -> Iterator[tuple[str, str]]:
+def shared_databases(postgres_server: PostgresServer, migrated_databases: tuple[str, str]) -> Iterator[tuple[str, str]]:
     """DSNs of the databases that tests have one after the other: jobs, content."""
     with copied(postgres_server, migrated_databases) as dsns:
         yield dsns

@@ -137,7 +137,8 @@ async def test_while_a_secret_is_rotated_both_verify_and_afterwards_the_new_one_
 async def test_a_receiver_that_does_not_take_it_is_named_in_the_log_and_tried_again(
     core: Core, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, answer: Any, code: str, status: int | None
 ) -> None:
-    monkeypatch.setattr("app.core.notices.courier.RETRY_SECONDS", RETRY_SECONDS[-1:])  # until the test says that it is due
+    # not due until the test says so
+    monkeypatch.setattr("app.core.notices.courier.RETRY_SECONDS", RETRY_SECONDS[-1:])
     webhook_id, _ = await endpoint(core, receiver.url())
     receiver.answer = answer
     await announce(core)

@@ -218,9 +218,7 @@ async def _listed(found: CrawledPage, scope: RunScope, told: LinkList) -> Crawle
     if deep and further:
         warned.append(("sitemap_too_deep", f"lists of lists are read {SITEMAPS_DEEP} deep"))
     warnings = tuple(Warned(code, message, told.url, found.url_hash) for code, message in warned)
-    return _with(
-        found, links=(*pages, *([] if deep else further)), warnings=warnings, is_feed=told.kind in FEEDS
-    )
+    return _with(found, links=(*pages, *([] if deep else further)), warnings=warnings, is_feed=told.kind in FEEDS)
 
 
 async def remembered(connection: Any, crawl_id: UUID, url_hash: bytes) -> list[Link]:
