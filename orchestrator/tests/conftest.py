@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -49,6 +50,7 @@ from ml_shared.contracts.jobs import (
 )
 from ml_shared.names import Service, Stage
 from ml_shared.storage.migrations import migrate
+from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.membership import FakeMembership
 from ml_shared.testing.servers import PostgresServer
 from ml_shared.testing.stages import FakeChunking, FakeEmbedding, FakeScraper
@@ -57,6 +59,8 @@ from ml_shared.testing.stages import FakeChunking, FakeEmbedding, FakeScraper
 @pytest.fixture(scope="session")
 def migrated_databases(postgres_server: PostgresServer) -> tuple[str, str]:
     """The names of databases that have the schema and nothing else, to be copied: jobs, content."""
+    # what the server learns of tables by itself, and when, is chance
+    postgres_server.sql("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
     jobs, content = postgres_server.create_database(), postgres_server.create_database()
 
     async def apply() -> None:
@@ -76,10 +80,59 @@ def copied(postgres: PostgresServer, templates: tuple[str, str]) -> Iterator[tup
 
 
 @pytest.fixture
-def databases(postgres_server: PostgresServer, migrated_databases: tuple[str, str]) -> Iterator[tuple[str, str]]:
-    """DSNs of migrated databases: jobs, content."""
+def own_databases(postgres_server: PostgresServer, migrated_databases: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    """DSNs of databases that no other test has: for one that changes their schema or plans, or leaves processes behind."""
     with copied(postgres_server, migrated_databases) as dsns:
         yield dsns
+
+
+@pytest.fixture(scope="session")
+def shared_databases(postgres_server: PostgresServer, migrated_databases: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    """DSNs of the databases that tests have one after the other: jobs, content."""
+    with copied(postgres_server, migrated_databases) as dsns:
+        yield dsns
+
+
+_END_SESSIONS = """
+SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+_EMPTY = """
+DO $$
+DECLARE
+    written text;
+BEGIN
+    SELECT string_agg(oid::regclass::text, ', ') INTO written FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'schema_migrations' AND pg_relation_size(oid) > 0;
+    IF written IS NOT NULL THEN
+        EXECUTE 'TRUNCATE ' || written || ' RESTART IDENTITY CASCADE';
+    END IF;
+END $$
+"""
+
+
+async def make_new(dsn: str) -> None:
+    """End whatever still works on a database, and take out all that was written to it.
+
+    To make a copy takes ten times as long. What the server has learnt of its tables stays: who tests for plans has his own.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(_END_SESSIONS)
+        await connection.execute(_EMPTY)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def databases(shared_databases: tuple[str, str]) -> tuple[str, str]:
+    """DSNs of migrated databases with nothing in them: jobs, content."""
+
+    async def make_both_new() -> None:
+        await asyncio.gather(*map(make_new, shared_databases))
+
+    asyncio.run(make_both_new())
+    return shared_databases
 
 
 LIMITS = transitions.Limits(60, 3600, 86_400, 4)
@@ -165,6 +218,12 @@ async def core(databases: tuple[str, str]) -> AsyncIterator[Core]:
         yield opened
 
 
+@pytest.fixture
+async def own_core(own_databases: tuple[str, str]) -> AsyncIterator[Core]:
+    async with open_core(own_databases) as opened:
+        yield opened
+
+
 @dataclass
 class Fleet:
     """The services that run the stages."""
@@ -187,12 +246,28 @@ def fleet(fake_scraper: FakeScraper, fake_chunking: FakeChunking, fake_embedding
     return Fleet(fake_scraper, fake_chunking, fake_embedding)
 
 
+PATIENCE_SECONDS = 60.0
+# the services' own are a second or two, for which a test's process, or its servers, may be stopped
+
+
+def be_patient(patch: pytest.MonkeyPatch) -> None:
+    """Let no answer of a server that is there come too late: no test is about these."""
+    patch.setattr("ml_shared.auth.membership.MEMBERSHIP_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    patch.setattr("ml_shared.http.health.CHECK_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    patch.setattr("ml_shared.telemetry.readings.READ_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    patch.setattr("app.worker.nudging.SEND_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    patient_redis = partial(open_redis, timeout_seconds=PATIENCE_SECONDS)
+    patch.setattr("ml_shared.service.open_redis", patient_redis)
+    patch.setattr("app.worker.celery_app.open_redis", patient_redis)
+
+
 def point_settings(
     patch: pytest.MonkeyPatch, databases: tuple[str, str], redis_url: str, membership: FakeMembership
 ) -> Any:
     """Point the app's settings at servers of the tests, and return them."""
     from app.config import settings
 
+    be_patient(patch)
     for name, value in {
         "DATABASE_URL": databases[0],
         "CONTENT_STORE_URL": databases[1],

@@ -23,6 +23,10 @@ from ml_shared.contracts.scraping import RobotsVerdict, ScrapeResult
 from ml_shared.names import Stage
 
 OWNER = "key:a"
+AT_ONCE = 8
+# as many as the core hands out
+_OPEN_LANES = "UPDATE lanes SET next_at = now()"
+_FREE_LANES = "UPDATE lanes SET next_at = now(), holder = NULL"
 
 
 @dataclass
@@ -66,6 +70,7 @@ class Driver:
         self.embedded: Counter[str] = Counter()
         self.touched: Counter[str] = Counter()
         self.missing: set[str] = set()  # documents that are not there, or would be made otherwise now
+        self.superseded: set[str] = set()  # of which somebody has written a newer version meanwhile
         fields = {"most": 200, "max_open_jobs": 1_000, "lastmod_trust": timedelta(days=7)} | window
         self.crawling = Crawling(core.pool, Window(**fields), self._remove, max_crawls=100, max_open_runs=5)
 
@@ -80,7 +85,7 @@ class Driver:
             view = await self.crawling.run(OWNER, crawl_id, number)
             if view.ended_at is not None:
                 return view
-            await self.step()
+            await self.step(at_once=AT_ONCE)
         raise AssertionError(f"still {view}")
 
     async def again(self, crawl_id: str, *, force: bool = False) -> RunView:
@@ -90,11 +95,17 @@ class Driver:
         )
         return await self.run(crawl_id, accepted.run)
 
-    async def step(self) -> None:
-        """Everything that can happen now happens."""
+    async def step(self, *, at_once: int = 1) -> None:
+        """Everything that can happen now happens, where hosts bear so many requests at once."""
         await self.crawling.go_on()
-        await self.core.pool.execute("UPDATE lanes SET next_at = now()")
-        for job in await self.core.claim(Stage.SCRAPING, high_water=1_000_000):
+        jobs: list[HandOut] = []
+        for _ in range(at_once):
+            await self.core.pool.execute(_FREE_LANES if jobs else _OPEN_LANES)
+            claimed = await self.core.claim(Stage.SCRAPING, high_water=1_000_000)
+            if not claimed:
+                break
+            jobs += claimed
+        for job in jobs:
             await self.scraped(job)
         for stage in (Stage.CHUNKING, Stage.EMBEDDING):
             for job in await self.core.claim(stage, high_water=1_000_000):
@@ -103,7 +114,8 @@ class Driver:
                 if job.unchanged and job.url in self.missing:
                     await self.core.complete(job, status=CallbackStatus.DEFERRED, error_code="content_missing")
                 else:
-                    await self.core.complete(job)
+                    newer = stage is Stage.EMBEDDING and job.url in self.superseded
+                    await self.core.complete(job, stats={"superseded": True} if newer else {})
 
     async def scraped(self, job: HandOut) -> transitions.Transition:
         page = self.site.answer(job.url, job.kind)

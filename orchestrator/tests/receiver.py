@@ -24,6 +24,14 @@ async def hangs(writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(3600)
 
 
+def holds_until(released: asyncio.Event, answer: Answer) -> Answer:
+    async def hold(writer: asyncio.StreamWriter) -> None:
+        await released.wait()
+        await answer(writer)
+
+    return hold
+
+
 async def never_stops(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 x\r\nContent-Length: 10485760\r\n\r\n")
     for _ in range(160):

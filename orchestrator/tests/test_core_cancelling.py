@@ -151,31 +151,31 @@ async def test_a_batch_is_cancelled_but_for_what_is_being_written(core: Core) ->
         await cancelling.cancel_batch(core.pool, "key:b", UUID(batch.batch_id))
 
 
-async def test_ten_thousand_jobs_are_cancelled_within_seconds(core: Core) -> None:
-    batch = await many(core, 10_000, hosts=2_000)
+async def test_ten_thousand_jobs_are_cancelled_within_seconds(own_core: Core) -> None:
+    batch = await many(own_core, 10_000, hosts=2_000)
     before, began = slowness(), time.monotonic()
-    assert await cancelling.cancel_batch(core.pool, "key:a", batch) == 10_000
+    assert await cancelling.cancel_batch(own_core.pool, "key:a", batch) == 10_000
     seconds = time.monotonic() - began
     print(f"10,000 jobs cancelled in {seconds:.2f} s")
-    assert tuple(await core.pool.fetchrow("SELECT open_jobs, last_tag FROM owners")) == (0, 0)
-    assert await core.pool.fetchval("SELECT count(*) FROM lanes WHERE occupied OR holder IS NOT NULL") == 0
+    assert tuple(await own_core.pool.fetchrow("SELECT open_jobs, last_tag FROM owners")) == (0, 0)
+    assert await own_core.pool.fetchval("SELECT count(*) FROM lanes WHERE occupied OR holder IS NOT NULL") == 0
     assert seconds < 20 * max(before, slowness()), "two, on a machine that does nothing else"
 
 
-async def test_while_many_jobs_are_cancelled_passes_go_on(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_many_jobs_are_cancelled_passes_go_on(own_core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cancelling, "AT_ONCE", 100)
-    batch = await many(core, 2_000, hosts=2_000)
-    await submit(core, *(f"http://other{number}.test/" for number in range(40)), owner="key:b")
-    core.in_flight = 4
-    cancelling_all = asyncio.create_task(cancelling.cancel_batch(core.pool, "key:a", batch))
+    batch = await many(own_core, 2_000, hosts=2_000)
+    await submit(own_core, *(f"http://other{number}.test/" for number in range(40)), owner="key:b")
+    own_core.in_flight = 4
+    cancelling_all = asyncio.create_task(cancelling.cancel_batch(own_core.pool, "key:a", batch))
     done = 0
     async with asyncio.timeout(60):
         while done < 40:
-            for job in await core.claim(Stage.SCRAPING):
-                await core.complete(job, status=CallbackStatus.FAILED, error_code="http_status")
+            for job in await own_core.claim(Stage.SCRAPING):
+                await own_core.complete(job, status=CallbackStatus.FAILED, error_code="http_status")
                 done += job.owner == "key:b"
         await cancelling_all
-    assert await core.pool.fetchval("SELECT count(*) FROM jobs WHERE placement <> 'ended' AND owner = 'key:a'") == 0
+    assert await own_core.pool.fetchval("SELECT count(*) FROM jobs WHERE placement <> 'ended' AND owner = 'key:a'") == 0
 
 
 @pytest.mark.parametrize("cut_after", [0, 1, 2])
@@ -209,7 +209,7 @@ async def test_a_batch_does_not_wait_for_a_job_that_a_report_has_locked(core: Co
     batch = await submit(core, "http://a.test/", "http://b.test/")
     async with held(core.pool) as report:
         await report.execute("SELECT 1 FROM jobs WHERE id = $1 FOR UPDATE", UUID(batch.jobs[0].job_id))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await cancelling.cancel_batch(core.pool, "key:a", UUID(batch.batch_id)) == 1
     assert await cancelling.go_on(core.pool) == 1
 

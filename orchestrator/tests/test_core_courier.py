@@ -12,7 +12,7 @@ import httpx
 import pytest
 from conftest import Core
 from pydantic import SecretStr
-from receiver import Receiver, answers, breaks_off, hangs, never_stops, receiving
+from receiver import Receiver, answers, breaks_off, hangs, holds_until, never_stops, receiving
 
 from app.core.notices import deliveries, webhooks
 from app.core.notices.courier import RETRY_SECONDS, Courier, retry_seconds
@@ -135,8 +135,10 @@ async def test_while_a_secret_is_rotated_both_verify_and_afterwards_the_new_one_
     ids=["500", "404", "redirect", "hangs", "breaks off"],
 )
 async def test_a_receiver_that_does_not_take_it_is_named_in_the_log_and_tried_again(
-    core: Core, receiver: Receiver, answer: Any, code: str, status: int | None
+    core: Core, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, answer: Any, code: str, status: int | None
 ) -> None:
+    # not due until the test says so
+    monkeypatch.setattr("app.core.notices.courier.RETRY_SECONDS", RETRY_SECONDS[-1:])
     webhook_id, _ = await endpoint(core, receiver.url())
     receiver.answer = answer
     await announce(core)
@@ -152,8 +154,9 @@ async def test_a_receiver_that_does_not_take_it_is_named_in_the_log_and_tried_ag
     assert await sent(core, sending) == 1
     [delivery] = await log(core, webhook_id)
     assert (delivery.status, delivery.attempts, delivery.error_code) == ("delivered", 2, None)
-    first, second = receiver.received
-    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    # one that ran out of time need not have arrived
+    assert len(receiver.received) in ((1, 2) if answer is hangs else (2,))
+    assert len({received.headers["webhook-id"] for received in receiver.received}) == 1
 
 
 async def test_what_may_not_be_connected_to_is_not(core: Core, receiver: Receiver) -> None:
@@ -188,9 +191,15 @@ async def test_a_host_gets_two_at_a_time_whoever_sends_there(core: Core, receive
     for owner in (OWNER, "key:b"):
         await endpoint(core, receiver.url(), owner)
         await announce(core, 4, owner)
-    receiver.answer = hangs
-    sending = courier(core, receiver, timeout_seconds=0.5)
-    taken = [await sending.take() for _ in range(3)]
+    released = asyncio.Event()
+    receiver.answer = holds_until(released, answers(200))
+    sending = courier(core, receiver, timeout_seconds=60)
+    taken = [await sending.take()]
+    async with asyncio.timeout(30):
+        while len(receiver.received) < 2:
+            await asyncio.sleep(0.01)
+    taken += [await sending.take() for _ in range(2)]
+    released.set()
     await sending.settled()
     assert (taken, receiver.most_open) == ([2, 0, 0], 2)
 
@@ -388,17 +397,17 @@ async def sequentially_read(connection: Any) -> int:
     return read
 
 
-async def test_looks_and_lists_read_by_index_however_long_the_log_is(core: Core) -> None:
-    webhook_id, _ = await endpoint(core, "http://receiver.test/")
-    await core.pool.execute(
+async def test_looks_and_lists_read_by_index_however_long_the_log_is(own_core: Core) -> None:
+    webhook_id, _ = await endpoint(own_core, "http://receiver.test/")
+    await own_core.pool.execute(
         """INSERT INTO webhook_deliveries (owner, webhook_id, type, data, status, created_at)
            SELECT $1, CASE WHEN n % 100 = 0 THEN $2 ELSE gen_random_uuid() END, 'run.ended', '{}', 'delivered',
                now() - n * interval '1 second' FROM generate_series(1, 20000) n""",
         *(OWNER, webhook_id),
     )
-    await core.pool.execute("ANALYZE webhook_deliveries")
+    await own_core.pool.execute("ANALYZE webhook_deliveries")
     since = ReplayRequest(since=datetime.now(UTC) - timedelta(seconds=3_650))
-    async with core.pool.acquire() as connection, connection.transaction():
+    async with own_core.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT * FROM claim_deliveries(2, 10, 30)")
         assert await sequentially_read(connection) == 0
         for status in (None, DeliveryStatus.DELIVERED):

@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
 
 import pytest
-from conftest import Core
+from conftest import Core, copied, open_core
 from crawl_driver import OWNER, Driver, Site, site_of
 from test_core_locks import held
 from test_core_plans import scans
@@ -17,6 +17,7 @@ from app.core.crawls.pages import PageFilter, page_statement
 from app.core.jobs import transitions
 from ml_shared.contracts.crawls import RunOutcome, RunState
 from ml_shared.names import Stage
+from ml_shared.testing.servers import PostgresServer
 
 
 class CrashError(Exception):
@@ -151,9 +152,8 @@ async def test_runs_beyond_those_that_one_pass_of_all_takes_have_their_turn_in_t
     assert [(await waiting.crawling.run(OWNER, crawl_id, 1)).waiting for crawl_id in older] == [1] * 4
 
 
-@pytest.fixture
-async def crowded(core: Core) -> tuple[Core, UUID]:
-    """Many pages of a run, and of other runs."""
+async def crowd(core: Core) -> UUID:
+    """Give a database many pages of a run, and of other runs."""
     driver = Driver(core, site_of({"/": []}))
     crawl_id = UUID(await driver.submit())
     await core.pool.execute(
@@ -165,7 +165,27 @@ async def crowded(core: Core) -> tuple[Core, UUID]:
         crawl_id,
     )
     await core.pool.execute("ANALYZE")
-    return core, crawl_id
+    return crawl_id
+
+
+@pytest.fixture(scope="module")
+def crowded_databases(
+    postgres_server: PostgresServer, migrated_databases: tuple[str, str]
+) -> Iterator[tuple[tuple[str, str], UUID]]:
+    async def fill(databases: tuple[str, str]) -> UUID:
+        async with open_core(databases) as core:
+            return await crowd(core)
+
+    with copied(postgres_server, migrated_databases) as databases:
+        yield databases, asyncio.run(fill(databases))
+
+
+@pytest.fixture
+async def crowded(crowded_databases: tuple[tuple[str, str], UUID]) -> AsyncIterator[tuple[Core, UUID]]:
+    """A core with many pages of a run, and of other runs, that tests share, since they only look at it."""
+    databases, crawl_id = crowded_databases
+    async with open_core(databases) as core:
+        yield core, crawl_id
 
 
 def named(plan: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -151,6 +151,20 @@ async def test_what_rolls_out_of_a_feed_stays_and_what_is_not_there_any_more_goe
     assert (await driver.crawling.crawl(OWNER, crawl_id)).documents == 9
 
 
+@pytest.mark.parametrize(("kind", "removed"), [("rss", []), ("atom", []), ("sitemap", [f"{HOST}/post0"])])
+async def test_what_rolls_out_of_a_feed_that_a_sitemap_turned_out_to_be_stays(
+    core: Core, kind: str, removed: list[str]
+) -> None:
+    posts = [f"/post{number}" for number in range(5)]
+    driver = Driver(core, site_of({path: [] for path in posts}))
+    driver.site[f"{HOST}/feed"] = listing(*posts[:4], kind=kind)
+    crawl_id = await driver.submit(f"{HOST}/feed", source="sitemap")
+    await driver.run(crawl_id, 1)
+    driver.site[f"{HOST}/feed"] = listing(*posts[1:], kind=kind)
+    run = await runs(driver, crawl_id, 3)
+    assert (run.state, run.held, run.warnings, driver.removed) == (RunState.COMPLETED, None, [], removed)
+
+
 async def test_a_list_whose_content_was_lost_met_nothing_and_says_so(core: Core) -> None:
     driver = Driver(core, site_with(robots=naming(SITEMAP)))
     crawl_id = await driver.submit(source="site")

@@ -27,6 +27,12 @@ INSERT INTO crawl_documents (crawl_id, url_hash, url, last_run) SELECT crawl_id,
 """
 
 
+@pytest.fixture
+def databases(own_databases: tuple[str, str]) -> tuple[str, str]:
+    """Whose server has never seen a row."""
+    return own_databases
+
+
 async def rows_read(core: Core) -> int:
     """What all connections have read of a run's tables so far: each is asked to tell it."""
     async with AsyncExitStack() as stack:

@@ -1,6 +1,7 @@
 """Documents that go: as they stood when that was decided, and no further than somebody still wants it."""
 
 import asyncio
+from collections import Counter
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -198,6 +199,9 @@ async def test_removals_that_nobody_has_begun_are_cancelled_with_their_run(core:
     run = await driver.crawling.cancel(OWNER, crawl_id, 3)
     assert (run.open, run.waiting, run.outcomes.removed) == (0, 0, 0)
     assert {job["status"] for job in await removals(core)} == {"cancelled"}
+    told = Counter((await driver.outcomes(crawl_id, 3)).values())
+    assert told == {"unchanged": 1, "unchanged: cancelled": 4, "failed: gone": 2}, "what was kept is told as that"
+    assert run.outcomes.unchanged == 5
     assert not await core.started(begun), "its worker is told to drop it"
     assert (await driver.crawling.crawl(OWNER, crawl_id)).documents == len(NAMES) + 1
 

@@ -285,6 +285,24 @@ async def test_a_refresh_tells_what_is_new_changed_and_unchanged_and_follows_wha
     )
 
 
+async def test_a_page_of_which_somebody_wrote_a_newer_version_meanwhile_is_told_as_that(core: Core) -> None:
+    driver = Driver(core, site_of({"/": ["/a", "/b"], "/a": [], "/b": []}))
+    crawl_id = await driver.submit()
+    driver.superseded = {"http://site.test/a"}
+    run = await driver.run(crawl_id, 1)
+    assert await driver.outcomes(crawl_id, 1) == {"/": "new", "/a": "unchanged: superseded", "/b": "new"}
+    assert (run.state, run.outcomes.new, run.outcomes.unchanged) == (RunState.COMPLETED, 2, 1)
+    assert (await driver.crawling.crawl(OWNER, crawl_id)).documents == 3, "it is one of them, whoever wrote it"
+    driver.superseded = {"http://site.test/b"}
+    driver.site["http://site.test/b"].text = "another text"
+    await driver.again(crawl_id)
+    told = await driver.outcomes(crawl_id, 2)
+    assert (told["/a"], told["/b"]) == ("changed", "unchanged: superseded")
+    driver.superseded.clear()
+    await driver.again(crawl_id)
+    assert (await driver.outcomes(crawl_id, 3))["/b"] == "changed", "what the run before had found was not written"
+
+
 async def test_a_page_that_is_gone_twice_is_removed_and_one_that_comes_back_is_not(core: Core) -> None:
     site = site_of({"/": [f"/{name}" for name in "abcdefgh"], **{f"/{name}": [] for name in "abcdefgh"}})
     driver = Driver(core, site)

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pydantic import SecretStr
 
 from app.core.content.store import PostgresContentStore
-from app.core.dispatch import claims
+from app.core.dispatch import claims, dispatching
 from app.core.dispatch.dispatching import Dispatcher, Policy
 from app.core.dispatch.hand_outs import HandOut
 from app.core.dispatch.stage_calls import StageClient, open_stages
@@ -26,6 +26,12 @@ from ml_shared.names import Stage
 from ml_shared.testing.stages import a_page
 
 TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+
+
+@pytest.fixture(autouse=True)
+def _pauses_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage pauses until the test ends its pause: the first one, of a second, can be over before it is looked at."""
+    monkeypatch.setattr(dispatching, "PAUSE_BASE_SECONDS", dispatching.PAUSE_MOST_SECONDS)
 
 
 @pytest.fixture
@@ -315,7 +321,7 @@ async def test_one_hand_out_that_breaks_leaves_the_others_of_its_pass_alone(
         await asyncio.sleep(0.05)  # a pass that gave up at the first error would have ended by now
         return await give_back(pool, job, **more)
 
-    monkeypatch.setattr("app.core.dispatch.dispatching.give_back", breaks)
+    monkeypatch.setattr(dispatching, "give_back", breaks)
     fleet.scraper.max_depth = 1
     assert (await dispatcher.run(Stage.SCRAPING)).handed_out == 3
     phases = dict(await core.pool.fetch("SELECT job_id::text, phase FROM leases"))

@@ -69,7 +69,7 @@ async def test_an_event_says_why_a_job_waits_until_when_and_as_which_attempt(cor
     assert (row["type"], row["status"], row["attempt"], row["reason"], row["code"]) == (
         *("put_off", "queued", 1, "upstream", "upstream_error"),
     )
-    assert timedelta(seconds=50) < row["not_before"] - datetime.now(UTC) < timedelta(seconds=61)
+    assert timedelta(seconds=20) < row["not_before"] - datetime.now(UTC) < timedelta(seconds=61)
     await core.time_has_come()
     job = await core.claim_one(Stage.SCRAPING)
     await core.started(job)

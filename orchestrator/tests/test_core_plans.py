@@ -1,27 +1,28 @@
 """Every list of jobs and batches is read by an index that fits it, however many jobs there are."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from conftest import Core
+from conftest import Core, copied, open_core
 
 from app.core.jobs.batches import _COUNTED
 from app.core.jobs.filters import JobFilter
 from app.core.jobs.reading import page_statement
 from app.core.jobs.stats import ENDED, OPEN, SUBMITTED
 from ml_shared.names import Stage
+from ml_shared.testing.servers import PostgresServer
 
 BATCH = uuid4()
 ROWS = 20_000
 
 
-@pytest.fixture
-async def crowded(core: Core) -> Core:
-    """A core with many jobs of one owner, and some of others."""
+async def crowd(core: Core) -> None:
+    """Give a database many jobs of one owner, and some of others."""
     await core.pool.execute(
         """INSERT INTO jobs (owner, id, url, host, corpus_name, batch_id, stage, placement, status, tag, submitted_at,
                ended_at, error_code, failed_stage, error_message)
@@ -45,7 +46,42 @@ async def crowded(core: Core) -> Core:
         "INSERT INTO lanes (host, head_tag) SELECT 'h' || n || '.test', n FROM generate_series(1, 499, 2) n"
     )
     await core.pool.execute("ANALYZE")
-    return core
+
+
+@pytest.fixture(scope="session")
+def crowded_template(postgres_server: PostgresServer, migrated_databases: tuple[str, str]) -> tuple[str, str]:
+    """The names of databases to be copied that many jobs are in: jobs, content."""
+    jobs, content = postgres_server.copy_databases(*migrated_databases)
+
+    async def fill() -> None:
+        async with open_core((postgres_server.dsn(jobs), postgres_server.dsn(content))) as core:
+            await crowd(core)
+
+    asyncio.run(fill())
+    return jobs, content
+
+
+@pytest.fixture
+async def crowded(postgres_server: PostgresServer, crowded_template: tuple[str, str]) -> AsyncIterator[Core]:
+    """A core with many jobs of one owner, and some of others."""
+    with copied(postgres_server, crowded_template) as databases:
+        async with open_core(databases) as core:
+            yield core
+
+
+@pytest.fixture(scope="session")
+def looked_at_databases(
+    postgres_server: PostgresServer, crowded_template: tuple[str, str]
+) -> Iterator[tuple[str, str]]:
+    with copied(postgres_server, crowded_template) as databases:
+        yield databases
+
+
+@pytest.fixture
+async def looked_at(looked_at_databases: tuple[str, str]) -> AsyncIterator[Core]:
+    """A crowded core that tests share, since they only look at it."""
+    async with open_core(looked_at_databases) as core:
+        yield core
 
 
 def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -73,19 +109,19 @@ async def planned(core: Core, statement: str, *arguments: Any) -> list[tuple[str
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_a_filter_of_jobs_is_served_by_its_index(crowded: Core, wanted: JobFilter, index: str) -> None:
+async def test_a_filter_of_jobs_is_served_by_its_index(looked_at: Core, wanted: JobFilter, index: str) -> None:
     last = (datetime.now(UTC), uuid4())
     for cursor in (None, last):
         statement, arguments = page_statement("key:a", wanted, cursor, 50)
-        found = await planned(crowded, statement, *arguments)
+        found = await planned(looked_at, statement, *arguments)
         assert index in {name for _, _, name in found}, found
         assert ("Seq Scan", "jobs", "") not in found
 
 
 @pytest.mark.parametrize(("statement", "index"), [(ENDED, "jobs_by_end"), (SUBMITTED, "jobs_by_owner")])
-async def test_figures_over_time_are_read_by_index(crowded: Core, statement: str, index: str) -> None:
+async def test_figures_over_time_are_read_by_index(looked_at: Core, statement: str, index: str) -> None:
     window = (datetime.now(UTC) - timedelta(minutes=10), 60.0, 100)
-    found = await planned(crowded, statement, "key:a", *window)
+    found = await planned(looked_at, statement, "key:a", *window)
     assert index in {name for _, _, name in found}, found
     assert ("Seq Scan", "jobs", "") not in found
 
@@ -98,8 +134,8 @@ async def test_an_owners_unfinished_jobs_are_not_looked_for_among_everybodys(cro
     assert ("Seq Scan", "jobs", "") not in found
 
 
-async def test_batches_and_their_counts_are_read_by_index(crowded: Core) -> None:
-    found = await planned(crowded, f"{_COUNTED} WHERE batches.owner = $1 AND batches.id = $2", "key:a", BATCH)
+async def test_batches_and_their_counts_are_read_by_index(looked_at: Core) -> None:
+    found = await planned(looked_at, f"{_COUNTED} WHERE batches.owner = $1 AND batches.id = $2", "key:a", BATCH)
     assert "jobs_of_batch" in {name for _, _, name in found}
     assert ("Seq Scan", "jobs", "") not in found
 

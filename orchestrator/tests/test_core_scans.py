@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from conftest import Core
-from test_core_plans import BATCH, ROWS, crowded  # noqa: F401  a fixture
+from test_core_plans import BATCH, ROWS, crowded, crowded_template  # noqa: F401  fixtures
 
 from app.core.dispatch import claims, recovery
 from app.core.jobs import batches, cancelling, reading, retention, retrying, stats

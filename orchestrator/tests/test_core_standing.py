@@ -57,15 +57,15 @@ async def test_the_oldest_queued_job_counts_from_its_submission_and_ended_ones_d
     assert sum((await read_gauges(core.pool))[STATE].values()) == 0.0
 
 
-async def test_ended_jobs_are_not_gone_through(core: Core) -> None:
-    await core.submit("http://one.test/")
-    await core.pool.execute(
+async def test_ended_jobs_are_not_gone_through(own_core: Core) -> None:
+    await own_core.submit("http://one.test/")
+    await own_core.pool.execute(
         """INSERT INTO jobs (owner, id, url, host, corpus_name, status, stage, placement, tag, ended_at)
            SELECT 'key:a', gen_random_uuid(), 'http://x.test/', 'x.test', 'c', 'completed', 'embedding', 'ended', 0, now()
            FROM generate_series(1, 5000)"""
     )
-    await core.pool.execute("ANALYZE jobs")
-    plan = "\n".join(row[0] for row in await core.pool.fetch(f"EXPLAIN {_JOBS}"))
+    await own_core.pool.execute("ANALYZE jobs")
+    plan = "\n".join(row[0] for row in await own_core.pool.fetch(f"EXPLAIN {_JOBS}"))
     assert "Seq Scan on jobs" not in plan, plan
 
 

@@ -49,7 +49,9 @@ async def reached(core: Core, state: State, stage: Stage, *, started: bool = Tru
 
     `started`, `committing`: whether a lost one had said so.
     """
-    await core.pool.execute("TRUNCATE jobs, job_stages, leases, lanes, owners, owner_turns, stages CASCADE")
+    # a few rows: to truncate takes longer
+    for table in ("jobs", "lanes", "owners", "owner_turns", "stages"):
+        await core.pool.execute(f"DELETE FROM {table}")
     async with core.pool.acquire() as connection:
         await claims.ensure_stages(connection, list(Stage))
     await core.submit("http://site.test/")

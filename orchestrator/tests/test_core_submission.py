@@ -13,6 +13,7 @@ from app.core.errors import (
     JobNotFoundError,
     TooManyOpenJobsError,
 )
+from app.core.jobs import idempotency
 from app.core.jobs.filters import JobFilter
 from app.core.jobs.reading import find, find_page
 from app.core.jobs.submission import submit
@@ -81,7 +82,7 @@ async def test_a_request_with_a_key_waits_for_what_others_have_locked_as_one_wit
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await core.submit("http://site.test/")
-    monkeypatch.setattr("app.core.jobs.idempotency.WAIT", "1ms")
+    monkeypatch.setattr(idempotency, "WAIT", "1ms")
     async with held(core.pool) as other:
         await other.execute("SELECT 1 FROM owners FOR UPDATE")
         waiting = asyncio.create_task(core.submit("http://site.test/", idempotency_key="k"))
@@ -97,12 +98,17 @@ async def test_an_idempotency_key_with_another_body_is_refused(core: Core) -> No
         await core.submit("http://site.test/other", idempotency_key="k")
 
 
-async def test_repeats_at_once_make_one_job(core: Core) -> None:
+async def test_repeats_at_once_make_one_job(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "WAIT", "60s")  # each waits for those before it, however slow they are
     ids = await asyncio.gather(*(core.submit("http://site.test/", idempotency_key="k") for _ in range(6)))
     assert len(set(ids)) == 1
 
 
-async def test_a_repeat_while_the_first_is_under_way_is_a_conflict_after_two_seconds(core: Core) -> None:
+async def test_a_repeat_while_the_first_is_under_way_is_a_conflict_after_two_seconds(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert idempotency.WAIT == "2s"
+    monkeypatch.setattr(idempotency, "WAIT", "100ms")
     async with core.pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()

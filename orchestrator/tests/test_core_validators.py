@@ -178,6 +178,7 @@ async def test_what_was_superseded_is_not_remembered_and_has_no_outcome(core: Co
     await scraped(core, look(etag='"a"'))
     await core.complete(await next_of(core, Stage.CHUNKING), stats={"chunks": 3, "tokens": 9})
     await core.complete(await next_of(core, Stage.EMBEDDING), stats={"superseded": True})
+    assert (await core.row(job_id))["superseded"]
     assert (await reading.find(core.pool, OWNER, job_id)).outcome is None
     assert await kept(core) == []
 

@@ -30,6 +30,12 @@ def begun(worker: WorkerProcess) -> list[int]:
 
 
 @pytest.fixture
+def databases(own_databases: tuple[str, str]) -> tuple[str, str]:
+    """A worker that is killed may be at them for a moment longer."""
+    return own_databases
+
+
+@pytest.fixture
 def environment(databases: tuple[str, str], redis_server: RedisServer, fleet: Fleet) -> dict[str, str]:
     return {
         "DATABASE_URL": databases[0],

@@ -27,9 +27,9 @@ SEQUENCES_OF_A_SEED: Final = 100
 
 
 @pytest.fixture
-def machine(databases: tuple[str, str]) -> Iterator[type[JobsMachine]]:
+def machine(own_databases: tuple[str, str]) -> Iterator[type[JobsMachine]]:
     """A machine on databases of its own."""
-    opened = open_databases(*databases, max_size=4)
+    opened = open_databases(*own_databases, max_size=4)
 
     async def open_pool() -> Any:
         pool, _ = await opened.__aenter__()

@@ -21,7 +21,8 @@ def users(configured: Any, fleet: Fleet) -> Iterator[httpx.Client]:
     """Alice, in front of the real application; the services' workers report to it."""
     from app.main import app
 
-    with ThreadedServer(app) as server, httpx.Client(base_url=server.url, headers={"X-API-Key": ALICE}) as client:
+    headers = {"X-API-Key": ALICE}
+    with ThreadedServer(app) as server, httpx.Client(base_url=server.url, headers=headers, timeout=30) as client:
         fleet.scraper.works_for(server.url, SCRAPER)
         fleet.embedding.works_for(server.url, EMBEDDING)
         yield client

@@ -120,7 +120,7 @@ async def test_crawls_runs_and_pages_are_paged_with_links(api: httpx.AsyncClient
 
 
 async def test_pausing_lets_a_schedule_rest(api: httpx.AsyncClient) -> None:
-    crawl_id = await begun(api, schedule={"cron": "0 3 * * 1", "timezone": "Europe/Dublin"})
+    crawl_id = await begun(api, schedule={"cron": "0 3 1 1 *", "timezone": "Europe/Dublin"})
     due = (await ask(api, "GET", f"/crawls/{crawl_id}")).json()["next_run_at"]
     paused = (await ask(api, "POST", f"/crawls/{crawl_id}/pause")).json()
     assert (paused["paused"], paused["next_run_at"]) == (True, None)

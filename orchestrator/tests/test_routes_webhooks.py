@@ -8,11 +8,18 @@ import httpx
 import pytest
 from conftest import ALICE, BOB
 
+from app.core.jobs import idempotency
 from ml_shared.audit.events import AuditEvent
 
 WEBHOOK = {"url": "http://receiver.test/", "events": ["job.completed", "batch.ended"]}
 USER = {"X-API-Key": ALICE}
 NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.fixture(autouse=True)
+def _repeats_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repeat waits for the first request, however slow that is."""
+    monkeypatch.setattr(idempotency, "WAIT", "60s")
 
 
 async def made(api: httpx.AsyncClient) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 from uuid import uuid4
 
 import httpx
+import pytest
 from conftest import ALICE, BOB, SCRAPER
 
 from ml_shared.auth.context import CallerContext, hash_key
@@ -12,16 +13,20 @@ from ml_shared.auth.request import RequestState, bound_request
 
 async def are_held(got: list[int], count: int) -> None:
     """Wait until so many connections are held, and a moment longer: no more come."""
-    async with asyncio.timeout(8):  # before the first of those that wait are refused
+    async with asyncio.timeout(30):
         while len(got) < count:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
     assert len(got) == count
 
 
-async def test_one_callers_requests_keep_neither_others_nor_workers_out(api: httpx.AsyncClient) -> None:
+async def test_one_callers_requests_keep_neither_others_nor_workers_out(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from app.main import app
 
+    # nobody who waits is refused before all of them are there
+    monkeypatch.setattr(app.state.orchestrator.pool._places, "_wait_seconds", 120.0)
     released, got = asyncio.Event(), []
 
     async def hold() -> None:

@@ -18,6 +18,7 @@ def test_every_error_keeps_the_promises_of_the_tree() -> None:
     errors_walk.walk(service)
 
 
+@pytest.mark.timeout(1800)
 def test_every_route_answers_what_is_wrong_with_a_problem(configured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from app.main import app
 
@@ -98,6 +99,7 @@ WEBHOOK = {"url": "http://receiver.test/", "events": ["job.completed", "batch.en
 PROGRESS = {"attempt_id": "a", "stage": "scraping", "phase": "running", "start_id": "s", "done": 1, "total": 2}
 
 
+@pytest.mark.timeout(1800)
 def test_no_value_anywhere_is_a_fault_of_ours(configured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from app.main import app
 
@@ -124,7 +126,8 @@ def test_no_value_anywhere_is_a_fault_of_ours(configured: Any, monkeypatch: pyte
         "POST /webhooks/{webhook_id}/replay": {"since": "2026-01-01T00:00:00Z", "undelivered_only": True},
         "POST /content/{ref}/start": {**PROGRESS, "stage": "embedding"},
     }
-    with ThreadedServer(app) as server, httpx.Client(base_url=server.url, headers={"X-API-Key": ALICE}) as client:
+    headers = {"X-API-Key": ALICE}
+    with ThreadedServer(app) as server, httpx.Client(base_url=server.url, headers=headers, timeout=30) as client:
         known = {
             "job_id": client.post("/jobs", json=JOB).json()["job_id"],
             "batch_id": client.post("/jobs/batch", json=BATCH).json()["batch_id"],

@@ -15,6 +15,12 @@ PATIENCE_SECONDS = 30.0
 
 
 @pytest.fixture
+def databases(own_databases: tuple[str, str]) -> tuple[str, str]:
+    """A worker that is killed may be at them for a moment longer."""
+    return own_databases
+
+
+@pytest.fixture
 def worker(databases: tuple[str, str], redis_server: RedisServer, fleet: Fleet) -> Iterator[WorkerProcess]:
     """A real worker without beat, whose watch makes no pass that nobody asked for."""
     env = {

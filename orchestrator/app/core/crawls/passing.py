@@ -19,6 +19,7 @@ from app.core.crawls.filling import Filled, Window, fill, follow_remembered
 from app.core.crawls.frontier import SKIPPED_KEPT
 from app.core.crawls.gone import HELD, RUNS_IN_A_ROW, RemoveDocuments, count_gone, is_too_many, remove_some
 from app.core.crawls.settling import NOTES, settle, tell_of_lists
+from app.core.crawls.taking import FEED_READ
 from app.core.dispatch.pipeline import FIRST
 from ml_shared.contracts.crawls import CrawlSource, OnGone, RunOutcome, RunState, SkipReason
 
@@ -69,6 +70,7 @@ _SKIPPED: Final = """
 SELECT (SELECT count(*) FROM run_pages WHERE crawl_id = $1 AND run = $2 AND kind = 'page' AND outcome = 'skipped')
     + coalesce((SELECT sum(count) FROM run_tallies WHERE crawl_id = $1 AND run = $2 AND what LIKE 'skipped:%'), 0)::bigint
 """
+_FEED_READ: Final = "SELECT EXISTS (SELECT 1 FROM run_tallies WHERE crawl_id = $1 AND run = $2 AND what = $3)"
 _WHOLE: Final = """
 SELECT NOT EXISTS (SELECT 1 FROM run_tallies WHERE crawl_id = $1 AND run = $2 AND what = 'skipped:over_limit')
    AND NOT EXISTS (SELECT 1 FROM run_warnings WHERE crawl_id = $1 AND run = $2 AND code <> ALL($3))
@@ -253,10 +255,9 @@ class _Pass:
             await self._close(state)
             return False
         whole = (
-            # a feed names its latest posts, and the older ones are no less there
-            self._definition.source is not CrawlSource.FEED
-            and not counts["cut"]
+            not counts["cut"]
             and self._run["stopped"] is None
+            and not await self._is_of_feed()
             and await self._connection.fetchval(_WHOLE, *self._key, list(NOTES))
         )
         documents, gone = await count_gone(self._connection, *self._key, whole=whole)
@@ -268,6 +269,13 @@ class _Pass:
             return False
         await self._connection.execute(_BEGIN_REMOVING, *self._key)
         return True
+
+    async def _is_of_feed(self) -> bool:
+        """Say whether a feed told the run what there is: it names its latest posts, and the older ones are no less there."""
+        source = self._definition.source
+        if source is not CrawlSource.SITEMAP:
+            return source is CrawlSource.FEED
+        return bool(await self._connection.fetchval(_FEED_READ, *self._key, FEED_READ))
 
     async def _remove(self) -> bool:
         """Go on removing documents that are gone; end when all of these jobs have."""

@@ -14,7 +14,7 @@ _SETTLE: Final = f"""
 WITH over AS MATERIALIZED (
     SELECT page.url_hash, page.kind, page.reason, page.not_modified, page.content_hash, jobs.ended_at, jobs.status,
         jobs.outcome AS indexed, jobs.error_code, jobs.error_message, jobs.kind = 'remove' AS removal,
-        jobs.saved_bytes, jobs.saved_chunks, coalesce((jobs.look->>'by_lastmod')::boolean, false) AS not_asked,
+        coalesce(jobs.superseded, false) AS superseded, jobs.saved_bytes, jobs.saved_chunks, coalesce((jobs.look->>'by_lastmod')::boolean, false) AS not_asked,
         known.url_hash IS NOT NULL AS known, known.content_hash AS known_hash
     FROM run_pages page
     LEFT JOIN jobs ON jobs.owner = $3 AND jobs.id = page.job_id
@@ -24,11 +24,12 @@ WITH over AS MATERIALIZED (
     SELECT over.*,
         CASE
             WHEN status IS NULL THEN 'failed'
-            WHEN removal THEN CASE WHEN status = 'completed' THEN 'removed' ELSE 'failed' END
+            WHEN removal THEN CASE status WHEN 'completed' THEN 'removed' WHEN 'cancelled' THEN 'unchanged' ELSE 'failed' END
             WHEN status = 'cancelled' THEN 'skipped'
             WHEN status = 'failed' AND error_code IN ('robots_disallowed', 'noindex', 'unsupported_content_type') THEN 'skipped'
             WHEN status = 'failed' THEN 'failed'
             WHEN reason IS NOT NULL THEN 'skipped'
+            WHEN superseded THEN 'unchanged'
             WHEN indexed IN ('new', 'changed', 'unchanged') THEN indexed
             WHEN not_modified OR (known AND known_hash = content_hash) THEN 'unchanged'
             WHEN known THEN 'changed'
@@ -41,6 +42,7 @@ WITH over AS MATERIALIZED (
             WHEN status = 'failed' AND error_code = 'unsupported_content_type' THEN 'unsupported'
             WHEN status = 'failed' AND error_code = 'http_status' AND error_message ~ '\\m(404|410)\\M' THEN 'gone'
             WHEN status = 'failed' THEN error_code
+            WHEN reason IS NULL AND superseded THEN 'superseded'
             WHEN reason IS NULL AND not_asked THEN 'lastmod'
             ELSE reason
         END AS because
@@ -51,9 +53,10 @@ UPDATE run_pages SET
     saved_bytes = told.saved_bytes, saved_chunks = told.saved_chunks, detail = coalesce(left(told.error_message, {DETAIL_MOST}), run_pages.detail)
 FROM told WHERE run_pages.crawl_id = $1 AND run_pages.run = $2 AND run_pages.url_hash = told.url_hash
 RETURNING run_pages.url, run_pages.url_hash, run_pages.depth, run_pages.kind, outcome, run_pages.reason, run_pages.detail, optional,
-    run_pages.content_hash, run_pages.not_modified, run_pages.job_id
+    run_pages.not_modified, run_pages.job_id, told.removal,
+    CASE WHEN NOT told.superseded THEN run_pages.content_hash END AS content_hash
 """  # noqa: S608
-# An unchanged page that was not sent keeps the hash of what it was.
+# An unchanged page that was not sent keeps the hash of what it was; so does one of which somebody wrote another text meanwhile.
 _KEEP: Final = """
 INSERT INTO crawl_documents AS d (crawl_id, url_hash, url, content_hash, last_run)
 SELECT $1, url_hash, url, content_hash, $2
@@ -117,7 +120,8 @@ async def settle(connection: Any, owner: str, crawl_id: UUID, run: int, *, dry_r
     """
     ended: list[Any] = await connection.fetch(_SETTLE, crawl_id, run, owner)
     pages = [page for page in ended if page["kind"] == "page"]
-    kept = [page for page in pages if page["outcome"] in IN_CORPUS]
+    # a document whose removal was cancelled was there before, and was not looked at
+    kept = [page for page in pages if page["outcome"] in IN_CORPUS and not page["removal"]]
     if kept and not dry_run:
         columns = [[page[name] for page in kept] for name in ("url_hash", "url", "content_hash")]
         await connection.execute(_KEEP, crawl_id, run, *columns)

@@ -18,7 +18,7 @@ from app.core.crawls.frontier import LINKS_MOST, SITEMAPS_DEEP, Link, Met, RunSc
 from app.core.crawls.settling import SITEMAP_UNTIDY, Warned, warn
 from app.core.crawls.traps import listed
 from ml_shared.contracts.crawls import CrawlSource, SkipReason
-from ml_shared.contracts.links import LISTED_MAX, LinkList
+from ml_shared.contracts.links import LISTED_MAX, LinkList, ListKind
 from ml_shared.contracts.scraping import ScrapeResult
 from ml_shared.web.urls import InvalidUrlError, is_too_long
 
@@ -27,6 +27,9 @@ SITEMAPS_MOST: Final = 1_000
 LISTED_AT_ONCE: Final = 5_000
 WARNING_MOST: Final = 300
 # characters of one
+FEEDS: Final = frozenset({ListKind.RSS, ListKind.ATOM})
+FEED_READ: Final = "feed_read"
+# among a run's tallies: one of its lists is a feed
 
 _OF_JOB: Final = """
 SELECT jobs.crawl_id, jobs.run, jobs.kind, jobs.url AS job_url, page.url_hash, page.depth, page.url, page.pattern, runs.definition,
@@ -87,6 +90,8 @@ class CrawledPage:
         How many have more characters than a URL may have: nothing that a run could ask for, so one without them is whole.
     remember
         Whether these links are to be known when it is not sent the next time.
+    is_feed
+        Whether it is a list that names what is new alone.
     """
 
     crawl_id: UUID
@@ -107,6 +112,7 @@ class CrawledPage:
     beyond: int = 0
     too_long: int = 0
     remember: bool = False
+    is_feed: bool = False
     warnings: tuple[Warned, ...] = ()
 
 
@@ -212,7 +218,7 @@ async def _listed(found: CrawledPage, scope: RunScope, told: LinkList) -> Crawle
     if deep and further:
         warned.append(("sitemap_too_deep", f"lists of lists are read {SITEMAPS_DEEP} deep"))
     warnings = tuple(Warned(code, message, told.url, found.url_hash) for code, message in warned)
-    return _with(found, links=(*pages, *([] if deep else further)), warnings=warnings)
+    return _with(found, links=(*pages, *([] if deep else further)), warnings=warnings, is_feed=told.kind in FEEDS)
 
 
 async def remembered(connection: Any, crawl_id: UUID, url_hash: bytes) -> list[Link]:
@@ -263,6 +269,8 @@ async def take_links(connection: Any, page: CrawledPage) -> None:
     for reason, links in ((SkipReason.OVER_LIMIT, page.beyond), (SkipReason.UNSUPPORTED, page.too_long)):
         if links:
             await connection.execute(_COUNT, page.crawl_id, page.run, f"skipped:{reason}", links)
+    if page.is_feed:
+        await connection.execute(_COUNT, page.crawl_id, page.run, FEED_READ, 1)
     if page.remember:
         within = [met for met in pages if met.reason is not SkipReason.OUT_OF_SCOPE]
         followed = b"".join(met.url_hash for met in within if met.reason is not SkipReason.NOFOLLOW)
