@@ -1,7 +1,7 @@
 """Sending what the outbox holds: leased work, a bounded number at a time, for as long as a process lives.
 
 An endpoint that hangs costs its own turns and nobody else's: two at a time a host, ten seconds each, and after a failure
-all that is for it waits. What this process was sending when it dies is sent again once its lease is over, with the same id.
+all that is for it waits. Nor do many that hang: of one owner no more is under way than is left free. What this process was sending when it dies is sent again once its lease is over, with the same id.
 """
 
 import asyncio

@@ -25,7 +25,7 @@ HOLD_BATCH: Final = 1_000
 # of one statement
 
 _CURSORS: Final[Cursors[tuple[datetime, UUID]]] = Cursors("deliveries", tuple[Timestamp, UUID])
-# A test comes before all else, and there is one at a time.
+# A test comes before all else of its webhook, and there is one at a time.
 _TEST: Final = """
 WITH waiting AS (
     SELECT id FROM webhook_deliveries WHERE owner = $1 AND webhook_id = $2 AND status = 'pending' AND next_at = '-infinity'
@@ -93,7 +93,7 @@ async def find_page(
 
 
 async def send_test(pool: asyncpg.Pool, owner: str, webhook_id: UUID) -> DeliveryAccepted:
-    """Have a test sent: at once, once, and to a paused webhook too.
+    """Have a test sent: once, before all else that is for the webhook, and to a paused one too.
 
     Raises
     ------
