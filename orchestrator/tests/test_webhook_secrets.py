@@ -1,11 +1,12 @@
-"""Secrets whose key was taken out."""
+"""Secrets whose key was taken out, and what a refused webhook leaves behind."""
 
 import logging
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
-from conftest import Core
+from conftest import ALICE, Core
 from pydantic import SecretStr
 
 from app.core.notices import deliveries, webhooks
@@ -62,3 +63,19 @@ async def test_a_secret_before_that_can_not_be_opened_silences_no_delivery(
     rotated, _ = await webhooks.rotate(core.pool, OWNER, webhook_id, Sealer(rotated_under))
     assert await tried(core, webhook_id, NEW) == (None, [[rotated.secret]])
     assert "previous_secret_unreadable" in caplog.text
+
+
+async def test_a_webhook_that_is_refused_leaves_no_key(
+    api: httpx.AsyncClient, configured: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configured, "MAX_WEBHOOKS_PER_OWNER", 1)
+    asked = {"url": "http://receiver.test/", "events": ["job.completed"]}
+    headers = {"X-API-Key": ALICE}
+    first = (await api.post("/webhooks", json=asked, headers=headers)).json()["webhook_id"]
+    keyed = headers | {"Idempotency-Key": "once"}
+    refused = await api.post("/webhooks", json=asked, headers=keyed)
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_webhooks")
+    assert (await api.delete(f"/webhooks/{first}", headers=headers)).status_code == 204
+    made = await api.post("/webhooks", json=asked, headers=keyed)
+    assert made.status_code == 201, made.text
+    assert (await api.post("/webhooks", json=asked, headers=keyed)).status_code == 200
