@@ -1,6 +1,10 @@
+-- How many attempts there were before somebody asked for a delivery again: how long the next one waits goes by those since.
+ALTER TABLE webhook_deliveries ADD COLUMN IF NOT EXISTS attempts_before integer NOT NULL DEFAULT 0;
+
 -- As in 0008, and an owner has no more than a share of what is sent at once: turns go round by owner, at each host and in all,
 -- and what an owner has under way counts among its turns. Nobody has more under way than is left free, so that whoever comes
--- next finds a place. Tests come first of what is their owner's, and wait for `not_before` like the rest.
+-- next finds a place. Tests come first of what is their owner's, and wait for `not_before` like the rest. `attempts` are those
+-- since somebody asked for it again.
 CREATE OR REPLACE FUNCTION claim_deliveries(p_a_host integer, p_limit integer, p_lease_seconds double precision)
 RETURNS TABLE (
     owner text, id uuid, lease uuid, webhook_id uuid, url text, host text, type text, data jsonb, attempts integer,
@@ -56,8 +60,8 @@ BEGIN
             status = 'sending', lease = gen_random_uuid(), leased_until = now() + make_interval(secs => p_lease_seconds),
             attempts = d.attempts + 1, tried_since = coalesce(d.tried_since, now()), last_attempt_at = now()
         FROM picked WHERE d.owner = picked.owner AND d.id = picked.id AND d.status = 'pending'
-        RETURNING d.owner, d.id, d.lease, d.webhook_id, picked.url, picked.host, d.type, d.data, d.attempts, d.created_at,
-            picked.sealed, picked.previous_sealed, d.next_at
+        RETURNING d.owner, d.id, d.lease, d.webhook_id, picked.url, picked.host, d.type, d.data,
+            d.attempts - d.attempts_before AS attempts, d.created_at, picked.sealed, picked.previous_sealed, d.next_at
     )
     SELECT owner, id, lease, webhook_id, url, host, type, data, attempts, created_at, sealed, previous_sealed
     FROM claimed ORDER BY next_at, id;

@@ -37,9 +37,11 @@ WITH waiting AS (
 )
 SELECT id FROM waiting UNION ALL SELECT id FROM made LIMIT 1
 """
-# The same delivery, with the same id: its receiver knows it again. One that is just being sent is sent.
+# The same delivery, with the same id: its receiver knows it again. One that is just being sent is sent. Its attempts are
+# counted on, but how long it waits after one that fails begins anew.
 _REPLAYED: Final = """
-status = 'pending', next_at = now(), tried_since = NULL, ended_at = NULL, lease = NULL, leased_until = NULL
+status = 'pending', next_at = now(), tried_since = NULL, ended_at = NULL, lease = NULL, leased_until = NULL,
+attempts_before = attempts
 """
 _REPLAY_ONE: Final = f"""
 UPDATE webhook_deliveries SET {_REPLAYED}
