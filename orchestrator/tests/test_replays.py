@@ -76,3 +76,13 @@ async def test_what_is_sent_again_waits_as_if_it_had_not_failed_before(
         assert usual * (1 - JITTER) <= row["wait"] < timedelta(hours=1), "and not four hours, as after twelve"
         await core.pool.execute("UPDATE webhook_deliveries SET next_at = now()")
         await core.pool.execute("UPDATE webhooks SET not_before = now()")
+
+
+async def test_what_is_sent_again_since_a_time_is_sent_oldest_first(core: Core, webhook_id: UUID) -> None:
+    await failed(core, webhook_id, 60, attempts=3)
+    await deliveries.replay_since(core.pool, OWNER, webhook_id, ReplayRequest(since=LONG_AGO))
+    sender = Sender()
+    courier = Courier(core.pool, sender, SEALER)  # type: ignore[arg-type]
+    while await courier.take():
+        await courier.settled()
+    assert sender.sent == list(range(1, 61))

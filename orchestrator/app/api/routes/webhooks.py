@@ -194,7 +194,8 @@ async def replay_delivery(
     status_code=202,
     response_model=ReplayAccepted,
     summary="Send again what was made since a time",
-    description="Oldest first, at most 10,000: where there are more, `next_since` is where to go on.",
+    description="Oldest first, two at a time, at most 10,000: where there are more, `next_since` is where to go on. What does not "
+    "arrive is tried again, and comes later.",
 )
 async def replay_since(
     webhook_id: WebhookId, payload: ReplayRequest, request: Request, ctx: CallerContext = Depends(users_and())

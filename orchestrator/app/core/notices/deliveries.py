@@ -40,22 +40,24 @@ SELECT id FROM waiting UNION ALL SELECT id FROM made LIMIT 1
 # The same delivery, with the same id: its receiver knows it again. One that is just being sent is sent. Its attempts are
 # counted on, but how long it waits after one that fails begins anew.
 _REPLAYED: Final = """
-status = 'pending', next_at = now(), tried_since = NULL, ended_at = NULL, lease = NULL, leased_until = NULL,
-attempts_before = attempts
+status = 'pending', tried_since = NULL, ended_at = NULL, lease = NULL, leased_until = NULL, attempts_before = attempts
 """
 _REPLAY_ONE: Final = f"""
-UPDATE webhook_deliveries SET {_REPLAYED}
+UPDATE webhook_deliveries SET {_REPLAYED}, next_at = now()
 WHERE owner = $1 AND webhook_id = $2 AND id = $3 AND status IN ('delivered', 'failed', 'held', 'pending')
 """  # noqa: S608
-# One transaction's have the same time: at the border some are sent again, none is left out.
+# One transaction's have the same time: at the border some are sent again, none is left out. Their turns are a microsecond apart,
+# so that they are sent in the order in which they were made.
 _REPLAY_SINCE: Final = f"""
 WITH wanted AS MATERIALIZED (
     SELECT id, created_at FROM webhook_deliveries
     WHERE owner = $1 AND webhook_id = $2 AND created_at >= $3 AND status = ANY($4) AND type <> '{TEST_EVENT}'
     ORDER BY created_at, id LIMIT $5
 ), replayed AS (
-    UPDATE webhook_deliveries SET {_REPLAYED} WHERE owner = $1 AND status = ANY($4) AND id IN (SELECT id FROM wanted)
-    RETURNING id
+    UPDATE webhook_deliveries AS d SET {_REPLAYED}, next_at = now() + turns.turn * interval '1 microsecond'
+    FROM (SELECT id, row_number() OVER (ORDER BY created_at, id) AS turn FROM wanted) AS turns
+    WHERE d.owner = $1 AND d.status = ANY($4) AND d.id = turns.id
+    RETURNING d.id
 )
 SELECT (SELECT count(*) FROM replayed) AS deliveries,
     (SELECT CASE WHEN count(*) = $5 THEN max(created_at) END FROM wanted) AS next_since
