@@ -40,3 +40,24 @@ async def test_a_file_keeps_the_charset_that_it_is_said_to_have(api: httpx.Async
     files = {"file": ("a.txt", "Größe".encode("latin-1"), "text/plain; charset=iso-8859-1")}
     accepted = await api.post("/documents", files=files, headers=KEY)
     assert await kept_type(accepted.json()["job_id"]) == "text/plain; charset=iso-8859-1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "kind"),
+    [
+        ("metadata", "{", "body.metadata", "json_invalid"),
+        ("metadata", "", "body.metadata", "json_invalid"),
+        ("metadata", '{"a": NaN}', "body.metadata", "json_refused"),
+        ("metadata", '{"a": 1, "a": 2}', "body.metadata.a", "duplicate_name"),
+        ("chunking", "max_tokens=3", "body.chunking", "json_invalid"),
+        ("force", "True", "body.force", "json_invalid"),
+    ],
+)
+async def test_a_forms_field_that_is_no_json_is_named(
+    api: httpx.AsyncClient, name: str, value: str, field: str, kind: str
+) -> None:
+    files = {"file": ("a.md", b"# A", "text/markdown")}
+    refused = await api.post("/documents", files=files, data={name: value}, headers=KEY)
+    assert refused.status_code == 422, refused.text
+    (error,) = refused.json()["errors"]
+    assert (error["field"], error["type"]) == (field, kind)

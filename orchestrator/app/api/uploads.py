@@ -80,12 +80,22 @@ async def _of_form(request: Request) -> Upload:
         fields: dict[str, Any] = {name: value for name, value in form.items() if name != "file"}
         for name in _AS_JSON:
             if isinstance(fields.get(name), str):
-                fields[name] = parse(fields[name].encode())
+                fields[name] = _of_field(name, fields[name])
         if file.filename:
             fields.setdefault("name", file.filename)
         asked = _validated(DocumentForm, fields)
         kind = asked.content_type or file.content_type or _UNTOLD
         return Upload(asked, await file.read(), kind[:CONTENT_TYPE_MAX_CHARACTERS])
+
+
+def _of_field(name: str, text: str) -> Any:
+    """Return what a form's field says in JSON; what is wrong with it is told of that field, and not of the whole body."""
+    try:
+        return parse(text.encode())
+    except InvalidError as error:
+        wrong: list[FieldError] = error.extra["errors"]
+        told = [{**one, "field": one["field"].replace("body", f"body.{name}", 1)} for one in wrong]
+        raise invalid_fields(told) from error
 
 
 def _as_utf8(kind: str) -> str:
