@@ -59,9 +59,7 @@ async def claimed(core: Core, room: int = IN_FLIGHT) -> list[str]:
     return [row["owner"] for row in rows]
 
 
-async def test_owners_whose_receivers_all_hang_keep_nobody_elses_deliveries(
-    core: Core, sender: HangingSender
-) -> None:
+async def test_owners_whose_receivers_all_hang_keep_nobody_elses_deliveries(core: Core, sender: HangingSender) -> None:
     for owner in range(4):
         for number in range(MOST_WEBHOOKS):
             hanging = await endpoint(core, f"key:{owner}", f"http://{number}.{owner}.hangs.test/")

@@ -94,8 +94,9 @@ def _of_field(name: str, text: str) -> Any:
         return parse(text.encode())
     except InvalidError as error:
         wrong: list[FieldError] = error.extra["errors"]
-        told = [{**one, "field": one["field"].replace("body", f"body.{name}", 1)} for one in wrong]
-        raise invalid_fields(told) from error
+        for one in wrong:
+            one["field"] = one["field"].replace("body", f"body.{name}", 1)
+        raise invalid_fields(wrong) from error
 
 
 def _as_utf8(kind: str) -> str:

@@ -102,7 +102,9 @@ async def create(
             _INSERT, owner, webhook_id, url, host_of(url), list(request.events), sealed, max_webhooks
         )
         if row is None:  # within: what was refused leaves no key
-            raise TooManyWebhooksError(f"you have {max_webhooks} webhooks, which is the most; delete one, or change one")
+            raise TooManyWebhooksError(
+                f"you have {max_webhooks} webhooks, which is the most; delete one, or change one"
+            )
     return WebhookCreated(**_fields(row), secret=secret)
 
 
