@@ -230,3 +230,13 @@ async def test_a_batch_that_would_be_too_much_is_not_tried_again_in_part(core: C
         await retry_batch(core, batch.batch_id, max_open_jobs=6)
     assert await core.pool.fetchval("SELECT count(*) FROM batches") == 1
     assert len((await retry_batch(core, batch.batch_id, max_open_jobs=7)).jobs) == 7
+
+
+async def test_a_repeat_says_how_the_new_job_stands_by_now(core: Core) -> None:
+    old = await core.submit("http://a.test/")
+    await cancelling.cancel(core.pool, "key:a", UUID(old))
+    new = await retry(core, old)
+    assert new.status == "queued"
+    await cancelling.cancel(core.pool, "key:a", UUID(new.job_id))
+    again = await retry(core, old)
+    assert (again.job_id, again.status) == (new.job_id, "cancelled")

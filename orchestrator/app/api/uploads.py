@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
-from ml_shared.contracts.uploads import DocumentForm, DocumentOptions, DocumentRequest
+from ml_shared.contracts.uploads import CONTENT_TYPE_MAX_CHARACTERS, DocumentForm, DocumentOptions, DocumentRequest
 from ml_shared.errors import InvalidError, TooLargeError, UnsupportedError
 from ml_shared.http.problems import FieldError, invalid_fields
 from ml_shared.http.strict_json import LARGE_BYTES, parse, parse_in_pieces
@@ -64,8 +64,8 @@ async def _of_json(request: Request) -> Upload:
     raw = await request.body()
     document = parse(raw) if len(raw) <= LARGE_BYTES else await parse_in_pieces(raw)
     asked = _validated(DocumentRequest, document)
-    kind = asked.content_type if "charset" in asked.content_type.lower() else f"{asked.content_type}; charset=utf-8"
-    return Upload(_validated(DocumentForm, _without(document, "content", "content_type")), asked.content.encode(), kind)
+    form = _validated(DocumentForm, _without(document, "content", "content_type"))
+    return Upload(form, asked.content.encode(), _as_utf8(asked.content_type))
 
 
 async def _of_form(request: Request) -> Upload:
@@ -80,12 +80,33 @@ async def _of_form(request: Request) -> Upload:
         fields: dict[str, Any] = {name: value for name, value in form.items() if name != "file"}
         for name in _AS_JSON:
             if isinstance(fields.get(name), str):
-                fields[name] = parse(fields[name].encode())
+                fields[name] = _of_field(name, fields[name])
         if file.filename:
             fields.setdefault("name", file.filename)
         asked = _validated(DocumentForm, fields)
         kind = asked.content_type or file.content_type or _UNTOLD
-        return Upload(asked, await file.read(), kind[:255])
+        return Upload(asked, await file.read(), kind[:CONTENT_TYPE_MAX_CHARACTERS])
+
+
+def _of_field(name: str, text: str) -> Any:
+    """Return what a form's field says in JSON; what is wrong with it is told of that field, and not of the whole body."""
+    try:
+        return parse(text.encode())
+    except InvalidError as error:
+        wrong: list[FieldError] = error.extra["errors"]
+        for one in wrong:
+            one["field"] = one["field"].replace("body", f"body.{name}", 1)
+        raise invalid_fields(wrong) from error
+
+
+def _as_utf8(kind: str) -> str:
+    """Return a media type that says what a text of JSON is encoded as here, whatever the file was that it comes from.
+
+    First of the parameters, so that of a type as long as may be the end is cut off, and not this.
+    """
+    media_type, *parameters = kind.split(";")
+    others = [one.strip() for one in parameters if one.partition("=")[0].strip().lower() != "charset"]
+    return "; ".join([media_type.strip(), "charset=utf-8", *others])[:CONTENT_TYPE_MAX_CHARACTERS]
 
 
 def _validated(model: type[_Asked], fields: Any) -> _Asked:

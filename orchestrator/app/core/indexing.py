@@ -30,6 +30,7 @@ class Indexing:
         self._pool = pool
         self._content = content
         self._settings = settings
+        self._upload_room = uploads.UploadRoom(pool, content)
 
     async def submit(
         self, owner: str, request: JobRequest, *, traceparent: str | None, idempotency_key: str | None = None
@@ -77,6 +78,7 @@ class Indexing:
             accepted = await uploads.submit_document(
                 self._pool,
                 self._content,
+                self._upload_room,
                 owner,
                 asked,
                 body,

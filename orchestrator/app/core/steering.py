@@ -5,8 +5,10 @@ from typing import Final
 import asyncpg
 
 from app.core import metrics
+from app.core.content.store import ContentStore
 from app.core.errors import BatchNotFoundError, JobNotFoundError
 from app.core.jobs import batches, cancelling, retrying
+from app.core.jobs.uploads import forget_document
 from ml_shared.contracts.batches import BatchAccepted, BatchPage, BatchRequest, BatchRetried, BatchView
 from ml_shared.contracts.jobs import JobAccepted, JobRetried, JobStatus
 from ml_shared.contracts.values import uuid_of
@@ -23,8 +25,9 @@ RETRY_BATCH_SPAN: Final = "batch.retry"
 class Steering:
     """The use cases of batches, cancelling and trying again."""
 
-    def __init__(self, pool: asyncpg.Pool, *, max_open_jobs: int) -> None:
+    def __init__(self, pool: asyncpg.Pool, content: ContentStore, *, max_open_jobs: int) -> None:
         self._pool = pool
+        self._content = content
         self._max_open_jobs = max_open_jobs
 
     async def submit_batch(
@@ -66,6 +69,7 @@ class Steering:
             CANCEL_SPAN, attributes={attributes.JOB_ID: job_id, attributes.OPERATION: Operation.WRITE.value}
         ):
             metrics.count_cancelled(int(await cancelling.cancel(self._pool, owner, found)))
+            await forget_document(self._content, found)
         return JobAccepted(job_id=str(found), status=JobStatus.CANCELLED)
 
     async def cancel_batch(self, owner: str, batch_id: str) -> BatchView:

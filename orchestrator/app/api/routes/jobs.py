@@ -40,7 +40,7 @@ async def cancel_job(job_id: JobId, request: Request, ctx: CallerContext = Depen
     status_code=202,
     response_model=JobRetried,
     summary="Try a failed or cancelled job again, as a new one",
-    description="A repeat gets the same answer. `409 not_retryable` of an upload, which is not kept, and of what only a run of its "
+    description="A repeat gets the same job, and how it stands by now. `409 not_retryable` of an upload, which is not kept, and of what only a run of its "
     "crawl can do: reading a list of links, a page of a dry run. A page of another run is tried again by itself, and the "
     "run's figures stay as they were.",
 )

@@ -140,7 +140,8 @@ async def rotate_secret(
     status_code=202,
     response_model=DeliveryAccepted,
     summary="Send a test, `webhook.test`",
-    description="Once, within seconds, and to a paused webhook too. How it went is in the log of deliveries.",
+    description="Once, before all else that is for it, and to a paused webhook too: within seconds, or, at a webhook that has "
+    "just failed, once the wait after that is over. How it went is in the log of deliveries.",
 )
 async def send_test(
     webhook_id: WebhookId, request: Request, ctx: CallerContext = Depends(users_and())
@@ -193,7 +194,8 @@ async def replay_delivery(
     status_code=202,
     response_model=ReplayAccepted,
     summary="Send again what was made since a time",
-    description="Oldest first, at most 10,000: where there are more, `next_since` is where to go on.",
+    description="Oldest first, two at a time, at most 10,000: where there are more, `next_since` is where to go on. What does not "
+    "arrive is tried again, and comes later.",
 )
 async def replay_since(
     webhook_id: WebhookId, payload: ReplayRequest, request: Request, ctx: CallerContext = Depends(users_and())

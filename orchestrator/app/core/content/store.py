@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,8 @@ COMPRESSION_LEVEL: Final = 1
 AT_ONCE_BYTES: Final = 2**17
 # takes a millisecond or two; a thread for it costs a fifth of one
 PURGE_BATCH: Final = 500
+JOBLESS_MINUTES: Final = 10.0
+# that content is kept whose job is not there (yet): an upload's bytes are put before its job is inserted
 _BEFORE_ALL: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -41,6 +44,7 @@ class KeptPiece:
     owner: str
     job_id: UUID
     created_at: datetime
+    stored_bytes: int
 
 
 class ContentStore(Protocol):
@@ -88,7 +92,7 @@ class PostgresContentStore:
         if len(body) > self._max_bytes:
             raise TooLargeError(f"the content has {len(body)} bytes; {self._max_bytes} is the most")
         digest, packed = await asyncio.to_thread(_pack, body) if len(body) > AT_ONCE_BYTES else _pack(body)
-        ref = hashlib.sha256(f"{job_id}/{attempt_id}/{stage}".encode()).hexdigest()[:40]
+        ref = ref_of(job_id, attempt_id, stage)
         await self._pool.execute(
             """INSERT INTO content (ref, owner, job_id, attempt_id, stage, sha256, body, stored_bytes)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -129,7 +133,7 @@ class PostgresContentStore:
         """See `ContentStore`."""
         place = (after.created_at, after.ref) if after else (_BEFORE_ALL, "")
         rows = await self._pool.fetch(
-            """SELECT ref, owner, job_id, created_at FROM content
+            """SELECT ref, owner, job_id, created_at, stored_bytes FROM content
                WHERE created_at < now() - $1::interval AND (created_at, ref) > ($2, $3)
                ORDER BY created_at, ref LIMIT $4""",
             *(age, *place, PURGE_BATCH),
@@ -140,6 +144,11 @@ class PostgresContentStore:
         """See `ContentStore`."""
         status: str = await self._pool.execute("DELETE FROM content WHERE ref = ANY($1)", refs)
         return int(status.rpartition(" ")[2])
+
+
+def ref_of(job_id: UUID, attempt_id: UUID, stage: Stage) -> str:
+    """Return the reference under which content of an attempt is kept, if any is."""
+    return hashlib.sha256(f"{job_id}/{attempt_id}/{stage}".encode()).hexdigest()[:40]
 
 
 def _pack(body: bytes) -> tuple[str, bytes]:
@@ -158,9 +167,9 @@ _CURRENT_ATTEMPT = """
 SELECT owner, stage, placement = 'ended' AS ended, crawl_id IS NOT NULL AS of_crawl FROM jobs WHERE id = $1 AND attempt_id = $2 AND attempt_open
 """
 _ENDED_LONG_AGO = """
-SELECT asked.job_id FROM unnest($1::text[], $2::uuid[]) AS asked(owner, job_id)
+SELECT asked.job_id FROM unnest($1::text[], $2::uuid[], $3::timestamptz[]) AS asked(owner, job_id, created_at)
 LEFT JOIN jobs ON jobs.owner = asked.owner AND jobs.id = asked.job_id
-WHERE jobs.id IS NULL OR jobs.ended_at < now() - $3::interval
+WHERE jobs.ended_at < now() - $4::interval OR jobs.id IS NULL AND asked.created_at < now() - $5::interval
 """
 
 
@@ -178,27 +187,36 @@ async def owner_of_attempt(pool: asyncpg.Pool, job_id: UUID, attempt_id: UUID) -
     return None if row is None or row["ended"] else CurrentAttempt(row["owner"], Stage(row["stage"]), row["of_crawl"])
 
 
-async def purge(jobs: asyncpg.Pool, store: ContentStore, ttl: timedelta, *, enough: int | None = None) -> int:
+async def purge(
+    jobs: asyncpg.Pool,
+    store: ContentStore,
+    ttl: timedelta,
+    *,
+    enough: float = math.inf,
+    enough_bytes: float = math.inf,
+) -> int:
     """Forget content of jobs that ended longer ago than `ttl`, oldest first, a batch at a time.
 
     Content of unfinished jobs is passed over, however much of it is the oldest.
 
     Parameters
     ----------
-    enough
-        Pieces after which to stop; by default all go.
+    enough, enough_bytes
+        Pieces, and bytes of them, after which to stop; by default all go.
 
     Returns
     -------
     int
         How many pieces were forgotten.
     """
-    forgotten = 0
+    forgotten = forgotten_bytes = 0
     after: KeptPiece | None = None
-    while (enough is None or forgotten < enough) and (old := await store.older_than(ttl, after)):
-        owners, job_ids = [piece.owner for piece in old], [piece.job_id for piece in old]
-        ended = {row["job_id"] for row in await jobs.fetch(_ENDED_LONG_AGO, owners, job_ids, ttl)}
-        refs = [piece.ref for piece in old if piece.job_id in ended]
-        forgotten += await store.forget(refs) if refs else 0
+    jobless = timedelta(minutes=JOBLESS_MINUTES)
+    while forgotten < enough and forgotten_bytes < enough_bytes and (old := await store.older_than(ttl, after)):
+        owners, job_ids, times = zip(*((piece.owner, piece.job_id, piece.created_at) for piece in old), strict=True)
+        ended = {row["job_id"] for row in await jobs.fetch(_ENDED_LONG_AGO, owners, job_ids, times, ttl, jobless)}
+        gone = [piece for piece in old if piece.job_id in ended]
+        forgotten += await store.forget([piece.ref for piece in gone]) if gone else 0
+        forgotten_bytes += sum(piece.stored_bytes for piece in gone)
         after = old[-1]
     return forgotten

@@ -22,7 +22,7 @@ _LOCK_JOB: Final = f"""
 SELECT id, url, document_url, host, status, kind, corpus_name, crawl_id, run, metadata, chunking, render, afresh, as_of, {DEFINITION}
 FROM jobs WHERE owner = $1 AND id = $2 FOR NO KEY UPDATE
 """  # noqa: S608
-_RETRY_OF_JOB = "SELECT id FROM jobs WHERE owner = $1 AND retry_of = $2"
+_RETRY_OF_JOB = "SELECT id, status FROM jobs WHERE owner = $1 AND retry_of = $2"
 _LOCK_FAILED = """
 SELECT 1 FROM jobs WHERE owner = $1 AND batch_id = $2 AND status = 'failed' ORDER BY id FOR NO KEY UPDATE
 """
@@ -48,7 +48,7 @@ async def retry(
     Returns
     -------
     JobRetried, bool
-        The answer, and whether the job is new: a repeat gets the one that there is.
+        The answer, and whether the job is new: a repeat gets the one that there is, as it stands by now.
 
     Raises
     ------
@@ -63,9 +63,9 @@ async def retry(
         old = await connection.fetchrow(_LOCK_JOB, owner, job_id)
         if old is None:
             raise JobNotFoundError
-        known = await connection.fetchval(_RETRY_OF_JOB, owner, job_id)
+        known = await connection.fetchrow(_RETRY_OF_JOB, owner, job_id)
         if known is not None:
-            return _retried(known, job_id), False
+            return _retried(known["id"], job_id, JobStatus(known["status"])), False
         if (refusal := refusal_of(old)) is not None:
             raise NotRetryableError(refusal)
         new = NewJob(new_id(), old["url"], old["host"], traceparent, job_id, old["document_url"])
@@ -82,7 +82,7 @@ async def retry(
             )
         else:
             await insert_jobs(connection, owner, [new], _asked(old), max_open_jobs=max_open_jobs)
-    return _retried(new.id, job_id), True
+    return _retried(new.id, job_id, JobStatus.QUEUED), True
 
 
 async def retry_batch(
@@ -131,8 +131,8 @@ async def _retried_before(connection: Any, owner: str, batch_id: UUID) -> BatchR
     return BatchRetried(batch_id=str(jobs[0]["batch_id"]), retry_of=str(batch_id), jobs=told)
 
 
-def _retried(new: UUID, old: UUID) -> JobRetried:
-    return JobRetried(job_id=str(new), status=JobStatus.QUEUED, retry_of=str(old))
+def _retried(new: UUID, old: UUID, status: JobStatus) -> JobRetried:
+    return JobRetried(job_id=str(new), status=status, retry_of=str(old))
 
 
 def _asked(old: Any) -> Asked:

@@ -1,7 +1,7 @@
 """Sending what the outbox holds: leased work, a bounded number at a time, for as long as a process lives.
 
 An endpoint that hangs costs its own turns and nobody else's: two at a time a host, ten seconds each, and after a failure
-all that is for it waits. What this process was sending when it dies is sent again once its lease is over, with the same id.
+all that is for it waits. Nor do many that hang: of one owner no more is under way than is left free. What this process was sending when it dies is sent again once its lease is over, with the same id.
 """
 
 import asyncio
@@ -127,13 +127,24 @@ class Courier:
             logger.warning("delivery_not_settled", extra={**told, "reason": type(error).__name__})
 
     async def _attempt(self, one: Any) -> Attempt:
-        sealed = [secret for secret in (one["sealed"], one["previous_sealed"]) if secret is not None]
         try:
-            secrets = [self._sealer.open(one["owner"], one["webhook_id"], secret) for secret in sealed]
+            secrets = [self._sealer.open(one["owner"], one["webhook_id"], one["sealed"])]
         except SecretUnreadableError:
             return Attempt(SECRET_UNREADABLE, 0.0)
+        secrets += self._previous(one)
         message = Message(one["id"], one["type"], one["created_at"], one["data"])
         return await self._sender.send(one["url"], message, secrets)
+
+    def _previous(self, one: Any) -> list[str]:
+        """Return the secret before, where it signs as well; where its key was taken out, the present one signs alone."""
+        if one["previous_sealed"] is None:
+            return []
+        try:
+            return [self._sealer.open(one["owner"], one["webhook_id"], one["previous_sealed"])]
+        except SecretUnreadableError:
+            told = {"webhook_id": str(one["webhook_id"]), "delivery_id": str(one["id"])}
+            logger.warning("previous_secret_unreadable", extra=told)
+            return []
 
     async def _settle(self, one: Any, attempt: Attempt) -> bool:
         """Note how an attempt went; say whether its endpoint is paused by it."""

@@ -25,7 +25,7 @@ HOLD_BATCH: Final = 1_000
 # of one statement
 
 _CURSORS: Final[Cursors[tuple[datetime, UUID]]] = Cursors("deliveries", tuple[Timestamp, UUID])
-# A test comes before all else, and there is one at a time.
+# A test comes before all else of its webhook, and there is one at a time.
 _TEST: Final = """
 WITH waiting AS (
     SELECT id FROM webhook_deliveries WHERE owner = $1 AND webhook_id = $2 AND status = 'pending' AND next_at = '-infinity'
@@ -37,23 +37,27 @@ WITH waiting AS (
 )
 SELECT id FROM waiting UNION ALL SELECT id FROM made LIMIT 1
 """
-# The same delivery, with the same id: its receiver knows it again. One that is just being sent is sent.
+# The same delivery, with the same id: its receiver knows it again. One that is just being sent is sent. Its attempts are
+# counted on, but how long it waits after one that fails begins anew.
 _REPLAYED: Final = """
-status = 'pending', next_at = now(), tried_since = NULL, ended_at = NULL, lease = NULL, leased_until = NULL
+status = 'pending', tried_since = NULL, ended_at = NULL, lease = NULL, leased_until = NULL, attempts_before = attempts
 """
 _REPLAY_ONE: Final = f"""
-UPDATE webhook_deliveries SET {_REPLAYED}
+UPDATE webhook_deliveries SET {_REPLAYED}, next_at = now()
 WHERE owner = $1 AND webhook_id = $2 AND id = $3 AND status IN ('delivered', 'failed', 'held', 'pending')
 """  # noqa: S608
-# One transaction's have the same time: at the border some are sent again, none is left out.
+# One transaction's have the same time: at the border some are sent again, none is left out. Their turns are a microsecond apart,
+# so that they are sent in the order in which they were made.
 _REPLAY_SINCE: Final = f"""
 WITH wanted AS MATERIALIZED (
     SELECT id, created_at FROM webhook_deliveries
     WHERE owner = $1 AND webhook_id = $2 AND created_at >= $3 AND status = ANY($4) AND type <> '{TEST_EVENT}'
     ORDER BY created_at, id LIMIT $5
 ), replayed AS (
-    UPDATE webhook_deliveries SET {_REPLAYED} WHERE owner = $1 AND status = ANY($4) AND id IN (SELECT id FROM wanted)
-    RETURNING id
+    UPDATE webhook_deliveries AS d SET {_REPLAYED}, next_at = now() + turns.turn * interval '1 microsecond'
+    FROM (SELECT id, row_number() OVER (ORDER BY created_at, id) AS turn FROM wanted) AS turns
+    WHERE d.owner = $1 AND d.status = ANY($4) AND d.id = turns.id
+    RETURNING d.id
 )
 SELECT (SELECT count(*) FROM replayed) AS deliveries,
     (SELECT CASE WHEN count(*) = $5 THEN max(created_at) END FROM wanted) AS next_since
@@ -93,7 +97,7 @@ async def find_page(
 
 
 async def send_test(pool: asyncpg.Pool, owner: str, webhook_id: UUID) -> DeliveryAccepted:
-    """Have a test sent: at once, once, and to a paused webhook too.
+    """Have a test sent: once, before all else that is for the webhook, and to a paused one too.
 
     Raises
     ------

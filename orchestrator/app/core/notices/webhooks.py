@@ -101,8 +101,10 @@ async def create(
         row = await connection.fetchrow(
             _INSERT, owner, webhook_id, url, host_of(url), list(request.events), sealed, max_webhooks
         )
-    if row is None:
-        raise TooManyWebhooksError(f"you have {max_webhooks} webhooks, which is the most; delete one, or change one")
+        if row is None:  # within: what was refused leaves no key
+            raise TooManyWebhooksError(
+                f"you have {max_webhooks} webhooks, which is the most; delete one, or change one"
+            )
     return WebhookCreated(**_fields(row), secret=secret)
 
 
