@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from conftest import WAIT_SECONDS
 from documents import DOCUMENTS
 from hostile import HARMLESS, HOSTILE, SECRET
 from producers import make_pdf
@@ -20,7 +21,7 @@ HTML = {"url": "https://harbour.example/page", "media_type": "text/html", "chars
 
 @pytest.fixture
 async def pool() -> AsyncIterator[ExtractionPool]:
-    async with ExtractionPool.open(size=1, timeout_seconds=15) as opened:
+    async with ExtractionPool.open(size=1, timeout_seconds=WAIT_SECONDS) as opened:
         yield opened
 
 
