@@ -135,12 +135,13 @@ _EXTRACTION: "list[SharedExtraction]" = []
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _extraction(surroundings: Surroundings) -> Iterator[None]:
+def extraction(surroundings: Surroundings) -> "Iterator[SharedExtraction]":
+    """The process that the tests share, for those that leave it as it is."""
     from shared_extraction import SharedExtraction
 
     with SharedExtraction(WAIT_SECONDS) as shared:
         _EXTRACTION.append(shared)
-        yield
+        yield shared
         _EXTRACTION.clear()
 
 
@@ -151,7 +152,8 @@ async def scraper_with(
     """Open a scraper with other settings; it extracts in the process that the tests share."""
     from app.core.logic import open_scraper
 
-    async with open_scraper(settings.model_copy(update=changes), redis, processes=1, resolver=resolver) as scraper:
+    changed = settings.model_copy(update=changes)
+    async with open_scraper(changed, redis, processes=1, resolver=resolver, ssl_context=shared_tls()) as scraper:
         yield replace(scraper, extraction=cast("ExtractionPool", _EXTRACTION[0]))
 
 

@@ -36,6 +36,11 @@ class SharedExtraction:
         self._thread.join()
         self._loop.close()
 
+    @property
+    def pids(self) -> list[int]:
+        """As `ExtractionPool` does."""
+        return self._pool.pids
+
     async def _there(self, asked: Coroutine[Any, Any, Any]) -> Any:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, self._loop))
 

@@ -9,6 +9,7 @@ import psutil
 import pytest
 from conftest import WAIT_SECONDS, until
 from pages import DOCUMENTATION
+from shared_extraction import SharedExtraction
 from stand_ins import CHALLENGES, EMPTIES, LOGINS, MISSING
 
 from app.core.errors import (
@@ -96,17 +97,17 @@ async def test_an_error_of_a_page_costs_no_process(pool: ExtractionPool) -> None
     ],
 )
 async def test_every_error_of_a_page_comes_through_as_itself(
-    pool: ExtractionPool, page: str, error: type[ServiceError]
+    extraction: SharedExtraction, page: str, error: type[ServiceError]
 ) -> None:
     with pytest.raises(error):
-        await pool.extract(page.encode(), **HTML)
+        await extraction.extract(page.encode(), **HTML)
 
 
-async def test_what_extraction_found_comes_through(pool: ExtractionPool) -> None:
-    found = await pool.extract(MISSING["404"].encode(), **HTML)
+async def test_what_extraction_found_comes_through(extraction: SharedExtraction) -> None:
+    found = await extraction.extract(MISSING["404"].encode(), **HTML)
     assert set(found.warnings) == {"looks_missing", "little_text"}
     assert (found.media_type, found.kept_share) == ("text/html", 1.0)
-    onward = await pool.extract(b"<p>Moved</p>", **HTML, refresh="0; url=http://other.example/")
+    onward = await extraction.extract(b"<p>Moved</p>", **HTML, refresh="0; url=http://other.example/")
     assert onward.refresh == "http://other.example/"
 
 
@@ -170,8 +171,8 @@ async def test_a_caller_who_gives_up_leaves_no_answer_behind(pool: ExtractionPoo
     assert "another page" in (await pool.extract(b"<p>another page</p>", **HTML)).content
 
 
-async def test_more_pages_than_processes_wait_for_their_turn(pool: ExtractionPool) -> None:
-    pages = [pool.extract(f"<p>the words of page {number}</p>".encode(), **HTML) for number in range(8)]
+async def test_more_pages_than_processes_wait_for_their_turn(extraction: SharedExtraction) -> None:
+    pages = [extraction.extract(f"<p>the words of page {number}</p>".encode(), **HTML) for number in range(8)]
     found = await asyncio.gather(*pages)
     assert [f"page {number}" in extract.content for number, extract in enumerate(found)] == [True] * 8
 
