@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import httpx
 import pytest
 
 from ml_shared.auth.context import hash_key
+from ml_shared.clients.tls import shared_tls
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.membership import FakeMembership
 
 USER_KEY = "a-users-key-0123456789"
 OTHER_KEY = "another-users-key-0123456789"
 ORCHESTRATOR_KEY = "the-orchestrators-key-0123456789"
+WAIT_SECONDS = 60.0
+# for whatever is to come: a machine that is short of time may need ten times as long as another, and stand still for seconds
 
 
 def _tokenizer_file() -> Path:
@@ -59,10 +63,20 @@ def client(app: Any) -> Iterator[httpx.Client]:
         membership.add(OTHER_KEY)
         settings.MEMBERSHIP_URL = membership.url
         with (
-            ThreadedServer(app) as server,
-            httpx.Client(base_url=server.url, headers={"X-API-Key": USER_KEY}, timeout=30) as client,
+            # no connection is ended for being idle: it might be just as a test uses it
+            ThreadedServer(app, keep_alive_seconds=3600) as server,
+            httpx.Client(
+                base_url=server.url, headers={"X-API-Key": USER_KEY}, timeout=WAIT_SECONDS, verify=shared_tls()
+            ) as client,
         ):
             yield client
+
+
+@pytest.fixture(scope="session")
+def anyone(client: httpx.Client) -> Iterator[httpx.Client]:
+    """A client of the running service without a key."""
+    with httpx.Client(base_url=client.base_url, timeout=WAIT_SECONDS, verify=shared_tls()) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +84,43 @@ def tokenizer() -> Any:
     from app.core.tokenising import Tokenizer
 
     return Tokenizer.load(TOKENIZER_FILE, TOKENIZER_SHA256, "all-MiniLM-L6-v2")
+
+
+@dataclass
+class Grants:
+    """Turns that were handed out, and for each text how many of them others got while it waited for its first.
+
+    Attributes
+    ----------
+    given
+        How many there were.
+    waited
+        By text, in the order in which they got their first turn: its number of characters, and those turns.
+    """
+
+    given: int = 0
+    waited: list[tuple[int, int]] = field(default_factory=list)
+
+
+@pytest.fixture
+def grants(monkeypatch: pytest.MonkeyPatch) -> Grants:
+    """The turns of all threads from here on: counted, since how long one takes is for the machine to say."""
+    from app.core.turns import Turns, Work
+
+    counted = Grants()
+    arrived: dict[Work, int] = {}
+    begun: set[Work] = set()
+    grant = Turns._grant
+
+    def counted_grant(self: Turns) -> None:  # the lock is held
+        waiting = set(self._waiting)
+        for work in waiting:
+            arrived.setdefault(work, counted.given)
+        grant(self)
+        granted = waiting - self._waiting
+        counted.given += len(granted)
+        counted.waited += [(work.characters, counted.given - arrived[work] - 1) for work in granted - begun]
+        begun.update(granted)
+
+    monkeypatch.setattr(Turns, "_grant", counted_grant)
+    return counted

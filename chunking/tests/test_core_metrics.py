@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import OTHER_KEY
+from conftest import OTHER_KEY, WAIT_SECONDS
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.parser import text_string_to_metric_families
 from test_routes import TEXT, _Slow, slow
@@ -78,7 +78,7 @@ def test_a_text_that_takes_too_long_is_counted_as_cancelled(
 def test_a_text_that_finds_no_room_is_counted_as_such(client: httpx.Client, scrapes: Scrapes, slow: _Slow) -> None:
     waiting = threading.Thread(target=lambda: client.post("/chunk", json={"text": "x"}))
     waiting.start()
-    assert slow.entered.wait(20)
+    assert slow.entered.wait(WAIT_SECONDS)
     assert client.post("/chunk", json={"text": "x"}).status_code == 429
     assert client.post("/chunk", json={"text": "x"}, headers={"X-API-Key": OTHER_KEY}).status_code == 503
     assert scrapes.outcomes() == {"too_many_texts": 1, "chunking_busy": 1}

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from conftest import WAIT_SECONDS
 
 from app.core.cancellation import AbandonedError, Cancellation
 from app.core.errors import BusyError, TooManyTextsError
@@ -20,11 +21,9 @@ async def pool() -> AsyncIterator[WorkPool]:
 
 
 async def _until(condition: "asyncio.Future[None] | object") -> None:
-    for _ in range(2_000):
-        if condition():  # type: ignore[operator]
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came")
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not condition():  # type: ignore[operator]
+            await asyncio.sleep(0.01)
 
 
 async def test_work_that_is_not_waited_for_stops_and_leaves_its_place(pool: WorkPool) -> None:
@@ -55,7 +54,7 @@ async def test_a_caller_has_a_quarter_of_the_texts_all_callers_three_and_the_orc
     pool, release = WorkPool(workers=1, waiting=7, waiting_characters=1000), threading.Event()
 
     def waiting(_: Cancellation) -> bool:
-        return release.wait(10)
+        return release.wait(WAIT_SECONDS)
 
     running = [asyncio.create_task(pool.run(waiting, 1, caller=name)) for name in "aabbcc"]
     await asyncio.sleep(0)
@@ -78,7 +77,7 @@ async def test_characters_are_shared_out_likewise_but_one_text_always_gets_in() 
     pool, release = WorkPool(workers=1, waiting=30, waiting_characters=100), threading.Event()
 
     def waiting(_: Cancellation) -> bool:
-        return release.wait(10)
+        return release.wait(WAIT_SECONDS)
 
     large = asyncio.create_task(pool.run(waiting, 1000, caller="a"))
     await asyncio.sleep(0)
@@ -101,10 +100,16 @@ async def test_characters_are_shared_out_likewise_but_one_text_always_gets_in() 
 
 
 async def test_what_still_waits_when_its_caller_leaves_never_runs(pool: WorkPool) -> None:
-    release, ran = threading.Event(), threading.Event()
-    first = asyncio.create_task(pool.run(lambda _: release.wait(10), 1))
+    held, release, ran = threading.Event(), threading.Event(), threading.Event()
+
+    def holding(_: Cancellation) -> bool:
+        held.set()
+        return release.wait(WAIT_SECONDS)
+
+    first = asyncio.create_task(pool.run(holding, 1))
+    await _until(held.is_set)
     second = asyncio.create_task(pool.run(lambda _: ran.set(), 1, internal=True))
-    await asyncio.sleep(0.05)
+    await _until(lambda: pool._turns._waiting)
     second.cancel()
     with pytest.raises(asyncio.CancelledError):
         await second

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from conftest import WAIT_SECONDS, Grants
 
 from app.core.cancellation import AbandonedError, Cancellation
 from app.core.logic import chunk_text
@@ -17,7 +18,7 @@ from ml_shared.contracts.chunking import ChunkRequest
 from ml_shared.testing.pace import slowness
 
 WORKERS = 2
-PATIENCE_SECONDS = 60
+TRIES = 20
 
 
 class Endless:
@@ -40,11 +41,9 @@ class Endless:
     async def all_move(self) -> None:
         """Wait until each of them has gone on from here."""
         before = dict(self.steps)
-        for _ in range(1000):
-            if all(self.steps[name] > steps for name, steps in before.items()):
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError(f"{before} became {self.steps}")
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not all(self.steps[name] > steps for name, steps in before.items()):
+                await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -75,18 +74,19 @@ async def endless(pool: WorkPool) -> AsyncIterator[Callable[..., Endless]]:
 
 @pytest.mark.parametrize("internal", [False, True])
 async def test_a_text_is_cut_while_another_callers_endless_ones_have_every_thread(
-    pool: WorkPool, endless: Callable[..., Endless], internal: bool
+    pool: WorkPool, endless: Callable[..., Endless], grants: Grants, internal: bool
 ) -> None:
     works = endless(*"abcd", caller="a")
     while sum(works.steps.values()) < 10:
         await asyncio.sleep(0.01)
-    waits = []
-    for _ in range(20):
-        began = time.perf_counter()
-        assert await pool.run(lambda _: "done", 5_000_000, caller="b", internal=internal) == "done"
-        waits.append(time.perf_counter() - began)
-    # a few turns, of milliseconds each; without turns it would wait for ever
-    assert sorted(waits)[10] < slowness()
+    characters = 5_000_000
+    for _ in range(TRIES):
+        cutting = pool.run(lambda _: "done", characters, caller="b", internal=internal)
+        assert await asyncio.wait_for(cutting, WAIT_SECONDS) == "done"
+    # turns are of milliseconds each; without them it would wait for ever
+    waited = [turns for length, turns in grants.waited if length == characters]
+    assert len(waited) == TRIES
+    assert max(waited) <= WORKERS
 
 
 async def test_every_callers_text_goes_on_and_the_orchestrators_too(endless: Callable[..., Endless]) -> None:
@@ -103,7 +103,7 @@ async def test_the_orchestrator_does_not_keep_callers_out_either(
     works = endless(*"opqr", caller="o", internal=True)
     while sum(works.steps.values()) < 10:
         await asyncio.sleep(0.01)
-    assert await asyncio.wait_for(pool.run(lambda _: "done", 1, caller="b"), PATIENCE_SECONDS) == "done"
+    assert await asyncio.wait_for(pool.run(lambda _: "done", 1, caller="b"), WAIT_SECONDS) == "done"
 
 
 async def test_a_caller_with_one_text_has_as_much_as_one_with_many(endless: Callable[..., Endless]) -> None:
@@ -121,9 +121,10 @@ async def test_a_text_that_waits_for_its_turn_is_abandoned_at_once(
     works = endless(*"abc", caller="a")
     while sum(works.steps.values()) < 10:
         await asyncio.sleep(0.01)
-    stopped = threading.Event()
+    began, stopped = threading.Event(), threading.Event()
 
     def waiting(cancellation: Cancellation) -> None:
+        began.set()
         try:
             while True:
                 cancellation.check()
@@ -132,9 +133,9 @@ async def test_a_text_that_waits_for_its_turn_is_abandoned_at_once(
             raise
 
     task = asyncio.create_task(pool.run(waiting, 1, caller="b"))
-    await asyncio.sleep(0.05)
+    assert await asyncio.to_thread(began.wait, WAIT_SECONDS)  # what is given up before that never runs
     task.cancel()
-    assert await asyncio.to_thread(stopped.wait, PATIENCE_SECONDS)
+    assert await asyncio.to_thread(stopped.wait, WAIT_SECONDS)
 
 
 async def test_one_callers_shorter_texts_come_first() -> None:
@@ -143,10 +144,10 @@ async def test_one_callers_shorter_texts_come_first() -> None:
 
     def hold(_: Cancellation) -> None:
         held.set()
-        release.wait(PATIENCE_SECONDS)
+        release.wait(WAIT_SECONDS)
 
     holding = asyncio.create_task(pool.run(hold, 1, caller="a"))
-    assert await asyncio.to_thread(held.wait, PATIENCE_SECONDS)
+    assert await asyncio.to_thread(held.wait, WAIT_SECONDS)
     sizes = (3_000_000, 20, 1_000_000)
     waiting = [
         asyncio.create_task(pool.run(lambda _, size=size: order.append(size), size, caller="b")) for size in sizes

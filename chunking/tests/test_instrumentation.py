@@ -2,34 +2,35 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
+from conftest import WAIT_SECONDS
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from ml_shared.telemetry import attributes
+from ml_shared.testing.servers import wait_until
 
 SERVICE = Path(__file__).parent.parent
 
 
-def named(spans: InMemorySpanExporter, awaited: str) -> dict[str, ReadableSpan]:
-    """Return the finished spans by name; a request's own ends a moment after its answer."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        finished = {span.name: span for span in spans.get_finished_spans()}
-        if awaited in finished:
-            return finished
-        time.sleep(0.01)
-    raise AssertionError(f"no span {awaited}")
+def spans_of(spans: InMemorySpanExporter, answer: httpx.Response) -> dict[str, ReadableSpan]:
+    """Return the spans of a request by name: its own ends a moment after its answer, and an earlier test's may just then."""
+
+    def of_trace() -> dict[str, ReadableSpan]:
+        trace = answer.headers["x-trace-id"]
+        return {span.name: span for span in spans.get_finished_spans() if f"{span.context.trace_id:032x}" == trace}
+
+    assert wait_until(lambda: "POST /chunk" in of_trace(), WAIT_SECONDS), f"no span of the request: {of_trace()}"
+    return of_trace()
 
 
 def test_chunk_split_sets_the_required_attributes(client: httpx.Client, spans: InMemorySpanExporter) -> None:
     secret = "a text that no span repeats"
     answer = client.post("/chunk", json={"text": secret, "job_id": "job-123"}, headers={"X-Request-Id": "span-test-1"})
     assert answer.status_code == 200
-    finished = named(spans, "POST /chunk")
+    finished = spans_of(spans, answer)
     split = finished["chunk.split"]
     assert split.attributes is not None
     assert dict(split.attributes) == {
@@ -44,7 +45,6 @@ def test_chunk_split_sets_the_required_attributes(client: httpx.Client, spans: I
     assert split.parent.span_id == request.context.span_id
     assert request.attributes is not None
     assert request.attributes[attributes.HTTP_REQUEST_ID] == "span-test-1"
-    assert answer.headers["x-trace-id"] == format(request.context.trace_id, "032x")
     assert secret not in str([span.attributes for span in finished.values()])
 
 
@@ -57,8 +57,8 @@ def test_a_direct_call_has_no_job(client: httpx.Client, spans: InMemorySpanExpor
 def test_health_and_metrics_make_no_spans(client: httpx.Client, spans: InMemorySpanExporter) -> None:
     for path in ("/health", "/health/live", "/metrics"):
         client.get(path)
-    client.post("/chunk", json={"text": "x"})
-    names = named(spans, "POST /chunk").keys()
+    spans_of(spans, client.post("/chunk", json={"text": "x"}))  # after it theirs would have ended, too
+    names = [span.name for span in spans.get_finished_spans()]
     assert not [name for name in names if "health" in name or "metrics" in name]
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import ORCHESTRATOR_KEY
+from conftest import ORCHESTRATOR_KEY, WAIT_SECONDS
 
 from ml_shared.clients.tls import shared_tls
 from ml_shared.telemetry.logs import UVICORN_LOG_CONFIG
 from ml_shared.testing import guard
 from ml_shared.testing.otlp import OtlpReceiver
-from ml_shared.testing.servers import free_port, wait_until
+from ml_shared.testing.servers import START_ATTEMPTS, free_port, wait_until
 
 SERVICE = Path(__file__).parent.parent
 TEXTS = 20
@@ -36,35 +36,48 @@ class Told:
     # by job, as the answers named them
 
 
+def _asked(method: str, url: str, **options: Any) -> httpx.Response:
+    return httpx.request(method, url, timeout=WAIT_SECONDS, verify=shared_tls(), **options)
+
+
 def _answers(url: str) -> bool:
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{url}/health/live", verify=shared_tls()).status_code == 200
+        return _asked("GET", f"{url}/health/live").status_code == 200
     return False
+
+
+def _started(url: str, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until it answers or has ended; return which."""
+    assert wait_until(lambda: process.poll() is not None or _answers(url), WAIT_SECONDS), "it neither answers nor ends"
+    return process.poll() is None
 
 
 @contextlib.contextmanager
 def _served(env: dict[str, str], log: Path) -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(port), "--workers", "2"]
-    command += ["--log-config", str(UVICORN_LOG_CONFIG)]
-    url = f"http://127.0.0.1:{port}"
     values = {name: value for name, value in os.environ.items() if name != "OTEL_TRACES_EXPORTER"} | env
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=SERVICE, env=values, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    guard.watch_process(process.pid)
-    try:
-        assert wait_until(lambda: process.poll() is not None or _answers(url), 40), log.read_text()
-        yield url
-    finally:
-        process.terminate()
+    for _ in range(START_ATTEMPTS):  # another process may take the port between our look and the start
+        port = free_port()
+        command = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(port), "--workers", "2"]
+        command += ["--log-config", str(UVICORN_LOG_CONFIG)]
+        url = f"http://127.0.0.1:{port}"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=SERVICE, env=values, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        guard.watch_process(process.pid)
         try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(20)
-        guard.forget_process(process.pid)
+            if _started(url, process):
+                yield url
+                return
+        finally:
+            process.terminate()
+            try:
+                process.wait(WAIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(WAIT_SECONDS)
+            guard.forget_process(process.pid)
+    raise AssertionError(f"it did not start:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="module")
@@ -74,20 +87,19 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     with OtlpReceiver() as receiver:
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics")}
         with _served(env, folder / "log") as url:
-            first = httpx.get(f"{url}/metrics").text
+            first = _asked("GET", f"{url}/metrics").text
             assert 'ml_chunk_texts_total{operation="write",outcome="success",request_mode="sync"} 0.0' in first
             traces = {}
             for number in range(TEXTS):  # a connection each, so that both processes get some
-                answer = httpx.post(
-                    f"{url}/chunk", json={"text": "Some words.", "job_id": f"job-{number}"}, headers=key
-                )
+                body = {"text": "Some words.", "job_id": f"job-{number}"}
+                answer = _asked("POST", f"{url}/chunk", json=body, headers=key)
                 assert answer.status_code == 200
                 traces[f"job-{number}"] = answer.headers["x-trace-id"]
-            body = {"text": "x", "max_tokens": 513, "job_id": "job-wrong"}
-            answer = httpx.post(f"{url}/chunk", json=body, headers=key)
+            wrong = {"text": "x", "max_tokens": 513, "job_id": "job-wrong"}
+            answer = _asked("POST", f"{url}/chunk", json=wrong, headers=key)
             assert answer.status_code == 422
             traces["job-wrong"] = answer.headers["x-trace-id"]
-            metrics = httpx.get(f"{url}/metrics").text
+            metrics = _asked("GET", f"{url}/metrics").text
         lines = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
         return Told(receiver.spans(), metrics, lines, traces)
 

@@ -1,5 +1,6 @@
 """`POST /chunk` and the routes without a key, over real HTTP."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import ORCHESTRATOR_KEY, OTHER_KEY, TOKENIZER_SHA256
+from conftest import ORCHESTRATOR_KEY, OTHER_KEY, TOKENIZER_SHA256, WAIT_SECONDS
 
 from app.config import settings
 from app.core.cancellation import AbandonedError, Cancellation
@@ -67,8 +68,8 @@ def test_blank_text_has_no_chunks(client: httpx.Client, text: str) -> None:
     assert (answer.status_code, answer.json()["chunks"]) == (200, [])
 
 
-def test_without_a_key_nothing_is_cut(client: httpx.Client) -> None:
-    answer = httpx.post(f"{client.base_url}/chunk", json={"text": "x"})
+def test_without_a_key_nothing_is_cut(anyone: httpx.Client) -> None:
+    answer = anyone.post("/chunk", json={"text": "x"})
     problem(answer, 401, answer.json()["code"])
 
 
@@ -121,7 +122,10 @@ class _Slow(WorkPool):
         self.abandoned, self.entered = threading.Event(), threading.Event()
 
     async def run(self, work: Any, characters: int, *, caller: str = "", internal: bool = False) -> Any:
-        return await super().run(self._endless, characters, caller=caller, internal=internal)
+        running = asyncio.create_task(super().run(self._endless, characters, caller=caller, internal=internal))
+        await asyncio.sleep(0)
+        self.entered.wait(WAIT_SECONDS)  # the loop stands still: no deadline comes before it has begun
+        return await running
 
     def _endless(self, cancellation: Cancellation) -> None:
         self.entered.set()
@@ -150,13 +154,13 @@ def test_a_text_that_takes_too_long_is_504_and_its_computation_stops(
     monkeypatch.setattr(settings, "SYNC_TIMEOUT_SECONDS", 0.5)
     body = problem(client.post("/chunk", json={"text": "x"}), 504, "sync_timeout")
     assert "POST /jobs" in body["detail"]
-    assert slow.abandoned.wait(20)
+    assert slow.abandoned.wait(WAIT_SECONDS)
 
 
 def test_a_full_service_says_when_to_come_back_and_whose_texts_fill_it(client: httpx.Client, slow: _Slow) -> None:
     waiting = threading.Thread(target=lambda: client.post("/chunk", json={"text": "x"}))
     waiting.start()
-    assert slow.entered.wait(20)
+    assert slow.entered.wait(WAIT_SECONDS)
     own = client.post("/chunk", json={"text": "x"})
     problem(own, 429, "too_many_texts")
     another = client.post("/chunk", json={"text": "x"}, headers={"X-API-Key": OTHER_KEY})
@@ -166,14 +170,14 @@ def test_a_full_service_says_when_to_come_back_and_whose_texts_fill_it(client: h
     waiting.join()
 
 
-def test_health_and_metrics_need_no_key(client: httpx.Client) -> None:
-    health = httpx.get(f"{client.base_url}/health")
+def test_health_and_metrics_need_no_key(anyone: httpx.Client) -> None:
+    health = anyone.get("/health")
     assert health.status_code == 200, health.text
     assert health.json()["checks"].keys() == {"tokenizer"}
-    assert httpx.get(f"{client.base_url}/health/live").status_code == 200
-    assert "ml_http_requests_total" in httpx.get(f"{client.base_url}/metrics").text
+    assert anyone.get("/health/live").status_code == 200
+    assert "ml_http_requests_total" in anyone.get("/metrics").text
 
 
-def test_the_service_has_only_its_contracts_routes(client: httpx.Client) -> None:
-    paths = httpx.get(f"{client.base_url}/openapi.json").json()["paths"].keys()
+def test_the_service_has_only_its_contracts_routes(anyone: httpx.Client) -> None:
+    paths = anyone.get("/openapi.json").json()["paths"].keys()
     assert paths == {"/chunk", "/health", "/health/live", "/metrics"}

@@ -9,15 +9,17 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 from sites import Site, serve
 
 from ml_shared.auth.context import hash_key
+from ml_shared.clients.tls import shared_tls
 from ml_shared.storage.redis_client import open_redis
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.membership import FakeMembership
@@ -25,7 +27,10 @@ from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.testing.servers import RedisServer, wait_until
 
 if TYPE_CHECKING:
+    from shared_extraction import SharedExtraction
+
     from app.config import Settings
+    from app.core.extraction.pool import ExtractionPool
     from app.core.logic import Scraper
 
 USER_KEY = "test-user-key-0123456789"
@@ -33,6 +38,9 @@ OTHER_KEY = "test-other-key-0123456789"
 ORCHESTRATOR_KEY = "test-orchestrator-key-0123456789"
 ROUNDING_SECONDS = 0.02
 # waits are told in milliseconds, and two clocks are compared
+WAIT_SECONDS = 60.0
+# with whatever is to succeed: a machine that is short of time may need ten times as long as another, and stand still
+# for seconds
 
 
 @contextmanager
@@ -75,10 +83,13 @@ def surroundings(redis_server: RedisServer) -> Iterator[Surroundings]:
             "ALLOWED_PORTS": f"{site.port},{other.port}",
             "HOST_DELAY_SECONDS": "0",
             "SYNC_TIMEOUT_SECONDS": "60",
+            "FETCH_TIMEOUT_SECONDS": str(WAIT_SECONDS),
+            "CONNECT_TIMEOUT_SECONDS": str(WAIT_SECONDS),
+            "EXTRACT_TIMEOUT_SECONDS": str(WAIT_SECONDS),
             "WORKER_METRICS_PORT": "0",
             "PYROSCOPE_SERVER_ADDRESS": "",
             "RENDERER_URL": f"unix://{stack.enter_context(socket_folder())}/socket",  # where a test may have one listen
-            "RENDER_TIMEOUT_SECONDS": "30",
+            "RENDER_TIMEOUT_SECONDS": str(WAIT_SECONDS),
         }
         os.environ.update(environment)
         yield Surroundings(redis_server, membership, orchestrator, site, other, environment)
@@ -116,19 +127,34 @@ def settings(surroundings: Surroundings) -> "Settings":
 
 @pytest.fixture
 async def redis(surroundings: Surroundings) -> AsyncIterator[Redis]:
-    async with open_redis(surroundings.redis.url) as client:
+    async with open_redis(surroundings.redis.url, timeout_seconds=WAIT_SECONDS) as client:
         yield client
+
+
+_EXTRACTION: "list[SharedExtraction]" = []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def extraction(surroundings: Surroundings) -> "Iterator[SharedExtraction]":
+    """The process that the tests share, for those that leave it as it is."""
+    from shared_extraction import SharedExtraction
+
+    with SharedExtraction(WAIT_SECONDS) as shared:
+        _EXTRACTION.append(shared)
+        yield shared
+        _EXTRACTION.clear()
 
 
 @asynccontextmanager
 async def scraper_with(
     settings: "Settings", redis: Redis, resolver: Any = None, **changes: Any
 ) -> "AsyncIterator[Scraper]":
-    """Open a scraper with other settings, and with extraction in one process."""
+    """Open a scraper with other settings; it extracts in the process that the tests share."""
     from app.core.logic import open_scraper
 
-    async with open_scraper(settings.model_copy(update=changes), redis, processes=1, resolver=resolver) as scraper:
-        yield scraper
+    changed = settings.model_copy(update=changes)
+    async with open_scraper(changed, redis, processes=1, resolver=resolver, ssl_context=shared_tls()) as scraper:
+        yield replace(scraper, extraction=cast("ExtractionPool", _EXTRACTION[0]))
 
 
 def left_of(seconds: float, began: float) -> Any:
@@ -139,7 +165,7 @@ def left_of(seconds: float, began: float) -> Any:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition while this loop goes on with what it has to do."""
-    assert await asyncio.to_thread(wait_until, condition, 20), "it never came"
+    assert await asyncio.to_thread(wait_until, condition, WAIT_SECONDS), "it never came"
 
 
 @pytest.fixture(scope="session")
@@ -147,8 +173,28 @@ def api(settings: "Settings") -> Iterator[str]:
     """The address of the real application, served over HTTP."""
     from app.main import app
 
-    with ThreadedServer(app) as server:
+    with ThreadedServer(app, keep_alive_seconds=3600) as server:  # or it might end a connection just as a test uses it
         yield server.url
+
+
+def api_client(api: str, **headers: str) -> httpx.AsyncClient:
+    """Return a client of the API, with the patience that a test has."""
+    return httpx.AsyncClient(base_url=api, headers=headers, timeout=WAIT_SECONDS, verify=shared_tls())
+
+
+@pytest.fixture
+async def client(api: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A user's client of the API."""
+    async with api_client(api, **{"X-API-Key": USER_KEY}) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def user(api: str) -> Iterator[httpx.Client]:
+    """The same, for a test that has no loop."""
+    headers = {"X-API-Key": USER_KEY}
+    with httpx.Client(base_url=api, headers=headers, timeout=WAIT_SECONDS, verify=shared_tls()) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -194,6 +194,14 @@ CASES = (
         ("Status\n\nExample\n\n200\n\n```\n{\n  'valve': 1\n}\n```\n\n404\n\n```\n{}\n```\n",),
     ),
     Case(
+        "rows without lines of code in a table that has some",
+        "<table><tr><th>Code</th><th>Body</th></tr><tr><td>200</td><td>open</td></tr><tr><td>201</td><td><pre>shut</pre></td></tr>"
+        "<tr><td>400</td><td><pre>{\n  'valve': 1\n}</pre></td></tr><tr><td>404</td><td>a</td></tr><tr><td>405</td><td>b</td></tr></table>",
+        (
+            "| 200 | open |\n| 201 | `shut` |\n\n400\n\n```\n{\n  'valve': 1\n}\n```\n\n| Code | Body |\n| --- | --- |\n| 404 | a |\n",
+        ),
+    ),
+    Case(
         "definition list",
         "<h2>Terms</h2><dl><dt>Impeller</dt><dd>The wheel that moves water.</dd><dt>Volute</dt>"
         "<dd><p>The casing.</p><pre>volute = 3</pre></dd></dl>",

@@ -63,14 +63,26 @@ def many_chapters(count: int) -> bytes:
     return with_part(make_epub(REPORT), "OEBPS/book.opf", book.encode())
 
 
-def bomb(length: int) -> bytes:
-    """Return a file of Word whose text unpacks to so many bytes of blanks."""
-    return with_body(b"<w:p/>" + b" " * length)
+def bomb(mebibytes: int) -> bytes:
+    """Return a file of Word whose text unpacks to so many MiB of blanks."""
+    made, text = io.BytesIO(), "word/document.xml"
+    with zipfile.ZipFile(io.BytesIO(make_docx(REPORT))) as old, zipfile.ZipFile(made, "w", compresslevel=1) as new:
+        for name in old.namelist():
+            if name != text:
+                new.writestr(name, old.read(name))
+        part = zipfile.ZipInfo(text)
+        part.compress_type = zipfile.ZIP_DEFLATED
+        with new.open(part, "w") as written:  # in pieces: as a whole it would take a gigabyte here
+            written.write(b'<w:document xmlns:w="' + _WORD.encode() + b'"><w:body><w:p/>')
+            for _ in range(mebibytes):
+                written.write(b" " * 2**20)
+            written.write(b"</w:body></w:document>")
+    return made.getvalue()
 
 
 def lying_bomb() -> bytes:
     """Return one that says that it unpacks to ten bytes."""
-    body = bytearray(bomb(80 * 2**20))
+    body = bytearray(bomb(80))
     at = 0
     while (at := body.find(b"word/document.xml", at)) >= 0:
         for offset, mark in ((30, b"PK\x03\x04"), (46, b"PK\x01\x02")):
@@ -178,8 +190,8 @@ def _stealing(root: str) -> bytes:
 
 
 HOSTILE: Final[Mapping[str, tuple[str, Callable[[], bytes], str]]] = {
-    "a ZIP bomb": (kinds.DOCX, lambda: bomb(500 * 2**20), "too_large"),
-    "a smaller one": (kinds.DOCX, lambda: bomb(80 * 2**20), "too_large"),
+    "a ZIP bomb": (kinds.DOCX, lambda: bomb(500), "too_large"),
+    "a smaller one": (kinds.DOCX, lambda: bomb(80), "too_large"),
     "one that lies": (kinds.DOCX, lying_bomb, "extraction_failed"),
     "very many parts": (
         kinds.DOCX,

@@ -25,7 +25,7 @@ _SIZES: Final = {1: 22, 2: 17, 3: 14, 4: 12.5, 5: 12, 6: 11.5}
 def archive(parts: Mapping[str, str | bytes]) -> bytes:
     """Return a ZIP archive; a part called `mimetype` is stored as it is."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as written:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as written:
         for name, content in parts.items():
             kind = zipfile.ZIP_STORED if name == "mimetype" else zipfile.ZIP_DEFLATED
             written.writestr(zipfile.ZipInfo(name), content, kind)

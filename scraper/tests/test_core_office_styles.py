@@ -70,6 +70,36 @@ def test_long_paragraphs_in_words_style_for_plain_text_are_prose() -> None:
     assert "```" in read(styled("".join(paragraph("SourceCode", line) for line in lines)), kinds.DOCX).content
 
 
+def lettered(font: str, *lines: str) -> str:
+    """Return paragraphs whose letters are of a font; a line of none says so of its end."""
+    fonts = f'<w:rPr><w:rFonts w:ascii="{font}" w:hAnsi="{font}"/></w:rPr>'
+    return "".join(
+        f'<w:p><w:pPr>{fonts}</w:pPr>{f"""<w:r>{fonts}<w:t xml:space="preserve">{line}</w:t></w:r>""" if line else ""}</w:p>'
+        for line in lines
+    )
+
+
+def test_lines_in_letters_of_one_width_are_code_where_the_others_have_several() -> None:
+    block = "\n".join(("```", CODE[0], "", *CODE[1:], "```"))
+    lines = (CODE[0], "", *CODE[1:], "")
+    prose = paragraph("", "The harbour is old.")
+    expected = f"# Report on the harbour\n\nThe harbour is old.\n\n{block}\n\nThe harbour is old."
+    for font in ("Courier New", "Consolas", "JetBrains Mono", "Source Code Pro"):
+        assert read(styled(prose + lettered(font, *lines) + prose), kinds.DOCX).content == expected
+        typed = read(styled(lettered(font, "The harbour is old.", "So is its mole.")), kinds.DOCX).content
+        assert typed == "# Report on the harbour\n\nThe harbour is old.\n\nSo is its mole."
+    for font in ("Arial", "Monotype Corsiva", "Codex"):
+        assert "```" not in read(styled(prose + lettered(font, *lines) + prose), kinds.DOCX).content
+
+
+def test_the_width_of_letters_is_what_the_document_says_of_its_font() -> None:
+    table = f'<w:fonts xmlns:w="{WORD}"><w:font w:name="House"><w:pitch w:val="fixed"/></w:font></w:fonts>'
+    body = with_part(styled(paragraph("", "So:") + lettered("House", *CODE)), "word/fontTable.xml", table.encode())
+    assert read(body, kinds.DOCX).content.endswith("\n".join(("So:\n", "```", *CODE, "```")))
+    mixed = "<w:p><w:r><w:t>Say </w:t></w:r>" + lettered("Courier New", "f(x)").removeprefix("<w:p>")
+    assert read(styled(mixed), kinds.DOCX).content.endswith("Say f(x)")
+
+
 def test_hidden_text_of_word_is_not_read() -> None:
     def run(text: str, properties: str) -> str:
         return f'<w:r><w:rPr>{properties}</w:rPr><w:t xml:space="preserve">{text}</w:t></w:r>'

@@ -158,6 +158,24 @@ def test_heads_and_feet_of_two_lines_are_no_text(heads: list[tuple[str, float, s
     assert content.count("is number 0 of its kind") == 4
 
 
+def test_a_note_that_each_page_has_below_its_own_table_is_text_and_a_foot_is_none() -> None:
+    made = FPDF()
+    made.set_auto_page_break(False)
+    for name in NAMES:
+        made.add_page()
+        made.set_font("Helvetica", size=11)
+        made.multi_cell(0, 6, f"The {name} is old. " * 60)
+        made.set_y(230)
+        with made.table() as table:
+            for row in (("Part", "Mass"), (f"{name} wheel", "2 kg"), (f"{name} shaft", "3 kg")):
+                table.row(row)
+        made.cell(0, 7, "All masses without packing.", new_x="LMARGIN", new_y="NEXT")
+        made.set_y(-18)
+        made.cell(0, 7, "Works of the harbour")
+    content = read(bytes(made.output())).content
+    assert [content.count(text) for text in ("without packing", "Works of the harbour", "| Part | Mass |")] == [4, 0, 4]
+
+
 def test_a_head_below_a_chapters_title_that_one_page_alone_has_is_no_text() -> None:
     made = FPDF()
     made.set_font("Helvetica", size=11)

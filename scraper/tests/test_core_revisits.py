@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import USER_KEY, scraper_with
+from conftest import scraper_with
 from redis.asyncio import Redis
 from sites import Send, Site
 
@@ -84,12 +84,11 @@ async def test_a_304_that_nobody_asked_for_is_no_page(settings: Any, redis: Redi
         await scrape(settings, redis, site.page("/page", status=304))
 
 
-async def test_a_caller_says_what_it_has_and_hears_that_it_is_still_so(api: str, site: Site) -> None:
+async def test_a_caller_says_what_it_has_and_hears_that_it_is_still_so(client: httpx.AsyncClient, site: Site) -> None:
     url = changing(site, "/page")
-    async with httpx.AsyncClient(base_url=api, headers={"X-API-Key": USER_KEY}) as client:
-        first = (await client.post("/scrape", json={"url": url})).json()
-        again = (await client.post("/scrape", json={"url": url, "if_none_match": first["etag"]})).json()
-        broken = await client.post("/scrape", json={"url": url, "if_none_match": "a\r\nX-Evil: 1"})
+    first = (await client.post("/scrape", json={"url": url})).json()
+    again = (await client.post("/scrape", json={"url": url, "if_none_match": first["etag"]})).json()
+    broken = await client.post("/scrape", json={"url": url, "if_none_match": "a\r\nX-Evil: 1"})
     assert (first["not_modified"], again["not_modified"], broken.status_code) == (False, True, 422)
 
 

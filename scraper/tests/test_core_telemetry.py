@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import USER_KEY, Surroundings, scraper_with, until
+from conftest import scraper_with, until
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
@@ -206,10 +206,10 @@ async def test_a_failure_for_good_names_the_stage_on_its_spans(
 
 
 def test_a_sync_scrape_that_fails_is_logged_with_its_stage_and_the_callers_job(
-    api: str, site: Site, caplog: pytest.LogCaptureFixture, surroundings: Surroundings
+    user: httpx.Client, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = {"url": site.page("/gone", status=404), "job_id": "mine"}
     with caplog.at_level("WARNING", logger="ml_shared.telemetry.spans"):
-        assert httpx.post(f"{api}/scrape", json=body, headers={"X-API-Key": USER_KEY}).status_code == 502
+        assert user.post("/scrape", json=body).status_code == 502
     [record] = [record for record in caplog.records if record.name == "ml_shared.telemetry.spans"]
     assert (record.failed_stage, record.error_code) == ("scraping", "http_status")  # type: ignore[attr-defined]

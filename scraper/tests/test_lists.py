@@ -1,13 +1,12 @@
 """Lists of pages, and maps of sites: by the API, and by a task whose result the orchestrator keeps."""
 
 import gzip
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from conftest import ORCHESTRATOR_KEY, USER_KEY
+from conftest import ORCHESTRATOR_KEY
 from sites import Site
 
 from ml_shared.contracts.jobs import CallbackStatus
@@ -15,12 +14,6 @@ from ml_shared.contracts.links import LinkList, ListKind
 from ml_shared.testing.orchestrator import FakeOrchestrator
 
 JOB = {"job_id": "job-1", "attempt_id": "attempt-1", "owner": "key:abc", "purpose": "links"}
-
-
-@pytest.fixture
-async def client(api: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=api, headers={"X-API-Key": USER_KEY}, timeout=20) as client:
-        yield client
 
 
 def sitemap(site: Site, path: str, urls: list[str], *, packed: bool = False, **more: Any) -> str:

@@ -4,12 +4,11 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import USER_KEY
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from request_spans import request_span
 from sites import Site
 
 from ml_shared.testing.orchestrator import FakeOrchestrator
-from ml_shared.testing.servers import wait_until
 
 CANARY = "c4n4ryOfASignature"
 QUERY = f"?page=2&X-Amz-Signature={CANARY}&auth={CANARY}"
@@ -61,14 +60,16 @@ def test_a_scrape_tells_of_its_url_without_the_signature_however_it_ends(
 
 
 def test_a_request_tells_of_its_url_without_the_signature(
-    spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture, api: str, site: Site
+    spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture, user: httpx.Client, site: Site
 ) -> None:
-    url = site.html(f"/page{QUERY}")
+    url, traces = site.html(f"/page{QUERY}"), []
     with caplog.at_level("INFO", logger="audit"):
         for path, status in (("/scrape", 200), ("/enqueue", 202)):
-            answer = httpx.post(f"{api}{path}", json={"url": url}, headers={"X-API-Key": USER_KEY})
+            answer = user.post(path, json={"url": url})
             assert answer.status_code == status
-    assert wait_until(lambda: "POST /enqueue" in [span.name for span in spans.get_finished_spans()], 20)
+            traces.append(answer.headers["x-trace-id"])
+    for trace in traces:
+        request_span(spans, trace)
     lines = [record.fields["url"] for record in caplog.records if record.name == "audit"]  # type: ignore[attr-defined]
     assert lines == [url.replace(QUERY, TOLD)] * 2
     assert CANARY not in _told(spans, caplog)

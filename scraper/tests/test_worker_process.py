@@ -1,18 +1,26 @@
-"""What a real worker tells of a page that is had and of one that is not: spans, metrics, log lines."""
+"""A real worker: what it tells of a page that is had and of one that is not, in spans, metrics and log lines, and what it does
+with what was enqueued. One for both, since it takes seconds to start.
+"""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
-from conftest import Surroundings
+from conftest import WAIT_SECONDS, Surroundings
 from pages import DOCUMENTATION
 from prometheus_client.parser import text_string_to_metric_families
 
+from ml_shared.clients.tls import shared_tls
+from ml_shared.contracts.jobs import CallbackStatus
 from ml_shared.testing.orchestrator import FakeOrchestrator
 from ml_shared.testing.otlp import OtlpReceiver, ReceivedSpan
-from ml_shared.testing.servers import free_port, wait_until
+from ml_shared.testing.servers import START_ATTEMPTS, free_port, wait_until
 from ml_shared.testing.worker import WorkerProcess
 
 SERVICE = Path(__file__).parents[1]
@@ -31,7 +39,7 @@ class Told:
 
     def of_job(self, job_id: str) -> list[ReceivedSpan]:
         """The span of a job's task, and those of all else in its trace."""
-        [task] = [span for span in self.spans if span.name == TASK and span.attributes["job.id"] == job_id]
+        [task] = [span for span in self.spans if span.name == TASK and span.attributes.get("job.id") == job_id]
         return [task, *(span for span in self.spans if span.trace_id == task.trace_id and span is not task)]
 
     def value(self, name: str, **labels: str) -> float:
@@ -40,7 +48,7 @@ class Told:
 
 def scraped(port: int) -> dict[tuple[Any, ...], float]:
     """Return the samples of a worker's `/metrics`."""
-    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=WAIT_SECONDS, verify=shared_tls()).text
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -48,10 +56,31 @@ def scraped(port: int) -> dict[tuple[Any, ...], float]:
     }
 
 
+@contextmanager
+def worker_with_metrics(env: dict[str, str | None]) -> Iterator[tuple[WorkerProcess, int]]:
+    """Run a worker, started as the Compose file does, but with one child; yields it, and its port for metrics."""
+    options = ["--max-tasks-per-child=200"]
+    for _ in range(START_ATTEMPTS):  # another process may take the port between our look and the start
+        port = free_port()
+        with WorkerProcess(
+            "app.worker.celery_app",
+            queue="scraper",
+            folder=SERVICE,
+            env={**env, "WORKER_METRICS_PORT": str(port)},
+            options=options,
+        ) as worker:
+            if "no worker metrics" not in worker.output:
+                yield worker, port
+                return
+    raise AssertionError("no port was free for the worker's metrics")
+
+
 @pytest.fixture
-def told(surroundings: Surroundings, orchestrator: FakeOrchestrator, scrape_task: Any, tmp_path: Path) -> Told:
-    """A worker's life: one page, one that is gone, and one that robots.txt forbids."""
-    site, port = surroundings.site, free_port()
+def told(
+    surroundings: Surroundings, orchestrator: FakeOrchestrator, scrape_task: Any, user: httpx.Client, tmp_path: Path
+) -> Told:
+    """A worker's life: one page, one that is gone, and one that robots.txt forbids; then what was enqueued."""
+    site = surroundings.site
     site.robots("User-agent: *\nDisallow: /private")
     urls = {
         "job-1": site.page("/page", DOCUMENTATION),
@@ -61,27 +90,58 @@ def told(surroundings: Surroundings, orchestrator: FakeOrchestrator, scrape_task
     env = {
         "OTEL_TRACES_EXPORTER": None,
         "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"),
-        "WORKER_METRICS_PORT": str(port),
     }
     with OtlpReceiver() as receiver:
         env["OTEL_EXPORTER_OTLP_ENDPOINT"] = receiver.endpoint
-        with WorkerProcess("app.worker.celery_app", queue="scraper", folder=SERVICE, env=env) as worker:
+        with worker_with_metrics(env) as (worker, port):
             first = scraped(port)
             assert first["ml_scrape_robots_denials_total", *sorted(MINE.items())] == 0, "before the first event"
             for job, url in urls.items():
                 kwargs = {"url": url, "job_id": job, "attempt_id": job.replace("job", "attempt"), "owner": "key:abc"}
                 scrape_task.apply_async(kwargs=kwargs, queue="scraper")
-                orchestrator.wait_for_callback(job)
+                orchestrator.wait_for_callback(job, WAIT_SECONDS)
             ended = {**MINE, "service": "scraper", "task": "scraper.scrape_url"}
             key = ("ml_task_duration_seconds_count", *sorted(ended.items()))
-            assert wait_until(lambda: scraped(port).get(key) == 3, 20), "a task is counted after its callback"
-            metrics = scraped(port)
-            assert worker.terminate() == 0
-            lines = worker.lines
+            assert wait_until(lambda: scraped(port).get(key) == 3, WAIT_SECONDS), "a task is counted after its callback"
+            metrics, lines = scraped(port), worker.lines
+            _scrape_what_is_enqueued(user, urls["job-1"], scrape_task, surroundings)
+            _end(worker)
         return Told(receiver.spans(), metrics, lines, urls)
 
 
-def test_a_worker_tells_of_its_jobs_in_traces_metrics_and_log_lines(told: Told, orchestrator: FakeOrchestrator) -> None:
+def _scrape_what_is_enqueued(user: httpx.Client, url: str, scrape_task: Any, surroundings: Surroundings) -> None:
+    """Have a worker read a page, one that is missing, and a sitemap, for a user and for the orchestrator."""
+    site, orchestrator = surroundings.site, surroundings.orchestrator
+
+    def answer(**asked: str) -> httpx.Response:
+        task_id = user.post("/enqueue", json=asked).json()["task_id"]
+        assert wait_until(lambda: user.get(f"/results/{task_id}").status_code != 202, WAIT_SECONDS, 0.1)
+        return user.get(f"/results/{task_id}")
+
+    result, failed = answer(url=url), answer(url=site.url("/missing"))
+    assert (result.status_code, result.json()["title"]) == (200, "Streaming replication — The manual")
+    assert (failed.status_code, failed.json()["code"]) == (502, "http_status")
+    site.page("/sitemap.xml", f"<urlset><url><loc>{url}</loc></url></urlset>", content_type="text/xml")
+    asked = {"url": site.url("/sitemap.xml"), "purpose": "links"}
+    assert [link["url"] for link in answer(**asked).json()["links"]] == [url]
+    job = {"attempt_id": "attempt-4", "owner": "key:abc"}
+    scrape_task.apply_async(kwargs={"url": url, **job, "job_id": "job-4"}, queue="scraper")
+    assert orchestrator.wait_for_callback("job-4", WAIT_SECONDS).status is CallbackStatus.SUCCESS
+    scrape_task.apply_async(kwargs={**asked, **job, "job_id": "job-5"}, queue="scraper")
+    assert orchestrator.wait_for_callback("job-5", WAIT_SECONDS).stats["links"] == 1
+
+
+def _end(worker: WorkerProcess) -> None:
+    """End it as a deployment does; nothing of it is left."""
+    children = worker.children()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(WAIT_SECONDS) == 0
+    assert not psutil.wait_procs(children, WAIT_SECONDS)[1]
+
+
+def test_a_worker_scrapes_and_tells_of_its_jobs_in_traces_metrics_and_log_lines(
+    told: Told, orchestrator: FakeOrchestrator
+) -> None:
     _check_spans(told)
     _check_callbacks(told, orchestrator)
     _check_metrics(told)

@@ -1,5 +1,7 @@
 """Lists, tables and quotes: those that say something are made regular, those that only arrange a page are taken apart."""
 
+from copy import deepcopy
+from itertools import groupby
 from typing import Final
 
 from lxml import etree
@@ -48,16 +50,63 @@ def mend_tables(part: HtmlElement) -> None:
             become_code(table, code)
             continue
         _lift_headings(table)
-        if _is_layout(table):
-            _take_apart(table)
-        else:
+        if not _is_layout(table):
             _mend_cells(table)
+        elif not _is_parted_at_code(table):
+            _take_apart(table)
 
 
 def _take_apart(table: HtmlElement) -> None:
     """Make boxes of a table's own parts; a table within it stays one."""
     for element in [table, *(part for part in table.iter(*_TABLE_PARTS) if _nearest(part, "table") is table)]:
         element.tag = "div"
+
+
+def _is_parted_at_code(table: HtmlElement) -> bool:
+    """Keep the rows of a table together that hold no lines of code, each run of them under the table's head; others are boxes.
+
+    Whether there is such a run, of two rows at least.
+    """
+    rows = [row for row in table.iter("tr") if _nearest(row, "table") is table]
+    is_told = table.get("role") in ("presentation", "none") or table.find(".//table") is not None
+    if is_told or table.getparent() is None or not rows or any(cell.tag != "th" for cell in rows[0]):
+        return False
+    if any(cell.get("rowspan", "1") != "1" for row in rows for cell in row):
+        return False  # its rows say less without each other
+    head, *body = rows
+    runs = [(holds_lines, list(run)) for holds_lines, run in groupby(body, _holds_lines)]
+    if not any(len(run) > 1 and not holds_lines for holds_lines, run in runs):
+        return False
+    for caption in table.findall("caption"):
+        caption.tag = "div"
+        table.addprevious(caption)
+    if runs[0][0] or len(runs[0][1]) == 1:
+        table.addprevious(_boxes(deepcopy(head)))
+    for holds_lines, run in runs:
+        if holds_lines or len(run) == 1:
+            for row in run:
+                table.addprevious(_boxes(row))
+            continue
+        kept = table.makeelement("table")
+        etree.SubElement(kept, "thead").append(deepcopy(head))
+        etree.SubElement(kept, "tbody").extend(run)
+        table.addprevious(kept)
+        _mend_cells(kept)
+    table.drop_tree()
+    return True
+
+
+def _holds_lines(element: HtmlElement) -> bool:
+    """Whether code of several lines is in it."""
+    return any("\n" in block.text_content().strip("\n") for block in element.iter("pre"))
+
+
+def _boxes(row: HtmlElement) -> HtmlElement:
+    """Make boxes of a row and its cells."""
+    for element in (row, *row):
+        element.tag = "div"
+    row.tail = None
+    return row
 
 
 def _lift_headings(table: HtmlElement) -> None:
@@ -97,7 +146,7 @@ def _is_layout(table: HtmlElement) -> bool:
         return True
     if table.find(".//th") is not None and table.find(".//pre") is None:
         return False
-    if any("\n" in block.text_content().strip("\n") for block in table.iter("pre")):
+    if _holds_lines(table):
         return True
     rows = list(table.iter("tr"))
     if all(len(row) <= 1 for row in rows):

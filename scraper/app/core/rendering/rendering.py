@@ -21,6 +21,8 @@ LITTLE_TEXT_CHARACTERS: Final = 200
 PATIENCE_SECONDS: Final = 3.0
 # more for a page that says so little: something may come that no request tells of
 _GLANCE_SECONDS: Final = 0.1
+_START_SECONDS: Final = 30.0
+# for its first command: the browser may have been started just for this page, which takes seconds where cores are few
 _READ_SECONDS: Final = 5.0
 _BUSY_SECONDS: Final = 2.0
 # for a page whose scripts leave no room for a question
@@ -85,7 +87,8 @@ async def render(socket: str, visitor: Visitor, page: Page, *, agent: str, bound
 @asynccontextmanager
 async def _opened(connection: Connection, agent: str) -> AsyncIterator[tuple[str, str]]:
     """Open a page in a context of its own; yield its session and its main frame."""
-    context = (await connection.call("Target.createBrowserContext", {"disposeOnDetach": True}))["browserContextId"]
+    created = await connection.call("Target.createBrowserContext", {"disposeOnDetach": True}, seconds=_START_SECONDS)
+    context = created["browserContextId"]
     try:
         of_context = {"browserContextId": context}
         await connection.call("Browser.setDownloadBehavior", {"behavior": "deny", **of_context})

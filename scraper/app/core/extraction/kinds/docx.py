@@ -1,4 +1,4 @@
-"""DOCX: headings and code by their styles, lists by their numbering, tables, formulas in a line, footnotes after the text.
+"""DOCX: headings by their styles, code by its style or font, lists by their numbering, tables, formulas in a line, footnotes after the text.
 
 Lost: pictures, comments, headers and footers, what is hidden or was deleted while changes were tracked, the contents' list
 (its lines are the headings).
@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.core.errors import ExtractionError
 from app.core.extraction.kinds import Source, formulas
 from app.core.extraction.kinds.office import addresses, core_properties, relations
-from app.core.extraction.kinds.styles import CodeLines
+from app.core.extraction.kinds.styles import PLAIN, CodeLines
 from app.core.extraction.kinds.word import Numbers, Styles, W, value
 from app.core.extraction.links import field_href
 from app.core.extraction.markup import attribute, local
@@ -38,7 +38,7 @@ def read(body: bytes, source: Source) -> Extract:
     content = tree.find(f"{W}body") if tree is not None else None
     if content is None:
         raise ExtractionError("the document is damaged: it has no body")
-    reading = _Reading(package, main)
+    reading = _Reading(package, main, content)
     reading.blocks(content, 0)
     reading.notes()
     return reading.writer.finished(source, hrefs=reading.hrefs, **core_properties(package))
@@ -47,8 +47,10 @@ def read(body: bytes, source: Source) -> Extract:
 class _Reading:
     """One document, read from its beginning to its end."""
 
-    def __init__(self, package: Package, main: str) -> None:
+    def __init__(self, package: Package, main: str, body: Any) -> None:
         self.writer = Writer()
+        self._body = body
+        self._several_widths: bool | None = None
         self._code = CodeLines(self.writer)
         self.hrefs: list[str] = []
         self._field = ""
@@ -89,7 +91,7 @@ class _Reading:
         if not _CONTENTS.fullmatch(self._styles.name(style)):
             text = "".join(self._runs(paragraph))
             level = self._styles.level(properties)
-            code = self._styles.code(style) if level is None else ""
+            code = self._code_of(paragraph, text) if level is None else ""
             if code:
                 self._code.add(text, code)
             else:
@@ -98,6 +100,23 @@ class _Reading:
         for box in paragraph.iter(f"{W}txbxContent"):
             if not any(local(above) == "Fallback" for above in box.iterancestors()):
                 self._within(box, depth)
+
+    def _code_of(self, paragraph: Any, text: str) -> str:
+        """Return the name of the style by which a paragraph is code; "" if it is none."""
+        properties = paragraph.find(f"{W}pPr")
+        named = self._styles.code(value(properties, "pStyle"))
+        if named or not (text.strip() or self._code.has_begun) or self._styles.numbering(properties) is not None:
+            return named
+        return PLAIN if self._styles.has_one_width(paragraph) and self._has_other_letters() else ""
+
+    def _has_other_letters(self) -> bool:
+        """Whether the document has letters of several widths: where all are of one, that is how it was typed."""
+        if self._several_widths is None:
+            written = (
+                each for each in self._body.iter(f"{W}p") if any((t.text or "").strip() for t in each.iter(f"{W}t"))
+            )
+            self._several_widths = any(not self._styles.has_one_width(paragraph) for paragraph in written)
+        return self._several_widths
 
     def _write(self, text: str, level: int | None, place: tuple[str, int] | None) -> None:
         if level is not None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from app.core.extraction.kinds.styles import is_code_style
+from app.core.extraction.kinds.styles import is_code_font, is_code_style
 from app.core.extraction.packages import Package
 
 W: Final = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -22,6 +22,13 @@ class Styles:
         tree = package.tree("word/styles.xml")
         for style in tree.iter(f"{W}style") if tree is not None else ():
             self._styles[style.get(f"{W}styleId", "")] = style
+        self._default = tree.find(f"{W}docDefaults/{W}rPrDefault/{W}rPr") if tree is not None else None
+        self._usual = next((key for key, style in self._styles.items() if _is_usual(style)), None)
+        fonts = package.tree("word/fontTable.xml")
+        self._widths = {
+            font.get(f"{W}name", ""): value(font, "pitch")
+            for font in (fonts.iter(f"{W}font") if fonts is not None else ())
+        }
         self._code: dict[str | None, str] = {}
         self._hidden: dict[str | None, bool] = {}
 
@@ -47,6 +54,26 @@ class Styles:
             names = [self.name(identifier), *(value(style, "name") or "" for style in self._chain(identifier))]
             self._code[identifier] = next(filter(is_code_style, names), "")
         return self._code[identifier]
+
+    def has_one_width(self, paragraph: Any) -> bool:
+        """Return whether all letters of a paragraph, or its end where it has none, are of one width, as those of code are."""
+        properties = paragraph.find(f"{W}pPr")
+        style = value(properties, "pStyle")
+        runs = [run.find(f"{W}rPr") for run in _runs_of(paragraph) if not self.hides(run)]
+        runs = runs or [properties.find(f"{W}rPr") if properties is not None else None]
+        return all(self._is_of_one_width(self._font(own, style)) for own in runs)
+
+    def _font(self, properties: Any, style: str | None) -> str:
+        """Return the font of a run of letters: its own, its style's, its paragraph's style's, or the document's."""
+        named = [*self._chain(value(properties, "rStyle")), *self._chain(style or self._usual)]
+        for each in (properties, *(one.find(f"{W}rPr") for one in named), self._default):
+            fonts = each.find(f"{W}rFonts") if each is not None else None
+            if fonts is not None and (font := fonts.get(f"{W}ascii") or fonts.get(f"{W}hAnsi")):
+                return str(font)
+        return ""
+
+    def _is_of_one_width(self, font: str) -> bool:
+        return self._widths.get(font) == "fixed" or is_code_font(font)
 
     def hides(self, run: Any) -> bool:
         """Return whether a run of letters is hidden: it says so itself, or its style, or its paragraph's style."""
@@ -118,6 +145,19 @@ class Numbers:
             return None
         self._counts[place] = self._counts.get(place, 0) + 1
         return self._counts[place]
+
+
+def _is_usual(style: Any) -> bool:
+    """Whether paragraphs without a style have this one."""
+    return style.get(f"{W}type") == "paragraph" and style.get(f"{W}default", "0") not in _OFF
+
+
+def _runs_of(paragraph: Any) -> list[Any]:
+    """Return a paragraph's own runs that have letters."""
+    with_letters = (
+        run for run in paragraph.iter(f"{W}r") if any((text.text or "").strip() for text in run.iter(f"{W}t"))
+    )
+    return [run for run in with_letters if next(run.iterancestors(f"{W}p"), None) is paragraph]
 
 
 def _is_hidden(properties: Any) -> bool | None:

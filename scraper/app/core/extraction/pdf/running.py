@@ -1,6 +1,7 @@
 """What stands on every page alike: running heads and feet, numbers of pages; and the head of a document's only page.
 
-They stand at a page's edge: what is alike under a line of the page's own text, such as its heading, is text as well.
+They stand at a page's edge: what is alike under a line of the page's own text, such as its heading, is text as well, and
+so is what stands close under a table.
 """
 
 import re
@@ -11,7 +12,7 @@ from itertools import takewhile
 from statistics import median
 from typing import Final
 
-from app.core.extraction.pdf.lines import Item, Line
+from app.core.extraction.pdf.lines import Item, Line, Table
 
 _EDGE: Final = 0.2
 # of a page's height, above and below
@@ -27,6 +28,8 @@ _HEAD_SIZE_MAX: Final = 0.92
 # of the usual size
 _HEAD_GAP: Final = 1.5
 # of the usual size, between a head and the text
+_NOTE_GAP: Final = 1.0
+# of its own size, between a table and a note on it; a foot is further away
 _ONE_SIZE: Final = 0.04
 # by which letters of one size differ
 _NUMBERS_MAX: Final = 3
@@ -51,8 +54,11 @@ def running_lines(pages: Sequence[tuple[float, Sequence[Item]]]) -> set[int]:
     places: dict[tuple[str, str], _Places] = defaultdict(list)
     numbers: list[tuple[int, Line]] = []
     edges = [_edges(items, height) for height, items in pages]
+    notes = {id(line) for _, items in pages for line in _notes_on_tables(items)}
     for index, ends in enumerate(edges):
         for end, line in ends:
+            if id(line) in notes:
+                continue
             places[end, _without_numbers(line.text)].append((index, line.y, line))
             if _NUMBER.fullmatch(line.text):
                 numbers.append((index, line))
@@ -142,6 +148,18 @@ def _heads_beside(numbers: Sequence[Line], height: float, items: Sequence[Item],
     if not heads or not rest or heads[-1].y > _HEAD * height:
         return []
     return heads if rest[0].top - heads[-1].bottom >= _HEAD_GAP * usual else []
+
+
+def _notes_on_tables(items: Sequence[Item]) -> Iterator[Line]:
+    """Go through the lines that stand close under a table, and no further to either side than it does."""
+    tables = [item for item in items if isinstance(item, Table)]
+    for line in items if tables else ():
+        if isinstance(line, Line) and any(
+            -_PLACE <= line.top - table.bottom <= _NOTE_GAP * line.size
+            and table.x0 - line.size <= line.x0 <= line.x1 <= table.x1 + line.size
+            for table in tables
+        ):
+            yield line
 
 
 def _without_numbers(text: str) -> str:
