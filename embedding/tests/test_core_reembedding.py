@@ -27,6 +27,7 @@ from app.core.storage.models import prepare_model
 from ml_shared.contracts.embedding import ChunkIn, Document, SearchRequest
 from ml_shared.testing.endpoint import DEFAULT_MODEL, EndpointMode, FakeEndpoint, vector_of
 from tests.documents import OWNER, at, chunks_of, index, settle
+from tests.holding import holding_answers
 from tests.test_core_searching import find
 
 FOLDER = Path(__file__).parent.parent
@@ -424,15 +425,14 @@ async def test_the_command_is_killed_and_run_again(
     told, _ = await (await run(NEW, "--dry-run")).communicate()
     assert b"1 corpora to change, 600 chunks and 1800 tokens to embed" in told
     assert await vectors(both) == {DEFAULT_MODEL: 600}
-    new_endpoint.behave(EndpointMode.SLOW)
-    new_endpoint.delay_seconds = 0.05
-    killed = await run(NEW)
-    while NEW not in await vectors(both):
-        assert killed.returncode is None
-        await asyncio.sleep(0.01)
-    killed.kill()
-    await killed.communicate()
-    new_endpoint.behave(EndpointMode.SERVE)
+    # it gets no further than to some of its 150 calls
+    with holding_answers(new_endpoint, after=100):
+        killed = await run(NEW)
+        while NEW not in await vectors(both):
+            assert killed.returncode is None
+            await asyncio.sleep(0.01)
+        killed.kill()
+        await killed.communicate()
     assert await models(both) == {"docs": DEFAULT_MODEL}, "it was killed before its end"
     done = await run(NEW)
     told, errors = await done.communicate()

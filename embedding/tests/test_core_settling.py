@@ -216,7 +216,7 @@ async def test_a_service_that_stops_while_an_index_is_built_does_not_wait_for_it
         await asyncio.sleep(0.02)
     building.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(building, 10)
+        await asyncio.wait_for(building, 60)
     await transaction.rollback()
     await blocker.close()
     assert await settling_of(service).look() is True
@@ -241,7 +241,7 @@ async def test_a_database_that_is_away_for_a_while_does_not_end_the_looking(
     from app.main import app
 
     async with settling(app.state.settings, app.state.embedding.pool):
-        await asyncio.wait_for(enough.wait(), 10)
+        await asyncio.wait_for(enough.wait(), 60)
 
 
 async def test_the_service_looks_by_itself(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,4 +256,4 @@ async def test_the_service_looks_by_itself(client: httpx.AsyncClient, monkeypatc
     from app.main import app
 
     async with settling(app.state.settings, app.state.embedding.pool):
-        await asyncio.wait_for(looks.wait(), 10)
+        await asyncio.wait_for(looks.wait(), 60)
