@@ -12,7 +12,7 @@ from app.core.service import Embedding
 from app.core.settling import DEAD_SHARE, Settling, Step, next_step, settling
 from app.core.storage.models import Model
 from app.core.storage.segments import Holder, Segment, moving
-from tests.documents import OWNER, index, settle, settling_of
+from tests.documents import OWNER, index, locks_let_go, settle, settling_of
 from tests.test_core_searching import find
 
 MODEL = Model(1, "model", 8)
@@ -178,6 +178,7 @@ async def test_a_mover_that_is_ended_while_it_builds_leaves_nothing_and_another_
         await building
     await transaction.rollback()
     await blocker.close()
+    await locks_let_go(service)
     assert [state for _, state in await segments(service)] == ["building"]
     assert len(await find(service, "text 1 1", mode="vector", max_per_document=None)) == 10
     assert await settling_of(service).look() is True
