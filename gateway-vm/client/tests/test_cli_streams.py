@@ -3,16 +3,18 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cloudcix_ml.cli.app import run
 from cloudcix_ml.cli.exits import Exit
 from fake_gateway import KEY, FakeGateway, job_of
 
-COMMAND = (sys.executable, "-m", "cloudcix_ml.cli")
 FULL = Path("/dev/full")
 full_disk = pytest.mark.skipif(not FULL.exists(), reason="Linux has /dev/full, and others have not")
-Done = subprocess.CompletedProcess[str]
+Ended = Callable[..., tuple[int, str]]
+JOB = "https://example.com/"
 
 
 @pytest.fixture(autouse=True)
@@ -22,71 +24,108 @@ def known(gateway: FakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CLOUDCIX_ML_KEY", KEY)
     monkeypatch.setenv("CLOUDCIX_ML_WEBHOOK_SECRET", "whsec_" + "a" * 32)
     gateway.corpus("a")
-    gateway.jobs = {"j": job_of("j", "https://example.com/", "completed")}
+    gateway.jobs = {"j": job_of("j", JOB, "completed")}
 
 
-def redirected(how: str, *words: str) -> Done:
-    """Run a command with its streams redirected as a shell does it."""
-    command = ["sh", "-c", f'exec "$@" {how}', "sh", *COMMAND, *words]
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ended:
+    """Run a command with some of its streams replaced; return its status, and what it said on standard error."""
+
+    def with_streams(*words: str, **streams: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["cloudcix-ml", *words])
+        for name, stream in streams.items():
+            monkeypatch.setattr(sys, name, stream)
+        with pytest.raises(SystemExit) as end:
+            run()
+        return int(end.value.code or 0), capsys.readouterr().err
+
+    return with_streams
+
+
+def redirected(how: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command as a process whose streams a shell redirects."""
+    command = ["sh", "-c", f'exec "$@" {how}', "sh", sys.executable, "-m", "cloudcix_ml.cli", *words]
     return subprocess.run(command, input="", capture_output=True, text=True, check=False)
 
 
-def one_line_of(done: Done, status: Exit, *said: str) -> None:
-    assert (done.returncode, done.stdout) == (status, ""), done.stderr
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert all(part in done.stderr for part in said), done.stderr
+def one_line(said: str, *parts: str) -> None:
+    assert said.startswith("error: "), said
+    assert said.count("\n") == 1
+    assert all(part in said for part in parts), said
 
 
 @full_disk
 @pytest.mark.parametrize(
-    "words", [("corpora",), ("corpora", "--json"), ("watch", "j"), ("--help",), ("completion", "bash")], ids=" ".join
+    "words",
+    [
+        ("corpora",),
+        ("corpora", "--json"),
+        ("documents", "text", "d"),
+        ("watch", "j"),
+        ("--help",),
+        ("completion", "bash"),
+    ],
+    ids=" ".join,
 )
-def test_a_result_that_a_full_disk_does_not_take_is_an_error(words: tuple[str, ...]) -> None:
-    one_line_of(redirected(f">{FULL}", *words), Exit.FAILED, "standard output", os.strerror(28))
+def test_a_result_that_a_full_disk_does_not_take_is_an_error(
+    ended: Ended, gateway: FakeGateway, words: tuple[str, ...]
+) -> None:
+    document = "00000000-0000-0000-0000-000000000007"
+    gateway.texts["d"] = {"document_id": document, "url": JOB, "title": None, "text": "words", "start": 0}
+    with FULL.open("w") as full:
+        status, said = ended(*words, stdout=full)
+    assert status == Exit.FAILED
+    one_line(said, "standard output", os.strerror(28))
 
 
 @pytest.mark.parametrize("words", [("corpora",), ("search", "x", "--json"), ("--version",)], ids=" ".join)
-def test_a_result_that_nobody_can_be_told_is_an_error(words: tuple[str, ...]) -> None:
-    one_line_of(redirected(">&-", *words), Exit.FAILED, "standard output", os.strerror(9))
-
-
-@full_disk
-@pytest.mark.parametrize("how", [f"2>{FULL}", "2>&-"])
-def test_where_nothing_can_be_said_beside_it_the_result_and_the_status_are_the_same(
-    gateway: FakeGateway, how: str
-) -> None:
-    done = redirected(how, "index", "https://example.com/")
-    assert (done.returncode, done.stdout.partition(" (")[0]) == (Exit.GOOD, "completed: https://example.com/"), (
-        done.stderr
-    )
-    assert redirected(how, "corpora", "show", "nothing").returncode == Exit.NOT_FOUND
+def test_a_result_that_nobody_can_be_told_is_an_error(ended: Ended, words: tuple[str, ...]) -> None:
+    status, said = ended(*words, stdout=None)
+    assert status == Exit.FAILED
+    one_line(said, "standard output", os.strerror(9))
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        ("index", "-", "--name", "a.md"),
-        ("login", "--url", "http://127.0.0.1:9"),
-        ("webhooks", "verify", "-H", "webhook-id: m"),
-        ("mcp",),
+        *(("index", "-", "--name", "a.md"), ("login", "--url", "http://127.0.0.1:9")),
+        *(("webhooks", "verify", "-H", "webhook-id: m"), ("mcp",)),
     ],
     ids=" ".join,
 )
 def test_standard_input_that_is_closed_is_an_error_where_it_is_to_be_read(
-    gateway: FakeGateway, words: tuple[str, ...]
+    ended: Ended, gateway: FakeGateway, words: tuple[str, ...]
 ) -> None:
-    one_line_of(redirected("<&-", *words), Exit.CONFIGURATION, "standard input", "closed")
-    assert gateway.received == []
+    status, said = ended(*words, stdin=None)
+    assert (status, gateway.received) == (Exit.CONFIGURATION, [])
+    one_line(said, "standard input", "closed")
 
 
-def test_standard_input_that_can_not_be_read_is_an_error_too() -> None:
-    one_line_of(
-        redirected("0>/dev/null", "index", "-", "--name", "a.md"), Exit.CONFIGURATION, "standard input can't be read"
-    )
+def test_what_reads_nothing_does_not_need_standard_input(ended: Ended) -> None:
+    assert ended("corpora", stdin=None)[0] == Exit.GOOD
+    status, said = ended("corpora", "delete", "a")
+    assert (status, "--yes" in said) == (Exit.CONFIGURATION, True)
 
 
-def test_what_reads_nothing_does_not_need_standard_input() -> None:
-    assert redirected("<&-", "corpora", "--quiet").returncode == Exit.GOOD
-    done = redirected("<&-", "corpora", "delete", "a")
-    assert (done.returncode, "--yes" in done.stderr) == (Exit.CONFIGURATION, True)
+@full_disk
+@pytest.mark.parametrize(
+    ("how", "status", "parts"),
+    [
+        (f">{FULL} <&-", Exit.FAILED, ("standard output", os.strerror(28))),
+        ("0>/dev/null", Exit.CONFIGURATION, ("standard input can't be read",)),
+    ],
+    ids=["full and closed", "not to be read"],
+)
+def test_a_process_of_its_own_ends_so_too(how: str, status: Exit, parts: tuple[str, ...]) -> None:
+    """Python itself writes once more at its end, and says 120 where that fails."""
+    words = ("index", JOB, "-q") if status == Exit.FAILED else ("index", "-", "--name", "a.md")
+    done = redirected(how, *words)
+    assert (done.returncode, done.stdout) == (status, ""), done.stderr
+    one_line(done.stderr, *parts)
+
+
+@full_disk
+@pytest.mark.parametrize("how", [f"2>{FULL}", "2>&-"])
+def test_where_nothing_can_be_said_beside_it_the_result_and_the_status_are_the_same(how: str) -> None:
+    done = redirected(how, "index", JOB)
+    assert (done.returncode, done.stdout.partition(" (")[0]) == (Exit.GOOD, f"completed: {JOB}")
