@@ -1,5 +1,6 @@
 """Documents for the tests, and how they get in."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -67,6 +68,17 @@ async def settle(service: Embedding) -> None:
     """Move all vectors into indexes."""
     while await settling_of(service).look():
         pass
+
+
+async def locks_let_go(service: Embedding) -> None:
+    """Wait until no session holds a lock of its own: one that is killed tells its client before it lets go of them."""
+    held = (
+        "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+        "WHERE locktype = 'advisory' AND datname = current_database()"
+    )
+    async with asyncio.timeout(60):
+        while await service.pool.fetchval(held):
+            await asyncio.sleep(0.01)
 
 
 async def stored_texts(service: Embedding, url: str = "https://example.com/page") -> list[str]:

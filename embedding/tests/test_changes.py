@@ -66,6 +66,7 @@ async def test_one_change_at_a_time_and_a_cancelled_one_stops(
     with pytest.raises(ChangeUnderWayError):
         await ask_for_change(both, wanted())
     new_endpoint.behave(EndpointMode.SLOW)
+    new_endpoint.delay_seconds = 600  # it does not end before it is cancelled
     work = asyncio.create_task(carry_out_next(both, watch_seconds=0.05))
     while (await read_change(both, noted["id"]))["state"] != "running":
         await asyncio.sleep(0.01)
@@ -121,7 +122,7 @@ async def test_what_interrupts_a_look_or_a_change_ends_no_later_one(
     noted = await ask_for_change(both, wanted())
     keeping = asyncio.create_task(keep_changing(both))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await read_change(both, noted["id"]))["state"] != "failed":
                 await asyncio.sleep(0.02)
     finally:
@@ -151,7 +152,7 @@ async def test_a_change_whose_process_ended_is_taken_over_where_it_was(
 
     monkeypatch.setattr(Pacer, "rest", rests_once_for_ever)
     first = asyncio.create_task(carry_out_next(both, watch_seconds=0.05))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await resting.wait()
     done = sum(map(len, new_endpoint.inputs))
     assert not await carry_out_next(both, sleep=no_rest), "while one is at it, no other is"

@@ -162,7 +162,7 @@ async def test_what_a_deleted_corpus_job_brings_later_is_not_written(service: Em
 
 async def _waits_for_a_lock(service: Embedding, write: "asyncio.Task[Any]") -> None:
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await service.pool.fetchval(waiting):
             assert not write.done()
             await asyncio.sleep(0.01)
@@ -282,7 +282,7 @@ async def test_the_migration_prepares_the_configured_model_and_may_run_again(
     for applied in ([path.name for path in sorted(MIGRATIONS.glob("*.sql"))], []):
         status, (line,) = await run_migrations(postgres_database)
         assert (status, line["event"], line["applied"]) == (0, "migrations_applied", applied)
-    async with open_embedding(settings, command_timeout_seconds=5) as opened:
+    async with open_embedding(settings, command_timeout_seconds=20) as opened:
         await index(opened, "words")
     status, lines = await run_migrations(postgres_database, EMBEDDING_DIMENSIONS="8")
     assert (status, lines[-1]["event"], lines[-1]["error_kind"]) == (1, "migrations_failed", "DimensionMismatchError")

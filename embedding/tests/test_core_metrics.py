@@ -98,10 +98,10 @@ async def test_the_window_shows_what_is_at_the_endpoint_and_what_may_be(
     client_of: EmbeddingEndpoint, endpoint: FakeEndpoint, growth: Growth
 ) -> None:
     assert growth("ml_embedding_in_flight_limit") == 0, "what the test's client may have was there before"
-    endpoint.delay_seconds = 30
+    endpoint.delay_seconds = 600
     endpoint.behave(EndpointMode.SLOW)
     work = asyncio.create_task(client_of.embed(["a"] * 100, operation=Operation.WRITE))
-    assert await asyncio.to_thread(wait_until, lambda: growth("ml_embedding_in_flight") == 3, 10)
+    assert await asyncio.to_thread(wait_until, lambda: growth("ml_embedding_in_flight") == 3, 60)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work

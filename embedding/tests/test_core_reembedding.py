@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
+from app import reembed
 from app.config import Settings
 from app.core import reembedding
 from app.core.errors import EndpointUnavailableError, ModelNotServedError, ModelStillAnswersError
@@ -26,7 +27,8 @@ from app.core.storage import reembedding as storage
 from app.core.storage.models import prepare_model
 from ml_shared.contracts.embedding import ChunkIn, Document, SearchRequest
 from ml_shared.testing.endpoint import DEFAULT_MODEL, EndpointMode, FakeEndpoint, vector_of
-from tests.documents import OWNER, at, chunks_of, index, settle
+from tests.documents import OWNER, at, chunks_of, index, locks_let_go, settle
+from tests.holding import holding_answers
 from tests.test_core_searching import find
 
 FOLDER = Path(__file__).parent.parent
@@ -400,9 +402,7 @@ async def test_the_pace_follows_how_long_searches_take() -> None:
     assert pacer.rest_seconds < 0.1
 
 
-async def test_the_command_is_killed_and_run_again(
-    both: Embedding, new_endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_command_is_killed_and_run_again(both: Embedding, new_endpoint: FakeEndpoint) -> None:
     await fill(both, documents=60, chunks=10)
     values = both.settings.model_dump(mode="json", exclude={"EMBEDDING_API_KEY", "EMBEDDING_NEXT_API_KEY"})
     environment = {
@@ -421,18 +421,15 @@ async def test_the_command_is_killed_and_run_again(
             stderr=asyncio.subprocess.PIPE,
         )
 
-    told, _ = await (await run(NEW, "--dry-run")).communicate()
-    assert b"1 corpora to change, 600 chunks and 1800 tokens to embed" in told
-    assert await vectors(both) == {DEFAULT_MODEL: 600}
-    new_endpoint.behave(EndpointMode.SLOW)
-    new_endpoint.delay_seconds = 0.05
-    killed = await run(NEW)
-    while NEW not in await vectors(both):
-        assert killed.returncode is None
-        await asyncio.sleep(0.01)
-    killed.kill()
-    await killed.communicate()
-    new_endpoint.behave(EndpointMode.SERVE)
+    # it gets no further than to some of its 150 calls
+    with holding_answers(new_endpoint, after=100):
+        killed = await run(NEW)
+        while NEW not in await vectors(both):
+            assert killed.returncode is None
+            await asyncio.sleep(0.01)
+        killed.kill()
+        await killed.communicate()
+    await locks_let_go(both)
     assert await models(both) == {"docs": DEFAULT_MODEL}, "it was killed before its end"
     done = await run(NEW)
     told, errors = await done.communicate()
@@ -440,9 +437,25 @@ async def test_the_command_is_killed_and_run_again(
     assert b"docs: answers from new-model" in told
     assert await models(both) == {"docs": NEW}
     assert await vectors(both) == {DEFAULT_MODEL: 600, NEW: 600}
-    refused = await run("unheard-of")
-    _, errors = await refused.communicate()
-    assert (refused.returncode, b"EMBEDDING_NEXT_MODEL" in errors) == (1, True)
+
+
+async def test_the_command_says_what_there_is_to_do_and_refuses_what_it_does_not_know(
+    both: Embedding, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reembed, "settings", both.settings)
+    monkeypatch.setattr(reembed, "start_logging", lambda: None)
+    await fill(both)
+
+    async def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["app.reembed", "--model", *arguments])
+        status = await asyncio.to_thread(reembed.main)
+        return (status, *capsys.readouterr())
+
+    status, told, _ = await run(NEW, "--dry-run")
+    assert (status, told.splitlines()[-1]) == (0, "1 corpora to change, 20 chunks and 60 tokens to embed")
+    assert await vectors(both) == {DEFAULT_MODEL: 20}
+    status, _, errors = await run("unheard-of")
+    assert (status, "EMBEDDING_NEXT_MODEL" in errors) == (1, True)
 
 
 def test_vectors_of_the_tests_models_differ() -> None:

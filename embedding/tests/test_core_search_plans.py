@@ -16,8 +16,16 @@ from app.core.storage.search import Left, Scope
 from app.core.terms import SAMPLES, stem_term
 from ml_shared.contracts.embedding import SearchFilters, SearchMode
 from ml_shared.testing.endpoint import vector_of
+from tests.conftest import empty
 from tests.documents import OWNER, index, settle
 from tests.test_core_searching import fill, find
+
+
+@pytest.fixture
+def database(database: str) -> str:
+    """The same with tables as new: how PostgreSQL goes about a statement depends on how large their files are."""
+    empty(database, most_bytes=0)
+    return database
 
 
 class Explaining:

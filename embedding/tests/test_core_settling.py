@@ -12,7 +12,7 @@ from app.core.service import Embedding
 from app.core.settling import DEAD_SHARE, Settling, Step, next_step, settling
 from app.core.storage.models import Model
 from app.core.storage.segments import Holder, Segment, moving
-from tests.documents import OWNER, index, settle, settling_of
+from tests.documents import OWNER, index, locks_let_go, settle, settling_of
 from tests.test_core_searching import find
 
 MODEL = Model(1, "model", 8)
@@ -178,6 +178,7 @@ async def test_a_mover_that_is_ended_while_it_builds_leaves_nothing_and_another_
         await building
     await transaction.rollback()
     await blocker.close()
+    await locks_let_go(service)
     assert [state for _, state in await segments(service)] == ["building"]
     assert len(await find(service, "text 1 1", mode="vector", max_per_document=None)) == 10
     assert await settling_of(service).look() is True
@@ -216,7 +217,7 @@ async def test_a_service_that_stops_while_an_index_is_built_does_not_wait_for_it
         await asyncio.sleep(0.02)
     building.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(building, 10)
+        await asyncio.wait_for(building, 60)
     await transaction.rollback()
     await blocker.close()
     assert await settling_of(service).look() is True
@@ -241,7 +242,7 @@ async def test_a_database_that_is_away_for_a_while_does_not_end_the_looking(
     from app.main import app
 
     async with settling(app.state.settings, app.state.embedding.pool):
-        await asyncio.wait_for(enough.wait(), 10)
+        await asyncio.wait_for(enough.wait(), 60)
 
 
 async def test_the_service_looks_by_itself(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,4 +257,4 @@ async def test_the_service_looks_by_itself(client: httpx.AsyncClient, monkeypatc
     from app.main import app
 
     async with settling(app.state.settings, app.state.embedding.pool):
-        await asyncio.wait_for(looks.wait(), 10)
+        await asyncio.wait_for(looks.wait(), 60)

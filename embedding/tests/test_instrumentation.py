@@ -197,6 +197,7 @@ async def test_a_rerank_is_a_span_of_its_search_and_counted(
     with FakeReranker() as server:
         reranking = settings.model_copy(
             update={"RERANK_API_BASE_URL": server.url, "RERANK_MODEL": "m", "RERANK_API_KEY": SecretStr(DEFAULT_KEY)}
+            | {"RERANK_TIMEOUT_SECONDS": 60.0}
         )
         async with Reranker.open(reranking) as opened:
             asked = SearchRequest(query="words", corpus_name="docs")

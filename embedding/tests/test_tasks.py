@@ -353,7 +353,7 @@ async def test_a_real_worker_makes_an_enqueued_document_searchable(
     folder = Path(__file__).parent.parent
     with WorkerProcess("app.worker.celery_app", queue="embed_jobs", folder=folder, env=env) as worker:
         task_id = (await client.post("/enqueue", json=Enqueued().model_dump())).json()["task_id"]
-        deadline = datetime.now(UTC) + timedelta(seconds=20)
+        deadline = datetime.now(UTC) + timedelta(seconds=60)
         while (answer := await client.get(f"/results/{task_id}")).status_code == 202:
             assert datetime.now(UTC) < deadline, worker.output
     assert answer.status_code == 200, answer.text

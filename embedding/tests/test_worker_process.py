@@ -42,7 +42,7 @@ class Told:
 
 def scraped(port: int) -> dict[tuple[Any, ...], float]:
     """Return the samples of a worker's `/metrics`."""
-    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -92,7 +92,7 @@ def work(
                 hand_out(3)
                 ended = ("ml_task_outcomes_total", ("operation", "write"), ("outcome", "failed"))
                 ended += (("request_mode", "async"), ("service", "embedding"), ("task", "embedding.embed_document"))  # type: ignore[assignment]
-                assert wait_until(lambda: scraped(port).get(ended) == 1, 10), "it is counted after its callback"
+                assert wait_until(lambda: scraped(port).get(ended) == 1, 60), "it is counted after its callback"
                 metrics = scraped(port)
                 assert worker.terminate() == 0
                 lines = worker.lines

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -13,12 +12,16 @@ from typing import Any
 import httpx
 import pytest
 
+from ml_shared.clients.tls import shared_tls
 from ml_shared.testing.binaries import find_nginx
 from ml_shared.testing.gateway import SERVICES, GatewayServer
 from ml_shared.testing.http_server import ThreadedServer
 from ml_shared.testing.plugin import require
+from ml_shared.testing.servers import wait_until
 
 GATEWAY_FOLDER = Path(__file__).parent.parent
+HANG_SECONDS = 60.0
+# what takes longer does not come at all, on the slowest of machines
 PROBLEM = b'{"type":"about:blank","status":429,"code":"from_the_service"}'
 
 
@@ -99,15 +102,21 @@ class Gateway:
     def last(self, service: str) -> Received:
         return self.upstreams[service].received[-1]
 
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Every line that is written to its end."""
+        whole, _, _ = self.server.access_log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
+
     def log_line(self, request_id: str) -> dict[str, Any]:
         """nginx writes the line after the answer, so it may be a moment away."""
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            for line in reversed(self.server.access_log.read_text().splitlines()):
-                if (found := json.loads(line))["request_id"] == request_id:
-                    return dict(found)
-            time.sleep(0.02)
-        raise AssertionError(f"no access log line for {request_id}")
+        found: list[dict[str, Any]] = []
+
+        def written() -> bool:
+            found[:] = [line for line in self.log_lines() if line["request_id"] == request_id]
+            return bool(found)
+
+        assert wait_until(written, HANG_SECONDS), f"no access log line for {request_id}"
+        return found[-1]
 
 
 StartGateway = Callable[..., AbstractContextManager[Gateway]]
@@ -144,7 +153,7 @@ def start_gateway(nginx: str, tmp_path_factory: pytest.TempPathFactory) -> Start
             for name, text in (server_files or {}).items():
                 (state / "server.d" / name).write_text(text)
             gateway = stack.enter_context(GatewayServer(nginx, folder, state, upstreams=addresses, **overrides))
-            client = stack.enter_context(httpx.Client(base_url=gateway.url, timeout=30))
+            client = stack.enter_context(httpx.Client(base_url=gateway.url, timeout=HANG_SECONDS, verify=shared_tls()))
             yield Gateway(gateway, upstreams, client)
 
     return start

@@ -1,6 +1,6 @@
 """A client that opens many connections and sends half a request on each: `half_sent.py ADDRESS PORT HOW_MANY SECONDS [SOURCE …]`.
 
-It says as JSON how many were opened within these seconds, and again, once its standard input ends, how many of those are
+It says as JSON how many were opened within these seconds, and at each line of its standard input, how many of those are
 still open. By itself, so that a test can run it within a namespace.
 """
 
@@ -58,8 +58,8 @@ def main() -> None:
         )
     connections = opened(address, int(port), int(count), float(seconds), sources)
     print(json.dumps({"opened": len(connections)}), flush=True)
-    sys.stdin.read()
-    print(json.dumps({"open": still_open(connections)}), flush=True)
+    for _ in sys.stdin:
+        print(json.dumps({"open": still_open(connections)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """What nginx answers by itself: rates, sizes, and services that are not there."""
 
 import socket
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
 import httpx
 import pytest
-from conftest import UNLIMITED, Gateway, StartGateway
+from conftest import HANG_SECONDS, UNLIMITED, Gateway, StartGateway
+
+from ml_shared.clients.tls import shared_tls
+from ml_shared.testing.servers import wait_until
 
 SLOW = "1r/m"
 
@@ -55,7 +57,9 @@ def test_an_address_with_too_many_requests_open_is_told_so_and_the_others_are_se
         upstream = gateway.upstreams["orchestrator"]
         opened = []
         for path in ("/api/orchestrator/jobs/a1/events", "/api/orchestrator/held"):  # a stream counts too
-            opened.append(stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=10)))
+            opened.append(
+                stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=HANG_SECONDS))
+            )
             opened[-1].sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             _wait(lambda: len(upstream.received) == len(opened))
         answer = problem(gateway.get("/api/scraper/x"), 429, "rate_limited")
@@ -65,7 +69,7 @@ def test_an_address_with_too_many_requests_open_is_told_so_and_the_others_are_se
         assert gateway.get("/health").status_code == 200
         assert gateway.post("/api/orchestrator/jobs/a1/complete").status_code == 200
         if _is_here("127.0.0.2"):
-            with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2")) as other:
+            with httpx.Client(transport=_from("127.0.0.2"), timeout=HANG_SECONDS) as other:
                 assert other.get(f"{gateway.server.url}/api/scraper/x").status_code == 200
         upstream.release()
         _wait(lambda: gateway.get("/api/scraper/x").status_code == 200)
@@ -89,10 +93,11 @@ def test_what_the_gateway_refuses_of_openais_clients_is_in_their_shape(start_gat
 
 
 def _wait(until: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not until():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert wait_until(until, HANG_SECONDS)
+
+
+def _from(address: str) -> httpx.HTTPTransport:
+    return httpx.HTTPTransport(local_address=address, verify=shared_tls())
 
 
 def _is_here(address: str) -> bool:
@@ -113,7 +118,7 @@ def _is_here(address: str) -> bool:
     ],
 )
 def test_a_body_beyond_the_limit_is_a_problem_before_it_is_read(gateway: Gateway, path: str, size: int) -> None:
-    with socket.create_connection(("127.0.0.1", gateway.server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", gateway.server.port), timeout=HANG_SECONDS) as connection:
         connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
         said = connection.recv(4096).decode()
     assert said.startswith("HTTP/1.1 413 ")
@@ -137,7 +142,7 @@ def test_a_method_that_nginx_refuses_is_answered_with_those_that_it_hands_on(
     gateway: Gateway, method: str, path: str
 ) -> None:
     target = "nothing.example:443" if method == "CONNECT" and _takes_an_authority(gateway) else path
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=HANG_SECONDS) as connection:
         connection.sendall(f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         said = connection.recv(4096).decode()
     assert said.startswith("HTTP/1.1 405 ")
@@ -147,7 +152,7 @@ def test_a_method_that_nginx_refuses_is_answered_with_those_that_it_hands_on(
 
 def _takes_an_authority(gateway: Gateway) -> bool:
     """Tell whether this nginx reads a CONNECT as it is meant, which the older ones don't."""
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=HANG_SECONDS) as connection:
         connection.sendall(b"CONNECT nothing.example:443 HTTP/1.1\r\nHost: x\r\n\r\n")
         return connection.recv(4096).startswith(b"HTTP/1.1 405 ")
 
@@ -174,7 +179,7 @@ def test_every_other_method_is_the_services_to_refuse_and_its_allow_passes(gatew
     ],
 )
 def test_an_unreadable_request_gets_a_problem_too(gateway: Gateway, request_head: bytes, status: int) -> None:
-    with socket.create_connection(("127.0.0.1", gateway.server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", gateway.server.port), timeout=HANG_SECONDS) as connection:
         connection.sendall(request_head)
         said = connection.recv(4096).decode()
     assert said.startswith(f"HTTP/1.1 {status} ")

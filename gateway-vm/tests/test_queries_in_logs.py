@@ -5,14 +5,15 @@ import re
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
-from conftest import GATEWAY_FOLDER, UNLIMITED, Gateway, StartGateway
+from conftest import GATEWAY_FOLDER, HANG_SECONDS, UNLIMITED, Gateway, StartGateway
+
+from ml_shared.testing.servers import wait_until
 
 CANARY = "sk-Canary4711"
 REFERER = f"http://elsewhere.example/?page={CANARY}"
@@ -68,7 +69,7 @@ FAILURES = {
 
 def _ask(gateway: Gateway, request: bytes) -> bytes:
     """Return the answer's beginning; nothing where nginx ends the connection without one."""
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=HANG_SECONDS) as connection:
         connection.sendall(request)
         return connection.recv(4096)
 
@@ -82,10 +83,7 @@ def _fail(gateway: Gateway, how: str, spelling: str) -> int:
 
 def _written(gateway: Gateway, lines: int) -> str:
     """Return both logs; nginx writes a line of the first after the answer."""
-    deadline = time.monotonic() + 10
-    while gateway.server.access_log.read_bytes().count(b"\n") < lines:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    assert wait_until(lambda: gateway.server.access_log.read_bytes().count(b"\n") >= lines, HANG_SECONDS)
     return "".join(log.read_bytes().decode("latin-1") for log in (gateway.server.access_log, gateway.server.error_log))
 
 
@@ -175,10 +173,10 @@ def test_the_access_log_tells_why_a_service_did_not_answer(failing: Gateway) -> 
     _written(failing, 3)
     refused, broken, timed_out = map(json.loads, failing.server.access_log.read_text().splitlines())
     assert refused["upstream_status"] == "502"
-    # 0.000 where the kernel says so only a moment later: nginx waits for the connection then, and notes how long
-    assert refused["upstream_connect_time"] in {"-", "0.000"}
+    # a number where the kernel says so only a moment later: nginx waits for the connection then, and notes how long
+    assert re.fullmatch(r"-|\d+\.\d{3}", refused["upstream_connect_time"])
     assert broken["upstream_status"] == "502"
-    assert float(broken["upstream_connect_time"]) < 1
+    assert float(broken["upstream_connect_time"]) <= float(broken["upstream_response_time"])
     assert timed_out["upstream_status"] == "504"
     assert float(timed_out["upstream_connect_time"]) < float(timed_out["upstream_response_time"])
 

@@ -3,12 +3,11 @@
 import asyncio
 import socket
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from conftest import UNLIMITED, Gateway, StartGateway, Upstream
-
-from ml_shared.testing.http_server import ThreadedServer
+from conftest import UNLIMITED, Gateway, StartGateway
 
 REQUESTS = 10_000
 RELOADS = 20
@@ -16,7 +15,7 @@ ADDRESSES = 2_000
 # five requests each: no address reaches its rate or burst
 BLOCK = REQUESTS // RELOADS
 AT_ONCE = 16
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 def _say(gateway: Gateway, generation: int) -> None:
@@ -51,6 +50,31 @@ def _addresses() -> list[str]:
     return [f"127.1.{number >> 8}.{number & 255}" for number in range(1, ADDRESSES + 1)]
 
 
+class Counting(asyncio.Protocol):
+    """A server's side of a connection: answers each request as soon as its head has come, and has it counted."""
+
+    def __init__(self, count: list[int]) -> None:
+        self._count = count
+        self._head = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *heads, self._head = (self._head + data).split(b"\r\n\r\n")
+        for _ in heads:
+            self._count[0] += 1
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+
+async def _counting(count: list[int], stack: AsyncExitStack) -> str:
+    """Start such a server, which is cheaper than a service by far, and return its line in nginx's configuration."""
+    server = await asyncio.get_running_loop().create_server(lambda: Counting(count), "127.0.0.1", 0, backlog=2048)
+    stack.callback(server.close)
+    return f"server 127.0.0.1:{server.sockets[0].getsockname()[1]};"
+
+
 class Load:
     """Requests from many addresses, in blocks: each begins when the reload within the one before has taken effect."""
 
@@ -80,18 +104,19 @@ class Load:
         await asyncio.gather(*clients)
 
 
-def test_twenty_reloads_under_load_lose_none_of_ten_thousand_requests(start_gateway: StartGateway) -> None:
+async def test_twenty_reloads_under_load_lose_none_of_ten_thousand_requests(start_gateway: StartGateway) -> None:
     addresses = _addresses()
-    first, second = Upstream("orchestrator"), Upstream("orchestrator")
-    with ThreadedServer(first) as one, ThreadedServer(second) as other:
-        alone, joined = f"server 127.0.0.1:{one.port};", f"server 127.0.0.1:{other.port};"
-        with start_gateway(GATEWAY_ORCHESTRATOR_SERVERS=alone) as gateway:
-            load = Load(gateway, addresses)
-            asyncio.run(load.run([alone + joined, alone]))
-            refused = [line for line in gateway.server.error_log.read_text().splitlines() if "[emerg]" in line]
+    first, second = [0], [0]
+    async with AsyncExitStack() as stack:
+        alone, joined = await _counting(first, stack), await _counting(second, stack)
+        gateway = stack.enter_context(start_gateway(GATEWAY_ORCHESTRATOR_SERVERS=alone))
+        load = Load(gateway, addresses)
+        await load.run([alone + joined, alone])
+        refused = [line for line in gateway.server.error_log.read_text().splitlines() if "[emerg]" in line]
     assert load.lost == []
-    assert load.answered == len(first.received) + len(second.received) == REQUESTS
-    assert len(second.received) > REQUESTS // 10, "the second server was not in use half of the time"
+    assert load.answered == first[0] + second[0] == REQUESTS
+    # of each second block a quarter is asked for while both are known to serve; what the rest meets is the machine's to say
+    assert second[0] > REQUESTS // 25, "the second server was not in use"
     assert refused == []
 
 

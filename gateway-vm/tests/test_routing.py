@@ -4,6 +4,8 @@ import httpx
 import pytest
 from conftest import PROBLEM, UNLIMITED, Gateway, StartGateway
 
+from ml_shared.clients.tls import shared_tls
+
 INTERNAL = [
     ("POST", "/jobs/a1/complete"),
     ("POST", "/jobs/a1/progress"),
@@ -195,11 +197,12 @@ def test_a_body_as_large_as_the_contracts_allow_passes(gateway: Gateway, path: s
 
 def test_the_fleet_is_told_from_others_by_address_and_by_nothing_a_client_says(start_gateway: StartGateway) -> None:
     with start_gateway(GATEWAY_FLEET_ALLOW="allow 127.0.0.1;", **UNLIMITED) as gateway:
-        with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.1")) as vm:
+        with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.1", verify=shared_tls())) as vm:
             assert vm.post(f"{gateway.server.url}/api/orchestrator/jobs/a1/complete").status_code == 200
         claims = dict.fromkeys(("X-Forwarded-For", "X-Real-IP", "Forwarded", "Client-IP"), "127.0.0.1")
         try:
-            with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2"), headers=claims) as stranger:
+            elsewhere = httpx.HTTPTransport(local_address="127.0.0.2", verify=shared_tls())
+            with httpx.Client(transport=elsewhere, headers=claims) as stranger:
                 for method, path in INTERNAL:
                     answer = stranger.request(method, f"{gateway.server.url}/api/orchestrator{path}")
                     assert answer.status_code == 404

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 import trustme
-from conftest import GATEWAY_FOLDER, UNLIMITED, Gateway, StartGateway
+from conftest import GATEWAY_FOLDER, HANG_SECONDS, UNLIMITED, Gateway, StartGateway
 
 from ml_shared.testing.servers import free_port
 
@@ -113,7 +113,7 @@ def test_an_answer_over_tls_tells_browsers_to_stay_with_it(tls: TlsGateway) -> N
 
 
 def test_plain_http_sent_to_the_tls_port_is_sent_on_too(tls: TlsGateway) -> None:
-    with socket.create_connection(("127.0.0.1", tls.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", tls.port), timeout=HANG_SECONDS) as connection:
         connection.sendall(b"GET /api/scraper/x?y=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         said = connection.recv(4096).decode()
     assert said.startswith("HTTP/1.1 308 ")
@@ -121,7 +121,7 @@ def test_plain_http_sent_to_the_tls_port_is_sent_on_too(tls: TlsGateway) -> None
 
 
 def test_an_unreadable_request_over_plain_http_is_a_problem_and_no_redirect(tls: TlsGateway) -> None:
-    with socket.create_connection(("127.0.0.1", tls.gateway.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", tls.gateway.port), timeout=HANG_SECONDS) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 9000 + b"\r\n\r\n")
         said = connection.recv(4096).decode()
     assert said.startswith("HTTP/1.1 400 ")
@@ -168,7 +168,7 @@ def test_a_session_is_resumed_without_a_ticket(tls: TlsGateway) -> None:
 
 
 def _connected(tls: TlsGateway, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
-    plain = socket.create_connection(("127.0.0.1", tls.port), timeout=10)
+    plain = socket.create_connection(("127.0.0.1", tls.port), timeout=HANG_SECONDS)
     try:
         return context.wrap_socket(plain, server_hostname="localhost", session=session)
     except OSError:

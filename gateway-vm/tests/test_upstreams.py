@@ -11,8 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import GATEWAY_FOLDER, UNLIMITED, StartGateway, Upstream
+from conftest import GATEWAY_FOLDER, HANG_SECONDS, UNLIMITED, StartGateway, Upstream
 
+from ml_shared.clients.tls import shared_tls
 from ml_shared.testing.http_server import ThreadedServer
 
 TIMEOUTS_SECONDS = {"orchestrator": 120, "scraper": 35, "chunking": 15, "embedding": 65}
@@ -42,7 +43,8 @@ def test_a_server_that_is_down_costs_no_request_and_is_left_out_after_three(
         lines = lines.replace("fail_timeout=5s", "fail_timeout=1d")
         with start_gateway(GATEWAY_CHUNKING_SERVERS=lines, **UNLIMITED) as gateway, ExitStack() as stack:
             # connections made at once are spread over nginx's workers, which know of each other's failures
-            clients = [stack.enter_context(httpx.Client(base_url=gateway.server.url)) for _ in range(20)]
+            common = {"base_url": gateway.server.url, "timeout": HANG_SECONDS, "verify": shared_tls()}
+            clients = [stack.enter_context(httpx.Client(**common)) for _ in range(20)]
             with ThreadPoolExecutor(len(clients)) as pool:
                 list(pool.map(lambda client: client.get("/health"), clients))
             answers = [client.request(method, "/api/chunking/x") for client in clients]
@@ -55,10 +57,10 @@ def test_a_server_that_is_down_costs_no_request_and_is_left_out_after_three(
 def test_a_post_that_was_sent_is_not_sent_again(start_gateway: StartGateway) -> None:
     with socket.create_server(("127.0.0.1", 0)) as breaking:
         lines = SERVERS.format(f"127.0.0.1:{breaking.getsockname()[1]}") * 2
-        breaking.settimeout(10)
+        breaking.settimeout(HANG_SECONDS)
         with (
             start_gateway(GATEWAY_SCRAPER_SERVERS=lines, **UNLIMITED) as gateway,
-            socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client,
+            socket.create_connection(("127.0.0.1", gateway.port), timeout=HANG_SECONDS) as client,
         ):
             client.sendall(b"POST /api/scraper/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
             taken, _ = breaking.accept()
@@ -102,11 +104,11 @@ def test_an_event_reaches_the_client_before_the_next_is_made(start_gateway: Star
     # its end is the connection's: what comes in chunks, nginx hands on even from a buffer
     stream = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(10)
+        listening.settimeout(HANG_SECONDS)
         servers = f"server 127.0.0.1:{listening.getsockname()[1]};"
         with (
             start_gateway(GATEWAY_ORCHESTRATOR_SERVERS=servers, **UNLIMITED) as gateway,
-            socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client,
+            socket.create_connection(("127.0.0.1", gateway.port), timeout=HANG_SECONDS) as client,
         ):
             client.sendall(
                 f"GET /api/orchestrator{path} HTTP/1.0\r\nHost: x\r\nLast-Event-ID: 7\r\n"

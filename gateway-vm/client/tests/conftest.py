@@ -17,7 +17,7 @@ def gateway() -> Iterator[FakeGateway]:
 
 @pytest.fixture
 def client(gateway: FakeGateway) -> Iterator[Client]:
-    with Client(gateway.url, KEY, patience_seconds=10.0) as made:
+    with Client(gateway.url, KEY, patience_seconds=60.0) as made:
         yield made
 
 

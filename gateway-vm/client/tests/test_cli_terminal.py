@@ -21,7 +21,7 @@ from fake_gateway import KEY, FakeGateway, Received, job_of
 from starlette.responses import Response
 
 PAGE = "https://example.com/"
-SECONDS = 30.0
+SECONDS = 60.0
 PATIENCE_SECONDS = 5.0
 CONTROL_C = b"\x03"
 
@@ -145,7 +145,7 @@ def test_control_c_between_two_submissions_names_what_was_accepted(
 
     def never_answered(_: Received) -> Response:
         came.set()
-        left.wait(SECONDS)
+        left.wait(SECONDS / 2)
         return Response(status_code=500)
 
     gateway.others["POST", "/api/orchestrator/documents"] = never_answered

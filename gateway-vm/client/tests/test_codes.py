@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from cloudcix_ml import errors
@@ -55,8 +56,13 @@ def _code_of(node: ast.ClassDef) -> str | None:
     return None
 
 
-def told() -> Iterator[tuple[str, int | None]]:
+@cache
+def told() -> frozenset[tuple[str, int | None]]:
     """Each code, with the status of its class where it is a class' own."""
+    return frozenset(_told())
+
+
+def _told() -> Iterator[tuple[str, int | None]]:
     classes = _classes()
     for name, (base, code) in classes.items():
         if code is None:

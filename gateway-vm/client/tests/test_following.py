@@ -133,7 +133,7 @@ def test_whoever_follows_no_further_leaves_no_stream_open(client: Client, gatewa
     walk = client.jobs.follow(job.job_id)
     assert [next(walk).status, next(walk).status][0] == JobStatus.QUEUED
     walk.close()  # type: ignore[attr-defined]
-    assert wait_until(lambda: ended != [], 10.0)
+    assert wait_until(lambda: ended != [], 60.0)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1_000])

@@ -192,13 +192,18 @@ class GatewayServer:
         with output:
             self._process = subprocess.Popen(self._command, stdout=output, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while not _answers(self.port):
+        while not (self._takes_signals() and _answers(self.port)):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self._stop()
                 said = (self.state_folder / "nginx.out").read_text() + self.error_log.read_text()
                 raise GatewayStartError(f"nginx did not start on port {self.port}: {said}")
             time.sleep(0.02)
         return self
+
+    def _takes_signals(self) -> bool:
+        """Look whether nginx has noted its process id: it listens before, and a signal to reload would end it."""
+        noted = Path(self.variables["GATEWAY_RUN_DIR"]) / "nginx.pid"
+        return self._process is not None and noted.is_file() and noted.read_text().strip() == str(self._process.pid)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

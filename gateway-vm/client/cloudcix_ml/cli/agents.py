@@ -8,6 +8,7 @@ import typer
 from cloudcix_ml.cli import settings
 from cloudcix_ml.cli.exits import Exit
 from cloudcix_ml.cli.shell import Shell, command
+from cloudcix_ml.cli.streams import for_a_conversation
 from cloudcix_ml.errors import ConfigurationError
 
 
@@ -42,6 +43,8 @@ def mcp(
             "the MCP server takes more packages than the command line: pip install 'cloudcix-ml[mcp]'"
         ) from None
     url, key = shell.place()
+    if transport is Carrier.STDIO:
+        for_a_conversation()
     door = Door(port, *settings.mcp_token()) if transport is Carrier.HTTP else None
     serve(url, key, door=door, write=write, say=shell.out.note)
     return Exit.GOOD

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from io import TextIOWrapper
 
 import typer
 from typer._completion_classes import completion_init
@@ -18,10 +17,12 @@ from cloudcix_ml.cli import (
     jobs,
     login,
     search,
+    streams,
     watching,
     webhooks,
 )
 from cloudcix_ml.cli.completion import COMPLETE_VARIABLE, PROGRAM
+from cloudcix_ml.cli.exits import exit_of
 from cloudcix_ml.version import VERSION
 
 EPILOG = (
@@ -62,7 +63,10 @@ def run() -> None:
     """Run the command that was given, or complete its words."""
     if COMPLETE_VARIABLE in os.environ:
         completion_init()
-    if isinstance(sys.stdout, TextIOWrapper):
-        # as on standard error: a letter of a page that the terminal's encoding has not is shown as its number, and ends nothing
-        sys.stdout.reconfigure(errors="backslashreplace")
-    app(prog_name=PROGRAM)
+    streams.prepare()
+    try:
+        with streams.written():  # a help or a version, too
+            app(prog_name=PROGRAM)
+    except streams.OutputError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(exit_of(error))

@@ -1,6 +1,5 @@
 """`corpora`."""
 
-import sys
 from itertools import islice
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from cloudcix_ml.cli.exits import Exit
 from cloudcix_ml.cli.jobs import Limit
 from cloudcix_ml.cli.shell import Shell, command, group
+from cloudcix_ml.cli.streams import asks
 from cloudcix_ml.errors import ConfigurationError
 
 COLUMNS = ("corpus", "documents", "chunks", "tokens", "model", "updated (UTC)")
@@ -60,7 +60,7 @@ def sure(shell: Shell, question: str, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not asks():
         raise ConfigurationError("nobody can be asked here; say --yes")
     if not typer.confirm(question, err=True):
         shell.out.note("Left as it is.")

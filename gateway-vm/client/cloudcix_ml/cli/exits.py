@@ -23,7 +23,8 @@ class Exit(IntEnum):
 
     GOOD = 0
     FAILED = 1
-    """A job, a page or a check failed; the platform refused for a reason of its own; or somebody was asked, and said no."""
+    """A job, a page or a check failed; the platform refused for a reason of its own; somebody was asked, and said no; or a result
+    could not be written."""
     USAGE = 2
     """The command was not understood, or the platform did not take a value."""
     CONFIGURATION = 3

@@ -1,6 +1,5 @@
 """`index`."""
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
@@ -10,6 +9,7 @@ import typer
 
 from cloudcix_ml.cli.exits import Exit
 from cloudcix_ml.cli.shell import Shell, command
+from cloudcix_ml.cli.streams import read_input
 from cloudcix_ml.cli.values import chunking_of, countdown, pairs_of
 from cloudcix_ml.cli.watching import Timeout, shown, told
 from cloudcix_ml.errors import ConfigurationError
@@ -87,7 +87,7 @@ def index(
 
 
 def _standard_input(name: str) -> dict[str, Any]:
-    content = sys.stdin.buffer.read(MOST_BYTES + 1)
+    content = read_input(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise ConfigurationError(f"standard input has more than {MOST_BYTES} bytes")
     if not name:

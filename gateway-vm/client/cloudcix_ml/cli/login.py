@@ -1,7 +1,6 @@
 """`login` and `logout`."""
 
 import getpass
-import sys
 from itertools import islice
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 from cloudcix_ml.cli import settings
 from cloudcix_ml.cli.settings import Settings
 from cloudcix_ml.cli.shell import Shell, command
+from cloudcix_ml.cli.streams import asks, read_input
 from cloudcix_ml.client import Client
 from cloudcix_ml.core.session import Key, checked_url
 from cloudcix_ml.errors import ConfigurationError
@@ -27,18 +27,16 @@ def login(
     The key is asked for without being shown, or read from standard input; it is never taken from the command line, where every
     user of the machine could see it.
     """
-    asks = sys.stdin.isatty()
+    asked = asks()
     if url is None:
         url = settings.known_url()
-        if asks:
+        if asked:
             url = typer.prompt("Address of the gateway", default=url, err=True)
     if not url:
         raise ConfigurationError("which gateway? `cloudcix-ml login --url https://ml.example.com`")
     url = checked_url(url)
     # of bytes, since what is no text is no key either
-    given = (
-        getpass.getpass("API key (not shown): ") if asks else sys.stdin.buffer.read(MOST_BYTES).decode(errors="replace")
-    )
+    given = getpass.getpass("API key (not shown): ") if asked else read_input(MOST_BYTES).decode(errors="replace")
     key = given.strip()
     Key(key)
     with Client(url, key) as client:  # also where it is not asked: it looks at the address

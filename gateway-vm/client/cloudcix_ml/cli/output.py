@@ -17,6 +17,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from cloudcix_ml.cli.streams import UNWRITABLE, written
 from cloudcix_ml.texts import one_line, plain
 
 PIPED_WIDTH: Final = 100_000
@@ -50,6 +51,15 @@ class _Notes(Console):
         """Say nothing more."""
         self.quiet = True
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, or say nothing more where the disk behind it is full."""
+        try:
+            super().print(*objects, **options)
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            self.quiet = True
+
 
 def _console(*, error: bool) -> Console:
     stream = sys.stderr if error else sys.stdout
@@ -79,17 +89,20 @@ class Output:
 
     def data(self, value: Any) -> None:
         """Say a result as JSON, in ASCII: there a terminal obeys nothing that is in it, and a program reads the same."""
-        sys.stdout.write(json.dumps(as_data(value)) + "\n")
-        sys.stdout.flush()
+        with written():
+            sys.stdout.write(json.dumps(as_data(value)) + "\n")
+            sys.stdout.flush()
 
     def text(self, text: Text | str) -> None:
         """Say a line of a result; text of others is made plain before."""
-        self._out.print(text if isinstance(text, Text) else Text(plain(text)), overflow="fold")
+        with written():
+            self._out.print(text if isinstance(text, Text) else Text(plain(text)), overflow="fold")
 
     def raw(self, text: str) -> None:
         """Say a long text: as it is for a program, made plain at a terminal."""
-        sys.stdout.write((plain(text) if sys.stdout.isatty() else text).rstrip("\n") + "\n")
-        sys.stdout.flush()
+        with written():
+            sys.stdout.write((plain(text) if sys.stdout.isatty() else text).rstrip("\n") + "\n")
+            sys.stdout.flush()
 
     def table(
         self,
@@ -124,7 +137,8 @@ class Output:
             made.add_column(columns[index], overflow="ellipsis", no_wrap=True, min_width=least_of_it, max_width=most)
         for row in cells:
             made.add_row(*(row[index] for index in kept))
-        self._out.print(made)
+        with written():
+            self._out.print(made)
 
     def note(self, text: str, style: str = "") -> None:
         """Say something beside the result."""

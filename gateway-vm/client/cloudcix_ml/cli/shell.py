@@ -2,11 +2,7 @@
 
 import functools
 import inspect
-import os
-import sys
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +10,7 @@ import typer
 from cloudcix_ml.cli import settings
 from cloudcix_ml.cli.exits import Exit, exit_of
 from cloudcix_ml.cli.output import Output
+from cloudcix_ml.cli.streams import drop_the_rest
 from cloudcix_ml.client import Client
 from cloudcix_ml.errors import CloudCIXError, ConfigurationError
 
@@ -111,18 +108,12 @@ def _run(function: Callable[..., Any], shell: Shell, options: dict[str, Any]) ->
             shell.out.error(f"interrupted; it goes on. Come back to it: {shell.come_back}")
         raise typer.Exit(Exit.INTERRUPTED) from None
     except BrokenPipeError:
-        _read_no_more()
+        drop_the_rest()  # whoever read has enough, and no word is needed about it
         raise typer.Exit(Exit.GOOD) from None
     finally:
         shell.close()
     if status:
         raise typer.Exit(status)
-
-
-def _read_no_more() -> None:
-    """Have what is still buffered go nowhere: whoever read has enough, and no word is needed about it."""
-    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def group(app: typer.Typer, name: str, text: str) -> typer.Typer:

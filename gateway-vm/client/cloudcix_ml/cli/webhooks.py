@@ -1,7 +1,6 @@
 """`webhooks`."""
 
 import os
-import sys
 from itertools import islice
 from typing import Annotated, Any, Final
 
@@ -10,6 +9,7 @@ import typer
 from cloudcix_ml.cli.corpora import Yes, sure
 from cloudcix_ml.cli.jobs import Limit
 from cloudcix_ml.cli.shell import Shell, command, group
+from cloudcix_ml.cli.streams import read_input
 from cloudcix_ml.cli.values import time_of
 from cloudcix_ml.errors import ConfigurationError
 from cloudcix_ml.models.webhooks import DeliveryStatus, WebhookEvent
@@ -148,7 +148,7 @@ def verify(
     for one in header:
         name, _, value = one.partition(":")
         headers[name.strip()] = value.strip()
-    event = verify_webhook(sys.stdin.buffer.read(MOST_BYTES), headers, secret)
+    event = verify_webhook(read_input(MOST_BYTES), headers, secret)
     if shell.out.as_json:
         shell.out.data(event)
     else:

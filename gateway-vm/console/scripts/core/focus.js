@@ -58,6 +58,19 @@ export function latest(control) {
   return one;
 }
 
+/**
+ * Let a control not be pressed, until what this returns is called. What is disabled loses the focus, which would be nowhere then,
+ * and outside a dialog that is still open: it gets it back.
+ */
+export function disable(control) {
+  const held = document.activeElement === control;
+  control.disabled = true;
+  return () => {
+    control.disabled = false;
+    if (held) giveBack(control);
+  };
+}
+
 /** Give focus back to a control, unless it is elsewhere by now; where nothing took its place, to the page's heading. */
 export function giveBack(control) {
   if (!control || (document.activeElement && document.activeElement !== document.body)) return;

@@ -2,7 +2,7 @@
 
 import { get, idempotencyKey, isMissing, post } from "../core/api.js";
 import { address, h, nextId, put } from "../core/dom.js";
-import { redraw } from "../core/focus.js";
+import { disable, redraw } from "../core/focus.js";
 import { href } from "../core/router.js";
 import "../elements/data-table.js";
 import { open } from "../parts/dialogs.js";
@@ -80,7 +80,7 @@ function openNew(added) {
       "aria-labelledby": id,
       onsubmit: async (event) => {
         event.preventDefault();
-        submit.disabled = true;
+        const enable = disable(submit);
         try {
           const hook = await post("orchestrator", "webhooks", {
             body: { url: url.value.trim(), events: boxes.filter((box) => box.checked).map((box) => box.value) },
@@ -104,7 +104,7 @@ function openNew(added) {
           added();
         } catch (error) {
           put(said, problem(error, { what: "Adding an endpoint" }));
-          submit.disabled = false;
+          enable();
         }
       },
     },

@@ -2,6 +2,7 @@
 
 import { idempotencyKey, patch, post, remove } from "../core/api.js";
 import { h, nextId, put } from "../core/dom.js";
+import { disable } from "../core/focus.js";
 import { crawlFields } from "./crawl-fields.js";
 import { confirm, open } from "./dialogs.js";
 import { pageFields } from "./page-fields.js";
@@ -36,7 +37,7 @@ export function openChange(crawl, path, changed) {
   );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    submit.disabled = true;
+    const enable = disable(submit);
     put(said);
     try {
       const now = await patch("orchestrator", path, { body: { ...fields.read(), ...pages.changed() } });
@@ -46,7 +47,7 @@ export function openChange(crawl, path, changed) {
     } catch (error) {
       put(said, problem(error, { what: "Changing crawls" }));
       said.scrollIntoView({ block: "nearest" });
-      submit.disabled = false;
+      enable();
     }
   });
   const dialog = open(form);

@@ -1,7 +1,7 @@
 // Dialogs: the browser's own, so that focus stays in them and Escape closes them.
 
 import { h, line, nextId, put } from "../core/dom.js";
-import { giveBack } from "../core/focus.js";
+import { disable, giveBack } from "../core/focus.js";
 import { button, problem } from "./ui.js";
 
 /** `outside`: whether a press beside it closes it. Not where it shows what is shown once. */
@@ -53,13 +53,13 @@ export function confirm({ title, text, verb, danger = true, work, more = null })
     );
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      yes.disabled = true;
+      const enable = disable(yes);
       try {
         answer = (await work(form)) ?? true;
         dialog.close();
       } catch (error) {
         put(said, problem(error));
-        yes.disabled = false;
+        enable();
       }
     });
     const dialog = open(form, { onclose: () => resolve(answer) });

@@ -2,6 +2,7 @@
 
 import { idempotencyKey, isMissing, post } from "../core/api.js";
 import { h, line, nextId, put } from "../core/dom.js";
+import { disable } from "../core/focus.js";
 import * as format from "../core/format.js";
 import { go } from "../core/router.js";
 import { newCrawlFields } from "./crawl-fields.js";
@@ -65,7 +66,7 @@ export function openIndexing({ url = "", corpus = "default", files = null, kind:
   const key = idempotencyKey();
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    submit.disabled = true;
+    const enable = disable(submit);
     put(said);
     try {
       const body = { corpus_name: into.value.trim(), ...options.read() };
@@ -76,7 +77,7 @@ export function openIndexing({ url = "", corpus = "default", files = null, kind:
     } catch (error) {
       put(said, problem(error, { what: CALLED[kind] }));
       said.scrollIntoView({ block: "nearest" });
-      if (!isMissing(error)) submit.disabled = false;
+      if (!isMissing(error)) enable();
     }
   });
   const dialog = open(form);

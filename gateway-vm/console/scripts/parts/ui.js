@@ -2,7 +2,7 @@
 
 import { ApiProblem, isMissing } from "../core/api.js";
 import { append, h, line, put } from "../core/dom.js";
-import { giveBack } from "../core/focus.js";
+import { disable } from "../core/focus.js";
 import * as format from "../core/format.js";
 import "../elements/copy-text.js";
 import "../elements/relative-time.js";
@@ -201,8 +201,7 @@ export function toast(text, { bad = false, link } = {}) {
 
 /** Do something that a button asks for: once at a time, and say how it went. */
 export async function act(control, work, { said, signal } = {}) {
-  const held = document.activeElement === control; // what is disabled loses the focus
-  control.disabled = true;
+  const enable = disable(control);
   try {
     const answer = await work();
     if (said) toast(typeof said === "function" ? said(answer) : said);
@@ -211,8 +210,7 @@ export async function act(control, work, { said, signal } = {}) {
     if (!signal?.aborted) toast(error instanceof ApiProblem ? error.message : String(error), { bad: true });
     return undefined;
   } finally {
-    control.disabled = false;
-    if (held) giveBack(control);
+    enable();
   }
 }
 
