@@ -83,7 +83,7 @@ async def test_the_bytes_of_an_upload_that_is_cancelled_are_forgotten(api: httpx
         assert await (await content_store()).total_bytes() == 0
 
 
-async def test_the_bytes_of_an_upload_are_kept_until_its_last_stage_has_ended_it(
+async def test_the_bytes_of_an_upload_are_kept_until_its_last_stage_has_ended_it_and_room_is_short(
     api: httpx.AsyncClient, configured: Any, fleet: Any
 ) -> None:
     from app.main import app
@@ -98,6 +98,8 @@ async def test_the_bytes_of_an_upload_are_kept_until_its_last_stage_has_ended_it
         if stage is not Stage.CHUNKING:  # whose answer is its result
             await _succeed(orchestrator, job_id, stage)
     assert (await api.get(f"/jobs/{job_id}", headers=key(ALICE))).json()["status"] == "completed"
+    assert await store.get(ref) is not None, "an end costs no statement more; what it leaves goes where room is short"
+    await purge(orchestrator.pool, store, timedelta(0), enough_bytes=1)
     assert await store.get(ref) is None
 
 

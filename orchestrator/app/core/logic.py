@@ -29,7 +29,6 @@ from app.core.indexing import Indexing, known_job
 from app.core.jobs import retention, transitions, validators
 from app.core.jobs.removing import remove_documents
 from app.core.jobs.transitions import Limits, Transition
-from app.core.jobs.uploads import forget_document
 from app.core.notifying import Notifying
 from app.core.steering import Steering
 from ml_shared.contracts.jobs import (
@@ -126,8 +125,6 @@ class Orchestrator:
             if moved.ended is not None and moved.ended.failed_stage is not None:
                 span.set_attribute(attributes.FAILED_STAGE, moved.ended.failed_stage.value)
         metrics.count_transition(moved)
-        if moved.ended is not None:
-            await forget_document(self._content, known_job(job_id))
         return moved
 
     async def progress(self, service: str | None, job_id: str, report: ProgressReport) -> ProgressAnswer:

@@ -134,7 +134,7 @@ async def submit_document(
 
 
 async def forget_document(content: ContentStore, job_id: UUID) -> None:
-    """Forget the bytes of an upload whose job has ended; of another job there are none.
+    """Forget the bytes of an upload whose job was cancelled; of another job there are none.
 
     Nothing needs them: an upload is not tried again but sent again.
     """
