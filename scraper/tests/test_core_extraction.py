@@ -215,6 +215,13 @@ def test_a_name_without_end_is_gone_through_once(pattern: re.Pattern[str]) -> No
     assert spent.seconds < 5
 
 
+@pytest.mark.parametrize(("parts", "heads"), [(20, 20), (21, 1)])
+def test_a_tables_head_is_repeated_so_often_and_no_more(parts: int, heads: int) -> None:
+    rows = "<tr><td>open</td><td>shut</td></tr>" * 2 + "<tr><td>code</td><td><pre>a\nb</pre></td></tr>"
+    content = html(f"<main><h1>T</h1><table><tr><th>Valve</th><th>State</th></tr>{rows * parts}</table></main>").content
+    assert (content.count("Valve"), content.count("open")) == (heads, 2 * parts)
+
+
 def test_a_page_nested_deeply_but_not_too_deeply_is_read() -> None:
     page = "<html><body>" + "<font>" * 600 + "Text that is deep. " * 20 + "</font>" * 600 + "<p>after</p></body></html>"
     assert "Text that is deep." in html(page).content

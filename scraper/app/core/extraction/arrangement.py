@@ -12,6 +12,8 @@ from app.core.extraction.code import become_code, code_of
 
 _INDENTED: Final = frozenset({"ul", "ol", "dl", "pre", "table", "div"})
 _LABEL_MAX_CHARACTERS: Final = 60
+_HEADS_MAX: Final = 20
+# so often a table's head is repeated, however long it is
 _TABLE_PARTS: Final = ("tbody", "thead", "tfoot", "tr", "td", "th", "caption", "colgroup", "col")
 
 
@@ -75,7 +77,7 @@ def _is_parted_at_code(table: HtmlElement) -> bool:
         return False  # its rows say less without each other
     head, *body = rows
     runs = [(holds_lines, list(run)) for holds_lines, run in groupby(body, _holds_lines)]
-    if not any(len(run) > 1 and not holds_lines for holds_lines, run in runs):
+    if not 0 < sum(len(run) > 1 and not holds_lines for holds_lines, run in runs) <= _HEADS_MAX:
         return False
     for caption in table.findall("caption"):
         caption.tag = "div"
