@@ -97,19 +97,22 @@ def test_what_a_migration_did_and_why_one_failed_is_found_after_it_has_ended(fle
 
 
 def test_only_what_is_published_can_be_reached(fleet: ComposeFleet) -> None:
-    published: dict[str, set[int]] = {}
+    published: dict[str, set[tuple[str, int]]] = {}
     for name in STACKS:
         bound = [port for one in fleet[name].containers().values() for port in one["NetworkSettings"]["Ports"].values()]
-        published[name] = {int(binding["HostPort"]) for bindings in bound for binding in bindings or ()}
+        published[name] = {(one["HostIp"], int(one["HostPort"])) for bindings in bound for one in bindings or ()}
+    # Alloy asks for no key: it is there for the machine itself and for nobody else
+    alloys = {name: {int(port) for port in alloy_ports(number).values()} for number, name in enumerate(STACKS)}
+    ours = {name: FIRST_PORT + number if name in IMAGES else HTTP_PORT for number, name in enumerate(STACKS)}
     assert published == {
-        name: {int(port) for port in alloy_ports(number).values()}
-        | {FIRST_PORT + number if name in IMAGES else HTTP_PORT}
-        for number, name in enumerate(STACKS)
+        name: {("127.0.0.1", port) for port in alloys[name]}
+        | {(fleet.host if name in IMAGES else "0.0.0.0", ours[name])}
+        for name in STACKS
     }
-    for port in set().union(*published.values()):
+    for port in ours.values():
         with socket.create_connection((fleet.host, port), timeout=5):
             pass
-    for port in NOBODY_PUBLISHES:
+    for port in (*NOBODY_PUBLISHES, *set().union(*alloys.values())):
         with pytest.raises(OSError), socket.create_connection((fleet.host, port), timeout=5):
             pass
 
